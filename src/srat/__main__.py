@@ -1,0 +1,5 @@
+"""``python -m srat``"""
+
+from srat.cli import entry
+
+entry()

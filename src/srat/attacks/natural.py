@@ -1,0 +1,22 @@
+"""No attack: natural training, clean accuracy."""
+
+from dataclasses import dataclass
+
+import torch
+
+from srat.attacks.base import Attack, Images, LossAt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Natural(Attack, name="natural"):
+    """Leave the images as they are."""
+
+    @property
+    def label(self) -> str:
+        """ "clean", as results call what no attack touched."""
+        return "clean"
+
+    def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
+        """Return ``images``."""
+        del loss_at, generator
+        return images

@@ -1,0 +1,81 @@
+"""The command line: which command is asked for, and how its errors are told. Nothing heavy is imported here."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from srat.errors import UserError, unknown
+
+COMMANDS = {
+    "train": "train a robust classifier on imbalanced data, and evaluate it",
+    "evaluate": "evaluate the model of a run under attack",
+    "data": "show the class distribution of a data set, as it is or made imbalanced",
+}
+
+USAGE = """usage: srat COMMAND [OPTIONS]
+
+Adversarial training on imbalanced data.
+
+commands:
+{commands}
+
+  srat COMMAND --help    the command's options
+  srat --version         the version
+  --debug                with any command: show tracebacks
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0, 2 for the user's mistakes, 1 for ours, 130 for Ctrl-C."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    try:
+        return dispatch([arg for arg in args if arg != "--debug"])
+    except UserError as error:
+        return fail(str(error), 2, debug)
+    except BrokenPipeError:
+        # The reader of our output left (as `| head` does); what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return fail(
+            f"{error.strerror or error}{where}; nothing written before is lost, --resume goes on from the last checkpoint",
+            2,
+            debug,
+        )
+    except KeyboardInterrupt:
+        return fail("interrupted; --resume goes on from the last checkpoint", 130, debug)
+    except Exception as error:
+        return fail(f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows where)", 1, debug)
+
+
+def dispatch(args: list[str]) -> int:
+    """Run the command that ``args`` names."""
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(USAGE.format(commands="\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())), end="")
+        return 0
+    if args[0] == "--version":
+        from srat import __version__
+
+        print(f"srat {__version__}")
+        return 0
+    name, *rest = args
+    if name not in COMMANDS:
+        raise unknown("command", name, COMMANDS)
+    importlib.import_module(f"srat.cli.{name}").run(rest)
+    return 0
+
+
+def fail(message: str, code: int, debug: bool) -> int:
+    """Tell of an error in one line, and return ``code``; with --debug, raise it again."""
+    if debug:
+        raise
+    print(f"srat: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def entry() -> None:
+    """Run the console script."""
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""From words to values: tyro over frozen dataclasses, its errors in one line."""
+
+import contextlib
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import fields, make_dataclass
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from srat.config import FAMILIES
+from srat.errors import UserError, nearest
+from srat.methods import METHODS
+from srat.registry import choices as member_names
+
+T = TypeVar("T")
+_SETTINGS = (tyro.conf.FlagCreatePairsOff,)
+
+
+def parse(kind: type[T], args: list[str], *, command: str, default: T) -> T:
+    """Return the value of ``kind`` that the words say, ``default`` where they say nothing.
+
+    Members of ``default`` decide which nested flags there are.
+
+    Raises:
+        UserError: on an unknown flag, a missing or an unfit value.
+    """
+    value, unknown = _quietly(kind, args, command=command, default=default)
+    if unknown:
+        flags = _flags(kind, command, default)
+        given = next((word for word in unknown if word.startswith("-")), None)
+        if given is None:
+            raise UserError(f"expected no further word, got '{unknown[0]}'")
+        hint = nearest(given, flags) or _siblings(given, flags)
+        raise UserError(f"unknown flag '{given}'{hint}; 'srat {command} --help' lists them all")
+    return value
+
+
+def parse_choices(families: Iterable[str], args: list[str], *, command: str) -> dict[str, Any]:
+    """Return which members the words choose, by family; the other words are left for :func:`parse`."""
+    kind = choices_class(families)
+    plain = [word for word in args if word not in ("-h", "--help")]
+    value, _ = _quietly(kind, plain, command=command, default=kind())
+    return {field.name: getattr(value, field.name) for field in fields(value) if getattr(value, field.name) is not None}
+
+
+def choices_class(families: Iterable[str]) -> Any:
+    """Return a dataclass with a flag for each family, whose help lists the members that there are."""
+    specifications: list[tuple[str, Any, Any]] = []
+    for family in families:
+        names = list(METHODS) if family == "method" else member_names(FAMILIES[family])
+        note = tyro.conf.arg(metavar="NAME", help=f"{_HELP[family]}: {', '.join(names)}.")
+        specifications.append((family, Annotated[str | None, note], None))
+    for name, text in (
+        ("epsilon", "ε of the training attack and of the evaluation's"),
+        ("step_size", "Step size of both"),
+    ):
+        specifications.append(
+            (
+                name,
+                Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help=f"{text}, in [0, 1] pixel units.")],
+                None,
+            )
+        )
+    return make_dataclass("Choices", specifications, frozen=True, kw_only=True)
+
+
+_HELP = {
+    "method": "Row of the paper's table; sets loss, weighting, deferral, feature loss",
+    "data": "Data set",
+    "imbalance": "Imbalance of the training set",
+    "augmentation": "Augmentation",
+    "model": "Architecture",
+    "head": "Last layer",
+    "attack": "Training attack",
+    "loss": "Prediction loss",
+    "weighting": "Class weights",
+    "feature_loss": "Feature loss",
+}
+
+
+def _quietly(kind: type[T], args: list[str], *, command: str, default: T) -> tuple[T, list[str]]:
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            value, unknown = tyro.cli(
+                kind, prog=f"srat {command}", args=args, default=default, return_unknown_args=True, config=_SETTINGS
+            )
+    except SystemExit as ending:
+        if ending.code in (0, None):
+            raise
+        raise UserError(_first_paragraph(said.getvalue())) from None
+    return value, unknown
+
+
+def _first_paragraph(box: str) -> str:
+    # tyro draws a box: a title in its upper border, what is wrong, a rule, then hints.
+    words = []
+    for line in box.splitlines()[1:]:
+        inner = line.strip("│╭╮╰╯ ")
+        if not inner or set(inner) == {"─"}:
+            break
+        words.append(inner)
+    # What a dataclass of ours refuses names its flag itself; tyro puts the field's path in front of it.
+    return re.sub(r"^Error parsing [\w.]+: ", "", " ".join(words))
+
+
+def _flags(kind: type[T], command: str, default: T) -> list[str]:
+    parser: Any = tyro.extras.get_parser(kind, prog=f"srat {command}", default=default, config=_SETTINGS)
+    helped = parser.format_help()
+    return sorted(set(re.findall(r"--[a-z][\w.-]*\w", helped)))
+
+
+def _siblings(given: str, flags: list[str]) -> str:
+    prefix = given.split(".")[0] + "."
+    same = [flag for flag in flags if flag.startswith(prefix)]
+    return f", there are: {', '.join(same)}" if same else ""

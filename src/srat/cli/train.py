@@ -1,0 +1,144 @@
+"""``srat train``"""
+
+import itertools
+import json
+import platform
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from srat.attacks import Natural
+from srat.cli.evaluating import evaluate_run
+from srat.cli.parsing import choices_class, parse, parse_choices
+from srat.config import FAMILIES, Config, compose
+from srat.files import write_atomically
+from srat.report.live import LiveObserver
+from srat.report.table import best_line, class_table, notes
+from srat.run import RunFolder
+from srat.trainer import fit, make_fabric
+
+COMMAND = "train"
+CHOICES = ("method", *FAMILIES)
+_Choices = choices_class(CHOICES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Where and how, not what."""
+
+    config: Path | None = None
+    """Start from the configuration in this file (config.json of another run) instead of the defaults."""
+    out: Path | None = None
+    """The run's folder; by default a new one below runs/."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+    resume: bool = False
+    """Go on with the unfinished run in --out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Train a classifier that stays accurate under attack on the classes that have few examples, and evaluate it.
+
+    Without arguments: the default method on the digits that ship with scikit-learn. The choices decide which of the
+    nested flags there are: ask again with them, as in 'srat train --method srat-focal --help'.
+    """
+
+    options: Annotated[Options, tyro.conf.arg(name="")] = Options()
+    choices: Annotated[Any, tyro.conf.arg(name="")] = field(default_factory=_Choices)
+    run: Annotated[Config, tyro.conf.arg(name="")] = Config()
+
+
+def run(args: list[str]) -> None:
+    """Train, evaluate, print the table of classes."""
+    options, config = read_arguments(args)
+    console = Console()
+    test = config.data.test()  # before the hours of training, so that a missing file is known at once
+    device = str(make_fabric(options.device).device)
+    out = options.out or new_folder(config)
+    console.print(headline(config, device, out), highlight=False, soft_wrap=True)
+    start = time.monotonic()
+    observer = LiveObserver(console)
+    result = fit(config, out=out, device=options.device, resume=options.resume, observer=observer)
+    seconds = time.monotonic() - start
+    write_environment(RunFolder(out), device, seconds)
+    attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
+    last = evaluate_run(RunFolder(out), "last", test, attacks, device=device, seed=config.seed, observer=observer)
+    console.print(class_table(last, title=f"{config.method} on {config.data.name}, last epoch"))
+    for note in notes(last):
+        console.print(note, highlight=False)
+    if result.best_epoch is not None:
+        best = evaluate_run(RunFolder(out), "best", test, attacks, device=device, seed=config.seed, observer=observer)
+        console.print(best_line(best, result.best_epoch + 1), highlight=False, soft_wrap=True)
+    console.print(f"Trained in {seconds:.0f} s. The run is in [bold]{out}[/bold]", highlight=False, soft_wrap=True)
+
+
+def read_arguments(args: list[str]) -> tuple[Options, Config]:
+    """Return the options and the configuration that the words say."""
+    chosen = parse_choices(CHOICES, args, command=COMMAND)
+    base = Config.read(path) if (path := config_path(args)) is not None else None
+    config = compose(base, **chosen)
+    arguments = parse(Arguments, args, command=COMMAND, default=Arguments(choices=shown(config), run=config))
+    return arguments.options, arguments.run
+
+
+def config_path(args: list[str]) -> Path | None:
+    """Return the file that --config names, if it does."""
+    for word, following in itertools.pairwise([*args, ""]):
+        if word == "--config" and following:
+            return Path(following)
+        if word.startswith("--config="):
+            return Path(word.removeprefix("--config="))
+    return None
+
+
+def shown(config: Config) -> Any:
+    """Return the choices that a configuration stands for, for --help to show as defaults."""
+    names = {family: getattr(config, family).name for family in FAMILIES}
+    return _Choices(
+        method=config.method, epsilon=config.evaluation.epsilon, step_size=config.evaluation.step_size, **names
+    )
+
+
+def new_folder(config: Config) -> Path:
+    """Return a folder below runs/ that does not exist yet, named after the configuration."""
+    ratio = getattr(config.imbalance, "ratio", None)
+    imbalance = config.imbalance.name + (f"-{ratio:g}" if ratio is not None else "")
+    path = Path("runs") / f"{config.data.name}-{imbalance}-{config.method}-{config.id[:6]}"
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
+
+
+def headline(config: Config, device: str, out: Path) -> str:
+    """Return what is about to happen, in two lines."""
+    budget = f"ε {config.evaluation.epsilon:.4g}, step {config.evaluation.step_size:.4g}"
+    milestones = ", ".join(map(str, config.schedule.milestones_of(config.epochs)))
+    weights = config.schedule.reweight_epoch_of(config.epochs)
+    return (
+        f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold] (imbalance {config.imbalance.name}), {config.model.name}, "
+        f"attack {config.attack.label} ({budget}), seed {config.seed}, {device}\n"
+        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g} × {config.schedule.factor:g} at {milestones}; "
+        f"weights {config.weighting.name} from epoch {weights} → {out}"
+    )
+
+
+def write_environment(folder: RunFolder, device: str, seconds: float) -> None:
+    """Write where and how long a run was trained."""
+    import torch
+
+    import srat
+
+    facts = {
+        "device": torch.cuda.get_device_name(device)
+        if device.startswith("cuda")
+        else f"cpu, {torch.get_num_threads()} threads",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "srat": srat.__version__,
+        "training_seconds": round(seconds, 1),
+    }
+    write_atomically(folder.environment, json.dumps(facts, indent=2) + "\n")

@@ -1,0 +1,27 @@
+"""Data sources (a file each), imbalance, the held-out part, augmentation and batches."""
+
+from srat.data.augmentation import Augmentation
+from srat.data.base import Dataset, Source, check_images, to_unit
+from srat.data.batches import epoch_batches
+from srat.data.holdout import Holdout
+from srat.data.imbalance import Imbalance, exponential_counts, select, step_counts
+from srat.data.training import TrainingData, prepare
+from srat.registry import import_members
+
+import_members(__name__)
+
+__all__ = [
+    "Augmentation",
+    "Dataset",
+    "Holdout",
+    "Imbalance",
+    "Source",
+    "TrainingData",
+    "check_images",
+    "epoch_batches",
+    "exponential_counts",
+    "prepare",
+    "select",
+    "step_counts",
+    "to_unit",
+]

@@ -1,0 +1,71 @@
+"""Augmentation of whole batches on the device they lie on."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from srat.errors import require
+from srat.registry import Member
+
+Images = Float[Tensor, "batch channels height width"]
+
+
+def random_flip(images: Images, *, generator: torch.Generator) -> Images:
+    """Return each image mirrored left to right with probability 1/2."""
+    mirror = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
+    return torch.where(mirror, images.flip(-1), images)
+
+
+def random_crop(images: Images, *, padding: int, generator: torch.Generator) -> Images:
+    """Return each image shifted by up to ``padding`` pixels either way, with zeros where nothing was.
+
+    Args:
+        images: (batch, channels, height, width), in [0, 1].
+        padding: the largest shift, in pixels.
+        generator: the source of the shifts.
+    """
+    batch, _, height, width = images.shape
+    padded = F.pad(images, (padding,) * 4)
+    shifts = torch.randint(2 * padding + 1, (2, batch, 1), generator=generator, device=images.device)
+    rows = shifts[0] + torch.arange(height, device=images.device)
+    columns = shifts[1] + torch.arange(width, device=images.device)
+    examples = torch.arange(batch, device=images.device)[:, None, None]
+    # Indexing with three arrays around a slice puts channels last; the transpose puts them back.
+    return padded[examples, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation(Member):
+    """A random change of training images that keeps their class."""
+
+    def __call__(self, images: Images, *, generator: torch.Generator) -> Images:
+        """Return changed images of the same shape, in [0, 1]."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoAugmentation(Augmentation, name="none"):
+    """Leave the images as they are."""
+
+    def __call__(self, images: Images, *, generator: torch.Generator) -> Images:
+        """Return ``images``."""
+        del generator
+        return images
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropFlip(Augmentation, name="crop-flip"):
+    """Pad and crop, then mirror: the usual augmentation of CIFAR."""
+
+    padding: int = 4
+    """Largest shift, in pixels."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.padding <= 64, f"--augmentation.padding: expected 0 to 64 pixels, got {self.padding}")
+
+    def __call__(self, images: Images, *, generator: torch.Generator) -> Images:
+        """Return :func:`random_flip` of :func:`random_crop`."""
+        return random_flip(random_crop(images, padding=self.padding, generator=generator), generator=generator)

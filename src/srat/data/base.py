@@ -1,0 +1,128 @@
+"""What every part of the house means by a data set."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import torch
+import tyro
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from srat.errors import require
+from srat.registry import NOT_IDENTITY, Member
+
+Device = torch.device | str
+DataDir = Annotated[Path | None, tyro.conf.arg(aliases=("--data-dir",))]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images, held as tensors.
+
+    Args:
+        images: (n, channels, height, width), uint8 in [0, 255] or floating point in [0, 1].
+        labels: (n,), integers in [0, classes).
+        class_names: a name for each class, in the order of the labels.
+
+    Raises:
+        UserError: if shapes, labels or pixel values are not as stated.
+    """
+
+    images: Tensor
+    labels: Tensor
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        images, labels, classes = self.images, self.labels, len(self.class_names)
+        require(
+            images.ndim == 4, f"images: expected 4 axes (n, channels, height, width), got shape {tuple(images.shape)}"
+        )
+        require(
+            labels.shape == images.shape[:1],
+            f"labels: expected one for each of {len(images)} images, got shape {tuple(labels.shape)}",
+        )
+        require(len(images) > 0, "a data set without images")
+        require(classes >= 2, f"expected at least two classes, got {classes}: {', '.join(self.class_names)}")
+        low, high = int(labels.min()), int(labels.max())
+        require(0 <= low and high < classes, f"labels: expected integers from 0 to {classes - 1}, got {low} to {high}")
+        check_images(images)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """Number of examples in each class."""
+        return tuple(torch.bincount(self.labels, minlength=len(self.class_names)).tolist())
+
+    def subset(self, indices: Int[Tensor, " kept"]) -> "Dataset":
+        """Return the examples at ``indices``, images and labels in step."""
+        indices = indices.to(self.labels.device)
+        return Dataset(self.images[indices], self.labels[indices], self.class_names)
+
+    def to(self, device: Device) -> "Dataset":
+        """Return the same examples on ``device``."""
+        return Dataset(self.images.to(device), self.labels.to(device), self.class_names)
+
+
+def check_images(images: Tensor) -> None:
+    """Refuse images that are neither uint8 nor floating point numbers in [0, 1].
+
+    Raises:
+        UserError: on another dtype, NaN or infinity, or values outside [0, 1]. Normalisation is the model's
+            first layer, so an image that was normalised before is refused here.
+    """
+    if images.dtype == torch.uint8:
+        return
+    require(images.is_floating_point(), f"images: expected uint8 or floating point, got {images.dtype}")
+    low, high = (float(x) for x in torch.aminmax(images)) if images.numel() else (0.0, 0.0)
+    require(low == low and high == high, "images: expected numbers in [0, 1], got NaN")
+    require(
+        0.0 <= low and high <= 1.0,
+        f"images: expected values in [0, 1], got {low:.4g} to {high:.4g} (the model normalises by itself)",
+    )
+
+
+def to_unit(images: Tensor) -> Float[Tensor, "batch channels height width"]:
+    """Return images as float32 in [0, 1]: x / 255 for uint8, unchanged values otherwise."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggested:
+    """The settings that suit a data source, used where the user gives none (budgets in [0, 1] pixel units)."""
+
+    model: str = "resnet18"
+    imbalance: str = "step"
+    augmentation: str = "crop-flip"
+    epochs: int = 200
+    learning_rate: float = 0.1
+    epsilon: float = 8 / 255
+    step_size: float = 2 / 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Member):
+    """Where labelled images come from; training and test parts are loaded apart, so that training cannot see the test."""
+
+    suggested: ClassVar[Suggested] = Suggested()
+
+    def train(self) -> Dataset:
+        """Return the training part."""
+        raise NotImplementedError
+
+    def test(self) -> Dataset:
+        """Return the test part."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource(Source):
+    """A published data set that lies in files."""
+
+    dir: DataDir = field(default=None, metadata=NOT_IDENTITY)
+    """Folder that holds the files (else $SRAT_DATA_DIR, else the download cache)."""
+    verify: bool = field(default=True, metadata=NOT_IDENTITY)
+    """Compare the files' checksums with the published ones."""

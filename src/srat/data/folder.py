@@ -1,0 +1,156 @@
+"""Images of the user's own, one folder a class."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srat.data.base import DataDir, Dataset, Source, Suggested
+from srat.errors import UserError, require
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+_GREY_MODES = frozenset({"1", "L", "LA", "I;16"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder(Source, name="folder"):
+    """Image files: DIR/train/CLASS/… and DIR/test/CLASS/…, or DIR/CLASS/…, of which a fixed part is held out as the test."""
+
+    suggested: ClassVar[Suggested] = Suggested(imbalance="none")
+
+    dir: DataDir = None
+    """The folder."""
+    size: int | None = None
+    """Height and width to resize to; needed where the images' sizes differ."""
+    color: Literal["auto", "grey", "rgb"] = "auto"
+    """Channels; auto is grey where every image is."""
+    test_fraction: float = 0.2
+    """Share of each class that is the test where there are no folders train and test."""
+
+    def __post_init__(self) -> None:
+        require(self.size is None or 4 <= self.size <= 1024, f"--data.size: expected 4 to 1024 pixels, got {self.size}")
+        require(
+            0 < self.test_fraction < 1,
+            f"--data.test-fraction: expected a share between 0 and 1, got {self.test_fraction}",
+        )
+
+    def train(self) -> Dataset:
+        """Return the training part."""
+        return self._part("train")
+
+    def test(self) -> Dataset:
+        """Return the test part."""
+        return self._part("test")
+
+    def _part(self, part: Literal["train", "test"]) -> Dataset:
+        if self.dir is None:
+            raise UserError("--data folder: expected --data-dir DIR with one folder a class, got none")
+        require(
+            self.dir.is_dir(),
+            f"--data-dir: expected a folder, got '{self.dir}', which {'is a file' if self.dir.exists() else 'does not exist'}",
+        )
+        parts = list_parts(self.dir, self.test_fraction)
+        # Grey or colour is decided over both parts: the model has one number of channels.
+        everything = [path for files in parts.values() for paths in files.values() for path in paths]
+        mode = {"grey": "L", "rgb": "RGB"}.get(self.color) or common_mode(everything)
+        files = parts[part]
+        images = read_images([path for paths in files.values() for path in paths], mode=mode, size=self.size)
+        labels = torch.tensor([label for label, paths in enumerate(files.values()) for _ in paths])
+        return Dataset(images, labels, tuple(files))
+
+
+Files = dict[str, list[Path]]
+
+
+def list_parts(folder: Path, test_fraction: float) -> dict[str, Files]:
+    """Return the image files of each class, for "train" and "test".
+
+    Raises:
+        UserError: on an empty class, a class in one part only, or no classes at all.
+    """
+    if not (folder / "train").is_dir():
+        return _split(list_classes(folder), test_fraction)
+    require((folder / "test").is_dir(), f"{folder}: there is a folder 'train' but no folder 'test'")
+    parts = {part: list_classes(folder / part) for part in ("train", "test")}
+    unpaired = sorted(parts["train"].keys() ^ parts["test"].keys())
+    require(not unpaired, f"{folder}: expected the same classes in train and test; in one only: {', '.join(unpaired)}")
+    return parts
+
+
+def list_classes(folder: Path) -> Files:
+    """Return the image files below each class folder of ``folder``, all in alphabetical order."""
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    require(bool(classes), f"{folder}: expected one folder a class, found no folder")
+    files = {path.name: sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES) for path in classes}
+    empty = [name for name, paths in files.items() if not paths]
+    require(not empty, f"{folder}: no image in class {', '.join(empty)} (read are: {' '.join(sorted(SUFFIXES))})")
+    return files
+
+
+def _split(files: Files, test_fraction: float) -> dict[str, Files]:
+    # By the hash of the name, so that adding a file leaves every other file where it was ranked.
+    parts: dict[str, Files] = {"train": {}, "test": {}}
+    for name, paths in files.items():
+        require(len(paths) >= 2, f"class '{name}' has one image; a test part and a training part need at least two")
+        ranked = sorted(paths, key=lambda path: hashlib.sha256(f"{name}/{path.name}".encode()).digest())
+        cut = min(max(1, round(test_fraction * len(paths))), len(paths) - 1)
+        parts["test"][name], parts["train"][name] = sorted(ranked[:cut]), sorted(ranked[cut:])
+    return parts
+
+
+def common_mode(paths: list[Path]) -> str:
+    """Return "L" if every image is grey, else "RGB"; only the files' headers are read."""
+    from PIL import Image
+
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                if image.mode not in _GREY_MODES:
+                    return "RGB"
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise _unreadable(path, error) from error
+    return "L"
+
+
+def read_images(paths: list[Path], *, mode: str, size: int | None) -> Tensor:
+    """Return images as uint8 (n, channels, height, width).
+
+    Args:
+        paths: the files.
+        mode: "L" or "RGB".
+        size: height and width to resize to (bicubic), or None where all images have one size.
+
+    Raises:
+        UserError: if a file cannot be read, or sizes differ and no size was given.
+    """
+    first: tuple[int, ...] | None = None
+    arrays = []
+    for path in paths:
+        array = _read_image(path, mode, size)
+        first = first or array.shape
+        require(
+            array.shape == first,
+            f"{path}: {array.shape[1]} × {array.shape[0]} pixels, but {paths[0]} has {first[1]} × {first[0]}; give --data.size to resize them all",
+        )
+        arrays.append(array.reshape(*array.shape[:2], -1))
+    return torch.from_numpy(np.stack(arrays).transpose(0, 3, 1, 2).copy())
+
+
+def _read_image(path: Path, mode: str, size: int | None) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            plain = image.convert(mode)
+            resized = plain.resize((size, size), Image.Resampling.BICUBIC) if size else plain
+            return np.asarray(resized, np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: not a readable image, or truncated ({error})")

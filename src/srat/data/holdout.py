@@ -1,0 +1,37 @@
+"""The part of the training data that is held out, to choose the best epoch without a look at the test set."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from srat.errors import require
+from srat.random import generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdout:
+    """A class-stratified validation part of the training data."""
+
+    fraction: float = 0.1
+    """Share of each class that is held out; 0 holds nothing out."""
+    minimum: int = 5
+    """Images held out of each class at the least (but never more than half of it)."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.fraction <= 0.5, f"--holdout.fraction: expected a share from 0 to 0.5, got {self.fraction:g}")
+        require(self.minimum >= 0, f"--holdout.minimum: expected 0 or more, got {self.minimum}")
+
+    def split(self, labels: Int[Tensor, " n"], *, seed: int) -> tuple[Int[Tensor, " train"], Int[Tensor, " held"]]:
+        """Return sorted positions to train on, and those held out: max(minimum, fraction·n_c) of each class."""
+        if self.fraction == 0:
+            return torch.arange(len(labels)), torch.arange(0)
+        train, held = [], []
+        for c in range(int(labels.max()) + 1):
+            members = torch.nonzero(labels == c).flatten()
+            members = members[torch.randperm(len(members), generator=generator(seed, "holdout", step=c))]
+            count = min(max(self.minimum, round(self.fraction * len(members))), len(members) // 2)
+            held.append(members[:count])
+            train.append(members[count:])
+        return torch.cat(train).sort().values, torch.cat(held).sort().values

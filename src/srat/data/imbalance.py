@@ -1,0 +1,207 @@
+"""From the classes' counts to the indices that an imbalanced training set keeps."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, Literal
+
+import torch
+import tyro
+from jaxtyping import Int
+from torch import Tensor
+
+from srat.errors import UserError, require
+from srat.random import generator
+from srat.registry import Member
+
+Counts = Sequence[int]
+ClassOrder = Literal["label", "random"] | tuple[int, ...]
+Ratio = Annotated[float, tyro.conf.arg(aliases=("--ratio",))]
+
+
+def step_counts(class_counts: Counts, *, ratio: float) -> tuple[int, ...]:
+    """Return how many examples Step imbalance keeps: n_i for the first half of the classes, ⌊n_i / K⌋ for the rest.
+
+    Of an odd number of classes, the larger half is well-represented.
+
+    Args:
+        class_counts: (classes,), examples of each class, in the order from well- to under-represented.
+        ratio: K ≥ 1, the largest count divided by the smallest.
+
+    Returns:
+        (classes,), the counts to keep.
+
+    Raises:
+        UserError: if the ratio is below 1 or leaves a class empty.
+
+    Source: Section 2.1 (after Buda et al., 2018).
+    """
+    well = len(class_counts) - len(class_counts) // 2
+    return _kept(class_counts, [1.0] * well + [1 / _checked(ratio)] * (len(class_counts) - well), ratio)
+
+
+def exponential_counts(class_counts: Counts, *, ratio: float) -> tuple[int, ...]:
+    """Return how many examples Exp imbalance keeps: ⌊n_i · τ^i⌋ with τ = K^(−1/(C−1)).
+
+    Args:
+        class_counts: (classes,), examples of each class, in the order from well- to under-represented.
+        ratio: K ≥ 1, the largest share divided by the smallest.
+
+    Returns:
+        (classes,), the counts to keep.
+
+    Raises:
+        UserError: if the ratio is below 1 or leaves a class empty.
+
+    Source: Section 5.1 (after Cui et al., 2019).
+    """
+    last = len(class_counts) - 1
+    return _kept(class_counts, [_checked(ratio) ** (-i / last) for i in range(last + 1)], ratio)
+
+
+def select(labels: Int[Tensor, " n"], counts: Counts, *, seed: int) -> Int[Tensor, " kept"]:
+    """Return the sorted indices of ``counts[c]`` examples of each class c, drawn by the seed.
+
+    Args:
+        labels: (n,), the class of each example.
+        counts: (classes,), how many to keep of each.
+        seed: the draw; the same seed with a smaller count keeps a part of the same examples.
+
+    Raises:
+        UserError: if a class has fewer examples than asked for.
+    """
+    kept = []
+    for c, count in enumerate(counts):
+        members = torch.nonzero(labels == c).flatten()
+        require(count <= len(members), f"class {c}: expected at least {count} examples, there are {len(members)}")
+        order = torch.randperm(len(members), generator=generator(seed, "imbalance", step=c))
+        kept.append(members[order[:count]])
+    return torch.cat(kept).sort().values
+
+
+def hash_indices(indices: Int[Tensor, " kept"]) -> str:
+    """Return the SHA-256 of the indices, as little-endian 64-bit integers."""
+    return sha256(indices.numpy().astype("<i8").tobytes()).hexdigest()
+
+
+def realised_ratio(counts: Counts) -> float:
+    """Return the largest count divided by the smallest."""
+    return max(counts) / min(counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imbalance(Member):
+    """How many training examples of each class are kept."""
+
+    def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
+        """Return the counts to keep of classes that have ``class_counts`` examples."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoImbalance(Imbalance, name="none"):
+    """Keep every training example."""
+
+    def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
+        """Return ``class_counts`` as they are."""
+        del seed
+        return tuple(class_counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Profile(Imbalance):
+    ratio: Ratio = 10.0
+    """K, the largest class divided by the smallest."""
+    cap: int | None = None
+    """Keep at most this many of any class, before the ratio applies; makes the ratio exact on uneven data."""
+    class_order: ClassOrder = "label"
+    """From well- to under-represented: by label, at random (by the seed), or the labels in a given order."""
+
+    def __post_init__(self) -> None:
+        _checked(self.ratio)
+        require(self.cap is None or self.cap >= 1, f"--imbalance.cap: expected at least 1, got {self.cap}")
+
+    def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
+        """Return the profile's counts, laid over the classes in their order."""
+        order = class_order(self.class_order, len(class_counts), seed=seed)
+        capped = [min(class_counts[c], self.cap or class_counts[c]) for c in order]
+        profile = dict(zip(order, self.profile(capped), strict=True))
+        return tuple(profile[c] for c in range(len(class_counts)))
+
+    def profile(self, class_counts: Counts) -> tuple[int, ...]:
+        """Return the counts to keep, of classes in their order from well- to under-represented."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(_Profile, name="step"):
+    """Step imbalance: the second half of the classes keep 1/K of their examples."""
+
+    def profile(self, class_counts: Counts) -> tuple[int, ...]:
+        """Return :func:`step_counts`."""
+        return step_counts(class_counts, ratio=self.ratio)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exponential(_Profile, name="exp", aliases=("exponential",)):
+    """Exp imbalance: class i keeps K^(−i/(C−1)) of its examples."""
+
+    def profile(self, class_counts: Counts) -> tuple[int, ...]:
+        """Return :func:`exponential_counts`."""
+        return exponential_counts(class_counts, ratio=self.ratio)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explicit(Imbalance, name="counts"):
+    """Counts given one by one."""
+
+    keep: tuple[int, ...] = ()
+    """Examples to keep of each class, in the order of the labels."""
+
+    def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
+        """Return the given counts."""
+        del seed
+        require(
+            len(self.keep) == len(class_counts),
+            f"--imbalance.keep: expected a count for each of {len(class_counts)} classes, got {len(self.keep)}",
+        )
+        for c, (count, available) in enumerate(zip(self.keep, class_counts, strict=True)):
+            require(
+                1 <= count <= available, f"--imbalance.keep: class {c} has {available} training images, got {count}"
+            )
+        return self.keep
+
+
+def class_order(order: ClassOrder, classes: int, *, seed: int) -> tuple[int, ...]:
+    """Return the labels from well- to under-represented.
+
+    Raises:
+        UserError: if a given order does not name each class once.
+    """
+    if order == "label":
+        return tuple(range(classes))
+    if order == "random":
+        return tuple(torch.randperm(classes, generator=generator(seed, "class-order")).tolist())
+    given = tuple(c for c in order if isinstance(c, int))
+    if sorted(given) != list(range(classes)):
+        raise UserError(
+            f"--imbalance.class-order: expected each label from 0 to {classes - 1} once, got {' '.join(map(str, order))}"
+        )
+    return given
+
+
+def _checked(ratio: float) -> float:
+    require(math.isfinite(ratio) and ratio >= 1, f"--ratio: expected a number of at least 1, got {ratio:g}")
+    return ratio
+
+
+def _kept(class_counts: Counts, shares: Sequence[float], ratio: float) -> tuple[int, ...]:
+    # The tiny addend keeps 5000 · 0.01 at 50 where floating point has 49.999….
+    counts = tuple(math.floor(n * share + 1e-9) for n, share in zip(class_counts, shares, strict=True))
+    empty = [c for c, count in enumerate(counts) if count < 1]
+    if empty:
+        raise UserError(
+            f"--ratio {ratio:g} leaves class {empty[0]} without a training image: it has only {class_counts[empty[0]]}"
+        )
+    return counts

@@ -1,0 +1,58 @@
+"""From a source to the examples that a run trains on, and those that it holds out."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from srat.data.base import Dataset, Source
+from srat.data.holdout import Holdout
+from srat.data.imbalance import Imbalance, hash_indices, select
+from srat.errors import require
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """The kept part of a source's training images, split in two.
+
+    Args:
+        train: what the weights learn from.
+        held_out: what chooses the best epoch, or None.
+        train_indices: positions of ``train`` in the source, sorted.
+        held_out_indices: positions of ``held_out`` in the source, sorted.
+    """
+
+    train: Dataset
+    held_out: Dataset | None
+    train_indices: Int[Tensor, " train"]
+    held_out_indices: Int[Tensor, " held"]
+
+    @cached_property
+    def kept_indices(self) -> Int[Tensor, " kept"]:
+        """All positions in the source that the imbalance keeps, sorted."""
+        return torch.cat((self.train_indices, self.held_out_indices)).sort().values
+
+    def record(self) -> dict[str, Any]:
+        """Return what a run's folder says of its data: the indices, and the hash of those kept."""
+        return {
+            "sha256": hash_indices(self.kept_indices),
+            "train": self.train_indices.tolist(),
+            "held_out": self.held_out_indices.tolist(),
+        }
+
+
+def prepare(source: Source, imbalance: Imbalance, holdout: Holdout, *, seed: int) -> TrainingData:
+    """Return the training data of a run; the test part of the source is never touched.
+
+    Raises:
+        UserError: if the source cannot be read, or a class would be left without a training image.
+    """
+    full = source.train()
+    empty = [full.class_names[c] for c, count in enumerate(full.counts) if count == 0]
+    require(not empty, f"no training image in class {', '.join(empty)}")
+    kept = select(full.labels, imbalance.counts(full.counts, seed=seed), seed=seed)
+    train, held_out = (kept[positions] for positions in holdout.split(full.labels[kept], seed=seed))
+    return TrainingData(full.subset(train), full.subset(held_out) if len(held_out) else None, train, held_out)

@@ -1,0 +1,26 @@
+"""What goes wrong by the user's making, said in one line."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend; its text is one line: what was expected, what came, what there is."""
+
+
+def unknown(kind: str, given: str, choices: Iterable[str]) -> UserError:
+    """Return the error for a name that is not among ``choices``, with the nearest name and the whole list."""
+    names = list(choices)
+    return UserError(f"unknown {kind} '{given}'{nearest(given, names)}; there are: {', '.join(names)}")
+
+
+def nearest(given: str, choices: Iterable[str]) -> str:
+    """Return ``", did you mean 'x'?"`` for the choice closest to ``given``, or nothing where none is close."""
+    close = difflib.get_close_matches(given, list(choices), n=1, cutoff=0.5)
+    return f", did you mean '{close[0]}'?" if close else ""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ``UserError(message)`` unless ``condition`` holds."""
+    if not condition:
+        raise UserError(message)

@@ -1,0 +1,27 @@
+"""Well- and under-represented classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """Class indices by how many training examples they have."""
+
+    well: tuple[int, ...]
+    under: tuple[int, ...]
+
+
+def groups(train_counts: Sequence[int]) -> Groups:
+    """Return the rarer half of the classes as "under", the rest as "well" (the larger half of an odd number).
+
+    Of classes with equal counts the later ones count as rarer.
+
+    Args:
+        train_counts: (classes,), training examples of each class.
+
+    Source: Section 5.1: the five most frequent of ten are well-represented.
+    """
+    order = sorted(range(len(train_counts)), key=lambda c: (-train_counts[c], c))
+    cut = len(order) - len(order) // 2
+    return Groups(well=tuple(sorted(order[:cut])), under=tuple(sorted(order[cut:])))

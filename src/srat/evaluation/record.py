@@ -1,0 +1,116 @@
+"""What an evaluation says, as a value, as evaluation.json and back."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from srat.attacks import Attack
+from srat.errors import UserError
+from srat.evaluation.counts import Counts
+from srat.evaluation.groups import Groups, groups
+from srat.evaluation.intervals import Accuracy
+
+CLEAN = "clean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The counts under one attack, and the attack's parameters."""
+
+    counts: Counts
+    attack: Mapping[str, Any]
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Accuracy over all examples, with its interval."""
+        return self.counts.accuracy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A model's results by attack."""
+
+    class_names: tuple[str, ...]
+    train_counts: tuple[int, ...]
+    results: Mapping[str, Result] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> Groups:
+        """Well- and under-represented classes."""
+        return groups(self.train_counts)
+
+    def with_result(self, name: str, result: Result) -> "Evaluation":
+        """Return the evaluation with one more result, or one replaced."""
+        return dataclasses.replace(self, results={**self.results, name: result})
+
+    def to_json(self) -> str:
+        """Return the contents of evaluation.json."""
+        groups = self.groups
+        content = {
+            "class_names": self.class_names,
+            "train_counts": self.train_counts,
+            "groups": dataclasses.asdict(groups),
+            "results": {name: _result_json(result, groups) for name, result in self.results.items()},
+        }
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> "Evaluation":
+        """Return the evaluation that a file holds; whatever can be derived is derived anew.
+
+        Raises:
+            UserError: if the file is not such an evaluation.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            results = {
+                str(name): _read_result(result, len(content["class_names"]))
+                for name, result in content["results"].items()
+            }
+            return cls(
+                class_names=tuple(str(name) for name in content["class_names"]),
+                train_counts=_integers(content["train_counts"], len(content["class_names"])),
+                results=results,
+            )
+        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise UserError(f"{path}: not a readable evaluation ({type(error).__name__}: {error})") from error
+
+
+def describe_attack(attack: Attack) -> dict[str, Any]:
+    """Return an attack's name and parameters."""
+    return {"name": attack.name, **dataclasses.asdict(attack)}
+
+
+def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
+    """Return the accuracies that tables show: overall, well, under, worst class."""
+    return {
+        "overall": counts.accuracy(),
+        "well": counts.accuracy(groups.well),
+        "under": counts.accuracy(groups.under),
+        "worst_class": counts.accuracy([counts.worst_class()]),
+    }
+
+
+def _result_json(result: Result, groups: Groups) -> dict[str, Any]:
+    return {
+        "attack": result.attack,
+        "correct": result.counts.correct,
+        "total": result.counts.total,
+        "summary": {name: accuracy._asdict() for name, accuracy in summary(result.counts, groups).items()},
+    }
+
+
+def _read_result(content: Mapping[str, Any], classes: int) -> Result:
+    counts = Counts(correct=_integers(content["correct"], classes), total=_integers(content["total"], classes))
+    if any(right > all_ for right, all_ in zip(counts.correct, counts.total, strict=True)):
+        raise ValueError("more correct examples than there are")
+    return Result(counts=counts, attack=dict(content["attack"]))
+
+
+def _integers(values: Sequence[Any], length: int) -> tuple[int, ...]:
+    if len(values) != length or not all(type(value) is int and value >= 0 for value in values):
+        raise ValueError(f"expected {length} counts")
+    return tuple(values)

@@ -1,0 +1,15 @@
+"""No feature loss."""
+
+from dataclasses import dataclass
+
+from srat.feature_losses.base import FeatureLoss, Features, FeatureTerm, Labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoFeatureLoss(FeatureLoss, name="none"):
+    """No feature loss: λ · L_sep is 0 and costs nothing."""
+
+    def __call__(self, features: Features, labels: Labels) -> FeatureTerm | None:
+        """Return None."""
+        del features, labels
+        return None

@@ -1,0 +1,35 @@
+"""Backbones (a file each), heads, the classifier that holds them, and a wrapper for the user's own modules."""
+
+from srat.models.base import (
+    Architecture,
+    AttackMode,
+    Classifier,
+    ImageShape,
+    Normalization,
+    Output,
+    attacked,
+    channel_statistics,
+    logits_of,
+)
+from srat.models.build import build
+from srat.models.heads import CosineLinear, Head
+from srat.models.wrapper import wrap
+from srat.registry import import_members
+
+import_members(__name__)
+
+__all__ = [
+    "Architecture",
+    "AttackMode",
+    "Classifier",
+    "CosineLinear",
+    "Head",
+    "ImageShape",
+    "Normalization",
+    "Output",
+    "attacked",
+    "build",
+    "channel_statistics",
+    "logits_of",
+    "wrap",
+]

@@ -1,0 +1,133 @@
+"""The model that every part of the house sees: normalisation, backbone, head."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from srat.registry import Member
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+AttackMode = Literal["eval", "train_frozen_stats"]
+
+
+class Output(NamedTuple):
+    """What a model says of a batch."""
+
+    logits: Tensor
+    """(batch, classes), at the scale that is served."""
+    features: Tensor
+    """(batch, dimensions), the penultimate layer."""
+    embedding: Tensor
+    """(batch, dimensions), what a feature loss sees: the features, or a projection of them."""
+
+
+class Normalization(nn.Module):
+    """Per-channel normalisation, x ↦ (x − μ) / σ.
+
+    Args:
+        mean: μ, (channels,), in [0, 1] pixel units.
+        std: σ, (channels,), in [0, 1] pixel units, positive.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Float[Tensor, " channels"], std: Float[Tensor, " channels"]) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.detach().float().reshape(-1, 1, 1).clone())
+        self.register_buffer("std", std.detach().float().reshape(-1, 1, 1).clone())
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Return normalised images."""
+        return (images - self.mean) / self.std
+
+
+class Classifier(nn.Module):
+    """A classifier of images in [0, 1]: normalisation, backbone, head; beside the logits it gives the features.
+
+    Args:
+        normalization: the first layer, so that budgets and data stay in [0, 1] everywhere else.
+        backbone: (batch, channels, height, width) → (batch, dimensions).
+        head: (batch, dimensions) → (batch, classes).
+        projection: (batch, dimensions) → (batch, embedding dimensions), seen by the feature loss alone.
+    """
+
+    def __init__(
+        self, normalization: Normalization, backbone: nn.Module, head: nn.Module, projection: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.normalization = normalization
+        self.backbone = backbone
+        self.head = head
+        self.projection = projection if projection is not None else nn.Identity()
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
+        """Return logits, features and embedding."""
+        features = self.backbone(self.normalization(images))
+        return Output(self.head(features), features, self.projection(features))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageShape:
+    """What a backbone must know of the data."""
+
+    channels: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture(Member):
+    """A backbone, from images to penultimate features."""
+
+    def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
+        """Return the module (batch, channels, height, width) → (batch, dimensions), and its dimensions."""
+        raise NotImplementedError
+
+
+def channel_statistics(images: Tensor) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
+    """Return mean and standard deviation of each channel of uint8 or [0, 1] images, in [0, 1] pixel units."""
+    divisor = 255.0 if images.dtype == torch.uint8 else 1.0
+    by_channel = images.transpose(0, 1).flatten(1)
+    # Channel by channel: a whole training set in float64 would take eight times its memory.
+    moments = [torch.std_mean(channel.double(), correction=0) for channel in by_channel]
+    std, mean = (torch.stack(column) / divisor for column in zip(*moments, strict=True))
+    return mean.float(), std.clamp(min=1 / 255).float()
+
+
+@contextmanager
+def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]:
+    """Lend the model to an attack, and put every module's mode back; no BatchNorm statistic moves.
+
+    Args:
+        model: the model under attack.
+        mode: "eval" (BatchNorm uses its running statistics) or "train_frozen_stats" (it uses the batch's, and
+            leaves the running ones alone).
+    """
+    modules = list(model.modules())
+    training = [module.training for module in modules]
+    norms = [module for module in modules if isinstance(module, BatchNorm)]
+    tracking = [norm.track_running_stats for norm in norms]
+    model.train(mode == "train_frozen_stats")
+    if mode == "train_frozen_stats":
+        for norm in norms:
+            norm.track_running_stats = False
+    try:
+        yield model
+    finally:
+        for module, was in zip(modules, training, strict=True):
+            module.training = was
+        for norm, was in zip(norms, tracking, strict=True):
+            norm.track_running_stats = was
+
+
+def logits_of(output: Output | Tensor) -> Float[Tensor, "batch classes"]:
+    """Return the logits of our models' output, or of a plain module's."""
+    return output.logits if isinstance(output, Output) else output

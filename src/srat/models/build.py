@@ -1,0 +1,43 @@
+"""A model for a data set."""
+
+import torch
+from torch import nn
+
+from srat.models.base import Architecture, Classifier, ImageShape, Normalization
+from srat.models.heads import Head
+from srat.random import derive_seed
+
+
+def build(
+    architecture: Architecture,
+    head: Head,
+    *,
+    shape: ImageShape,
+    classes: int,
+    mean: torch.Tensor,
+    std: torch.Tensor,
+    projection: int = 0,
+    seed: int = 0,
+) -> Classifier:
+    """Return a freshly initialised classifier; its weights depend on the seed alone.
+
+    Args:
+        architecture: the backbone.
+        head: the last layer.
+        shape: channels, height and width of the images.
+        classes: number of logits.
+        mean: (channels,), of the training images, in [0, 1] pixel units.
+        std: (channels,), likewise.
+        projection: dimensions of a projection for the feature loss (ReLU between two linear layers); 0 for none.
+        seed: the run's seed.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(seed, "init"))
+        backbone, dimensions = architecture.backbone(shape)
+        last = head.build(dimensions, classes)
+        mlp = (
+            nn.Sequential(nn.Linear(dimensions, dimensions), nn.ReLU(), nn.Linear(dimensions, projection))
+            if projection
+            else None
+        )
+    return Classifier(Normalization(mean, std), backbone, last, mlp)

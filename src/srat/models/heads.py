@@ -1,0 +1,84 @@
+"""From penultimate features to logits."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from srat.errors import require
+from srat.registry import Member
+
+
+class CosineLinear(nn.Module):
+    """Scaled cosine similarity of features and class weights: logit_j = s · cos θ_j = s · w_j·z / (‖w_j‖ ‖z‖).
+
+    Args:
+        dimensions: length of z.
+        classes: number of w_j.
+        scale: s > 0; the logits come out at the scale that was trained, so an attack sees what is served.
+
+    Source: Cao et al., 2019 (LDAM-DRW), which scales in the loss; here the head does.
+    """
+
+    def __init__(self, dimensions: int, classes: int, scale: float = 30.0) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weight = nn.Parameter(torch.empty(classes, dimensions))
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, features: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batch classes"]:
+        """Return s · cos θ."""
+        return self.scale * F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
+
+    def extra_repr(self) -> str:
+        """Return what ``print(model)`` shows."""
+        return f"{self.weight.shape[1]}, {self.weight.shape[0]}, scale={self.scale:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head(Member):
+    """The last layer."""
+
+    def resolve(self, wanted: "Head") -> "Head":
+        """Return the head to build for a loss that wants ``wanted``."""
+        del wanted
+        return self
+
+    def build(self, dimensions: int, classes: int) -> nn.Module:
+        """Return the module (batch, dimensions) → (batch, classes)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossHead(Head, name="auto"):
+    """The head that the loss wants: cosine for LDAM, linear for the others."""
+
+    def resolve(self, wanted: Head) -> Head:
+        """Return ``wanted``."""
+        return wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearHead(Head, name="linear"):
+    """A linear layer with bias."""
+
+    def build(self, dimensions: int, classes: int) -> nn.Module:
+        """Return ``nn.Linear``."""
+        return nn.Linear(dimensions, classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosineHead(Head, name="cosine"):
+    """Scaled cosine similarity, without bias."""
+
+    scale: float = 30.0
+    """s, the largest logit."""
+
+    def __post_init__(self) -> None:
+        require(self.scale > 0, f"--head.scale: expected a positive number, got {self.scale:g}")
+
+    def build(self, dimensions: int, classes: int) -> nn.Module:
+        """Return :class:`CosineLinear`."""
+        return CosineLinear(dimensions, classes, self.scale)

@@ -1,0 +1,102 @@
+"""Tables for the terminal."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from srat.evaluation import Accuracy, Evaluation, Groups, summary
+
+_SUMMARY_NAMES = {
+    "overall": "overall",
+    "well": "well-represented",
+    "under": "under-represented",
+    "worst_class": "worst class",
+}
+
+
+def class_table(evaluation: Evaluation, *, title: str) -> Table:
+    """Return the accuracy of each class and group under each attack, in per cent with 95 % intervals.
+
+    Classes come in the order of their training counts; the under-represented ones are marked.
+    """
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("class", no_wrap=True)
+    table.add_column("train", justify="right", no_wrap=True)
+    for name in evaluation.results:
+        table.add_column(f"{name} % [95 % interval]", justify="right", no_wrap=True)
+    groups, counts = evaluation.groups, evaluation.train_counts
+    order = sorted(range(len(counts)), key=lambda c: (c in groups.under, -counts[c], c))
+    for position, c in enumerate(order):
+        under = c in groups.under
+        cells = [percent(result.counts.accuracy([c])) for result in evaluation.results.values()]
+        last_of_group = position in (len(groups.well) - 1, len(order) - 1)
+        table.add_row(
+            _class_cell(evaluation.class_names[c], under), f"{counts[c]:,}", *cells, end_section=last_of_group
+        )
+    _add_summary(table, evaluation, groups)
+    return table
+
+
+def percent(accuracy: Accuracy) -> str:
+    """Return an accuracy as "61.2  [59.8, 62.6]", in per cent."""
+    if accuracy.accuracy != accuracy.accuracy:
+        return "–"
+    return f"{100 * accuracy.accuracy:.1f}  [{100 * accuracy.low:4.1f}, {100 * accuracy.high:5.1f}]"
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """Return what a reader of the table should be told."""
+    said = []
+    totals = next(iter(evaluation.results.values())).counts.total
+    if len(set(totals)) > 1:
+        macro = {name: 100 * result.counts.macro() for name, result in evaluation.results.items()}
+        means = ", ".join(f"{name} {value:.1f} %" for name, value in macro.items())
+        said.append(
+            f"The test set is not balanced ({min(totals):,} to {max(totals):,} images a class): 'overall' leans to the large classes; the mean over the classes is {means}."
+        )
+    return said
+
+
+def best_line(evaluation: Evaluation, epoch: int) -> str:
+    """Return the summary of the best-on-held-out weights in one line."""
+    parts = [
+        f"{name} {100 * overall.accuracy:.1f} (under {100 * under.accuracy:.1f})"
+        for name, overall, under in _overall_under(evaluation)
+    ]
+    return f"Best epoch on the held-out part, {epoch}: " + ", ".join(parts) + " %"
+
+
+def _overall_under(evaluation: Evaluation) -> list[tuple[str, Accuracy, Accuracy]]:
+    rows = []
+    for name, result in evaluation.results.items():
+        values = summary(result.counts, evaluation.groups)
+        rows.append((name, values["overall"], values["under"]))
+    return rows
+
+
+def _class_cell(name: str, under: bool) -> Text:
+    text = Text(printable(name))
+    return text.append("  under", style="yellow") if under else text
+
+
+def _add_summary(table: Table, evaluation: Evaluation, groups: Groups) -> None:
+    images = {
+        "overall": evaluation.train_counts,
+        "well": _at(evaluation, groups.well),
+        "under": _at(evaluation, groups.under),
+    }
+    summaries = [summary(result.counts, groups) for result in evaluation.results.values()]
+    for key, label in _SUMMARY_NAMES.items():
+        total = f"{sum(images[key]):,}" if key in images else ""
+        table.add_row(Text(label, style="bold"), total, *(percent(values[key]) for values in summaries))
+
+
+def _at(evaluation: Evaluation, classes: Sequence[int]) -> list[int]:
+    return [evaluation.train_counts[c] for c in classes]
+
+
+def printable(name: str) -> str:
+    """Return a stranger's text without control characters, fit for a terminal."""
+    return "".join(character if character.isprintable() else "�" for character in name)

@@ -1,0 +1,21 @@
+"""Class weightings (a file each): counts → a weight for each class."""
+
+from srat.registry import import_members
+from srat.weightings.base import Weighting
+from srat.weightings.effective_number import EffectiveNumber, effective_number
+from srat.weightings.fixed import Fixed
+from srat.weightings.inverse_frequency import InverseFrequency, inverse_frequency
+from srat.weightings.uniform import Uniform, uniform
+
+import_members(__name__)
+
+__all__ = [
+    "EffectiveNumber",
+    "Fixed",
+    "InverseFrequency",
+    "Uniform",
+    "Weighting",
+    "effective_number",
+    "inverse_frequency",
+    "uniform",
+]

@@ -1,0 +1,46 @@
+"""What a weighting is: from the classes' counts to a weight for each class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from srat.errors import require
+from srat.registry import Member
+
+ClassCounts = Sequence[int] | Tensor
+ClassWeights = Float[Tensor, " classes"]
+Scale = Literal["mean_one", "majority_one"]
+
+
+def positive_counts(class_counts: ClassCounts) -> Float[Tensor, " classes"]:
+    """Return the counts as float64, or raise ``UserError`` if a class has no example."""
+    counts = torch.as_tensor(class_counts).double()
+    require(bool((counts >= 1).all()), f"class counts: expected at least 1 in each class, got {counts.long().tolist()}")
+    return counts
+
+
+def to_mean_one(weights: ClassWeights) -> ClassWeights:
+    """Return float32 weights with mean 1 over the classes, as Cui et al., 2019, scale them."""
+    return (weights / weights.mean()).float()
+
+
+def to_majority_one(weights: ClassWeights, class_counts: ClassCounts) -> ClassWeights:
+    """Return float32 weights that are 1 for the largest class, as in the paper's Figure 5."""
+    return (weights / weights[torch.as_tensor(class_counts).argmax()]).float()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighting(Member):
+    """The weights w_i of Eq. 5, a number for each class."""
+
+    def weights(self, class_counts: ClassCounts) -> ClassWeights:
+        """Return the weight of each class.
+
+        Args:
+            class_counts: (classes,), training examples of each class, at least 1.
+        """
+        raise NotImplementedError

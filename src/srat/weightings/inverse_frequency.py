@@ -1,0 +1,48 @@
+"""Weights inverse to the classes' counts."""
+
+from dataclasses import dataclass
+
+from srat.errors import require
+from srat.weightings.base import (
+    ClassCounts,
+    ClassWeights,
+    Scale,
+    Weighting,
+    positive_counts,
+    to_majority_one,
+    to_mean_one,
+)
+
+
+def inverse_frequency(class_counts: ClassCounts, power: float = 1.0) -> ClassWeights:
+    """Return weights ∝ n^(−power), with mean 1.
+
+    Args:
+        class_counts: n, (classes,), training examples of each class, at least 1.
+        power: 1 for the inverse, 0.5 for its square root, 0 for uniform.
+
+    Returns:
+        (classes,), mean 1.
+
+    Raises:
+        UserError: if a class has no example.
+    """
+    return to_mean_one(positive_counts(class_counts).pow(-power))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InverseFrequency(Weighting, name="inverse-frequency"):
+    """Weights inverse to the classes' counts."""
+
+    power: float = 1.0
+    """Exponent; 0.5 gives inverse square roots."""
+    scale: Scale = "mean_one"
+    """What is 1: the mean over the classes, or the largest class."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.power <= 10, f"--weighting.power: expected 0 to 10, got {self.power:g}")
+
+    def weights(self, class_counts: ClassCounts) -> ClassWeights:
+        """Return :func:`inverse_frequency`, scaled."""
+        weights = inverse_frequency(class_counts, self.power)
+        return to_majority_one(weights, class_counts) if self.scale == "majority_one" else weights

@@ -1,0 +1,28 @@
+"""All classes alike."""
+
+from dataclasses import dataclass
+
+import torch
+
+from srat.weightings.base import ClassCounts, ClassWeights, Weighting
+
+
+def uniform(class_counts: ClassCounts) -> ClassWeights:
+    """Return a weight of 1 for each class.
+
+    Args:
+        class_counts: (classes,), training examples of each class.
+
+    Returns:
+        (classes,).
+    """
+    return torch.ones(len(class_counts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uniform(Weighting, name="uniform"):
+    """All classes alike."""
+
+    def weights(self, class_counts: ClassCounts) -> ClassWeights:
+        """Return :func:`uniform`."""
+        return uniform(class_counts)
