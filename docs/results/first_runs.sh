@@ -7,7 +7,7 @@ export OMP_NUM_THREADS=1
 for method in ce drcb-ldam srat-ldam natural; do
   case $data in
     fashion-mnist) options="--imbalance.cap 2000 --model resnet18 --model.width 8 --epochs 12 --schedule.milestones 7 10" ;;
-    cifar10) options="--model small-cnn --epochs 8 --schedule.milestones 5 7" ;;
+    cifar10) options="--model small-cnn --epochs 5 --schedule.milestones 3 4" ;;
   esac
   case $method in
     drcb-*|srat-*) weights="--schedule.reweight-from $(echo "$options" | sed 's/.*milestones \([0-9]*\) .*/\1/')" ;;

@@ -1,4 +1,4 @@
-"""``python -m srat``"""
+"""The command line, as ``python -m srat``."""
 
 from srat.cli import entry
 

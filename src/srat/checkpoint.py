@@ -80,7 +80,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """Return the state of the newest checkpoint, its weights put into model and optimiser; a new state if there is none."""
+    """Return the newest checkpoint's state, its tensors put into model and optimiser; a new state if there is none."""
     files = list_checkpoints(folder)
     if not files:
         return State()

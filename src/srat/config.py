@@ -36,7 +36,7 @@ _DIGITS = Digits.suggested
 
 @dataclass(frozen=True, kw_only=True)
 class SGD:
-    """Stochastic gradient descent with momentum; the paper does not give its optimiser, these are the field's usual values."""
+    """Stochastic gradient descent with momentum, at the field's usual values; the paper does not give its optimiser."""
 
     learning_rate: float = 0.1
     """γ of the first epoch."""

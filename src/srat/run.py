@@ -77,10 +77,8 @@ class RunFolder:
             write_atomically(self.config, config.to_json())
             return
         held = Config.read(self.config)
-        require(
-            held.id == config.id,
-            f"--out: '{self.path}' holds another run ({held.method}, id {held.id}; this one is {config.method}, id {config.id})",
-        )
+        names = f"{held.method}, id {held.id}; this is {config.method}, id {config.id}"
+        require(held.id == config.id, f"--out: '{self.path}' holds another run ({names})")
         require(
             not self.weights("last").exists(),
             f"--out: the run in '{self.path}' is finished; 'srat evaluate {self.path}' evaluates it",

@@ -17,6 +17,7 @@ from srat.config import Config
 from srat.data import Dataset, epoch_batches, prepare, to_unit
 from srat.errors import require
 from srat.evaluation import count, groups
+from srat.feature_losses import NoFeatureLoss
 from srat.losses import cross_entropy
 from srat.models import Classifier, Output, attacked, channel_statistics, logits_of
 from srat.models.wrapper import Custom
@@ -24,6 +25,7 @@ from srat.objective import Value
 from srat.observer import Observer
 from srat.random import generator
 from srat.run import ModelFacts, Run, RunFolder, build_model, image_shape
+from srat.weightings import Uniform
 
 Row = dict[str, Any]
 Rng = Callable[[str], torch.Generator]
@@ -134,7 +136,8 @@ def set_up(
         nesterov=sgd.nesterov,
     )
     # Convolutions run up to twice as fast on images whose channels lie together.
-    wrapped, wrapped_optimizer = fabric.setup(model.to(memory_format=torch.channels_last), optimizer)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     return Training(
         config=config,
         fabric=fabric,
@@ -178,7 +181,8 @@ def train_epoch(training: Training, epoch: int, observer: Observer) -> Row:
     config, device = training.config, training.fabric.device
     rate = config.schedule.learning_rate(epoch, epochs=config.epochs, base=config.optimizer.learning_rate)
     set_learning_rate(training.optimizer, rate)
-    weighted = config.schedule.weights_apply(epoch, epochs=config.epochs)
+    uniform = isinstance(config.weighting, Uniform)
+    weighted = not uniform and config.schedule.weights_apply(epoch, epochs=config.epochs)
     weights = training.class_weights if weighted else torch.ones_like(training.class_weights)
     order = epoch_batches(
         len(training.train), config.batch_size, generator=generator(config.seed, "order", epoch=epoch)
@@ -245,7 +249,7 @@ def step_sums(value: Value, output: Output, labels: Tensor) -> Tensor:
 def epoch_row(training: Training, epoch: int, rate: float, weighted: bool, sums: Sums) -> Row:
     """Return the metrics of an epoch's training."""
     n = len(training.train)
-    separates = training.config.feature_loss.name != "none"
+    separates = not isinstance(training.config.feature_loss, NoFeatureLoss)
     return {
         "epoch": epoch,
         "learning_rate": rate,

@@ -42,7 +42,7 @@ class Attack(Member):
         return self.perturb(loss_at, images, generator=generator)
 
     def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
-        """Do what calling the attack does, for images known to be in [0, 1]; the check waits for the device, this does not."""
+        """Do what a call does, for images known to be in [0, 1]; the check waits for the device, this does not."""
         raise NotImplementedError
 
 

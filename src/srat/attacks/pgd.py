@@ -113,5 +113,5 @@ def check_budget(epsilon: float, norm: NormName) -> None:
     limit = 1.0 if norm == "linf" else 1e4
     require(
         0 < epsilon <= limit,
-        f"epsilon: expected a number above 0 and at most {limit:g}, in [0, 1] pixel units (8/255 is 0.0314), got {epsilon:g}",
+        f"epsilon: expected above 0 and at most {limit:g}, in [0, 1] pixel units (8/255 is 0.0314), got {epsilon:g}",
     )

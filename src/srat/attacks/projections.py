@@ -40,7 +40,7 @@ def uniform_linf(images: Images, epsilon: float, *, generator: torch.Generator) 
 
 
 def uniform_l2(images: Images, epsilon: float, *, generator: torch.Generator) -> Images:
-    """Return x + u with u uniform in the L2 ball: a direction uniform on the sphere, a radius ε · r^(1/d), r uniform in [0, 1]."""
+    """Return x + u with u uniform in the L2 ball: a uniform direction, a radius ε · r^(1/d), r uniform in [0, 1]."""
     direction = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
     radius = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device, dtype=images.dtype)
     dimensions = images[0].numel()
@@ -48,7 +48,8 @@ def uniform_l2(images: Images, epsilon: float, *, generator: torch.Generator) ->
 
 
 def _length(vectors: Images) -> Float[Tensor, "batch 1 1 1"]:
-    return torch.linalg.vector_norm(vectors, dim=(1, 2, 3), keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(vectors, dim=(1, 2, 3), keepdim=True)
+    return length
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        return fail(
-            f"{error.strerror or error}{where}; nothing written before is lost, --resume goes on from the last checkpoint",
-            2,
-            debug,
-        )
+        return fail(f"{error.strerror or error}{where}; what was written before is whole", 2, debug)
     except KeyboardInterrupt:
-        return fail("interrupted; --resume goes on from the last checkpoint", 130, debug)
+        return fail("interrupted; 'srat train --resume' with the same --out goes on from the last epoch", 130, debug)
     except Exception as error:
         return fail(f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows where)", 1, debug)
 

@@ -1,7 +1,9 @@
-"""``srat data``"""
+"""The command ``srat data``."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,13 +40,12 @@ class Arguments:
 
 def run(args: list[str]) -> None:
     """Print the distribution; draw it and write the indices where asked."""
-    name = next((word for word in args if not word.startswith("-")), "")
-    require(
-        bool(name) or "--help" in args or "-h" in args,
-        "srat data: expected a data set, as in 'srat data cifar10 --imbalance step --ratio 100'",
-    )
+    name = args[0] if args and not args[0].startswith("-") else None
+    helped = "--help" in args or "-h" in args
+    example = "'srat data cifar10 --imbalance step --ratio 100'"
+    require(name is not None or helped, f"srat data: expected the name of a data set first, as in {example}")
     chosen = parse_choices(["imbalance"], args, command=COMMAND)
-    config = compose(data=name or "digits", imbalance=chosen.get("imbalance", "none"))
+    config = compose(data=name, imbalance=chosen.get("imbalance", "none"))
     default = Arguments(source=config.data, imbalance=config.imbalance)
     show(parse(Arguments, args, command=COMMAND, default=default), Console())
 
@@ -57,20 +58,21 @@ def show(arguments: Arguments, console: Console) -> None:
     title = f"{arguments.source.name}, imbalance {arguments.imbalance.name}"
     console.print(distribution_table(train.class_names, counts, train.counts, title=title))
     channels, height, width = train.images.shape[1:]
-    console.print(
-        f"{len(kept):,} of {len(train):,} training images of {height} × {width} × {channels}; largest to smallest class {realised_ratio(counts):.1f} : 1",
-        highlight=False,
-    )
-    balance = (
-        f"{test.counts[0]:,} a class"
-        if len(set(test.counts)) == 1
-        else f"{min(test.counts):,} to {max(test.counts):,} a class, not balanced"
-    )
-    console.print(f"{len(test):,} test images, {balance}", highlight=False)
-    console.print(f"kept indices, seed {arguments.seed}: sha256 {hash_indices(kept)}", highlight=False, soft_wrap=True)
+    say = partial(console.print, highlight=False, soft_wrap=True)
+    say(f"{len(kept):,} of {len(train):,} training images, {height} × {width} × {channels}")
+    say(f"largest to smallest class: {realised_ratio(counts):.1f} : 1")
+    say(f"{len(test):,} test images, {balance(test.counts)}")
+    say(f"kept indices, seed {arguments.seed}: sha256 {hash_indices(kept)}")
     if arguments.indices is not None:
         write_atomically(arguments.indices, json.dumps(kept.tolist()) + "\n")
-        console.print(f"indices written to {arguments.indices}", highlight=False, soft_wrap=True)
+        say(f"indices written to {arguments.indices}")
     if arguments.plot is not None:
         draw_distribution(train.class_names, counts, arguments.plot, title=f"{title}, {realised_ratio(counts):.0f} : 1")
-        console.print(f"plot written to {arguments.plot}", highlight=False, soft_wrap=True)
+        say(f"plot written to {arguments.plot}")
+
+
+def balance(counts: Sequence[int]) -> str:
+    """Return in words whether all classes have as many images."""
+    if len(set(counts)) == 1:
+        return f"{counts[0]:,} a class"
+    return f"{min(counts):,} to {max(counts):,} a class, not balanced"

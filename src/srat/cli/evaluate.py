@@ -1,4 +1,4 @@
-"""``srat evaluate``"""
+"""The command ``srat evaluate``."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

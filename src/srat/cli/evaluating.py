@@ -8,7 +8,7 @@ from srat.errors import require
 from srat.evaluation import Evaluation, evaluate_all
 from srat.files import write_atomically
 from srat.observer import Observer
-from srat.run import RunFolder, Which, load_with_facts
+from srat.run import RunFolder, Which, image_shape, load_with_facts
 
 
 def evaluate_run(
@@ -23,12 +23,8 @@ def evaluate_run(
 ) -> Evaluation:
     """Evaluate a run's weights, add the results to those that its folder holds, and return them all."""
     model, facts = load_with_facts(folder.path, which=which, device=device)
-    classes = f"{len(test.class_names)} classes of shape {tuple(test.images.shape[1:])}"
-    fits = facts.class_names == test.class_names and tuple(vars(facts.shape).values()) == tuple(test.images.shape[1:])
-    require(
-        fits,
-        f"the test set has {classes}, the model was trained on {len(facts.class_names)} of shape {tuple(vars(facts.shape).values())}, or under other names",
-    )
+    there, wanted = (test.class_names, image_shape(test)), (facts.class_names, facts.shape)
+    require(there == wanted, f"this test set is not of the data trained on: expected {wanted}, got {there}")
     path = folder.evaluation(which)
     so_far = (
         Evaluation.read(path)

@@ -15,7 +15,6 @@ from srat.methods import METHODS
 from srat.registry import choices as member_names
 
 T = TypeVar("T")
-_SETTINGS = (tyro.conf.FlagCreatePairsOff,)
 
 
 def parse(kind: type[T], args: list[str], *, command: str, default: T) -> T:
@@ -85,7 +84,7 @@ def _quietly(kind: type[T], args: list[str], *, command: str, default: T) -> tup
     try:
         with contextlib.redirect_stderr(said):
             value, unknown = tyro.cli(
-                kind, prog=f"srat {command}", args=args, default=default, return_unknown_args=True, config=_SETTINGS
+                kind, prog=f"srat {command}", args=args, default=default, return_unknown_args=True
             )
     except SystemExit as ending:
         if ending.code in (0, None):
@@ -107,7 +106,7 @@ def _first_paragraph(box: str) -> str:
 
 
 def _flags(kind: type[T], command: str, default: T) -> list[str]:
-    parser: Any = tyro.extras.get_parser(kind, prog=f"srat {command}", default=default, config=_SETTINGS)
+    parser: Any = tyro.extras.get_parser(kind, prog=f"srat {command}", default=default)
     helped = parser.format_help()
     return sorted(set(re.findall(r"--[a-z][\w.-]*\w", helped)))
 

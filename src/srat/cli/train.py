@@ -1,4 +1,4 @@
-"""``srat train``"""
+"""The command ``srat train``."""
 
 import itertools
 import json
@@ -15,11 +15,13 @@ from srat.attacks import Natural
 from srat.cli.evaluating import evaluate_run
 from srat.cli.parsing import choices_class, parse, parse_choices
 from srat.config import FAMILIES, Config, compose
+from srat.data import Imbalance
 from srat.files import write_atomically
 from srat.report.live import LiveObserver
 from srat.report.table import best_line, class_table, notes
 from srat.run import RunFolder
 from srat.trainer import fit, make_fabric
+from srat.weightings import Uniform
 
 COMMAND = "train"
 CHOICES = ("method", *FAMILIES)
@@ -36,7 +38,7 @@ class Options:
     """The run's folder; by default a new one below runs/."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
-    resume: bool = False
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Go on with the unfinished run in --out."""
 
 
@@ -106,9 +108,7 @@ def shown(config: Config) -> Any:
 
 def new_folder(config: Config) -> Path:
     """Return a folder below runs/ that does not exist yet, named after the configuration."""
-    ratio = getattr(config.imbalance, "ratio", None)
-    imbalance = config.imbalance.name + (f"-{ratio:g}" if ratio is not None else "")
-    path = Path("runs") / f"{config.data.name}-{imbalance}-{config.method}-{config.id[:6]}"
+    path = Path("runs") / f"{config.data.name}-{described(config.imbalance)}-{config.method}-{config.id[:6]}"
     numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
 
@@ -116,14 +116,21 @@ def new_folder(config: Config) -> Path:
 def headline(config: Config, device: str, out: Path) -> str:
     """Return what is about to happen, in two lines."""
     budget = f"ε {config.evaluation.epsilon:.4g}, step {config.evaluation.step_size:.4g}"
-    milestones = ", ".join(map(str, config.schedule.milestones_of(config.epochs)))
-    weights = config.schedule.reweight_epoch_of(config.epochs)
+    schedule = config.schedule
+    milestones = " and ".join(map(str, schedule.milestones_of(config.epochs)))
+    weights = f"weights {config.weighting.name} from epoch {schedule.reweight_epoch_of(config.epochs)}"
     return (
-        f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold] (imbalance {config.imbalance.name}), {config.model.name}, "
-        f"attack {config.attack.label} ({budget}), seed {config.seed}, {device}\n"
-        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g} × {config.schedule.factor:g} at {milestones}; "
-        f"weights {config.weighting.name} from epoch {weights} → {out}"
+        f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold], imbalance {described(config.imbalance)}, "
+        f"{config.model.name}, attack {config.attack.label} ({budget}), seed {config.seed}, {device}\n"
+        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}, × {schedule.factor:g} at {milestones}; "
+        f"{'no class weights' if isinstance(config.weighting, Uniform) else weights} → {out}"
     )
+
+
+def described(imbalance: Imbalance) -> str:
+    """Return an imbalance in a word, such as "step-100"."""
+    ratio = getattr(imbalance, "ratio", None)
+    return imbalance.name + (f"-{ratio:g}" if ratio is not None else "")
 
 
 def write_environment(folder: RunFolder, device: str, seconds: float) -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from srat.data.base import DataDir, Dataset, Source, Suggested
@@ -36,7 +37,7 @@ class Arrays(Source, name="arrays"):
         arrays = read_npz(self.dir, (f"{part}_images", f"{part}_labels", "class_names"))
         images = _images(arrays[f"{part}_images"], f"{self.dir}: {part}_images")
         labels = _labels(arrays[f"{part}_labels"], f"{self.dir}: {part}_labels")
-        return Dataset(images, labels, _class_names(arrays.get("class_names"), self.dir, labels))
+        return Dataset(images, labels, _class_names(arrays.get("class_names"), self.dir))
 
 
 def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
@@ -46,9 +47,9 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
         UserError: if the file or an array is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise UserError(f"{path}: expected an .npz file, got a single array")
+        with path.open("rb") as raw:
+            file = np.load(raw, allow_pickle=False)
+            require(isinstance(file, np.lib.npyio.NpzFile), f"{path}: expected an .npz file, got a single array")
             missing = [name for name in names if name not in file and name != "class_names"]
             require(
                 not missing, f"{path}: there is no {', '.join(missing)}; there are: {', '.join(file) or 'no arrays'}"
@@ -62,7 +63,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
         raise UserError(f"{path}: not a readable .npz of plain arrays, or truncated ({error})") from error
 
 
-def _images(array: "np.ndarray[Any, Any]", what: str) -> Tensor:
+def _images(array: NDArray[Any], what: str) -> Tensor:
     require(array.ndim in (3, 4), f"{what}: expected n × H × W or n × H × W × C, got shape {array.shape}")
     if array.ndim == 3:
         array = array[..., None]
@@ -75,7 +76,7 @@ def _images(array: "np.ndarray[Any, Any]", what: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(plain.transpose(0, 3, 1, 2)))
 
 
-def _labels(array: "np.ndarray[Any, Any]", what: str) -> Tensor:
+def _labels(array: NDArray[Any], what: str) -> Tensor:
     require(
         array.ndim == 1 and array.dtype.kind in "iu",
         f"{what}: expected n integers, got {array.dtype} of shape {array.shape}",
@@ -83,7 +84,7 @@ def _labels(array: "np.ndarray[Any, Any]", what: str) -> Tensor:
     return torch.from_numpy(array.astype(np.int64))
 
 
-def _class_names(array: Any, path: Path, labels: Tensor) -> tuple[str, ...]:
+def _class_names(array: Any, path: Path) -> tuple[str, ...]:
     if array is not None:
         return tuple(str(name) for name in array.tolist())
     # Both parts must agree on the number of classes, and a rare class may be absent from one of them.

@@ -46,7 +46,7 @@ class Dataset:
         require(len(images) > 0, "a data set without images")
         require(classes >= 2, f"expected at least two classes, got {classes}: {', '.join(self.class_names)}")
         low, high = int(labels.min()), int(labels.max())
-        require(0 <= low and high < classes, f"labels: expected integers from 0 to {classes - 1}, got {low} to {high}")
+        require(low >= 0 and high < classes, f"labels: expected integers from 0 to {classes - 1}, got {low} to {high}")
         check_images(images)
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ def check_images(images: Tensor) -> None:
     low, high = (float(x) for x in torch.aminmax(images)) if images.numel() else (0.0, 0.0)
     require(low == low and high == high, "images: expected numbers in [0, 1], got NaN")
     require(
-        0.0 <= low and high <= 1.0,
+        low >= 0 and high <= 1,
         f"images: expected values in [0, 1], got {low:.4g} to {high:.4g} (the model normalises by itself)",
     )
 
@@ -105,7 +105,7 @@ class Suggested:
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Member):
-    """Where labelled images come from; training and test parts are loaded apart, so that training cannot see the test."""
+    """Where labelled images come from; the two parts are loaded apart, so that training cannot see the test."""
 
     suggested: ClassVar[Suggested] = Suggested()
 

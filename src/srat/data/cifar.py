@@ -15,12 +15,21 @@ from srat.data.base import Dataset, FileSource
 from srat.data.files import Remote, check_md5, fetch, locate, read_file, read_from_tar, search_folders
 from srat.errors import UserError, require
 
+
+def _latin1(text: str, encoding: str) -> bytes:
+    # How protocols below 3 write bytes.
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes encoded as {encoding}")
+    return text.encode("latin1")
+
+
 # All that a pickled array of bytes is made of. The values are ours: nothing is looked up by the file's word.
 _ARRAY_PARTS: Mapping[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
     ("numpy._core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _latin1,
 }
 
 
@@ -81,7 +90,7 @@ class Cifar(FileSource):
 
     def _part(self, files: Mapping[str, str]) -> Dataset:
         batches = []
-        for (name, md5), (path, content) in zip(files.items(), self._contents(tuple(files)), strict=True):
+        for md5, (path, content) in zip(files.values(), self._contents(tuple(files)), strict=True):
             if self.verify:
                 check_md5(content, md5, path)
             batches.append(read_batch(content, label_key=self.label_key, path=path))

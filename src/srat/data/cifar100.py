@@ -1,6 +1,8 @@
 """CIFAR-100, read from the original Python batches."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from srat.data.cifar import Cifar
 from srat.data.files import Remote
@@ -27,6 +29,6 @@ class Cifar100(Cifar, name="cifar100"):
         md5="eb9058c3a382ffc7106e4002c42a8d85",
     )
     label_key = "fine_labels"
-    train_files = {"train": "16019d7e3df5f24257cddd939b257f8d"}
-    test_files = {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"}
+    train_files: ClassVar[Mapping[str, str]] = {"train": "16019d7e3df5f24257cddd939b257f8d"}
+    test_files: ClassVar[Mapping[str, str]] = {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"}
     class_names = tuple(_NAMES.split())

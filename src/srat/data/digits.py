@@ -12,7 +12,7 @@ TEST_PER_CLASS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(Source, name="digits"):
-    """Handwritten digits, 8 × 8 grey, 1,797 images (Alpaydin and Kaynak, 1998); the last 50 of each class are the test."""
+    """1,797 handwritten digits, 8 × 8 grey (Alpaydin and Kaynak, 1998); the last 50 of each class are the test."""
 
     suggested: ClassVar[Suggested] = Suggested(
         model="small-cnn",

@@ -28,12 +28,16 @@ def search_folders(given: Path | None) -> list[Path]:
     """
     if given is not None:
         if not given.is_dir():
-            raise UserError(
-                f"--data-dir: expected a folder, got '{given}', which {'is a file' if given.exists() else 'does not exist'}"
-            )
+            raise not_a_folder(given)
         return [given]
     from_environment = os.environ.get("SRAT_DATA_DIR")
     return [*([Path(from_environment)] if from_environment else []), cache_folder()]
+
+
+def not_a_folder(given: Path) -> UserError:
+    """Return the error for a --data-dir that is no folder."""
+    what = "is a file" if given.exists() else "does not exist"
+    return UserError(f"--data-dir: expected a folder, got '{given}', which {what}")
 
 
 def cache_folder() -> Path:
@@ -73,7 +77,7 @@ def check_md5(content: bytes, md5: str, path: Path | str) -> None:
     got = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if got != md5:
         raise UserError(
-            f"{path}: expected MD5 {md5}, got {got}; the file is damaged or another version (--data.no-verify reads it all the same)"
+            f"{path}: wrong checksum, expected MD5 {md5}, got {got}; --data.no-verify reads it all the same"
         )
 
 

@@ -7,9 +7,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from srat.data.base import DataDir, Dataset, Source, Suggested
+from srat.data.files import not_a_folder
 from srat.errors import UserError, require
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -18,7 +20,7 @@ _GREY_MODES = frozenset({"1", "L", "LA", "I;16"})
 
 @dataclass(frozen=True, kw_only=True)
 class Folder(Source, name="folder"):
-    """Image files: DIR/train/CLASS/… and DIR/test/CLASS/…, or DIR/CLASS/…, of which a fixed part is held out as the test."""
+    """Image files: DIR/train/CLASS/… and DIR/test/CLASS/…, or DIR/CLASS/…, of which a fixed part becomes the test."""
 
     suggested: ClassVar[Suggested] = Suggested(imbalance="none")
 
@@ -49,10 +51,8 @@ class Folder(Source, name="folder"):
     def _part(self, part: Literal["train", "test"]) -> Dataset:
         if self.dir is None:
             raise UserError("--data folder: expected --data-dir DIR with one folder a class, got none")
-        require(
-            self.dir.is_dir(),
-            f"--data-dir: expected a folder, got '{self.dir}', which {'is a file' if self.dir.exists() else 'does not exist'}",
-        )
+        if not self.dir.is_dir():
+            raise not_a_folder(self.dir)
         parts = list_parts(self.dir, self.test_fraction)
         # Grey or colour is decided over both parts: the model has one number of channels.
         everything = [path for files in parts.values() for paths in files.values() for path in paths]
@@ -132,15 +132,14 @@ def read_images(paths: list[Path], *, mode: str, size: int | None) -> Tensor:
     for path in paths:
         array = _read_image(path, mode, size)
         first = first or array.shape
-        require(
-            array.shape == first,
-            f"{path}: {array.shape[1]} × {array.shape[0]} pixels, but {paths[0]} has {first[1]} × {first[0]}; give --data.size to resize them all",
-        )
+        sizes = [f"{shape[1]} × {shape[0]}" for shape in (array.shape, first)]
+        other = f"{path}: {sizes[0]} pixels, but {paths[0]} has {sizes[1]}; --data.size resizes them all"
+        require(array.shape == first, other)
         arrays.append(array.reshape(*array.shape[:2], -1))
     return torch.from_numpy(np.stack(arrays).transpose(0, 3, 1, 2).copy())
 
 
-def _read_image(path: Path, mode: str, size: int | None) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+def _read_image(path: Path, mode: str, size: int | None) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:

@@ -185,9 +185,8 @@ def class_order(order: ClassOrder, classes: int, *, seed: int) -> tuple[int, ...
         return tuple(torch.randperm(classes, generator=generator(seed, "class-order")).tolist())
     given = tuple(c for c in order if isinstance(c, int))
     if sorted(given) != list(range(classes)):
-        raise UserError(
-            f"--imbalance.class-order: expected each label from 0 to {classes - 1} once, got {' '.join(map(str, order))}"
-        )
+        got = " ".join(map(str, order))
+        raise UserError(f"--imbalance.class-order: expected each label from 0 to {classes - 1} once, got {got}")
     return given
 
 

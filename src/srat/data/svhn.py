@@ -44,7 +44,9 @@ class SVHN(FileSource, name="svhn"):
 
 
 def read_mat(content: bytes, *, path: Path | str) -> Dataset:
-    """Return the digits of a ``.mat`` file: ``X`` 32 × 32 × 3 × n bytes and ``y`` n × 1, where 10 stands for the digit 0.
+    """Return the digits of a ``.mat`` file.
+
+    ``X`` holds 32 × 32 × 3 × n bytes, ``y`` n × 1 labels, among which 10 stands for the digit 0.
 
     Raises:
         UserError: if the file is damaged or laid out otherwise.

@@ -14,7 +14,7 @@ from srat.feature_losses.base import FeatureLoss, Features, FeatureTerm, Labels
 def separation(
     features: Features, labels: Labels, temperature: float = 0.1, *, normalize: bool = True
 ) -> Float[Tensor, " batch"]:
-    """Return the separation loss of each anchor: −1/|P(i)| Σ_{p ∈ P(i)} log( exp(z_i·z_p/τ) / Σ_{a ≠ i} exp(z_i·z_a/τ) ).
+    """Return each anchor's separation loss, −1/|P(i)| Σ_{p ∈ P(i)} log( exp(z_i·z_p/τ) / Σ_{a ≠ i} exp(z_i·z_a/τ) ).
 
     P(i) are the other examples of the anchor's class in the batch. An anchor without any has loss 0 and a zero
     gradient.

@@ -23,7 +23,7 @@ def focal(logits: Logits, labels: Labels, gamma: float = 1.0) -> PerExample:
     Source: Lin et al., 2017, for several classes by softmax.
     """
     entropy = cross_entropy(logits, labels)
-    # −expm1(−CE) is 1 − p_y without the cancellation as p_y nears 1; the clamp keeps its γ-th power's gradient finite there.
+    # −expm1(−CE) is 1 − p_y without cancellation as p_y nears 1; the clamp keeps the power's gradient finite there.
     miss = (-(-entropy).expm1()).clamp(min=1e-12)
     return miss.pow(gamma) * entropy
 

@@ -31,7 +31,7 @@ class PreActivationBlock(nn.Module):
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs _ _"]:
         """Return block(x) + shortcut(x); a shortcut that convolves starts from the activated input."""
         activated = F.relu(self.bn1(x))
-        inner = self.conv2(F.relu(self.bn2(self.conv1(activated))))
+        inner: Tensor = self.conv2(F.relu(self.bn2(self.conv1(activated))))
         return inner + (x if self.shortcut is None else self.shortcut(activated))
 
 

@@ -12,9 +12,10 @@ from srat.models.base import Architecture, Classifier, ImageShape, Normalization
 
 
 def wrap(module: nn.Module, *, mean: Sequence[float], std: Sequence[float], head: str | None = None) -> Classifier:
-    """Return a classifier of [0, 1] images around a module of normalised ones: wrap(m)(x).logits = m((x − μ) / σ).
+    """Return a classifier of images in [0, 1] around a module that takes normalised ones.
 
-    The module's last layer becomes the head, and what enters it the penultimate features.
+    Its logits are m((x − μ) / σ) for a module m. The module's last layer becomes the head, and what enters it the
+    penultimate features.
 
     Args:
         module: (batch, channels, height, width) → (batch, classes); its parameters and buffers are shared,
@@ -44,7 +45,7 @@ def wrap(module: nn.Module, *, mean: Sequence[float], std: Sequence[float], head
 
 
 def _last_linear(module: nn.Module) -> str:
-    names = [name for name, child in module.named_modules() if name and isinstance(child, nn.Linear)]
+    names: list[str] = [name for name, child in module.named_modules() if name and isinstance(child, nn.Linear)]
     if not names:
         raise UserError(
             f"this model has no nn.Linear to take as its head; name its last layer, one of: {_layer_names(module)}"
@@ -65,6 +66,7 @@ class Custom(Architecture, name="custom", hidden=True):
 
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
         """Refuse: a configuration names no code."""
+        del shape
         raise UserError(
             "this configuration is of a model of the user's own; pass it: fit(config, model=…) or load(folder, model=…)"
         )

@@ -54,7 +54,8 @@ def notes(evaluation: Evaluation) -> list[str]:
         macro = {name: 100 * result.counts.macro() for name, result in evaluation.results.items()}
         means = ", ".join(f"{name} {value:.1f} %" for name, value in macro.items())
         said.append(
-            f"The test set is not balanced ({min(totals):,} to {max(totals):,} images a class): 'overall' leans to the large classes; the mean over the classes is {means}."
+            f"The test set is not balanced ({min(totals):,} to {max(totals):,} images a class): "
+            f"'overall' leans to the large classes; the mean over the classes is {means}."
         )
     return said
 

@@ -1,0 +1,36 @@
+# make demo: set up, then train on the embedded digits.   make test: set up, then check and test everything.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+
+.PHONY: demo test check setup golden clean
+
+demo: setup
+	$(VENV)/bin/srat train
+
+test: check
+	$(VENV)/bin/pytest
+
+check: setup
+	$(VENV)/bin/ruff format --check --quiet .
+	$(VENV)/bin/ruff check --quiet .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo >/dev/null || $(VENV)/bin/lint-imports --no-logo
+
+golden: setup
+	$(VENV)/bin/python -m pytest tests/test_golden.py --update-golden
+
+setup: $(READY)
+
+# Remade only when what it is made from changes.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "srat needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@# An oracle of the tests; its torchvision is not needed for what they use.
+	$(VENV)/bin/pip install --quiet --no-deps --constraint constraints.txt torchattacks
+	@touch $@
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,66 @@
+"""Shapes and types are checked while the tests run, and only then: the hook precedes every import of srat."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook("srat", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from srat.data import Dataset
+from srat.data.fashion_mnist import DEBIAN_FOLDER
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="write the golden traces anew")
+
+
+def pytest_collection_modifyitems(items):
+    cifar = os.environ.get("SRAT_DATA_DIR")
+    without_cifar = pytest.mark.skip(reason="SRAT_DATA_DIR names no folder with CIFAR-10")
+    without_fashion = pytest.mark.skip(reason=f"no Fashion-MNIST in {DEBIAN_FOLDER}")
+    without_gpu = pytest.mark.skip(reason="no CUDA device")
+    for item in items:
+        if (real := item.get_closest_marker("real_data")) is not None:
+            if "cifar10" in real.args and not (cifar and (Path(cifar) / "cifar-10-batches-py").is_dir()):
+                item.add_marker(without_cifar)
+            if "fashion-mnist" in real.args and not DEBIAN_FOLDER.is_dir():
+                item.add_marker(without_fashion)
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(without_gpu)
+
+
+@pytest.fixture
+def rng():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def images(rng):
+    return torch.rand(12, 3, 8, 8, generator=rng)
+
+
+@pytest.fixture
+def labels():
+    return torch.arange(12) % 4
+
+
+@pytest.fixture
+def dataset(images, labels):
+    return Dataset((images * 255).round().byte(), labels, ("a", "b", "c", "d"))
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run the command line in this process; returns exit code, standard output and standard error."""
+    from srat.cli import main
+
+    def run(*words):
+        code = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

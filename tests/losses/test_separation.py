@@ -1,0 +1,109 @@
+"""The separation loss against Eq. 6 by loops, another library, and finite differences."""
+
+import math
+
+import pytest
+import torch
+from pytorch_metric_learning.losses import SupConLoss
+from torch.nn import functional as F
+
+from srat.errors import UserError
+from srat.feature_losses import NoFeatureLoss, Separation, has_positive, separation
+
+
+def by_loops(features, labels, temperature):
+    """Eq. 6, letter by letter."""
+    z = [(f / f.norm()).tolist() for f in features.double()]
+    n = len(z)
+
+    def similarity(i, j):
+        return math.exp(sum(a * b for a, b in zip(z[i], z[j], strict=True)) / temperature)
+
+    values = []
+    for i in range(n):
+        positives = [p for p in range(n) if p != i and labels[p] == labels[i]]
+        denominator = sum(similarity(i, a) for a in range(n) if a != i)
+        values.append(-sum(math.log(similarity(i, p) / denominator) for p in positives) / len(positives) if positives else 0.0)
+    return values
+
+
+@pytest.fixture
+def features(rng):
+    return torch.randn(16, 5, generator=rng, dtype=torch.float64)
+
+
+@pytest.fixture
+def labels():
+    return torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 0, 1, 4, 0, 1])
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.1, 1.0])
+def test_is_equation_six(features, labels, temperature):
+    assert separation(features, labels, temperature).tolist() == pytest.approx(by_loops(features, labels, temperature), abs=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_is_supcon_of_another_library(features, labels, temperature):
+    # That library averages over the anchors that have a positive.
+    expected = SupConLoss(temperature=temperature)(F.normalize(features, dim=1), labels)
+    value = separation(features, labels, temperature)
+    assert abs(value.sum() / has_positive(labels).sum() - expected) < 1e-6
+
+
+def test_by_hand_for_two_pairs():
+    z = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
+    # Each anchor: its positive at similarity 1/τ, two others at 0.
+    expected = -math.log(math.exp(10) / (math.exp(10) + 2))
+    assert separation(z, torch.tensor([0, 0, 1, 1]), 0.1).tolist() == pytest.approx([expected] * 4)
+
+
+def test_ignores_the_length_of_features(features, labels):
+    scaled = features * torch.linspace(0.1, 9, len(features))[:, None]
+    torch.testing.assert_close(separation(scaled, labels), separation(features, labels))
+
+
+def test_without_normalisation_takes_inner_products(features, labels):
+    unit = F.normalize(features, dim=1)
+    torch.testing.assert_close(separation(unit, labels, normalize=False), separation(features, labels))
+    assert not torch.allclose(separation(features, labels, normalize=False), separation(features, labels))
+
+
+def test_gradient(features, labels):
+    assert torch.autograd.gradcheck(lambda z: separation(z, labels, 0.5), (features.requires_grad_(),))
+
+
+def test_counts_the_anchors_that_have_a_positive(labels):
+    expected = [sum((labels == y).tolist()) > 1 for y in labels]
+    assert has_positive(labels).tolist() == expected
+    term = Separation()(torch.randn(16, 5), labels)
+    assert term.counts.tolist() == expected
+    assert (term.values[~term.counts] == 0).all()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_without_any_positive_is_zero_with_a_zero_gradient(batch):
+    z = torch.randn(batch, 3, requires_grad=True)
+    value = separation(z, torch.arange(batch))
+    value.sum().backward()
+    assert value.tolist() == [0.0] * batch
+    assert z.grad.isfinite().all()
+    assert z.grad.abs().max() == 0
+
+
+def test_survives_features_that_are_zero():
+    z = torch.zeros(4, 3, requires_grad=True)
+    separation(z, torch.tensor([0, 0, 1, 1])).sum().backward()
+    assert z.grad.isfinite().all()
+
+
+def test_is_finite_in_float32_at_low_temperature(features, labels):
+    assert separation(features.float(), labels, 0.01).isfinite().all()
+
+
+def test_no_feature_loss_costs_nothing(features, labels):
+    assert NoFeatureLoss()(features, labels) is None
+
+
+def test_refuses_a_temperature_of_zero():
+    with pytest.raises(UserError, match="temperature"):
+        Separation(temperature=0.0)
