@@ -35,7 +35,9 @@ def test_the_two_reductions_differ_manyfold_on_a_step_100_batch():
     # 127 well-represented examples of loss 1 and one under-represented: Σw is far below n.
     weights = effective_number((5000,) * 5 + (50,) * 5)
     of_examples = torch.cat((weights[:1].expand(127), weights[-1:]))
-    ratio = reduce_weighted(torch.ones(128), of_examples, "weighted_mean") / reduce_weighted(torch.ones(128), of_examples, "mean")
+    ratio = reduce_weighted(torch.ones(128), of_examples, "weighted_mean") / reduce_weighted(
+        torch.ones(128), of_examples, "mean"
+    )
     assert ratio > 10
 
 

@@ -27,7 +27,10 @@ def test_the_rate_does_not_depend_on_earlier_calls():
     assert set(rates) == {0.1 * 0.01}
 
 
-@pytest.mark.parametrize(("epochs", "milestones", "weights_from"), [(200, (160, 180), 160), (100, (80, 90), 80), (40, (32, 36), 32), (2, (2, 2), 1), (1, (1, 1), 0)])
+@pytest.mark.parametrize(
+    ("epochs", "milestones", "weights_from"),
+    [(200, (160, 180), 160), (100, (80, 90), 80), (40, (32, 36), 32), (2, (2, 2), 1), (1, (1, 1), 0)],
+)
 def test_scales_with_the_number_of_epochs(epochs, milestones, weights_from):
     assert Schedule().milestones_of(epochs) == milestones
     assert Schedule().reweight_epoch_of(epochs) == weights_from
@@ -43,7 +46,9 @@ def test_from_the_start():
     assert Schedule(reweight_from=0).weights_apply(0, epochs=200)
 
 
-@pytest.mark.parametrize("fields", [{"factor": 0.0}, {"factor": 1.5}, {"milestones": (5, 3)}, {"milestones": (0,)}, {"reweight_from": -1}])
+@pytest.mark.parametrize(
+    "fields", [{"factor": 0.0}, {"factor": 1.5}, {"milestones": (5, 3)}, {"milestones": (0,)}, {"reweight_from": -1}]
+)
 def test_refuses_what_is_out_of_range(fields):
     with pytest.raises(UserError, match="--schedule"):
         Schedule(**fields)

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal, Union, get_args, get_origin
 
 import cattrs
 from cattrs.strategies import configure_tagged_union
 
 from srat.attacks import PGD, Attack, Natural
+from srat.attacks.projections import NormName
 from srat.data import Augmentation, Holdout, Imbalance, Source
 from srat.data.augmentation import NoAugmentation
 from srat.data.digits import Digits
@@ -64,7 +65,9 @@ class InnerMaximization:
     """How the training attack sees the model."""
 
     loss: Literal["cross-entropy", "training"] = "cross-entropy"
-    """What it maximises: cross-entropy on the served logits, as nearly all code does, or the training loss (Eq. 5)."""
+    """What it maximises: cross-entropy on the served logits, as nearly all code does, or the training loss (Eq. 5).
+
+    Cross-entropy, focal and LDAM give the same attack: their gradients differ in length, not in direction."""
     batch_norm: AttackMode = "eval"
     """BatchNorm by its running statistics (eval), or by the batch's without moving the running ones."""
 
@@ -140,13 +143,15 @@ class Config:
             UserError: on malformed JSON, an unknown key or name, or a value out of range; ``where`` names the file.
         """
         try:
-            config: Config = _CONVERTER.structure(json.loads(text), cls)
+            content = json.loads(text)
         except (json.JSONDecodeError, RecursionError) as error:
             raise UserError(f"{where}: not valid JSON ({error})") from error
+        require(isinstance(content, dict), f"{where}: expected a JSON object, got {text[:20].strip()}")
+        try:
+            config: Config = _CONVERTER.structure(content, cls)
         except cattrs.BaseValidationError as error:
-            raise UserError(
-                f"{where}: {cattrs.transform_error(error, path='', format_exception=_describe)[0].removesuffix(' @ ')}"
-            ) from error
+            mistakes = cattrs.transform_error(error, path="", format_exception=_describe)
+            raise UserError(f"{where}: {mistakes[0].removesuffix(' @ ')}") from error
         return config
 
     @classmethod
@@ -180,6 +185,7 @@ def compose(
     base: Config | None = None,
     *,
     method: str | None = None,
+    norm: NormName | None = None,
     epsilon: float | None = None,
     step_size: float | None = None,
     ratio: float | None = None,
@@ -191,6 +197,7 @@ def compose(
     Args:
         base: what to start from; the default method on digits if None.
         method: a name of the table in ``srat.methods``.
+        norm: ball of the training attack and of the evaluation's, "linf" or "l2".
         epsilon: ε of the training attack and of the evaluation's, in [0, 1] pixel units.
         step_size: α of both, likewise.
         ratio: K of the imbalance.
@@ -209,7 +216,7 @@ def compose(
         config = _with_method(config, method)
     for family, name in names.items():
         config = _with_member(config, family, name)
-    config = _with_budget(config, epsilon, step_size)
+    config = _with_budget(config, norm=norm, epsilon=epsilon, step_size=step_size)
     if ratio is not None:
         config = replace(config, imbalance=_with_field(config.imbalance, "ratio", ratio))
     if data_dir is not None:
@@ -226,7 +233,7 @@ def _with_data(config: Config, name: str) -> Config:
     for family in ("model", "imbalance", "augmentation"):
         config = _with_member(config, family, getattr(suggested, family))
     config = replace(config, optimizer=replace(config.optimizer, learning_rate=suggested.learning_rate))
-    return _with_budget(config, suggested.epsilon, suggested.step_size)
+    return _with_budget(config, epsilon=suggested.epsilon, step_size=suggested.step_size)
 
 
 def _with_method(config: Config, name: str) -> Config:
@@ -266,12 +273,11 @@ def _attack(config: Config, name: str) -> Attack:
     return replace(attack, **shared)
 
 
-def _with_budget(config: Config, epsilon: float | None, step_size: float | None) -> Config:
-    given = {"epsilon": epsilon, "step_size": step_size}
-    budget: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    evaluation = replace(config.evaluation, **budget)
-    attack = config.attack if isinstance(config.attack, Natural) else replace(config.attack, **budget)
-    return replace(config, evaluation=evaluation, attack=attack)
+def _with_budget(config: Config, **budget: Any) -> Config:
+    given = {name: value for name, value in budget.items() if value is not None}
+    known = {f.name for f in dataclasses.fields(config.attack)}
+    attack = replace(config.attack, **{name: value for name, value in given.items() if name in known})
+    return replace(config, evaluation=replace(config.evaluation, **given), attack=attack)
 
 
 def _with_field(member: Any, field: str, value: Any) -> Any:
@@ -331,14 +337,16 @@ def _make_converter() -> cattrs.Converter:
     return converter
 
 
-def _describe(error: BaseException, kind: type | None) -> str:
+def _describe(error: BaseException, kind: Any) -> str:
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         known = [field.name for field in dataclasses.fields(error.cl)]
         given = sorted(error.extra_fields)[0]
         return f"unknown key '{given}'{nearest(given, known)}; there are: {', '.join(known)}"
     if isinstance(error, KeyError):
         return f"missing key {error}"
-    return str(error) if isinstance(error, UserError) else f"{error} ({kind})"
+    if get_origin(kind) is Literal:
+        return f"expected one of {', '.join(map(str, get_args(kind)))}, got {str(error).split(' not in ')[0]}"
+    return str(error)
 
 
 _CONVERTER = _make_converter()

@@ -60,8 +60,8 @@ class RunFolder:
         """The evaluation of those weights."""
         return self.path / ("evaluation.json" if which == "last" else "evaluation-best.json")
 
-    def open(self, config: Config, *, resume: bool) -> None:
-        """Make the folder for a run of ``config``, or go on in it.
+    def check(self, config: Config, *, resume: bool) -> None:
+        """Refuse to train ``config`` in this folder if that would mix it with something else.
 
         Raises:
             UserError: if it holds another run, a finished one, or an unfinished one that was not asked to resume.
@@ -73,8 +73,6 @@ class RunFolder:
                 f"--out: expected a new or an empty folder, got '{self.path}', which holds something else",
             )
             require(not resume, f"--resume: there is no run in '{self.path}'")
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.config, config.to_json())
             return
         held = Config.read(self.config)
         names = f"{held.method}, id {held.id}; this is {config.method}, id {config.id}"
@@ -85,8 +83,10 @@ class RunFolder:
         )
         require(resume, f"--out: '{self.path}' holds this run, unfinished; --resume goes on with it")
 
-    def write_indices(self, data: TrainingData) -> None:
-        """Write indices.json."""
+    def start(self, config: Config, data: TrainingData) -> None:
+        """Make the folder, and write what is known before the training: config.json and indices.json."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.config, config.to_json())
         write_atomically(self.indices, json.dumps(data.record()) + "\n")
 
     def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:

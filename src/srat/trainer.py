@@ -79,12 +79,14 @@ def fit(
     folder = RunFolder(Path(out)) if out is not None else None
     require(folder is not None or not resume, "--resume needs --out, the folder of the run to go on with")
     fabric = make_fabric(device)
-    data = prepare(config.data, config.imbalance, config.holdout, seed=config.seed)
     if folder is not None:
-        folder.open(config, resume=resume)
-        folder.write_indices(data)
+        folder.check(config, resume=resume)
+    data = prepare(config.data, config.imbalance, config.holdout, seed=config.seed)
     training = set_up(config, fabric, data.train, data.held_out, model)
-    state = load_checkpoint(folder.checkpoints, training.module, training.optimizer) if folder is not None else State()
+    state = State()
+    if folder is not None:
+        folder.start(config, data)
+        state = load_checkpoint(folder.checkpoints, training.module, training.optimizer)
     run_epochs(training, state, folder, observer or Observer())
     if folder is not None:
         write_results(training, state, folder)
@@ -135,8 +137,6 @@ def set_up(
         weight_decay=sgd.weight_decay,
         nesterov=sgd.nesterov,
     )
-    # Convolutions run up to twice as fast on images whose channels lie together.
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     return Training(
         config=config,
@@ -221,7 +221,11 @@ def train_step(training: Training, indices: Tensor, weights: Tensor, rng: Rng) -
 
 
 def inner_loss(training: Training, served: nn.Module, labels: Tensor) -> LossAt:
-    """Return what the training attack maximises; class weights, being positive, would move no step of it."""
+    """Return what the training attack maximises.
+
+    Class weights, being positive, would move no step of it. Nor does it matter which of cross-entropy, focal and LDAM
+    it is: of a softmax they are falling functions of p_y alone, so that their gradients differ in length only.
+    """
     config = training.config
     if config.inner.loss == "training":
         return lambda x: config.loss(logits_of(served(x)), labels, training.class_counts)

@@ -31,7 +31,14 @@ ATTACKS = [
 @pytest.fixture
 def model(rng):
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 4))
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32, 4),
+    )
     return net.eval()
 
 
@@ -141,7 +148,10 @@ def test_positive_weights_move_no_linf_step(loss_at, images):
 
 
 def test_more_steps_never_help_the_model(loss_at, images):
-    gains = [loss_at(PGD(steps=n, random_start=False)(loss_at, images, generator=torch.Generator())).mean() for n in (1, 5, 20)]
+    gains = [
+        loss_at(PGD(steps=n, random_start=False)(loss_at, images, generator=torch.Generator())).mean()
+        for n in (1, 5, 20)
+    ]
     assert gains == sorted(gains)
 
 
@@ -194,13 +204,28 @@ def test_gradient_is_with_respect_to_the_images_alone(model, loss_at, images):
 
 def test_function_and_object_agree(loss_at, images):
     attack = PGD(steps=3)
-    function = pgd(loss_at, images, norm="linf", epsilon=attack.epsilon, step_size=attack.step_size, steps=3, random_start=True, generator=torch.Generator().manual_seed(2))
+    function = pgd(
+        loss_at,
+        images,
+        norm="linf",
+        epsilon=attack.epsilon,
+        step_size=attack.step_size,
+        steps=3,
+        random_start=True,
+        generator=torch.Generator().manual_seed(2),
+    )
     assert torch.equal(function, attack(loss_at, images, generator=torch.Generator().manual_seed(2)))
 
 
 @pytest.mark.parametrize(
     ("name", "attack"),
-    [("pgd-20", PGD(steps=20)), ("pgd-7", PGD(steps=7)), ("fgsm", FGSM()), ("natural", Natural()), ("clean", Natural())],
+    [
+        ("pgd-20", PGD(steps=20)),
+        ("pgd-7", PGD(steps=7)),
+        ("fgsm", FGSM()),
+        ("natural", Natural()),
+        ("clean", Natural()),
+    ],
 )
 def test_names(name, attack):
     assert named(name, PGD()) == attack

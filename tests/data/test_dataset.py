@@ -108,7 +108,12 @@ def test_derived_seeds_depend_on_every_part_of_their_key(changed):
 
 
 def test_derived_seeds_do_not_collide():
-    seeds = {derive_seed(seed, "attack", epoch=epoch, step=step) for seed in range(10) for epoch in range(20) for step in range(50)}
+    seeds = {
+        derive_seed(seed, "attack", epoch=epoch, step=step)
+        for seed in range(10)
+        for epoch in range(20)
+        for step in range(50)
+    }
     assert len(seeds) == 10_000
     assert all(0 <= seed < 2**63 for seed in seeds)
 

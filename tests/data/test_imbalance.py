@@ -20,7 +20,12 @@ SVHN = (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659)
 
 @pytest.mark.parametrize(
     ("counts", "ratio", "total"),
-    [(step_counts, 100, 25_250), (step_counts, 10, 27_500), (exponential_counts, 100, 12_406), (exponential_counts, 10, 20_431)],
+    [
+        (step_counts, 100, 25_250),
+        (step_counts, 10, 27_500),
+        (exponential_counts, 100, 12_406),
+        (exponential_counts, 10, 20_431),
+    ],
 )
 def test_totals_of_the_papers_cifar10(counts, ratio, total):
     kept = counts(CIFAR10, ratio=ratio)
@@ -155,7 +160,9 @@ def test_images_and_labels_stay_in_step():
     for part, indices in ((data.train, data.train_indices), (data.held_out, data.held_out_indices)):
         assert torch.equal(part.labels, source.labels[indices])
         assert torch.equal(part.images[:, 0, 0, 0].long(), part.labels)
-    assert torch.bincount(source.labels[data.kept_indices]).tolist() == list(Step(ratio=10).counts(source.counts, seed=3))
+    assert torch.bincount(source.labels[data.kept_indices]).tolist() == list(
+        Step(ratio=10).counts(source.counts, seed=3)
+    )
 
 
 def test_the_record_holds_indices_and_their_hash():

@@ -52,7 +52,9 @@ class TestDigits:
         assert train.images.shape[1:] == (1, 8, 8)
 
     def test_no_image_is_in_both_parts(self):
-        train, test = ({image.numpy().tobytes() for image in part.images} for part in (Digits().train(), Digits().test()))
+        train, test = (
+            {image.numpy().tobytes() for image in part.images} for part in (Digits().train(), Digits().test())
+        )
         assert not train & test
 
     def test_keeps_the_seventeen_levels_apart(self):
@@ -86,7 +88,10 @@ class TestFashionMNIST:
         with pytest.raises(UserError, match="wrong checksum"):
             FashionMNIST(dir=folder).train()
 
-    @pytest.mark.parametrize("content", [b"", b"\0\0\x08", b"\0\0\x08\x03\0\0", b"not an idx file at all", idx(np.zeros((2, 3, 4), np.uint8))[:-1]])
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"\0\0\x08", b"\0\0\x08\x03\0\0", b"not an idx file at all", idx(np.zeros((2, 3, 4), np.uint8))[:-1]],
+    )
     def test_refuses_what_is_no_idx_file(self, content):
         with pytest.raises(UserError, match="x: "):
             parse_idx(content, axes=3, path="x")
@@ -105,7 +110,11 @@ class TestFashionMNIST:
 
 def cifar_batch(n, classes, key):
     rng = np.random.default_rng(n)
-    return {b"data": rng.integers(0, 256, (n, 3072), np.uint8), key: [i % classes for i in range(n)], b"batch_label": b"made up"}
+    return {
+        b"data": rng.integers(0, 256, (n, 3072), np.uint8),
+        key: [i % classes for i in range(n)],
+        b"batch_label": b"made up",
+    }
 
 
 class TestCifar:
@@ -224,7 +233,10 @@ class TestSVHN:
     @pytest.fixture
     def arrays(self):
         rng = np.random.default_rng(0)
-        return {"X": rng.integers(0, 256, (32, 32, 3, 40), np.uint8), "y": (np.arange(40) % 10 + 1).astype(np.uint8)[:, None]}
+        return {
+            "X": rng.integers(0, 256, (32, 32, 3, 40), np.uint8),
+            "y": (np.arange(40) % 10 + 1).astype(np.uint8)[:, None],
+        }
 
     def test_reads_the_files(self, tmp_path, arrays):
         for part in ("train", "test"):
@@ -393,7 +405,14 @@ class TestFolder:
         assert len(names("test")) == 3
 
     def test_reads_given_parts(self, make):
-        folder = make({f"{part}/{c}/{i}.png": ((4, 4), "RGB") for part, n in (("train", 3), ("test", 2)) for c in "ab" for i in range(n)})
+        folder = make(
+            {
+                f"{part}/{c}/{i}.png": ((4, 4), "RGB")
+                for part, n in (("train", 3), ("test", 2))
+                for c in "ab"
+                for i in range(n)
+            }
+        )
         assert Folder(dir=folder).train().counts == (3, 3)
         assert Folder(dir=folder).test().counts == (2, 2)
 

@@ -88,7 +88,9 @@ def test_ldam_by_hand():
 
 
 def test_ldam_without_margin_is_cross_entropy(logits, labels):
-    assert torch.equal(losses.ldam(logits, labels, COUNTS, max_margin=0.0), F.cross_entropy(logits, labels, reduction="none"))
+    assert torch.equal(
+        losses.ldam(logits, labels, COUNTS, max_margin=0.0), F.cross_entropy(logits, labels, reduction="none")
+    )
 
 
 def test_ldam_agrees_with_the_form_of_its_authors(logits, labels):
@@ -106,7 +108,13 @@ def test_ldam_wants_a_cosine_head_of_its_scale():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Focal(gamma=-1.0), lambda: LDAM(max_margin=-0.1), lambda: LDAM(scale=0.0), lambda: LDAM(max_margin=math.nan)]
+    "make",
+    [
+        lambda: Focal(gamma=-1.0),
+        lambda: LDAM(max_margin=-0.1),
+        lambda: LDAM(scale=0.0),
+        lambda: LDAM(max_margin=math.nan),
+    ],
 )
 def test_refuses_what_is_out_of_range(make):
     with pytest.raises(UserError, match="expected"):

@@ -23,7 +23,9 @@ def by_loops(features, labels, temperature):
     for i in range(n):
         positives = [p for p in range(n) if p != i and labels[p] == labels[i]]
         denominator = sum(similarity(i, a) for a in range(n) if a != i)
-        values.append(-sum(math.log(similarity(i, p) / denominator) for p in positives) / len(positives) if positives else 0.0)
+        values.append(
+            -sum(math.log(similarity(i, p) / denominator) for p in positives) / len(positives) if positives else 0.0
+        )
     return values
 
 
@@ -39,7 +41,9 @@ def labels():
 
 @pytest.mark.parametrize("temperature", [0.05, 0.1, 1.0])
 def test_is_equation_six(features, labels, temperature):
-    assert separation(features, labels, temperature).tolist() == pytest.approx(by_loops(features, labels, temperature), abs=1e-12)
+    assert separation(features, labels, temperature).tolist() == pytest.approx(
+        by_loops(features, labels, temperature), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])

@@ -34,7 +34,9 @@ def test_inverse_frequency_by_hand():
     torch.testing.assert_close(weightings.inverse_frequency((1, 4), power=0.5), torch.tensor([4 / 3, 2 / 3]))
 
 
-@pytest.mark.parametrize("weighting", [w() for w in members(Weighting).values() if w is not Fixed], ids=lambda w: w.name)
+@pytest.mark.parametrize(
+    "weighting", [w() for w in members(Weighting).values() if w is not Fixed], ids=lambda w: w.name
+)
 class TestEveryWeighting:
     def test_has_mean_one(self, weighting):
         assert weighting.weights(COUNTS).mean().item() == pytest.approx(1)

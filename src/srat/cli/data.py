@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from srat.cli.parsing import choices_class, parse, parse_choices
+from srat.cli.parsing import choices_class, family_flag, parse, parse_choices
 from srat.config import compose
 from srat.data import Imbalance, Source, select
 from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
@@ -19,6 +19,7 @@ from srat.files import write_atomically
 from srat.report.distribution import distribution_table, draw_distribution
 
 COMMAND = "data"
+Choices = choices_class(family_flag("imbalance"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Arguments:
     """Draw the distribution into this file (.png, .svg, .pdf)."""
     indices: Path | None = None
     """Write the indices of the kept training images into this file, as a JSON list."""
-    choices: Annotated[Any, tyro.conf.arg(name="")] = field(default_factory=choices_class(["imbalance"]))
+    choices: Annotated[Any, tyro.conf.arg(name="")] = field(default_factory=Choices)
     source: Annotated[Source, tyro.conf.arg(name="data")] = field(default_factory=Source)
     imbalance: Annotated[Imbalance, tyro.conf.arg(name="imbalance")] = NoImbalance()
 
@@ -44,9 +45,10 @@ def run(args: list[str]) -> None:
     helped = "--help" in args or "-h" in args
     example = "'srat data cifar10 --imbalance step --ratio 100'"
     require(name is not None or helped, f"srat data: expected the name of a data set first, as in {example}")
-    chosen = parse_choices(["imbalance"], args, command=COMMAND)
+    chosen = parse_choices(Choices, args, command=COMMAND)
     config = compose(data=name, imbalance=chosen.get("imbalance", "none"))
-    default = Arguments(source=config.data, imbalance=config.imbalance)
+    shown = Choices(imbalance=config.imbalance.name)
+    default = Arguments(choices=shown, source=config.data, imbalance=config.imbalance)
     show(parse(Arguments, args, command=COMMAND, default=default), Console())
 
 

@@ -3,12 +3,12 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterable
-from dataclasses import fields, make_dataclass
+from dataclasses import make_dataclass
 from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from srat.attacks.projections import NormName
 from srat.config import FAMILIES
 from srat.errors import UserError, nearest
 from srat.methods import METHODS
@@ -36,34 +36,37 @@ def parse(kind: type[T], args: list[str], *, command: str, default: T) -> T:
     return value
 
 
-def parse_choices(families: Iterable[str], args: list[str], *, command: str) -> dict[str, Any]:
-    """Return which members the words choose, by family; the other words are left for :func:`parse`."""
-    kind = choices_class(families)
+Flag = tuple[str, Any, Any]
+"""A field of a dataclass: its name, its annotated type, its default."""
+
+
+def parse_choices(choices: type[T], args: list[str], *, command: str) -> dict[str, Any]:
+    """Return what the words choose, by flag; the other words are left for :func:`parse`."""
     plain = [word for word in args if word not in ("-h", "--help")]
-    value, _ = _quietly(kind, plain, command=command, default=kind())
-    return {field.name: getattr(value, field.name) for field in fields(value) if getattr(value, field.name) is not None}
+    value, _ = _quietly(choices, plain, command=command, default=choices())
+    return {name: choice for name, choice in vars(value).items() if choice is not None}
 
 
-def choices_class(families: Iterable[str]) -> Any:
-    """Return a dataclass with a flag for each family, whose help lists the members that there are."""
-    specifications: list[tuple[str, Any, Any]] = []
-    for family in families:
-        names = list(METHODS) if family == "method" else member_names(FAMILIES[family])
-        note = tyro.conf.arg(metavar="NAME", help=f"{_HELP[family]}: {', '.join(names)}.")
-        specifications.append((family, Annotated[str | None, note], None))
-    for name, text in (
-        ("epsilon", "ε of the training attack and of the evaluation's"),
-        ("step_size", "Step size of both"),
-    ):
-        specifications.append(
-            (
-                name,
-                Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help=f"{text}, in [0, 1] pixel units.")],
-                None,
-            )
-        )
-    return make_dataclass("Choices", specifications, frozen=True, kw_only=True)
+def choices_class(*flags: Flag) -> Any:
+    """Return a dataclass with these flags."""
+    return make_dataclass("Choices", flags, frozen=True, kw_only=True)
 
+
+def family_flag(family: str) -> Flag:
+    """Return the flag that chooses among a family's members; its help lists those that there are."""
+    names = list(METHODS) if family == "method" else member_names(FAMILIES[family])
+    return _flag(family, str, f"{_HELP[family]}: {', '.join(names)}.", metavar="NAME")
+
+
+def _flag(name: str, kind: Any, text: str, **options: Any) -> Flag:
+    return name, Annotated[kind | None, tyro.conf.arg(help=text, **options)], None
+
+
+BUDGET_FLAGS = (
+    _flag("norm", NormName, "Ball of the training attack and of the evaluation's."),
+    _flag("epsilon", float, "ε of both, in [0, 1] pixel units.", metavar="FLOAT"),
+    _flag("step_size", float, "Step size of both, in [0, 1] pixel units.", metavar="FLOAT"),
+)
 
 _HELP = {
     "method": "Row of the paper's table; sets loss, weighting, deferral, feature loss",
@@ -106,9 +109,10 @@ def _first_paragraph(box: str) -> str:
 
 
 def _flags(kind: type[T], command: str, default: T) -> list[str]:
-    parser: Any = tyro.extras.get_parser(kind, prog=f"srat {command}", default=default)
-    helped = parser.format_help()
-    return sorted(set(re.findall(r"--[a-z][\w.-]*\w", helped)))
+    helped = io.StringIO()
+    with contextlib.redirect_stdout(helped), contextlib.suppress(SystemExit):
+        tyro.cli(kind, prog=f"srat {command}", args=["--help"], default=default)
+    return sorted(set(re.findall(r"--[a-z][\w.-]*\w", helped.getvalue())))
 
 
 def _siblings(given: str, flags: list[str]) -> str:

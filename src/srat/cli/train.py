@@ -13,7 +13,7 @@ from rich.console import Console
 
 from srat.attacks import Natural
 from srat.cli.evaluating import evaluate_run
-from srat.cli.parsing import choices_class, parse, parse_choices
+from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, parse, parse_choices
 from srat.config import FAMILIES, Config, compose
 from srat.data import Imbalance
 from srat.files import write_atomically
@@ -24,8 +24,7 @@ from srat.trainer import fit, make_fabric
 from srat.weightings import Uniform
 
 COMMAND = "train"
-CHOICES = ("method", *FAMILIES)
-_Choices = choices_class(CHOICES)
+Choices = choices_class(*map(family_flag, ("method", *FAMILIES)), *BUDGET_FLAGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +50,7 @@ class Arguments:
     """
 
     options: Annotated[Options, tyro.conf.arg(name="")] = Options()
-    choices: Annotated[Any, tyro.conf.arg(name="")] = field(default_factory=_Choices)
+    choices: Annotated[Any, tyro.conf.arg(name="")] = field(default_factory=Choices)
     run: Annotated[Config, tyro.conf.arg(name="")] = Config()
 
 
@@ -81,7 +80,7 @@ def run(args: list[str]) -> None:
 
 def read_arguments(args: list[str]) -> tuple[Options, Config]:
     """Return the options and the configuration that the words say."""
-    chosen = parse_choices(CHOICES, args, command=COMMAND)
+    chosen = parse_choices(Choices, args, command=COMMAND)
     base = Config.read(path) if (path := config_path(args)) is not None else None
     config = compose(base, **chosen)
     arguments = parse(Arguments, args, command=COMMAND, default=Arguments(choices=shown(config), run=config))
@@ -101,9 +100,8 @@ def config_path(args: list[str]) -> Path | None:
 def shown(config: Config) -> Any:
     """Return the choices that a configuration stands for, for --help to show as defaults."""
     names = {family: getattr(config, family).name for family in FAMILIES}
-    return _Choices(
-        method=config.method, epsilon=config.evaluation.epsilon, step_size=config.evaluation.step_size, **names
-    )
+    budget = {name: getattr(config.evaluation, name) for name in ("norm", "epsilon", "step_size")}
+    return Choices(method=config.method, **names, **budget)
 
 
 def new_folder(config: Config) -> Path:

@@ -1,0 +1,454 @@
+"""The command line as a person meets it: runs, tables, and one line for each mistake."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+import srat
+from srat.cli import main
+
+QUICK = ["--epochs", "2", "--model.width", "4", "--attack.steps", "1", "--evaluation.steps", "2", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def _apart(tmp_path, monkeypatch):
+    """Each test in a folder of its own, without network or data of the machine."""
+    import pooch
+
+    def refuse(*args, **kwargs):
+        raise requests.ConnectionError("no network")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SRAT_DATA_DIR", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(pooch, "retrieve", refuse)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run on digits."""
+    folder = tmp_path_factory.mktemp("runs") / "a"
+    assert main(["train", *QUICK, "--out", str(folder)]) == 0
+    return folder
+
+
+class TestTrain:
+    def test_ends_with_the_table_and_the_path(self, cli, tmp_path):
+        code, out, err = cli("train", *QUICK, "--out", "runs/a")
+        assert (code, err) == (0, "")
+        for word in ("class", "clean %", "pgd-2 %", "overall", "well-represented", "under-represented", "worst class"):
+            assert word in out
+        assert "epoch 1/2" in out
+        assert "runs/a" in out.splitlines()[-1]
+        files = {path.name for path in (tmp_path / "runs" / "a").iterdir()}
+        assert files >= {
+            "config.json",
+            "metrics.csv",
+            "checkpoints",
+            "model.safetensors",
+            "evaluation.json",
+            "environment.json",
+        }
+
+    def test_the_evaluation_keeps_its_contract(self, finished):
+        content = json.loads((finished / "evaluation.json").read_text())
+        assert list(content["results"]) == ["clean", "pgd-2"]
+        assert content["results"]["clean"]["total"] == [50] * 10
+        assert sum(content["train_counts"]) < 700
+
+    def test_reports_the_best_epoch_too(self, finished):
+        assert (finished / "evaluation-best.json").exists()
+        assert (finished / "model-best.safetensors").exists()
+
+    def test_without_a_folder_each_run_gets_a_new_one(self, cli, tmp_path):
+        for _ in range(2):
+            assert cli("train", *QUICK)[0] == 0
+        folders = sorted(path.name for path in (tmp_path / "runs").iterdir())
+        assert len(folders) == 2
+        assert folders[1] == folders[0] + "-2"
+
+    def test_a_configuration_makes_the_run_again(self, cli, finished):
+        assert cli("train", "--config", finished / "config.json", "--out", "again", "--device", "cpu")[0] == 0
+        for name in ("config.json", "metrics.csv", "model.safetensors", "evaluation.json"):
+            assert (finished / name).read_bytes() == Path(f"again/{name}").read_bytes()
+
+    def test_flags_come_on_top_of_a_configuration_in_any_order(self, cli, finished):
+        words = [
+            "--seed",
+            "3",
+            f"--config={finished / 'config.json'}",
+            "--ratio",
+            "5",
+            "--out",
+            "b",
+            "--method",
+            "drcb-focal",
+            "--loss.gamma",
+            "2",
+        ]
+        assert cli("train", *words)[0] == 0
+        config = json.loads(Path("b/config.json").read_text())
+        assert (config["seed"], config["imbalance"]["ratio"], config["loss"]) == (
+            3,
+            5.0,
+            {"name": "focal", "gamma": 2.0},
+        )
+        assert (config["epochs"], config["model"]["width"]) == (2, 4)
+
+    @pytest.mark.parametrize("method", srat.methods.METHODS)
+    def test_every_method(self, cli, tmp_path, method):
+        # Natural training has no attack whose steps could be set.
+        quick = [*QUICK[:4], *QUICK[6:]] if method == "natural" else QUICK
+        assert cli("train", "--method", method, *quick, "--out", "x")[0] == 0
+        assert srat.Config.read(tmp_path / "x" / "config.json").method == method
+
+    @pytest.mark.parametrize(
+        "weighting",
+        [["--weighting", "inverse-frequency"], ["--weighting", "fixed", "--weighting.values", *"1111122222"]],
+    )
+    def test_other_mixtures_than_the_table(self, cli, weighting):
+        assert (
+            cli("train", *QUICK, *weighting, "--feature-loss", "none", "--loss", "cross_entropy", "--out", "x")[0] == 0
+        )
+
+    def test_l2(self, cli):
+        assert cli("train", *QUICK, "--norm", "l2", "--epsilon", "1.5", "--out", "x")[0] == 0
+
+    def test_own_arrays(self, cli):
+        rng = np.random.default_rng(0)
+        arrays = {f"{part}_images": rng.random((n, 10, 12)) for part, n in (("train", 60), ("test", 12))}
+        labels = {f"{part}_labels": np.arange(n) % 3 for part, n in (("train", 60), ("test", 12))}
+        np.savez("own.npz", **arrays, **labels, class_names=np.array(["a <b>", "ü", "c\x1b[31m"]))
+        code, out, _ = cli(
+            "train", "--data", "arrays", "--data-dir", "own.npz", "--model", "small-cnn", *QUICK, "--out", "x"
+        )
+        assert code == 0
+        assert "a <b>" in out
+        assert "\x1b[31m" not in out
+        config = json.loads(Path("x/config.json").read_text())
+        assert config["imbalance"] == {"name": "none"}
+
+    def test_own_folder_of_images(self, cli):
+        for name in ("cat", "dog"):
+            for i in range(12):
+                Path(f"images/{name}").mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (9 + i, 11), (20 * i, 0, 100)).save(f"images/{name}/{i}.png")
+        words = ["--data", "folder", "--data-dir", "images", "--data.size", "16", "--model", "small-cnn"]
+        assert cli("train", *words, *QUICK, "--out", "x")[0] == 0
+        assert json.loads(Path("x/evaluation.json").read_text())["class_names"] == ["cat", "dog"]
+
+    @pytest.mark.parametrize(
+        ("method", "flag"),
+        [("srat-focal", "--loss.gamma"), ("ldam", "--loss.max-margin"), ("srat-ce", "--feature-loss.temperature")],
+    )
+    def test_help_shows_the_flags_of_what_is_chosen(self, capsys, method, flag):
+        with pytest.raises(SystemExit) as ending:
+            main(["train", "--method", method, "--help"])
+        assert ending.value.code == 0
+        assert flag in capsys.readouterr().out
+
+    def test_help_lists_every_member(self, capsys):
+        with pytest.raises(SystemExit):
+            main(["train", "--help"])
+        said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        for name in (
+            *srat.methods.METHODS,
+            "fashion-mnist",
+            "wide-resnet",
+            "effective-number",
+            "separation",
+            "crop-flip",
+            "fgsm",
+        ):
+            assert name in said
+
+
+class TestEvaluate:
+    def test_adds_to_what_is_there(self, cli, finished):
+        code, out, _ = cli("evaluate", finished, "--attack", "pgd-3", "fgsm", "--device", "cpu")
+        assert code == 0
+        assert "pgd-3 %" in out
+        results = json.loads((finished / "evaluation.json").read_text())["results"]
+        assert {"clean", "pgd-2", "pgd-3", "fgsm"} <= set(results)
+
+    def test_is_what_training_wrote(self, cli, finished):
+        before = json.loads((finished / "evaluation.json").read_text())["results"]["pgd-2"]
+        assert cli("evaluate", finished, "--attack", "pgd-2")[0] == 0
+        assert json.loads((finished / "evaluation.json").read_text())["results"]["pgd-2"] == before
+
+    def test_another_budget_has_another_name(self, cli, finished):
+        assert cli("evaluate", finished, "--attack", "pgd-2", "--epsilon", "0.3", "--weights", "best")[0] == 0
+        results = json.loads((finished / "evaluation-best.json").read_text())["results"]
+        assert results["pgd-2-eps-0.3"]["attack"]["epsilon"] == 0.3
+        assert sum(results["pgd-2-eps-0.3"]["correct"]) <= sum(results["pgd-2"]["correct"])
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ([], "expected the folder of a run"),
+            (["nowhere"], "'nowhere' is not a run's folder"),
+            (["RUN", "--attack", "autoattack"], "unknown attack 'autoattack'"),
+            (["RUN", "--attack", "pgd-0"], "attack steps: expected 1"),
+            (["RUN", "--epsilon", "9"], "epsilon: expected above 0"),
+            (["RUN", "--weights", "first"], "'first'"),
+            (["RUN", "--atack", "fgsm"], "unknown flag '--atack', did you mean '--attack'"),
+            (["RUN", "--device", "cuda:77"], "no such CUDA device"),
+        ],
+    )
+    def test_mistakes(self, cli, finished, words, said):
+        code, out, err = cli("evaluate", *[finished if word == "RUN" else word for word in words])
+        assert (code, out) == (2, "")
+        assert said in err
+        assert err.count("\n") == 1
+
+    def test_refuses_other_data_than_the_runs(self, cli, finished, tmp_path):
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        for name in ("model.safetensors", "config.json"):
+            (copy / name).write_bytes((finished / name).read_bytes())
+        np.savez(
+            "own.npz",
+            **{
+                f"{p}_{k}": v
+                for p in ("train", "test")
+                for k, v in (("images", np.zeros((4, 8, 8))), ("labels", np.arange(4)))
+            },
+        )
+        config = json.loads((copy / "config.json").read_text())
+        (copy / "config.json").write_text(json.dumps({**config, "data": {"name": "arrays", "dir": "own.npz"}}))
+        code, _, err = cli("evaluate", copy)
+        assert code == 2
+        assert "not of the data trained on" in err
+
+
+class TestData:
+    def test_prints_and_draws_the_distribution(self, cli, tmp_path):
+        code, out, err = cli(
+            "data", "digits", "--imbalance", "step", "--ratio", "10", "--plot", "d.png", "--indices", "i.json"
+        )
+        assert (code, err) == (0, "")
+        assert "largest to smallest class" in out
+        assert "sha256" in out
+        with Image.open("d.png") as image:
+            assert image.width > 400
+        kept = json.loads((tmp_path / "i.json").read_text())
+        assert kept == sorted(kept)
+        labels = srat.data.digits.Digits().train().labels[kept]
+        assert labels.bincount().tolist() == list(
+            srat.data.step_counts(srat.data.digits.Digits().train().counts, ratio=10)
+        )
+
+    def test_draws_vectors(self, cli):
+        assert cli("data", "digits", "--plot", "d.svg")[0] == 0
+        assert "<svg" in Path("d.svg").read_text()
+
+    def test_the_same_indices_as_training_keeps(self, cli, finished):
+        assert cli("data", "digits", "--imbalance", "step", "--ratio", "10", "--indices", "i.json")[0] == 0
+        record = json.loads((finished / "indices.json").read_text())
+        assert json.loads(Path("i.json").read_text()) == sorted(record["train"] + record["held_out"])
+
+    def test_as_it_is(self, cli):
+        code, out, _ = cli("data", "digits")
+        assert code == 0
+        assert "1,297 of 1,297" in out
+        assert "50 a class" in out
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ([], "expected the name of a data set"),
+            (["--ratio", "10"], "expected the name of a data set"),
+            (["digitz"], "unknown data set 'digitz', did you mean 'digits'"),
+            (["digits", "--ratio", "10"], "unknown flag '--ratio'"),
+            (["digits", "--imbalance", "stairs"], "unknown imbalance 'stairs'"),
+            (["digits", "--imbalance", "step", "--ratio", "0"], "--ratio: expected a number of at least 1, got 0"),
+            (["digits", "--imbalance", "exp", "--ratio", "9999"], "leaves class"),
+            (["digits", "--plot", "d.xyz"], "--plot: expected a name ending in"),
+            (["cifar10", "--data-dir", "nowhere"], "'nowhere', which does not exist"),
+            (["cifar10"], "put the folder cifar-10-batches-py or cifar-10-python.tar.gz there"),
+            (["svhn"], "put train_32x32.mat there"),
+        ],
+    )
+    def test_mistakes(self, cli, words, said):
+        code, _, err = cli("data", *words)
+        assert code == 2
+        assert said in err
+        assert err.count("\n") == 1
+
+
+def trap():
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, ("touched",)
+
+    return pickle.dumps(Trap())
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (
+                ["--method", "srat-ldma"],
+                "unknown method 'srat-ldma', did you mean 'srat-ldam'?; there are: natural, ce,",
+            ),
+            (["--data", "cifar-10"], "unknown data set 'cifar-10', did you mean 'cifar10'?"),
+            (["--model", "resnet-18"], "unknown model 'resnet-18', did you mean 'resnet18'?"),
+            (["--epoch", "3"], "unknown flag '--epoch', did you mean '--epochs'?"),
+            (["--method", "ce", "--loss.gamma", "3"], "unknown flag '--loss.gamma'"),
+            (["--epochs", "x"], "--epochs"),
+            (["--epochs"], "--epochs"),
+            (["--epochs", "0"], "--epochs: expected 1 to"),
+            (["stray"], "expected no further word, got 'stray'"),
+            (
+                ["--epsilon", "8"],
+                "epsilon: expected above 0 and at most 1, in [0, 1] pixel units (8/255 is 0.0314), got 8",
+            ),
+            (["--epsilon", "nan"], "epsilon: expected"),
+            (["--attack.steps", "-1"], "attack steps: expected 1 to"),
+            (["--ratio", "0.9"], "--ratio: expected a number of at least 1, got 0.9"),
+            (["--ratio", "1e9"], "leaves class 5 without a training image"),
+            (["--device", "cuda:55"], "--device cuda:55: there is no such CUDA device here"),
+            (["--device", "gpu"], "expected auto, cpu, cuda or cuda:N, got 'gpu'"),
+            (["--config", "none.json"], "none.json: cannot be read as a configuration"),
+            (["--config", "typo.json"], "typo.json: unknown key 'epcohs', did you mean 'epochs'?"),
+            (["--data", "arrays", "--data-dir", "trap.npz"], "trap.npz: not a readable .npz"),
+            (["--data", "cifar10", "--data-dir", "trap", "--data.no-verify"], "has no place in a file of images"),
+            (["--data", "folder", "--data-dir", "empty"], "expected one folder a class"),
+            (["--weighting", "fixed", "--weighting.values", "1", "2"], "a weight for each of 10 classes, got 2"),
+            (["--head", "cosine", "--head.scale", "3"], "must be the same number"),
+            (["--out", "full"], "holds something else"),
+        ],
+    )
+    def test_one_clear_line_and_nothing_lost(self, cli, tmp_path, words, said):
+        for name in ("empty", "full", "trap"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "full" / "thesis.tex").write_text("years of work")
+        (tmp_path / "trap.npz").write_bytes(trap())
+        (tmp_path / "trap" / "test_batch").write_bytes(trap())
+        (tmp_path / "typo.json").write_text('{"epcohs": 3}')
+        before = sorted(str(path) for path in tmp_path.rglob("*"))
+        out = [] if "--out" in words else ["--out", "new"]
+        code, _, err = cli("train", *words, *out)
+        assert code == 2
+        assert said in err
+        assert err.count("\n") == 1
+        assert err.startswith("srat: error: ")
+        assert "Traceback" not in err
+        assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+    def test_a_folder_that_holds_another_run(self, cli, finished):
+        before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+        for words, said in ((["--seed", "9"], "holds another run (srat-ldam, id"), ([], "is finished")):
+            code, _, err = cli("train", *QUICK, *words, "--out", finished)
+            assert code == 2
+            assert said in err
+        assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+
+    def test_a_full_disk(self, cli, monkeypatch, tmp_path):
+        from srat.checkpoint import list_checkpoints
+
+        real, written = os.fsync, []
+
+        def full_later(handle):
+            written.append(handle)
+            if len(written) > 6:
+                raise OSError(28, "No space left on device")
+            real(handle)
+
+        monkeypatch.setattr(os, "fsync", full_later)
+        words = ["train", *QUICK, "--epochs", "5", "--out", "x"]
+        code, _, err = cli(*words)
+        assert code == 2
+        assert err == "srat: error: No space left on device; what was written before is whole\n"
+        assert list_checkpoints(tmp_path / "x" / "checkpoints")
+        assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+        monkeypatch.setattr(os, "fsync", real)
+        assert cli(*words, "--resume")[0] == 0
+
+    def test_control_c(self, cli, monkeypatch):
+        import srat.cli.train
+
+        def interrupted(*args, **kwargs):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(srat.cli.train, "fit", interrupted)
+        code, _, err = cli("train", *QUICK, "--out", "x")
+        assert code == 130
+        assert "--resume" in err
+
+    def test_a_mistake_of_ours(self, cli, monkeypatch):
+        import srat.cli.train
+
+        def broken(*args, **kwargs):
+            raise ZeroDivisionError("by zero")
+
+        monkeypatch.setattr(srat.cli.train, "fit", broken)
+        code, _, err = cli("train", *QUICK, "--out", "x")
+        assert code == 1
+        assert "ZeroDivisionError: by zero" in err
+        with pytest.raises(ZeroDivisionError):
+            main(["train", *QUICK, "--out", "x", "--debug"])
+
+    def test_debug_shows_the_traceback(self):
+        with pytest.raises(srat.UserError):
+            main(["train", "--method", "none", "--debug"])
+
+
+class TestTop:
+    @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+    def test_help(self, cli, words):
+        code, out, _ = cli(*words)
+        assert code == 0
+        for command in ("train", "evaluate", "data"):
+            assert f"  {command} " in out
+
+    def test_version(self, cli):
+        assert cli("--version")[1] == f"srat {srat.__version__}\n"
+
+    def test_unknown_command(self, cli):
+        code, out, err = cli("trian")
+        assert (code, out) == (2, "")
+        assert "unknown command 'trian', did you mean 'train'?" in err
+
+    @pytest.mark.parametrize("words", [["--help"], ["--version"], ["trian"]])
+    def test_answers_without_torch(self, words):
+        code = f"import sys; from srat.cli import main; main({words}); print('torch' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "False"
+
+    def test_python_dash_m_and_a_reader_that_leaves(self):
+        done = subprocess.run(
+            f"{sys.executable} -m srat train --help | head -n 1", shell=True, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.startswith("usage: srat train")
+        assert done.stderr == ""
+
+
+@pytest.mark.real_data("fashion-mnist")
+def test_fashion_mnist_from_debians_folder(cli):
+    words = [
+        "--method",
+        "ce",
+        "--data",
+        "fashion-mnist",
+        "--model",
+        "linear",
+        "--ratio",
+        "100",
+        "--imbalance.cap",
+        "500",
+    ]
+    code, out, _ = cli("train", *words, "--epochs", "1", "--attack.steps", "1", "--evaluation.steps", "1", "--out", "x")
+    assert code == 0
+    assert "Ankle boot" in out
+    assert json.loads(Path("x/evaluation.json").read_text())["results"]["clean"]["total"] == [1000] * 10

@@ -1,0 +1,227 @@
+"""Counts, groups, intervals, and the file that holds them."""
+
+import json
+import math
+
+import pytest
+import scipy.stats
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+import srat
+from srat.attacks import PGD, Natural
+from srat.data import Dataset
+from srat.errors import UserError
+from srat.evaluation import Counts, Evaluation, Result, count, evaluate_all, groups, summary, wilson
+from srat.models import Output
+
+
+@given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_is_scipys(correct_total):
+    correct, total = correct_total
+    expected = scipy.stats.binomtest(correct, total).proportion_ci(0.95, method="wilson")
+    got = wilson(correct, total)
+    assert (got.low, got.high) == (pytest.approx(expected.low, abs=1e-12), pytest.approx(expected.high, abs=1e-12))
+    assert 0 <= got.low <= got.accuracy <= got.high <= 1
+
+
+def test_of_nothing_nothing_is_known():
+    assert math.isnan(wilson(0, 0).accuracy)
+    assert wilson(0, 0)[1:] == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("train_counts", "under"),
+    [
+        ((5000,) * 5 + (50,) * 5, (5, 6, 7, 8, 9)),
+        ((50, 5000, 50, 5000), (0, 2)),
+        ((9, 8, 7, 6, 5), (3, 4)),
+        ((10, 10, 10), (2,)),
+        ((3, 1), (1,)),
+    ],
+)
+def test_the_rarer_half_is_under_represented(train_counts, under):
+    got = groups(train_counts)
+    assert got.under == under
+    assert sorted((*got.well, *got.under)) == list(range(len(train_counts)))
+
+
+def test_summary_by_hand():
+    counts = Counts(correct=(9, 5, 0, 2), total=(10, 10, 10, 5))
+    got = summary(counts, groups((100, 100, 1, 1)))
+    assert [got[name].accuracy for name in ("overall", "well", "under", "worst_class")] == [
+        16 / 35,
+        14 / 20,
+        2 / 15,
+        0.0,
+    ]
+    assert counts.macro() == pytest.approx((0.9 + 0.5 + 0 + 0.4) / 4)
+    assert counts.worst_class() == 2
+
+
+def test_classes_without_test_images_do_not_count():
+    counts = Counts(correct=(1, 0), total=(2, 0))
+    assert counts.macro() == 0.5
+    assert counts.worst_class() == 0
+
+
+class Threshold(nn.Module):
+    """Says class 1 if the mean pixel is above 1/2: attacked by hand easily."""
+
+    def __init__(self):
+        super().__init__()
+        self.bn = nn.BatchNorm2d(1)
+
+    def forward(self, x):
+        z = 40 * (x.mean((1, 2, 3)) - 0.5)
+        return torch.stack((-z, z), dim=1)
+
+
+@pytest.fixture
+def threshold_data():
+    means = torch.tensor([0.2, 0.45, 0.47, 0.55, 0.9, 0.6])
+    return Dataset(
+        means[:, None, None, None].expand(6, 1, 4, 4).contiguous(), torch.tensor([0, 0, 1, 1, 1, 0]), ("dark", "bright")
+    )
+
+
+@pytest.mark.parametrize(
+    ("attack", "correct"),
+    [(Natural(), (2, 2)), (PGD(epsilon=0.1, step_size=0.05), (1, 1)), (PGD(epsilon=0.03, step_size=0.01), (2, 2))],
+)
+def test_counts_by_hand(threshold_data, attack, correct):
+    got = count(Threshold(), threshold_data, attack, seed=0)
+    assert got == Counts(correct=correct, total=(3, 3))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
+def test_counts_do_not_depend_on_the_batch(threshold_data, batch_size):
+    assert count(
+        Threshold(), threshold_data, PGD(epsilon=0.1, step_size=0.05), seed=0, batch_size=batch_size
+    ).correct == (1, 1)
+
+
+def test_evaluation_leaves_the_model_as_it_was(threshold_data):
+    model = Threshold().train()
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    count(model, threshold_data, PGD(), seed=0)
+    assert model.training
+    assert all(torch.equal(weights[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_evaluate_takes_any_model(threshold_data):
+    class Ours(Threshold):
+        def forward(self, x):
+            logits = super().forward(x)
+            return Output(logits, logits, logits)
+
+    for model in (Threshold(), Ours()):
+        clean = srat.evaluate(model, threshold_data.images, threshold_data.labels)
+        robust = srat.evaluate(model, threshold_data.images, threshold_data.labels, attack="pgd-20")
+        assert (clean.counts.correct, clean.attack["name"]) == ((2, 2), "natural")
+        assert robust.attack["steps"] == 20
+        assert robust.accuracy.accuracy <= clean.accuracy.accuracy
+
+
+def test_evaluate_takes_bytes(threshold_data):
+    images = (threshold_data.images * 255).round().byte()
+    assert srat.evaluate(Threshold(), images, threshold_data.labels).counts.correct == (2, 2)
+
+
+def test_evaluate_refuses_normalised_images(threshold_data):
+    with pytest.raises(UserError, match="normalises by itself"):
+        srat.evaluate(Threshold(), 4 * threshold_data.images - 2, threshold_data.labels)
+
+
+def test_evaluate_refuses_labels_outside_the_classes(threshold_data):
+    with pytest.raises(UserError, match="from 0 to 1, got 0 to 2"):
+        srat.evaluate(Threshold(), threshold_data.images, torch.tensor([0, 1, 2, 0, 0, 0]))
+
+
+def test_the_attack_meets_the_logits_that_are_served(threshold_data):
+    # With logits of scale 1e-6 a cross-entropy attack still sees a gradient; scores count under the same logits.
+    model = Threshold()
+    scaled = nn.Sequential(model, nn.Hardtanh(-1e3, 1e3))
+    assert count(scaled, threshold_data, PGD(epsilon=0.1, step_size=0.05), seed=0).correct == (1, 1)
+
+
+@pytest.fixture
+def evaluation(threshold_data):
+    empty = Evaluation(class_names=threshold_data.class_names, train_counts=(90, 10))
+    return evaluate_all(
+        Threshold(), threshold_data, {"clean": Natural(), "pgd-20": PGD(steps=20, epsilon=0.1)}, empty, seed=0
+    )
+
+
+def test_the_file_keeps_its_contract(evaluation):
+    content = json.loads(evaluation.to_json())
+    assert content["class_names"] == ["dark", "bright"]
+    assert content["train_counts"] == [90, 10]
+    assert content["groups"] == {"well": [0], "under": [1]}
+    assert list(content["results"]) == ["clean", "pgd-20"]
+    result = content["results"]["pgd-20"]
+    assert all(type(n) is int for n in result["correct"] + result["total"])
+    assert result["attack"] | {"steps": 20, "epsilon": 0.1, "norm": "linf"} == result["attack"]
+    for name in ("overall", "well", "under", "worst_class"):
+        value = result["summary"][name]
+        assert set(value) == {"accuracy", "low", "high"}
+        assert 0 <= value["low"] <= value["accuracy"] <= value["high"] <= 1
+
+
+def test_the_file_is_read_back(evaluation, tmp_path):
+    path = tmp_path / "evaluation.json"
+    path.write_text(evaluation.to_json())
+    assert Evaluation.read(path) == evaluation
+    assert Evaluation.read(path).to_json() == evaluation.to_json()
+
+
+def test_a_result_replaces_the_one_of_its_name(evaluation):
+    other = Result(counts=Counts(correct=(0, 0), total=(3, 3)), attack={})
+    assert list(evaluation.with_result("clean", other).results) == ["clean", "pgd-20"]
+    assert evaluation.with_result("clean", other).results["clean"] == other
+
+
+GOOD = """{"class_names": ["a", "b"], "train_counts": [1, 2],
+    "results": {"clean": {"correct": [1, 0], "total": [1, 1], "attack": {}}}}"""
+
+
+def test_reads_the_least_that_is_an_evaluation(tmp_path):
+    path = tmp_path / "evaluation.json"
+    path.write_text(GOOD)
+    assert Evaluation.read(path).results["clean"].accuracy.accuracy == 0.5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"class_names": ["a", "b"], "train_counts": [1, 2]}',
+        '{"class_names": ["a", "b"], "train_counts": [1], "results": {}}',
+        '{"class_names": ["a", "b"], "train_counts": [1, -2], "results": {}}',
+        GOOD.replace("[1, 0]", "[2, 0]"),
+        GOOD.replace("[1, 0]", "[0.5, 0]"),
+        GOOD.replace("[1, 0]", "[1]"),
+        GOOD.replace("[1, 0]", "[true, 0]"),
+        GOOD.replace('"attack": {}', '"attack": 3'),
+    ],
+)
+def test_refuses_what_is_no_evaluation(content, tmp_path):
+    path = tmp_path / "evaluation.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match="not a readable evaluation"):
+        Evaluation.read(path)
+
+
+def test_counts_are_those_of_a_plain_loop(rng):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    data = Dataset(torch.rand(40, 1, 4, 4, generator=rng), torch.arange(40) % 3, ("a", "b", "c"))
+    right = [int(model(x[None]).argmax() == y) for x, y in zip(data.images, data.labels, strict=True)]
+    expected = tuple(sum(r for r, y in zip(right, data.labels, strict=True) if y == c) for c in range(3))
+    assert count(model, data, Natural(), seed=0).correct == expected
+    assert F.cross_entropy(model(data.images), data.labels) > 0

@@ -1,0 +1,253 @@
+"""Backbones, heads, normalisation, the wrapper, and what an attack may do to a model."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from srat.errors import UserError
+from srat.models import (
+    Architecture,
+    Classifier,
+    CosineLinear,
+    Head,
+    ImageShape,
+    Normalization,
+    attacked,
+    build,
+    channel_statistics,
+    wrap,
+)
+from srat.models.heads import CosineHead, LinearHead, LossHead
+from srat.models.linear import Linear
+from srat.models.resnet import ResNet18
+from srat.models.small_cnn import SmallCNN
+from srat.models.wide_resnet import WideResNet
+from srat.models.wrapper import Custom
+from srat.registry import choices
+
+ARCHITECTURES = [ResNet18(width=4), WideResNet(depth=10, widen=1), SmallCNN(width=4), Linear()]
+ONE = torch.ones(3)
+
+
+def make(architecture, head=None, channels=3, size=8, classes=4, **options):
+    shape = ImageShape(channels=channels, height=size, width=size)
+    statistics = {"mean": 0.4 * torch.ones(channels), "std": 0.2 * torch.ones(channels)}
+    return build(architecture, head or LinearHead(), shape=shape, classes=classes, **statistics, **options)
+
+
+def parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_the_architectures_of_the_contract():
+    assert set(choices(Architecture)) == {"resnet18", "wide-resnet", "small-cnn", "linear"}
+    assert {a.name for a in ARCHITECTURES} == set(choices(Architecture))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.name)
+class TestEveryArchitecture:
+    @pytest.mark.parametrize(("channels", "size", "classes"), [(1, 8, 2), (3, 32, 10), (1, 28, 7), (3, 40, 100)])
+    def test_follows_the_data(self, architecture, channels, size, classes):
+        output = make(architecture, channels=channels, size=size, classes=classes).eval()(
+            torch.rand(2, channels, size, size)
+        )
+        dimensions = architecture.backbone(ImageShape(channels=channels, height=size, width=size))[1]
+        assert output.logits.shape == (2, classes)
+        assert output.features.shape == (2, dimensions)
+        assert output.embedding is output.features
+
+    def test_logits_are_the_head_of_the_features(self, architecture, images):
+        model = make(architecture).eval()
+        output = model(images)
+        torch.testing.assert_close(model.head(output.features), output.logits)
+
+    def test_weights_depend_on_the_seed_alone(self, architecture):
+        torch.manual_seed(99)
+        one, two, other = (make(architecture, seed=seed).state_dict() for seed in (0, 0, 1))
+        assert all(torch.equal(one[name], two[name]) for name in one)
+        assert any(not torch.equal(one[name], other[name]) for name in one)
+
+    def test_making_one_leaves_the_global_generator_alone(self, architecture):
+        before = torch.get_rng_state()
+        make(architecture)
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_learns(self, architecture, images, labels):
+        model = make(architecture).train()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        losses = []
+        for _ in range(30):
+            loss = F.cross_entropy(model(images).logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "count"),
+    # Parameters of the published networks: ResNet-18 for CIFAR 11,173,962; WRN-28-10 36,479,194 (36.5 M in its paper).
+    [(ResNet18(), 11_173_962), (WideResNet(depth=28), 36_479_194)],
+)
+def test_has_the_parameters_of_the_published_network(architecture, count):
+    assert parameters(make(architecture, size=32, classes=10)) == count
+
+
+def test_cosine_head_is_scaled_cosine_similarity(rng):
+    head = CosineLinear(5, 3, scale=7.0)
+    z = torch.randn(4, 5, generator=rng)
+    expected = [[7 * F.cosine_similarity(row, w, dim=0).item() for w in head.weight] for row in z]
+    assert head(z).tolist() == [pytest.approx(row, abs=1e-5) for row in expected]
+    assert head(1000 * z).abs().max() <= 7 + 1e-5
+
+
+def test_heads_resolve():
+    assert LossHead().resolve(CosineHead(scale=3.0)) == CosineHead(scale=3.0)
+    assert LinearHead().resolve(CosineHead(scale=3.0)) == LinearHead()
+    assert set(choices(Head)) == {"auto", "cosine", "linear"}
+
+
+def test_projection_is_seen_by_the_feature_loss_alone(images):
+    model = make(SmallCNN(width=4), projection=6).eval()
+    output = model(images)
+    assert output.embedding.shape == (12, 6)
+    torch.testing.assert_close(model.head(output.features), output.logits)
+
+
+def test_normalisation_is_the_first_layer(rng):
+    images = torch.rand(5, 2, 3, 3, generator=rng)
+    out = Normalization(torch.tensor([0.2, 0.5]), torch.tensor([0.1, 2.0]))(images)
+    torch.testing.assert_close(out[:, 0], (images[:, 0] - 0.2) / 0.1)
+    torch.testing.assert_close(out[:, 1], (images[:, 1] - 0.5) / 2.0)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "unit"])
+def test_channel_statistics_are_those_of_unit_images(rng, kind):
+    unit = torch.randint(256, (50, 3, 4, 4), generator=rng) / 255
+    mean, std = channel_statistics((unit * 255).round().byte() if kind == "bytes" else unit)
+    torch.testing.assert_close(mean, unit.mean((0, 2, 3)))
+    torch.testing.assert_close(std, unit.transpose(0, 1).flatten(1).std(1, correction=0))
+
+
+def test_channel_statistics_of_a_constant_channel_divide_by_no_zero():
+    assert channel_statistics(torch.zeros(3, 1, 2, 2))[1].min() > 0
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 5, 3)
+        self.bn = nn.BatchNorm2d(5)
+        self.classifier = nn.Sequential(nn.Dropout(0.0), nn.Linear(5, 4))
+
+    def forward(self, x):
+        return self.classifier(self.bn(self.conv(x)).relu().mean((2, 3)))
+
+
+MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+
+
+class TestWrap:
+    def test_is_the_module_of_normalised_images(self, images):
+        net = Net().eval()
+        wrapped = wrap(net, mean=MEAN, std=STD).eval()
+        normalised = (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+        torch.testing.assert_close(wrapped(images).logits, net(normalised))
+
+    def test_gives_the_penultimate_features(self, images):
+        wrapped = wrap(Net(), mean=MEAN, std=STD).eval()
+        output = wrapped(images)
+        assert output.features.shape == (12, 5)
+        torch.testing.assert_close(wrapped.head(output.features), output.logits)
+
+    def test_shares_tensors_and_leaves_the_module_whole(self, images):
+        net = Net()
+        wrapped = wrap(net, mean=MEAN, std=STD)
+        assert {id(p) for p in net.parameters()} == {id(p) for p in wrapped.parameters()}
+        assert isinstance(net.classifier[1], nn.Linear)
+        wrapped.train()(images)
+        assert net.bn.num_batches_tracked == 1
+
+    def test_takes_the_layer_that_is_named(self):
+        assert isinstance(wrap(Net(), mean=MEAN, std=STD, head="classifier").head, nn.Sequential)
+
+    def test_refuses_to_normalise_twice(self):
+        once = wrap(Net(), mean=MEAN, std=STD)
+        for module in (once, make(SmallCNN(width=4)), nn.Sequential(Normalization(ONE, ONE), Net())):
+            with pytest.raises(UserError, match="normalises its input already"):
+                wrap(module, mean=MEAN, std=STD)
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"head": "fc"}, "there is no layer 'fc' in this model; there are: conv, bn, classifier.0, classifier.1"),
+            ({"std": (0.0, 1.0, 1.0)}, "positive"),
+            ({"std": (1.0,)}, "for each channel"),
+        ],
+    )
+    def test_refuses_what_does_not_fit(self, options, said):
+        with pytest.raises(UserError, match=said):
+            wrap(Net(), **{"mean": MEAN, "std": STD, **options})
+
+    def test_refuses_a_model_without_a_head(self):
+        with pytest.raises(UserError, match="no nn.Linear"):
+            wrap(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), mean=MEAN, std=STD)
+
+    def test_a_configuration_names_no_code(self):
+        with pytest.raises(UserError, match="pass it"):
+            Custom().backbone(ImageShape(channels=1, height=8, width=8))
+
+
+def snapshot(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}, [m.training for m in model.modules()]
+
+
+@pytest.mark.parametrize("mode", ["eval", "train_frozen_stats"])
+class TestAttacked:
+    def test_everything_comes_back(self, mode, images):
+        model = make(SmallCNN(width=4)).train()
+        model.backbone[1].eval()
+        weights, modes = snapshot(model)
+        with attacked(model, mode) as served:
+            served(images)
+        after, modes_after = snapshot(model)
+        assert all(torch.equal(weights[name], after[name]) for name in weights)
+        assert modes == modes_after
+        assert all(m.track_running_stats for m in model.modules() if isinstance(m, nn.BatchNorm2d))
+
+    def test_everything_comes_back_after_an_error(self, mode, images):
+        model = make(SmallCNN(width=4)).train()
+        with pytest.raises(ZeroDivisionError), attacked(model, mode):
+            _ = 1 / 0
+        assert all(m.training for m in model.modules())
+
+    def test_uses_the_statistics_it_says(self, mode, images):
+        model = make(SmallCNN(width=4)).train()
+        for _ in range(3):
+            model(images)
+        reference = make(SmallCNN(width=4))
+        reference.load_state_dict(model.state_dict())
+        expected = reference.train(mode != "eval")(images).logits
+        with attacked(model, mode) as served:
+            torch.testing.assert_close(served(images).logits, expected)
+
+
+@pytest.mark.parametrize(
+    "make_it",
+    [
+        lambda: ResNet18(width=0),
+        lambda: WideResNet(depth=27),
+        lambda: WideResNet(widen=0),
+        lambda: SmallCNN(width=0),
+        lambda: CosineHead(scale=0.0),
+    ],
+)
+def test_refuses_what_is_out_of_range(make_it):
+    with pytest.raises(UserError, match="expected"):
+        make_it()
+
+
+def test_a_classifier_is_made_of_its_parts():
+    assert isinstance(make(Linear()), Classifier)

@@ -1,0 +1,129 @@
+"""What people look at, read back as text."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from srat.evaluation import Accuracy, Counts, Evaluation, Result
+from srat.report.distribution import distribution_table, draw_distribution
+from srat.report.live import LiveObserver
+from srat.report.table import best_line, class_table, notes, percent, printable
+
+
+def shown(*things, width=100, terminal=False):
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+    for thing in things:
+        console.print(thing)
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def evaluation():
+    results = {
+        "clean": Result(counts=Counts(correct=(90, 50, 20), total=(100, 100, 100)), attack={}),
+        "pgd-20": Result(counts=Counts(correct=(60, 30, 0), total=(100, 100, 100)), attack={}),
+    }
+    return Evaluation(class_names=("rare [red]", "middle", "common"), train_counts=(5, 50, 500), results=results)
+
+
+def test_rows_come_from_well_to_under_represented(evaluation):
+    lines = shown(class_table(evaluation, title="a run")).splitlines()
+    assert lines[0].strip() == "a run"
+    firsts = [line.split()[0] for line in lines if line.strip()]
+    assert firsts[1:] == [
+        "class",
+        firsts[2],
+        "common",
+        "middle",
+        "rare",
+        "overall",
+        "well-represented",
+        "under-represented",
+        "worst",
+    ]
+
+
+def test_numbers_stand_where_they_belong(evaluation):
+    text = shown(class_table(evaluation, title="a run"))
+    row = next(line for line in text.splitlines() if "rare [red]" in line)
+    assert row.split()[:4] == ["rare", "[red]", "under", "5"]
+    assert "90.0" in row
+    assert "60.0" in row
+    overall = next(line for line in text.splitlines() if "overall" in line)
+    assert "53.3" in overall
+    assert "555" in overall
+    worst = next(line for line in text.splitlines() if "worst" in line)
+    assert "20.0" in worst
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_every_line_is_of_one_width(evaluation, width):
+    lines = shown(class_table(evaluation, title="t"), width=width).splitlines()
+    assert max(map(len, lines)) <= width
+
+
+def test_percent():
+    assert percent(Accuracy(0.612, 0.5978, 0.626)) == "61.2  [59.8,  62.6]"
+    assert percent(Accuracy(math.nan, 0.0, 1.0)) == "–"
+
+
+def test_balanced_tests_need_no_note(evaluation):
+    assert notes(evaluation) == []
+
+
+def test_best_line(evaluation):
+    assert (
+        best_line(evaluation, 7)
+        == "Best epoch on the held-out part, 7: clean 53.3 (under 90.0), pgd-20 30.0 (under 60.0) %"
+    )
+
+
+def test_control_characters_do_not_reach_the_terminal():
+    assert printable("a\x1b[31m\nb\u202ec") == "a�[31m�b�c"
+
+
+def test_distribution(tmp_path):
+    text = shown(distribution_table(("cat", "dog"), (100, 10), (100, 200), title="t"))
+    cat, dog = (next(line for line in text.splitlines() if name in line) for name in ("cat", "dog"))
+    assert cat.count("█") == 32
+    assert dog.count("█") == 3
+    draw_distribution([str(c) for c in range(100)], list(range(200, 100, -1)), tmp_path / "d.png", title="t")
+    assert (tmp_path / "d.png").stat().st_size > 5000
+
+
+ROW = {
+    "epoch": 1,
+    "loss": 1.2345,
+    "train_accuracy": 0.5,
+    "held_out_robust": 0.25,
+    "held_out_clean": 0.75,
+    "weights_apply": 1,
+}
+
+
+def test_progress_in_a_terminal_is_a_bar():
+    console = Console(file=io.StringIO(), width=160, force_terminal=True, color_system=None)
+    observer = LiveObserver(console)
+    observer.training(epochs=2, done=1, steps=3)
+    for _ in range(3):
+        observer.step()
+    observer.epoch(ROW)
+    observer.finished()
+    last = console.file.getvalue().split("\x1b[2K")[-1]
+    for word in ("training", "6/6", "left", "loss 1.234", "train 50.0 %", "held out 25.0 % (clean 75.0 %)", "weighted"):
+        assert word in last
+
+
+def test_progress_elsewhere_is_a_line_an_epoch():
+    console = Console(file=io.StringIO(), width=40)
+    observer = LiveObserver(console)
+    observer.training(epochs=12, done=0, steps=1)
+    observer.epoch(ROW)
+    observer.evaluating("clean", batches=3)
+    observer.step()
+    observer.finished()
+    text = console.file.getvalue()
+    assert text.count("\n") == 1
+    assert text.startswith("epoch  2/12  loss 1.23")

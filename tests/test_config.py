@@ -1,0 +1,223 @@
+"""Configurations: made of names, written, read back, named by a hash."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from srat.attacks import FGSM, PGD, Natural
+from srat.config import FAMILIES, Config, compose
+from srat.data.imbalance import Explicit, Step
+from srat.errors import UserError
+from srat.methods import METHODS
+from srat.models.heads import CosineHead
+from srat.registry import choices, members
+
+TWELVE = [
+    "natural",
+    "ce",
+    "focal",
+    "ldam",
+    "cb-reweight",
+    "cb-focal",
+    "drcb-ce",
+    "drcb-focal",
+    "drcb-ldam",
+    "srat-ce",
+    "srat-focal",
+    "srat-ldam",
+]
+
+
+def every_choice():
+    return [(family, name) for family, base in FAMILIES.items() for name in choices(base)]
+
+
+def test_the_twelve_methods():
+    assert list(METHODS) == TWELVE
+
+
+@pytest.mark.parametrize("method", TWELVE)
+def test_a_methods_configuration_knows_its_name(method):
+    assert compose(method=method).method == method
+
+
+@pytest.mark.parametrize(
+    ("method", "loss", "weighting", "reweight_from", "feature_loss", "attack"),
+    [
+        ("natural", "cross-entropy", "uniform", 0, "none", "natural"),
+        ("cb-reweight", "cross-entropy", "effective-number", 0, "none", "pgd"),
+        ("drcb-ldam", "ldam", "effective-number", None, "none", "pgd"),
+        ("srat-focal", "focal", "effective-number", None, "separation", "pgd"),
+    ],
+)
+def test_rows_of_the_table(method, loss, weighting, reweight_from, feature_loss, attack):
+    config = compose(method=method)
+    names = (config.loss.name, config.weighting.name, config.feature_loss.name, config.attack.name)
+    assert names == (loss, weighting, feature_loss, attack)
+    assert config.schedule.reweight_from == reweight_from
+
+
+def test_names_for_what_is_in_no_table():
+    assert compose(method="ldam", attack="natural").method == "natural-ldam"
+    assert compose(method="ce", feature_loss="separation").method == "custom"
+
+
+def test_the_default_is_srat_ldam_on_digits():
+    assert compose() == Config()
+    assert (Config().method, Config().data.name, Config().model.name) == ("srat-ldam", "digits", "small-cnn")
+
+
+def test_the_papers_cifar10_setting():
+    config = compose(method="srat-ldam", data="cifar10", imbalance="step", ratio=100)
+    assert config.attack == PGD(epsilon=8 / 255, step_size=2 / 255, steps=10)
+    assert config.evaluation == PGD(epsilon=8 / 255, step_size=2 / 255, steps=20)
+    assert (config.model.name, config.epochs, config.batch_size) == ("resnet18", 200, 128)
+    assert (config.optimizer.learning_rate, config.optimizer.momentum, config.optimizer.weight_decay) == (
+        0.1,
+        0.9,
+        5e-4,
+    )
+    assert config.imbalance == Step(ratio=100)
+    assert config.augmentation.name == "crop-flip"
+
+
+def test_the_papers_svhn_step_size():
+    config = compose(data="svhn")
+    assert config.attack.step_size == config.evaluation.step_size == 1 / 255
+
+
+def test_a_budget_is_for_training_and_evaluation():
+    config = compose(epsilon=0.05, step_size=0.01)
+    for attack in (config.attack, config.evaluation):
+        assert (attack.epsilon, attack.step_size) == (0.05, 0.01)
+
+
+def test_natural_training_keeps_the_evaluations_budget_for_later():
+    config = compose(method="natural", epsilon=0.05)
+    assert config.attack == Natural()
+    assert compose(config, attack="pgd").attack.epsilon == 0.05
+    assert compose(config, attack="fgsm").attack == FGSM(epsilon=0.05)
+
+
+def test_naming_what_is_there_already_keeps_its_settings():
+    config = compose(data="digits", ratio=7)
+    assert compose(config, imbalance="step").imbalance == Step(ratio=7)
+    assert compose(config, imbalance="exponential").imbalance.name == "exp"
+
+
+def test_data_of_the_users_own_is_left_as_uneven_as_it_is():
+    assert compose(data="folder", data_dir="x").imbalance.name == "none"
+    assert compose(data="folder", data_dir="x").data.dir == Path("x")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"method": "srat-ldma"}, "unknown method 'srat-ldma', did you mean 'srat-ldam'"),
+        ({"data": "cifar-10"}, "unknown data set 'cifar-10', did you mean 'cifar10'"),
+        ({"model": "resnet"}, "unknown model 'resnet', did you mean"),
+        ({"feature_loss": "x"}, "unknown feature loss 'x'; there are: none, separation"),
+        ({"model": "custom"}, "unknown model 'custom'"),
+        ({"imbalance": "none", "ratio": 10}, "none has no ratio"),
+        ({"epochs": 0}, "--epochs"),
+        ({"batch_size": 0}, "--batch-size"),
+        ({"epsilon": -1.0}, "epsilon"),
+    ],
+)
+def test_refuses_what_there_is_not(options, said):
+    with pytest.raises(UserError, match=said):
+        compose(**options)
+
+
+def test_refuses_a_head_of_another_scale_than_the_loss():
+    with pytest.raises(UserError, match="must be the same number"):
+        replace(Config(), head=CosineHead(scale=16.0))
+
+
+@pytest.mark.parametrize(("family", "name"), every_choice())
+def test_every_member_survives_json(family, name):
+    config = compose(**{family: name})
+    assert Config.from_json(config.to_json()) == config
+    assert getattr(config, family).name == name
+
+
+def test_what_json_cannot_write_plainly_survives_too():
+    config = replace(
+        compose(data="cifar10", data_dir="/some/where", epsilon=8 / 255),
+        imbalance=Step(class_order=tuple(range(9, -1, -1))),
+        schedule=replace(Config().schedule, milestones=(3, 5)),
+    )
+    assert Config.from_json(config.to_json()) == config
+    explicit = replace(config, imbalance=Explicit(keep=(1, 2)))
+    assert Config.from_json(explicit.to_json()) == explicit
+
+
+def test_ids_name_what_decides_the_result():
+    config = compose(data="cifar10")
+    assert config.id == compose(data="cifar10").id
+    assert config.id == compose(data="cifar10", data_dir="/elsewhere").id
+    others = [
+        compose(config, seed=1),
+        compose(config, ratio=11),
+        compose(config, method="ce"),
+        compose(config, epsilon=0.01),
+    ]
+    assert len({config.id, *(other.id for other in others)}) == 5
+    assert compose(data="folder", data_dir="a").id != compose(data="folder", data_dir="b").id
+
+
+def test_a_member_never_takes_the_name_of_another():
+    for base in FAMILIES.values():
+        names = [alias for cls in members(base).values() for alias in (cls.name, *cls.aliases)]
+        assert len(names) == len(set(names))
+
+
+def changed(**changes):
+    content = json.loads(Config().to_json())
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        target = content
+        for parent in parents:
+            target = target[parent]
+        target[last] = value
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON|expected"),
+        ("[]", "c.json: "),
+        ("null", "c.json: "),
+        (changed(epcohs=3), "unknown key 'epcohs', did you mean 'epochs'"),
+        (changed(loss__gama=3), "unknown key 'gama'.* @ .*loss"),
+        (changed(loss__name="lddam"), "unknown loss 'lddam', did you mean 'ldam'"),
+        (changed(loss={}), "expected an object with a name, one of: cross-entropy, focal, ldam"),
+        (changed(loss=[1]), "expected an object with a name"),
+        (changed(loss__scale="30"), 'expected float, got "30" @ .*loss'),
+        (changed(epochs="30"), 'expected int, got "30" @ .*epochs'),
+        (changed(epochs=1.5), "expected int, got 1.5"),
+        (changed(epochs=True), "expected int, got true"),
+        (changed(attack__random_start=1), "expected bool, got 1"),
+        (changed(epochs=-1), "--epochs: expected 1 to"),
+        (changed(attack__steps=0), "attack steps: expected 1"),
+        (changed(objective__reduction="sum"), "expected one of weighted_mean, mean, got sum @ .objective"),
+        (changed(schedule__milestones=[3, 1]), "rising epochs"),
+    ],
+)
+def test_refuses_a_configuration_with_a_mistake(text, said):
+    with pytest.raises(UserError, match=said) as error:
+        Config.from_json(text, where="c.json")
+    assert "\n" not in str(error.value)
+
+
+def test_refuses_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="cannot be read as a configuration"):
+        Config.read(tmp_path / "none.json")
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="cannot be read as a configuration"):
+        Config.read(tmp_path / "bytes.json")

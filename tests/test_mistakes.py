@@ -1,0 +1,416 @@
+"""The mistakes that this field makes: each check passes on our code, and fails once the mistake is planted in it.
+
+The numbers are those of the project's list; the mistakes of evaluation under stronger attacks, of half precision and of
+several processes are not in this file.
+"""
+
+import importlib
+import math
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from srat import trainer
+from srat.attacks import PGD, Natural, projections
+from srat.config import Config, compose
+from srat.data import Dataset, Holdout, select
+from srat.data.digits import Digits
+from srat.errors import UserError
+from srat.evaluation import Counts, Evaluation, Result
+from srat.feature_losses import has_positive, separation
+from srat.losses import cross_entropy, focal, ldam
+from srat.models import Normalization, attacked, wrap
+from srat.models.small_cnn import SmallCNN
+from srat.objective import reduce_weighted
+from srat.random import generator
+from srat.report.table import notes
+from srat.schedules import learning_rate
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 4)
+    )
+    return net.train()
+
+
+def attack(model, images, labels, generator, mode="eval"):
+    """The attack as the trainer makes it."""
+    with attacked(model, mode) as served:
+        loss_at = lambda x: cross_entropy(served(x), labels)  # noqa: E731
+        return PGD(steps=3)(loss_at, images, generator=generator)
+
+
+# 1. The attack pollutes parameter gradients.
+
+
+def polluting_gradient(loss_at, images):
+    images = images.detach().requires_grad_()
+    with torch.enable_grad():
+        loss_at(images).sum().backward()
+    return images.grad
+
+
+def check_gradients_stay(model, images, labels, rng):
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 0.5)
+    attack(model, images, labels, rng)
+    assert all((parameter.grad == 0.5).all() for parameter in model.parameters())
+
+
+def test_1_an_attack_leaves_parameter_gradients_alone(model, images, labels, rng, monkeypatch):
+    check_gradients_stay(model, images, labels, rng)
+    # The package's attribute of that name is the function; the module is meant.
+    monkeypatch.setattr(importlib.import_module("srat.attacks.pgd"), "input_gradient", polluting_gradient)
+    with pytest.raises(AssertionError):
+        check_gradients_stay(model, images, labels, rng)
+
+
+# 2. BatchNorm statistics or modes moved by an attack.
+
+
+def check_model_stays(run, model, images, labels, rng):
+    before = {name: tensor.numpy().tobytes() for name, tensor in model.state_dict().items()}
+    model[0].eval()
+    modes = [module.training for module in model.modules()]
+    run(model, images, labels, rng)
+    assert before == {name: tensor.numpy().tobytes() for name, tensor in model.state_dict().items()}
+    assert modes == [module.training for module in model.modules()]
+
+
+def moves_statistics(model, images, labels, rng):
+    model.train()
+    PGD(steps=3)(lambda x: cross_entropy(model(x), labels), images, generator=rng)
+
+
+def forgets_modes(model, images, labels, rng):
+    model.eval()
+    PGD(steps=3)(lambda x: cross_entropy(model(x), labels), images, generator=rng)
+    model.train()
+
+
+@pytest.mark.parametrize("mode", ["eval", "train_frozen_stats"])
+@pytest.mark.parametrize("mistake", [moves_statistics, forgets_modes])
+def test_2_an_attack_leaves_statistics_and_modes_alone(mistake, mode, model, images, labels, rng):
+    check_model_stays(partial(attack, mode=mode), model, images, labels, rng)
+    with pytest.raises(AssertionError):
+        check_model_stays(mistake, model, images, labels, rng)
+
+
+# 3. One-sided random start; budget or range broken.
+
+
+def check_budget(images, rng):
+    images = images.clone()
+    images[0], images[1] = 0, 1
+    noise = PGD(steps=1, step_size=1e-9, epsilon=0.1)(lambda x: x.sum((1, 2, 3)), images, generator=rng) - images
+    assert noise[2:].mean().abs() < 0.004
+    strong = PGD(steps=5, step_size=0.08, epsilon=0.1)(lambda x: x.sum((1, 2, 3)), images, generator=rng)
+    assert (strong - images).abs().max() <= 0.1 + 1e-6
+    assert strong.min() >= 0
+    assert strong.max() <= 1
+
+
+def one_sided(images, epsilon, *, generator):
+    return images + epsilon * torch.rand(images.shape, generator=generator)
+
+
+@pytest.mark.parametrize("mistake", [{"start": one_sided}, {"project": lambda x, center, epsilon: x}])
+def test_3_start_budget_and_range(mistake, rng, monkeypatch):
+    images = 0.3 + 0.4 * torch.rand(12, 3, 8, 8, generator=rng)
+    check_budget(images, rng)
+    geometry = replace(projections.GEOMETRIES["linf"], **mistake)
+    monkeypatch.setitem(projections.GEOMETRIES, "linf", geometry)
+    with pytest.raises(AssertionError):
+        check_budget(images, rng)
+
+
+def test_3_images_outside_the_range_are_refused(model, images, labels, rng):
+    with pytest.raises(UserError, match=r"\[0, 1\]"):
+        attack(model, images * 2, labels, rng)
+
+
+# 4. Normalised twice, or ε in normalised units.
+
+
+def check_normalised_once(wrapped, model, images):
+    mean, std = torch.full((3, 1, 1), 0.4), torch.full((3, 1, 1), 0.2)
+    torch.testing.assert_close(wrapped.eval()(images).logits, model.eval()((images - mean) / std))
+
+
+def test_4_normalised_once(model, images):
+    statistics = {"mean": [0.4] * 3, "std": [0.2] * 3}
+    check_normalised_once(wrap(model, **statistics), model, images)
+    twice = wrap(model, **statistics)
+    twice.backbone = nn.Sequential(Normalization(torch.full((3,), 0.4), torch.full((3,), 0.2)), twice.backbone)
+    with pytest.raises(AssertionError):
+        check_normalised_once(twice, model, images)
+
+
+def test_4_a_model_that_normalises_already_is_refused(model):
+    normalising = nn.Sequential(Normalization(torch.zeros(3), torch.ones(3)), model)
+    with pytest.raises(UserError, match="normalise twice"):
+        wrap(normalising, mean=[0.4] * 3, std=[0.2] * 3)
+
+
+def test_4_budgets_are_in_pixel_units(model, images, labels, rng):
+    wrapped = wrap(model, mean=[0.4] * 3, std=[0.2] * 3).eval()
+    adversarial = PGD(epsilon=0.05)(lambda x: cross_entropy(wrapped(x).logits, labels), images, generator=rng)
+    assert 0.04 < (adversarial - images).abs().max() <= 0.05 + 1e-6
+
+
+# 10. The checkpoint is chosen on the test set.
+
+
+def tiny():
+    config = compose(epochs=2)
+    return replace(config, model=SmallCNN(width=4), attack=replace(config.attack, steps=1))
+
+
+def check_no_look_at_the_test(fit, monkeypatch):
+    looked = []
+    load = Digits.test
+    with monkeypatch.context() as patch:
+        patch.setattr(Digits, "test", lambda self: looked.append(1) or load(self))
+        run = fit(tiny())
+    assert not looked
+    # The best epoch is the one that is best on the held-out part.
+    scores = [row["held_out_robust"] for row in run.history]
+    assert run.best_epoch == scores.index(max(scores))
+
+
+def test_10_training_never_sees_the_test(monkeypatch):
+    def peeks(config):
+        config.data.test()
+        return trainer.fit(config)
+
+    check_no_look_at_the_test(trainer.fit, monkeypatch)
+    with pytest.raises(AssertionError):
+        check_no_look_at_the_test(peeks, monkeypatch)
+
+
+# 11. Ten tail images of validation decide.
+
+
+def check_tail_is_held_out(split):
+    labels = torch.cat([torch.full((n,), c) for c, n in enumerate((1000, 1000, 30, 20))])
+    counts = torch.bincount(labels[split(labels)], minlength=4)
+    assert counts.min() >= 5
+
+
+def test_11_every_class_is_held_out_in_a_minimum():
+    check_tail_is_held_out(lambda labels: Holdout().split(labels, seed=0)[1])
+    with pytest.raises(AssertionError):
+        check_tail_is_held_out(lambda labels: Holdout(minimum=0).split(labels, seed=0)[1])
+    with pytest.raises(AssertionError):
+        check_tail_is_held_out(
+            lambda labels: torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:205]
+        )
+
+
+def test_11_its_interval_is_shown():
+    rows = trainer.fit(tiny()).history
+    assert all(row["held_out_under_high"] - row["held_out_under_low"] > 0.05 for row in rows)
+
+
+# 12. An imbalanced test set.
+
+
+def check_imbalance_is_told(say):
+    counts = Counts(correct=(90, 1), total=(100, 10))
+    evaluation = Evaluation(
+        class_names=("a", "b"), train_counts=(5, 5), results={"clean": Result(counts=counts, attack={})}
+    )
+    assert any("not balanced (10 to 100" in note and "clean 50.0 %" in note for note in say(evaluation))
+
+
+def test_12_an_imbalanced_test_set_is_told_of():
+    check_imbalance_is_told(notes)
+    with pytest.raises(AssertionError):
+        check_imbalance_is_told(lambda evaluation: [])
+    balanced = Result(counts=Counts(correct=(5, 1), total=(10, 10)), attack={})
+    assert notes(Evaluation(class_names=("a", "b"), train_counts=(5, 5), results={"clean": balanced})) == []
+
+
+# 13. Weights inside focal's p_t; weighted mean against 1/n.
+
+
+def check_weighted_focal(loss):
+    # p_y = 3/4 and weight 4: 4 · (1/4) · −log(3/4), not −(1 − (3/4)⁴) · 4 log(3/4).
+    value = loss(torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([0]), torch.tensor([4.0, 1.0]))
+    assert value.tolist() == pytest.approx([-math.log(0.75)])
+
+
+def weight_inside(logits, labels, weights):
+    entropy = F.cross_entropy(logits, labels, weight=weights, reduction="none")
+    return (1 - torch.exp(-entropy)) * entropy
+
+
+def test_13_weights_stay_outside_focals_probability():
+    check_weighted_focal(lambda z, y, w: w[y] * focal(z, y, gamma=1.0))
+    with pytest.raises(AssertionError):
+        check_weighted_focal(weight_inside)
+
+
+def check_reduction(reduction, expected):
+    losses, weights = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 1.0, 6.0])
+    assert reduce_weighted(losses, weights, reduction).item() == pytest.approx(expected)
+    assert reduce_weighted(losses, torch.ones(3), reduction).item() == pytest.approx(7 / 3)
+
+
+def test_13_reductions_are_not_confused():
+    check_reduction("weighted_mean", 27 / 8)
+    check_reduction("mean", 27 / 3)
+    with pytest.raises(AssertionError):
+        check_reduction("mean", 27 / 8)
+
+
+# 14. Learning rates compounding each epoch; deferral off by one.
+
+GOLDEN = {159: (1e-1, False), 160: (1e-3, True), 179: (1e-3, True), 180: (1e-5, True)}
+
+
+def check_schedule(rate_of, weights_apply):
+    for epoch, (rate, weighted) in GOLDEN.items():
+        assert rate_of(epoch) == pytest.approx(rate)
+        assert weights_apply(epoch) is weighted
+
+
+def test_14_rates_do_not_compound_and_deferral_is_on_time():
+    schedule = Config().schedule
+    rate = partial(learning_rate, base=0.1, milestones=(160, 180), factor=0.01)
+    weights = partial(schedule.weights_apply, epochs=200)
+    check_schedule(rate, weights)
+    compounding = lambda epoch: 0.1 * 0.01 ** max(0, epoch - 159)  # noqa: E731
+    for mistake in (
+        (compounding, weights),
+        (lambda e: rate(e + 1), weights),
+        (rate, lambda e: weights(e - 1)),
+        (rate, lambda e: weights(e + 1)),
+    ):
+        with pytest.raises(AssertionError):
+            check_schedule(*mistake)
+
+
+# 15. SupCon: NaN, self-pairs.
+
+
+def check_separation(loss):
+    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    alone = loss(z, torch.arange(4))
+    alone.sum().backward()
+    assert alone.tolist() == [0] * 4
+    assert z.grad.isfinite().all()
+    pair = torch.eye(2)
+    # Two of one class and nobody else: the softmax over the others is 1, unless an anchor pairs with itself.
+    assert loss(pair, torch.zeros(2).long()).tolist() == pytest.approx([0, 0], abs=1e-6)
+
+
+def with_itself(features, labels):
+    z = F.normalize(features, dim=1)
+    log_probability = (z @ z.T / 0.1).log_softmax(1)
+    positive = (labels[:, None] == labels).float()
+    return -(positive * log_probability).sum(1) / positive.sum(1)
+
+
+def divides_by_zero(features, labels):
+    z = F.normalize(features, dim=1)
+    itself = torch.eye(len(z), dtype=torch.bool)
+    log_probability = (z @ z.T / 0.1).masked_fill(itself, -1e9).log_softmax(1)
+    positive = ((labels[:, None] == labels) & ~itself).float()
+    return -(positive * log_probability).sum(1) / positive.sum(1)
+
+
+@pytest.mark.parametrize("mistake", [with_itself, divides_by_zero])
+def test_15_no_nan_and_no_pair_with_oneself(mistake):
+    check_separation(separation)
+    with pytest.raises(AssertionError):
+        check_separation(mistake)
+    assert not has_positive(torch.arange(4)).any()
+
+
+# 16. Losses that write into the logits.
+
+
+def check_logits_stay(loss):
+    z = torch.randn(5, 3)
+    version = z._version
+    loss(z, torch.tensor([0, 1, 2, 0, 1]))
+    assert z._version == version
+
+
+def writes_margins(logits, labels):
+    logits[torch.arange(len(labels)), labels] -= 0.5
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def test_16_losses_do_not_write_into_the_logits():
+    for loss in (cross_entropy, focal, partial(ldam, class_counts=(100, 10, 1))):
+        check_logits_stay(loss)
+    with pytest.raises(AssertionError):
+        check_logits_stay(writes_margins)
+
+
+# 17. Images and labels of an imbalanced set out of step.
+
+
+def check_in_step(keep):
+    labels = torch.randint(3, (300,), generator=torch.Generator().manual_seed(0))
+    images = labels.byte().view(-1, 1, 1, 1).expand(-1, 1, 2, 2).contiguous()
+    kept = keep(Dataset(images, labels, tuple("abc")), (60, 20, 5))
+    assert torch.equal(kept.images[:, 0, 0, 0].long(), kept.labels)
+    assert kept.counts == (60, 20, 5)
+
+
+def labels_by_class(dataset, counts):
+    """Images in their order, labels written down class by class: the mistake of LDAM-DRW on SVHN."""
+    kept = dataset.subset(select(dataset.labels, counts, seed=0))
+    return Dataset(kept.images, torch.from_numpy(np.repeat(np.arange(3), counts)), kept.class_names)
+
+
+def test_17_images_and_labels_stay_in_step():
+    check_in_step(lambda dataset, counts: dataset.subset(select(dataset.labels, counts, seed=0)))
+    with pytest.raises(AssertionError):
+        check_in_step(labels_by_class)
+
+
+# 18. A class absent from a batch changes the others' loss.
+
+
+def check_absent_class(weigh):
+    losses, labels = torch.tensor([1.0, 3.0, 2.0, 5.0]), torch.tensor([0, 0, 1, 2])
+    with_all = weigh(losses[:3], labels[:3], torch.tensor([1.0, 1.0, 9.0]))
+    assert with_all.item() == pytest.approx(weigh(losses[:3], labels[:3], torch.tensor([1.0, 1.0, 2.0])).item())
+    assert with_all.item() == pytest.approx(2.0)
+
+
+def by_the_batchs_classes(losses, labels, weights):
+    counts = torch.bincount(labels, minlength=3)
+    batch = 1 / counts.clamp(min=1)
+    return reduce_weighted(losses, (weights * batch / (weights * batch).mean())[labels], "mean")
+
+
+def test_18_an_absent_class_changes_nothing():
+    for reduction in ("weighted_mean", "mean"):
+        check_absent_class(lambda losses, labels, weights, r=reduction: reduce_weighted(losses, weights[labels], r))
+    with pytest.raises(AssertionError):
+        check_absent_class(by_the_batchs_classes)
+
+
+def test_18_in_a_step_of_the_trainer():
+    data = Dataset(torch.rand(16, 1, 8, 8), torch.arange(16) % 4, tuple("abcd"))
+    present = torch.nonzero(data.labels < 3).flatten()
+
+    def step(weight_of_the_absent):
+        training = trainer.set_up(replace(tiny(), attack=Natural()), trainer.make_fabric("cpu"), data, None, None)
+        weights = torch.tensor([1.0, 1.0, 1.0, weight_of_the_absent])
+        return trainer.train_step(training, present, weights, partial(generator, 0))
+
+    assert torch.equal(step(1.0), step(78.0))

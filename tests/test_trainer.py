@@ -1,0 +1,317 @@
+"""The trainer: Algorithm 1 by hand, resume, devices, folders, and data that it must not see."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import srat
+from srat.attacks import input_gradient
+from srat.config import Config, compose
+from srat.data import Dataset, Source
+from srat.data.digits import Digits
+from srat.data.imbalance import NoImbalance
+from srat.errors import UserError
+from srat.models import wrap
+from srat.models.small_cnn import SmallCNN
+from srat.objective import Objective
+from srat.observer import Observer
+from srat.random import generator
+from srat.run import RunFolder
+from srat.trainer import fit, inner_loss, make_fabric, set_up, train_step
+
+
+def tiny(method="srat-ldam", **options):
+    config = compose(method=method, epochs=options.pop("epochs", 3), **options)
+    attack = config.attack if method == "natural" else replace(config.attack, steps=2)
+    return replace(config, model=SmallCNN(width=4), attack=attack)
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+class TestStep:
+    """One step against Algorithm 1 written out in plain PyTorch."""
+
+    @pytest.fixture
+    def batch(self, rng):
+        return Dataset(torch.rand(32, 1, 8, 8, generator=rng), torch.arange(32) % 4, tuple("abcd"))
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.parametrize("reduction", ["weighted_mean", "mean"])
+    def test_is_algorithm_one(self, batch, weighted, reduction):
+        config = replace(tiny("srat-ce"), objective=Objective(reduction=reduction, feature_weight=0.7))
+        training = set_up(config, make_fabric("cpu"), batch, None, None)
+        reference = set_up(config, make_fabric("cpu"), batch, None, None).module
+        weights = torch.tensor([0.1, 0.4, 1.0, 2.5]) if weighted else torch.ones(4)
+
+        def rng(purpose):
+            return generator(0, purpose)
+
+        training.model.train()
+        train_step(training, torch.arange(32), weights, rng)
+        self.by_hand(reference, batch, weights, config, rng("attack"))
+        for ours, theirs in zip(training.module.state_dict().values(), reference.state_dict().values(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+    @staticmethod
+    def by_hand(model, batch, weights, config, rng):
+        x, y, pgd = batch.images, batch.labels, config.attack
+        model.eval()
+        noise = 2 * torch.rand(x.shape, generator=rng) - 1
+        adversarial = (x + pgd.epsilon * noise).clamp(0, 1)
+        for _ in range(pgd.steps):
+            adversarial = adversarial.detach().requires_grad_()
+            gradient = torch.autograd.grad(F.cross_entropy(model(adversarial).logits, y), adversarial)[0]
+            moved = adversarial + pgd.step_size * gradient.sign()
+            adversarial = (x + (moved - x).clamp(-pgd.epsilon, pgd.epsilon)).clamp(0, 1).detach()
+        model.train()
+        output = model(adversarial)
+        w = weights[y]
+        losses = w * F.cross_entropy(output.logits, y, reduction="none")
+        prediction = losses.sum() / (w.sum() if config.objective.reduction == "weighted_mean" else len(y))
+        z = F.normalize(output.features, dim=1)
+        similarity = (z @ z.T / 0.1).fill_diagonal_(-1e9)
+        log_p = similarity - similarity.logsumexp(1, keepdim=True)
+        positive = (y[:, None] == y).float().fill_diagonal_(0)
+        separation = -((positive * log_p).sum(1) / positive.sum(1)).mean()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+        (prediction + 0.7 * separation).backward()
+        optimizer.step()
+
+    def test_no_class_is_changed_by_one_that_is_absent(self, batch):
+        training = set_up(tiny("cb-reweight"), make_fabric("cpu"), batch, None, None)
+        present = torch.nonzero(batch.labels < 3).flatten()
+        sums = [
+            train_step(training, present, torch.tensor([1.0, 1.0, 1.0, w]), lambda p: generator(0, p)) for w in (1.0,)
+        ]
+        other = set_up(tiny("cb-reweight"), make_fabric("cpu"), batch, None, None)
+        again = train_step(other, present, torch.tensor([1.0, 1.0, 1.0, 78.0]), lambda p: generator(0, p))
+        assert torch.equal(sums[0], again)
+        assert same(training.module.state_dict(), other.module.state_dict())
+
+
+class TestFit:
+    def test_learns_digits_under_attack(self):
+        config = replace(compose(method="ce", epochs=4, imbalance="none"), model=SmallCNN(width=8))
+        run = fit(config)
+        test = Digits().test()
+        clean = srat.evaluate(run.model, test.images, test.labels).accuracy.accuracy
+        robust = srat.evaluate(run.model, test.images, test.labels, attack=config.evaluation).accuracy.accuracy
+        assert clean > 0.8
+        assert 0.4 < robust < clean
+
+    def test_repeats_itself(self):
+        one, two = fit(tiny()), fit(tiny())
+        assert same(one.model.state_dict(), two.model.state_dict())
+        assert one.history == two.history
+
+    def test_depends_on_the_seed(self):
+        assert not same(fit(tiny(epochs=1)).model.state_dict(), fit(tiny(epochs=1, seed=1)).model.state_dict())
+
+    def test_never_loads_the_test_part(self, monkeypatch):
+        def refuse(self):
+            raise AssertionError("the test part was loaded")
+
+        monkeypatch.setattr(Digits, "test", refuse)
+        assert len(fit(tiny(epochs=1)).history) == 1
+
+    @pytest.mark.parametrize("done", [1, 2])
+    def test_a_resumed_run_is_the_run_that_never_stopped(self, tmp_path, done):
+        class Stop(Observer):
+            def epoch(self, row):
+                if row["epoch"] == done - 1:
+                    raise KeyboardInterrupt
+
+        whole = fit(tiny(), out=tmp_path / "whole")
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny(), out=tmp_path / "cut", observer=Stop())
+        resumed = fit(tiny(), out=tmp_path / "cut", resume=True)
+        assert same(whole.model.state_dict(), resumed.model.state_dict())
+        for name in ("metrics.csv", "model.safetensors", "model-best.safetensors", "config.json", "indices.json"):
+            assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
+
+    def test_writes_the_folder_of_the_contract(self, tmp_path):
+        run = fit(tiny(), out=tmp_path / "run")
+        folder = RunFolder(tmp_path / "run")
+        assert Config.read(folder.config) == run.config
+        with folder.metrics.open() as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["epoch"]) for row in rows] == [0, 1, 2]
+        assert [float(row["learning_rate"]) for row in rows] == pytest.approx([0.1, 0.1, 0.001])
+        assert [int(row["weights_apply"]) for row in rows] == [0, 0, 1]
+        assert all(
+            float(row["held_out_under_low"]) <= float(row["held_out_under"]) <= float(row["held_out_under_high"])
+            for row in rows
+        )
+        record = json.loads(folder.indices.read_text())
+        assert len(record["sha256"]) == 64
+        assert not set(record["train"]) & set(record["held_out"])
+        assert len(list(folder.checkpoints.iterdir())) == 2
+
+    def test_loads_what_it_wrote(self, tmp_path, images):
+        run = fit(tiny(), out=tmp_path / "run")
+        x = images[:, :1]
+        assert torch.equal(srat.load(tmp_path / "run")(x).logits, run.model(x).logits)
+        best = srat.load(tmp_path / "run", which="best")
+        scores = [row["held_out_robust"] for row in run.history]
+        assert run.best_epoch == scores.index(max(scores))
+        assert same(best.state_dict(), run.model.state_dict()) == (run.best_epoch == 2)
+
+    def test_reports_the_rate_of_anchors_without_a_positive(self):
+        rows = fit(tiny(ratio=40)).history
+        assert all(0 < row["anchors_without_positive"] < 0.2 for row in rows)
+        assert all(row["anchors_without_positive"] == 0 for row in fit(tiny("ce")).history)
+
+    def test_does_without_a_held_out_part(self, tmp_path):
+        config = tiny()
+        run = fit(replace(config, holdout=replace(config.holdout, fraction=0)), out=tmp_path / "run")
+        assert run.best_epoch is None
+        assert not RunFolder(tmp_path / "run").weights("best").exists()
+
+    def test_attacks_by_the_batchs_statistics_if_told_so(self):
+        inner = replace(Config().inner, batch_norm="train_frozen_stats")
+        run = fit(replace(tiny(epochs=1), inner=inner))
+        assert not same(run.model.state_dict(), fit(tiny(epochs=1)).model.state_dict())
+
+    @pytest.mark.parametrize("method", ["ce", "focal", "ldam"])
+    def test_the_inner_loss_may_be_any_of_the_three(self, method, rng):
+        # All three fall with p_y alone, so that the sign of the gradient is one and the same.
+        config = tiny(method)
+        batch = Dataset(torch.rand(32, 1, 8, 8, generator=rng), torch.arange(32) % 10, tuple("0123456789"))
+        gradients = []
+        for loss in ("cross-entropy", "training"):
+            training = set_up(
+                replace(config, inner=replace(config.inner, loss=loss)), make_fabric("cpu"), batch, None, None
+            )
+            gradient = input_gradient(inner_loss(training, training.module.eval(), batch.labels), batch.images)
+            gradients.append(F.normalize(gradient.flatten(1), dim=1))
+        torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+
+    def test_every_projection_trains(self):
+        config = tiny(epochs=1)
+        run = fit(replace(config, feature_loss=replace(config.feature_loss, projection_dimensions=6)))
+        assert run.model.projection[2].weight.grad is None
+        assert run.model.projection[2].out_features == 6
+
+    def test_batches_larger_than_the_data(self):
+        assert len(fit(tiny(epochs=1, batch_size=100_000)).history) == 1
+
+    def test_trains_two_classes(self, monkeypatch):
+        def two(self):
+            data = train(self)
+            return Dataset(data.images[data.labels < 2], data.labels[data.labels < 2], ("0", "1"))
+
+        train = Digits.train
+        monkeypatch.setattr(Digits, "train", two)
+        assert fit(tiny(epochs=2)).history[-1]["train_accuracy"] > 0.5
+
+
+class TestFolders:
+    def test_refuses_a_folder_with_another_run(self, tmp_path):
+        fit(tiny(epochs=1), out=tmp_path)
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        with pytest.raises(UserError, match="holds another run"):
+            fit(tiny(epochs=1, seed=1), out=tmp_path)
+        assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def test_refuses_a_finished_run(self, tmp_path):
+        fit(tiny(epochs=1), out=tmp_path)
+        for resume in (False, True):
+            with pytest.raises(UserError, match="is finished"):
+                fit(tiny(epochs=1), out=tmp_path, resume=resume)
+
+    def test_refuses_an_unfinished_run_unless_told_to_resume(self, tmp_path):
+        RunFolder(tmp_path).config.write_text(tiny().to_json())
+        with pytest.raises(UserError, match="--resume goes on with it"):
+            fit(tiny(), out=tmp_path)
+
+    def test_refuses_a_folder_with_something_else(self, tmp_path):
+        (tmp_path / "thesis.tex").write_text("years of work")
+        with pytest.raises(UserError, match="holds something else"):
+            fit(tiny(), out=tmp_path)
+        with pytest.raises(UserError, match="holds something else"):
+            fit(tiny(), out=tmp_path / "thesis.tex")
+
+    def test_refuses_to_resume_nothing(self, tmp_path):
+        with pytest.raises(UserError, match="there is no run"):
+            fit(tiny(), out=tmp_path / "none", resume=True)
+        with pytest.raises(UserError, match="needs --out"):
+            fit(tiny(), resume=True)
+
+    @pytest.mark.parametrize("which", ["last", "best"])
+    def test_refuses_to_load_what_is_not_there(self, tmp_path, which):
+        with pytest.raises(UserError, match="not a run's folder"):
+            srat.load(tmp_path, which=which)
+        RunFolder(tmp_path).config.write_text(tiny().to_json())
+        with pytest.raises(UserError, match="there is no model"):
+            srat.load(tmp_path, which=which)
+
+    def test_refuses_weights_of_another_model(self, tmp_path):
+        fit(tiny(epochs=1), out=tmp_path)
+        config = Config.read(tmp_path / "config.json")
+        (tmp_path / "config.json").write_text(replace(config, model=SmallCNN(width=5)).to_json())
+        with pytest.raises(UserError, match="of another model"):
+            srat.load(tmp_path)
+
+
+class Own(nn.Module):
+    def __init__(self, classes=10):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU())
+        self.fc = nn.Linear(16, classes)
+
+    def forward(self, x):
+        return self.fc(self.body(x))
+
+
+class TestOwnModel:
+    def test_trains_and_comes_back(self, tmp_path, images):
+        net = Own()
+        run = fit(tiny("srat-ce", epochs=2), model=wrap(net, mean=[0.5], std=[0.5]), out=tmp_path)
+        assert run.config.model.name == "custom"
+        loaded = srat.load(tmp_path, model=wrap(Own(), mean=[0.5], std=[0.5]))
+        assert torch.equal(loaded(images[:, :1]).logits, run.model(images[:, :1]).logits)
+        with pytest.raises(UserError, match="pass it"):
+            srat.load(tmp_path)
+
+    def test_refuses_a_bare_module(self):
+        with pytest.raises(UserError, match=r"expected srat.models.wrap"):
+            fit(tiny(), model=Own())
+
+    def test_refuses_another_number_of_classes(self):
+        with pytest.raises(UserError, match="expected 10 logits, one for each class, got 7"):
+            fit(tiny(), model=wrap(Own(7), mean=[0.5], std=[0.5]))
+
+
+def test_refuses_data_that_leave_a_class_empty():
+    class Hollow(Source):
+        def train(self):
+            return Dataset(torch.zeros(4, 1, 8, 8), torch.tensor([0, 0, 2, 2]), tuple("abc"))
+
+    with pytest.raises(UserError, match="no training image in class b"):
+        fit(replace(tiny(), data=Hollow(), imbalance=NoImbalance()))
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:99", ""])
+def test_refuses_a_device_that_is_not_there(device):
+    with pytest.raises(UserError, match="--device"):
+        make_fabric(device)
+
+
+def test_stops_when_the_loss_is_no_number(tmp_path):
+    config = replace(tiny("ce"), optimizer=replace(Config().optimizer, learning_rate=900.0, momentum=0.99))
+    with pytest.raises(UserError, match=r"the loss became (nan|inf) in epoch"):
+        fit(replace(config, epochs=60), out=tmp_path)
+
+
+@pytest.mark.gpu
+def test_trains_on_cuda(tmp_path):
+    run = fit(tiny(), out=tmp_path, device="cuda")
+    assert next(run.model.parameters()).is_cuda
+    assert srat.load(tmp_path)(torch.rand(1, 1, 8, 8)).logits.shape == (1, 10)
