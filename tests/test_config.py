@@ -40,7 +40,7 @@ def test_the_twelve_methods():
 
 @pytest.mark.parametrize("method", TWELVE)
 def test_a_methods_configuration_knows_its_name(method):
-    assert compose(method=method).method == method
+    assert compose(method=method).method == compose(method=method, epochs=1).method == method
 
 
 @pytest.mark.parametrize(

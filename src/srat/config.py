@@ -65,9 +65,7 @@ class InnerMaximization:
     """How the training attack sees the model."""
 
     loss: Literal["cross-entropy", "training"] = "cross-entropy"
-    """What it maximises: cross-entropy on the served logits, as nearly all code does, or the training loss (Eq. 5).
-
-    Cross-entropy, focal and LDAM give the same attack: their gradients differ in length, not in direction."""
+    """What it maximises: cross-entropy on the served logits, as nearly all code does, or the training loss (Eq. 5)."""
     batch_norm: AttackMode = "eval"
     """BatchNorm by its running statistics (eval), or by the batch's without moving the running ones."""
 
@@ -118,7 +116,7 @@ class Config:
     def method(self) -> str:
         """The method's name in the paper's table, or "custom"; under no attack with the prefix "natural"."""
         row = (type(self.loss), type(self.weighting), type(self.feature_loss))
-        deferred = self.schedule.reweight_epoch_of(self.epochs) > 0
+        deferred = self.schedule.reweight_from != 0
         names = [
             name
             for name, m in METHODS.items()

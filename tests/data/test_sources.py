@@ -2,11 +2,14 @@
 
 import gzip
 import hashlib
+import http.server
 import io
 import os
 import pickle
 import struct
 import tarfile
+import threading
+from functools import partial
 
 import numpy as np
 import pooch
@@ -23,10 +26,14 @@ from srat.data.cifar10 import Cifar10
 from srat.data.cifar100 import Cifar100
 from srat.data.digits import Digits
 from srat.data.fashion_mnist import FashionMNIST, parse_idx
+from srat.data.files import Remote, fetch
 from srat.data.folder import Folder
 from srat.data.svhn import SVHN, read_mat
 from srat.errors import UserError
 from srat.registry import choices
+
+
+RETRIEVE = pooch.retrieve
 
 
 @pytest.fixture(autouse=True)
@@ -483,3 +490,44 @@ class TestFolder:
     def test_refuses_what_is_out_of_range(self, fields):
         with pytest.raises(UserError, match="--data"):
             Folder(**fields)
+
+
+class TestFetch:
+    """Against a real server, on this machine."""
+
+    @pytest.fixture
+    def server(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("served")
+        (folder / "file.bin").write_bytes(b"what was published")
+
+        class Quiet(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, *args):
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{server.server_port}/file.bin"
+            server.shutdown()
+
+    @pytest.fixture(autouse=True)
+    def _with_network(self, _no_network, monkeypatch):
+        monkeypatch.setattr(pooch, "retrieve", RETRIEVE)
+
+    def test_downloads_and_checks(self, server, tmp_path):
+        md5 = hashlib.md5(b"what was published").hexdigest()
+        remote = Remote(name="file.bin", url=server, md5=md5)
+        for given in (tmp_path, None):
+            path = fetch(remote, given, ["file.bin"])
+            assert path.read_bytes() == b"what was published"
+            assert path.parent == (given or pooch.os_cache("srat"))
+
+    def test_refuses_another_checksum_and_keeps_nothing(self, server, tmp_path):
+        remote = Remote(name="file.bin", url=server, md5="0" * 32)
+        with pytest.raises(UserError, match="could not be fetched"):
+            fetch(remote, tmp_path, ["file.bin"])
+        assert not (tmp_path / "file.bin").exists()
+
+    def test_says_what_is_missing_where_there_is_no_server(self, tmp_path):
+        remote = Remote(name="file.bin", url="http://127.0.0.1:9/file.bin", md5="0" * 32)
+        with pytest.raises(UserError, match=r"put file.bin there, or name its folder with --data-dir or SRAT_DATA_DIR"):
+            fetch(remote, tmp_path, ["file.bin"])

@@ -104,16 +104,17 @@ ROW = {
 
 
 def test_progress_in_a_terminal_is_a_bar():
-    console = Console(file=io.StringIO(), width=160, force_terminal=True, color_system=None)
-    observer = LiveObserver(console)
-    observer.training(epochs=2, done=1, steps=3)
-    for _ in range(3):
-        observer.step()
-    observer.epoch(ROW)
-    observer.finished()
-    last = console.file.getvalue().split("\x1b[2K")[-1]
-    for word in ("training", "6/6", "left", "loss 1.234", "train 50.0 %", "held out 25.0 % (clean 75.0 %)", "weighted"):
-        assert word in last
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    with LiveObserver(console) as observer:
+        observer.training(epochs=2, done=1, steps=3)
+        for _ in range(3):
+            observer.step()
+        observer.epoch(ROW)
+    last = console.file.getvalue().split("training")[-1]
+    said = ("6/6", "left", "epoch 2/2  loss 1.234", "train 50.0 %", "held out 25.0 % (clean 75.0 %)", "weighted")
+    assert all(word in " ".join(last.split()) for word in said)
+    # The cursor is back.
+    assert "\x1b[?25h" in last
 
 
 def test_progress_elsewhere_is_a_line_an_epoch():

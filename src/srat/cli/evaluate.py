@@ -58,15 +58,13 @@ def run(args: list[str]) -> None:
     console = Console()
     device = str(make_fabric(arguments.device).device)
     seed = config.seed if arguments.seed is None else arguments.seed
-    evaluation = evaluate_run(
-        folder, arguments.weights, config.data.test(), attacks, device=device, seed=seed, observer=LiveObserver(console)
-    )
-    console.print(
-        class_table(evaluation, title=f"{config.method} on {config.data.name}, {arguments.weights} epoch's weights")
-    )
+    which, test = arguments.weights, config.data.test()
+    with LiveObserver(console) as observer:
+        evaluation = evaluate_run(folder, test, attacks, which, device=device, seed=seed, observer=observer)
+    console.print(class_table(evaluation, title=f"{config.method} on {config.data.name}, weights of the {which} epoch"))
     for note in notes(evaluation):
         console.print(note, highlight=False)
-    console.print(f"Kept in {folder.evaluation(arguments.weights)}", highlight=False, soft_wrap=True)
+    console.print(f"Kept in {folder.evaluation(which)}", highlight=False, soft_wrap=True)
 
 
 def chosen_attacks(arguments: Arguments, config: Config) -> dict[str, Attack]:

@@ -13,9 +13,9 @@ from srat.run import RunFolder, Which, image_shape, load_with_facts
 
 def evaluate_run(
     folder: RunFolder,
-    which: Which,
     test: Dataset,
     attacks: Mapping[str, Attack],
+    which: Which,
     *,
     device: str,
     seed: int,

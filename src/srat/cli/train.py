@@ -5,6 +5,7 @@ import json
 import platform
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,17 +64,20 @@ def run(args: list[str]) -> None:
     out = options.out or new_folder(config)
     console.print(headline(config, device, out), highlight=False, soft_wrap=True)
     start = time.monotonic()
-    observer = LiveObserver(console)
-    result = fit(config, out=out, device=options.device, resume=options.resume, observer=observer)
-    seconds = time.monotonic() - start
-    write_environment(RunFolder(out), device, seconds)
-    attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
-    last = evaluate_run(RunFolder(out), "last", test, attacks, device=device, seed=config.seed, observer=observer)
+    with LiveObserver(console) as observer:
+        result = fit(config, out=out, device=options.device, resume=options.resume, observer=observer)
+        seconds = time.monotonic() - start
+        write_environment(RunFolder(out), device, seconds)
+        attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
+        evaluate = partial(
+            evaluate_run, RunFolder(out), test, attacks, device=device, seed=config.seed, observer=observer
+        )
+        last = evaluate("last")
+        best = evaluate("best") if result.best_epoch is not None else None
     console.print(class_table(last, title=f"{config.method} on {config.data.name}, last epoch"))
     for note in notes(last):
         console.print(note, highlight=False)
-    if result.best_epoch is not None:
-        best = evaluate_run(RunFolder(out), "best", test, attacks, device=device, seed=config.seed, observer=observer)
+    if best is not None and result.best_epoch is not None:
         console.print(best_line(best, result.best_epoch + 1), highlight=False, soft_wrap=True)
     console.print(f"Trained in {seconds:.0f} s. The run is in [bold]{out}[/bold]", highlight=False, soft_wrap=True)
 
@@ -112,16 +116,17 @@ def new_folder(config: Config) -> Path:
 
 
 def headline(config: Config, device: str, out: Path) -> str:
-    """Return what is about to happen, in two lines."""
-    budget = f"ε {config.evaluation.epsilon:.4g}, step {config.evaluation.step_size:.4g}"
-    schedule = config.schedule
-    milestones = " and ".join(map(str, schedule.milestones_of(config.epochs)))
+    """Return what is about to happen, in three lines."""
+    schedule, threat = config.schedule, config.evaluation
+    milestones = " and ".join(map(str, schedule.milestones_of(config.epochs))) or "no epoch"
     weights = f"weights {config.weighting.name} from epoch {schedule.reweight_epoch_of(config.epochs)}"
     return (
         f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold], imbalance {described(config.imbalance)}, "
-        f"{config.model.name}, attack {config.attack.label} ({budget}), seed {config.seed}, {device}\n"
-        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}, × {schedule.factor:g} at {milestones}; "
-        f"{'no class weights' if isinstance(config.weighting, Uniform) else weights} → {out}"
+        f"{config.model.name}, seed {config.seed}, {device}\n"
+        f"attack {config.attack.label} (ε {threat.epsilon:.4g}, step {threat.step_size:.4g}), "
+        f"{'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
+        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}, "
+        f"× {schedule.factor:g} at {milestones} → {out}"
     )
 
 

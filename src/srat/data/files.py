@@ -62,6 +62,7 @@ def fetch(remote: Remote, given: Path | None, wanted: Sequence[str]) -> Path:
     from requests import RequestException
 
     folder = given if given is not None else cache_folder()
+    pooch.get_logger().setLevel("WARNING")
     try:
         path = pooch.retrieve(remote.url, f"md5:{remote.md5}", fname=remote.name, path=folder, progressbar=True)
     except (RequestException, OSError, ValueError) as error:

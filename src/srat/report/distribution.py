@@ -16,6 +16,11 @@ WELL, UNDER = "#0072B2", "#D55E00"
 """Blue and vermilion of the Okabe–Ito palette, apart for every kind of colour vision."""
 
 
+def rare(counts: Sequence[int]) -> tuple[int, ...]:
+    """Return the under-represented classes; none where all have as many images."""
+    return groups(counts).under if len(set(counts)) > 1 else ()
+
+
 def distribution_table(
     class_names: Sequence[str], counts: Sequence[int], available: Sequence[int], *, title: str
 ) -> Table:
@@ -23,7 +28,7 @@ def distribution_table(
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for heading, side in (("label", "right"), ("class", "left"), ("kept", "right"), ("of", "right"), ("", "left")):
         table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
-    under = groups(counts).under
+    under = rare(counts)
     for c, (name, kept, there) in enumerate(zip(class_names, counts, available, strict=True)):
         bar = Text("█" * max(1, round(BAR * kept / max(counts))), style=UNDER if c in under else WELL)
         table.add_row(str(c), Text(printable(name)), f"{kept:,}", f"{there:,}", bar)
@@ -42,7 +47,7 @@ def draw_distribution(class_names: Sequence[str], counts: Sequence[int], path: P
     from matplotlib import pyplot as plt
     from matplotlib.patches import Patch
 
-    under = groups(counts).under
+    under = rare(counts)
     figure, axes = plt.subplots(figsize=(max(4.0, 0.45 * len(counts) + 1.2), 3.0), layout="constrained")
     bars = axes.bar(range(len(counts)), counts, color=[UNDER if c in under else WELL for c in range(len(counts))])
     if len(counts) <= 20:
@@ -53,11 +58,9 @@ def draw_distribution(class_names: Sequence[str], counts: Sequence[int], path: P
     axes.set_ylabel("training images")
     axes.set_title(title, fontsize=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(
-        handles=[Patch(color=WELL, label="well-represented"), Patch(color=UNDER, label="under-represented")],
-        frameon=False,
-        fontsize=8,
-    )
+    if under:
+        names = {WELL: "well-represented", UNDER: "under-represented"}
+        axes.legend(handles=[Patch(color=c, label=name) for c, name in names.items()], frameon=False, fontsize=8)
     try:
         figure.savefig(path, dpi=200)
     except ValueError as error:

@@ -3,22 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from srat.observer import Observer
 
 
 class LiveObserver(Observer):
-    """Draws a bar with loss, accuracies and the time left.
+    """Draws a bar with the time left, and below it loss and accuracies; a context, so that no error leaves it behind.
 
     Args:
         console: where to draw.
@@ -26,56 +20,62 @@ class LiveObserver(Observer):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._bar = make_bar()
+        self._below = Text()
+        self._live = Live(console=console)
         self._epochs = 0
+
+    def __enter__(self) -> "LiveObserver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finished()
 
     def training(self, *, epochs: int, done: int, steps: int) -> None:
         """Start the bar of a training run."""
         self._epochs = epochs
-        self._start("training", total=epochs * steps, completed=done * steps)
+        self._start("training", total=epochs * steps, completed=done * steps, stays=True)
 
     def evaluating(self, name: str, *, batches: int) -> None:
         """Start the bar of an evaluation."""
-        self._start(f"evaluating {name}", total=batches, completed=0)
+        self._start(f"evaluating {name}", total=batches, completed=0, stays=False)
 
     def step(self) -> None:
         """Advance the bar."""
-        if self._bar is not None:
-            self._bar.advance(self._task)
+        for task in self._bar.task_ids:
+            self._bar.advance(task)
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        """Show an epoch's metrics in the bar, or as a line where there is no terminal to draw in."""
-        text = _metrics(row)
-        if self._bar is not None:
-            self._bar.update(self._task, metrics=text)
-        if not self._console.is_terminal:
-            self._console.print(
-                f"epoch {row['epoch'] + 1:{len(str(self._epochs))}d}/{self._epochs}  {text}",
-                highlight=False,
-                soft_wrap=True,
-            )
+        """Show an epoch's metrics below the bar, or as a line where there is no terminal to draw in."""
+        said = f"epoch {row['epoch'] + 1:{len(str(self._epochs))}d}/{self._epochs}  {_metrics(row)}"
+        if self._console.is_terminal:
+            self._below.plain = said
+        else:
+            self._console.print(said, highlight=False, soft_wrap=True)
 
     def finished(self) -> None:
-        """Take the bar down; what it showed last stays."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        """Take the bar down; what a training run showed last stays."""
+        self._live.stop()
 
-    def _start(self, name: str, *, total: int, completed: int) -> None:
+    def _start(self, name: str, *, total: int, completed: int, stays: bool) -> None:
         self.finished()
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[metrics]}"),
-        )
-        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
-        self._task = self._bar.add_task(name, total=total, completed=completed, metrics="")
-        self._bar.start()
+        self._bar, self._below = make_bar(), Text()
+        self._bar.add_task(name, total=total, completed=completed)
+        if self._console.is_terminal:
+            self._live = Live(Group(self._bar, self._below), console=self._console, transient=not stays)
+            self._live.start()
+
+
+def make_bar() -> Progress:
+    """Return an empty bar."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
 
 
 def _metrics(row: Mapping[str, Any]) -> str:
