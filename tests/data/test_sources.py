@@ -32,7 +32,6 @@ from srat.data.svhn import SVHN, read_mat
 from srat.errors import UserError
 from srat.registry import choices
 
-
 RETRIEVE = pooch.retrieve
 
 

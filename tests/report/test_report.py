@@ -111,7 +111,7 @@ def test_progress_in_a_terminal_is_a_bar():
             observer.step()
         observer.epoch(ROW)
     last = console.file.getvalue().split("training")[-1]
-    said = ("6/6", "left", "epoch 2/2  loss 1.234", "train 50.0 %", "held out 25.0 % (clean 75.0 %)", "weighted")
+    said = ("6/6", "left", "epoch 2/2 loss 1.234", "train 50.0 %", "held out 25.0 % (clean 75.0 %)", "weighted")
     assert all(word in " ".join(last.split()) for word in said)
     # The cursor is back.
     assert "\x1b[?25h" in last
