@@ -13,11 +13,13 @@ import torch
 
 from srat.config import compose
 from srat.data import epoch_batches, prepare
+from srat.devices import make_fabric
 from srat.methods import METHODS
+from srat.metrics import Sums
 from srat.models.small_cnn import SmallCNN
 from srat.objective import Objective
 from srat.random import generator
-from srat.trainer import make_fabric, set_up, train_step
+from srat.trainer import set_up, train_step
 
 GOLDEN = Path(__file__).parent / "golden" / "traces.json"
 STEPS = 10
@@ -36,9 +38,9 @@ def trace(method):
         # A deferred method's weights apply from the middle of the trace.
         weights = training.class_weights if step >= STEPS // 2 or not deferred else torch.ones(10)
         indices = batches[step % len(batches)]
-        sums = train_step(training, indices, weights, partial(generator, 0, step=step)).tolist()
+        sums = Sums(*train_step(training, indices, weights, partial(generator, 0, step=step)).tolist())
         norm = torch.cat([p.detach().flatten() for p in training.module.parameters()]).double().norm().item()
-        rows.append([round(sums[0] / len(indices), 6), round(sums[4] / len(indices), 6), round(norm, 6)])
+        rows.append([round(x, 6) for x in (sums.objective / sums.examples, sums.correct / sums.examples, norm)])
     return rows
 
 

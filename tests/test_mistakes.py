@@ -20,6 +20,7 @@ from srat.attacks import PGD, Natural, projections
 from srat.config import Config, compose
 from srat.data import Dataset, Holdout, select
 from srat.data.digits import Digits
+from srat.devices import make_fabric
 from srat.errors import UserError
 from srat.evaluation import Counts, Evaluation, Result
 from srat.feature_losses import has_positive, separation
@@ -409,7 +410,7 @@ def test_18_in_a_step_of_the_trainer():
     present = torch.nonzero(data.labels < 3).flatten()
 
     def step(weight_of_the_absent):
-        training = trainer.set_up(replace(tiny(), attack=Natural()), trainer.make_fabric("cpu"), data, None, None)
+        training = trainer.set_up(replace(tiny(), attack=Natural()), make_fabric("cpu"), data, None, None)
         weights = torch.tensor([1.0, 1.0, 1.0, weight_of_the_absent])
         return trainer.train_step(training, present, weights, partial(generator, 0))
 

@@ -15,6 +15,7 @@ from srat.config import Config, compose
 from srat.data import Dataset, Source
 from srat.data.digits import Digits
 from srat.data.imbalance import NoImbalance
+from srat.devices import make_fabric
 from srat.errors import UserError
 from srat.models import wrap
 from srat.models.small_cnn import SmallCNN
@@ -22,7 +23,7 @@ from srat.objective import Objective
 from srat.observer import Observer
 from srat.random import generator
 from srat.run import RunFolder
-from srat.trainer import fit, inner_loss, make_fabric, set_up, train_step
+from srat.trainer import fit, inner_loss, set_up, train_step
 
 
 def tiny(method="srat-ldam", **options):
@@ -166,6 +167,7 @@ class TestFit:
     def test_reports_the_rate_of_anchors_without_a_positive(self):
         rows = fit(tiny(ratio=40)).history
         assert all(0 < row["anchors_without_positive"] < 0.2 for row in rows)
+        assert all(0.2 < row["under_anchors_without_positive"] < 1 for row in rows)
         assert all(row["anchors_without_positive"] == 0 for row in fit(tiny("ce")).history)
 
     def test_does_without_a_held_out_part(self, tmp_path):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from srat.errors import require
@@ -42,8 +42,8 @@ class Value(NamedTuple):
     """The reduced prediction loss."""
     feature: Scalar
     """The reduced feature loss, before λ; 0 if there is none."""
-    anchors: Int[Tensor, ""]
-    """Anchors of the feature loss that counted."""
+    anchors: Bool[Tensor, " batch"]
+    """Which examples counted as anchors of the feature loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class Objective:
         """
         prediction = reduce_weighted(losses, weights, self.reduction)
         if term is None:
-            nothing = torch.zeros((), device=losses.device)
-            return Value(prediction, prediction, nothing, nothing.long())
+            nothing = torch.zeros_like(losses)
+            return Value(prediction, prediction, nothing.sum(), nothing.bool())
         feature = reduce_anchors(term)
-        return Value(prediction + self.feature_weight * feature, prediction, feature, term.counts.sum())
+        return Value(prediction + self.feature_weight * feature, prediction, feature, term.counts)

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import cast
 
 import torch
+from jaxtyping import Bool, Float, Int
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -15,25 +16,25 @@ from srat.attacks import LossAt, Natural
 from srat.checkpoint import State, load_checkpoint, save_checkpoint
 from srat.config import Config
 from srat.data import Dataset, epoch_batches, prepare, to_unit
+from srat.devices import make_fabric
 from srat.errors import require
-from srat.evaluation import count, groups
+from srat.evaluation import Groups, count, groups
 from srat.feature_losses import NoFeatureLoss
 from srat.losses import cross_entropy
+from srat.metrics import Row, Sums, batch_sums, held_out_row, training_row
 from srat.models import Classifier, Output, attacked, channel_statistics, logits_of
 from srat.models.wrapper import Custom
-from srat.objective import Value
 from srat.observer import Observer
 from srat.random import generator
 from srat.run import ModelFacts, Run, RunFolder, build_model, image_shape
 from srat.weightings import Uniform
 
-Row = dict[str, Any]
 Rng = Callable[[str], torch.Generator]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Training:
-    """What stays the same while a run goes on."""
+    """What stays the same while a run goes on, on its device."""
 
     config: Config
     fabric: Fabric
@@ -42,8 +43,11 @@ class Training:
     optimizer: torch.optim.Optimizer
     train: Dataset
     held_out: Dataset | None
-    class_counts: Tensor
-    class_weights: Tensor
+    groups: Groups
+    class_counts: Int[Tensor, " classes"]
+    class_weights: Float[Tensor, " classes"]
+    under: Bool[Tensor, " classes"]
+    """Which classes are under-represented."""
 
     @property
     def module(self) -> nn.Module:
@@ -99,25 +103,105 @@ def fit(
     )
 
 
-def make_fabric(device: str) -> Fabric:
-    """Return Lightning Fabric on one device.
+def run_epochs(training: Training, state: State, folder: RunFolder | None, observer: Observer) -> None:
+    """Train the epochs that are left, and keep the state after each."""
+    config = training.config
+    steps = math.ceil(len(training.train) / config.batch_size)
+    observer.training(epochs=config.epochs, done=state.epoch, steps=steps)
+    for epoch in range(state.epoch, config.epochs):
+        row = train_epoch(training, epoch, observer) | validate(training)
+        lower = "a lower --optimizer.learning-rate may help"
+        require(math.isfinite(row["loss"]), f"the loss became {row['loss']} in epoch {epoch + 1}; {lower}")
+        update(state, row, training.module)
+        if folder is not None:
+            save_checkpoint(folder.checkpoints, state, training.module, training.optimizer)
+            folder.write_metrics(state.history)
+        observer.epoch(row)
+    observer.finished()
 
-    Raises:
-        UserError: if the device is unknown or not there.
+
+def train_epoch(training: Training, epoch: int, observer: Observer) -> Row:
+    """Train one epoch and return its metrics: Lines 3 to 8 of Algorithm 1, or 12 to 17 once the weights apply."""
+    config, device = training.config, training.fabric.device
+    rate = config.schedule.learning_rate(epoch, epochs=config.epochs, base=config.optimizer.learning_rate)
+    set_learning_rate(training.optimizer, rate)
+    deferred = not config.schedule.weights_apply(epoch, epochs=config.epochs)
+    weights = torch.ones_like(training.class_weights) if deferred else training.class_weights
+    order = generator(config.seed, "order", epoch=epoch)
+    batches = epoch_batches(len(training.train), config.batch_size, generator=order, device=device)
+    sums = torch.zeros(len(Sums._fields), dtype=torch.float64, device=device)
+    training.model.train()
+    for step, indices in enumerate(batches):
+        rng = partial(generator, config.seed, epoch=epoch, step=step, device=device)
+        sums += train_step(training, indices, weights, rng)
+        observer.step()
+    # Here alone an epoch waits for the device.
+    means = training_row(Sums(*sums.tolist()), has_feature_loss=not isinstance(config.feature_loss, NoFeatureLoss))
+    weighted = not (deferred or isinstance(config.weighting, Uniform))
+    return {"epoch": epoch, "learning_rate": rate, "weights_apply": int(weighted), **means}
+
+
+def train_step(
+    training: Training, indices: Int[Tensor, " batch"], weights: Float[Tensor, " classes"], rng: Rng
+) -> Float[Tensor, " sums"]:
+    """Do one step of Algorithm 1 (Lines 4 to 7, 13 to 16) and return its ``Sums``.
+
+    Args:
+        training: model, data, optimiser.
+        indices: (batch,), the examples.
+        weights: (classes,), w of each class; ones before the weights apply.
+        rng: a purpose → the generator for it in this step.
     """
-    kind, _, index = device.partition(":")
-    require(
-        kind in ("auto", "cpu", "cuda") and (not index or index.isdecimal()),
-        f"--device: expected auto, cpu, cuda or cuda:N, got '{device}'",
-    )
-    available = torch.cuda.device_count()
-    if kind == "cuda":
-        require(
-            available > int(index or 0),
-            f"--device {device}: there is no such CUDA device here (found {available}); --device cpu trains without",
-        )
-    on_cuda = kind == "cuda" or (kind == "auto" and available > 0)
-    return Fabric(accelerator="cuda" if on_cuda else "cpu", devices=[int(index or 0)] if on_cuda else 1)
+    config = training.config
+    labels = training.train.labels[indices]
+    images = config.augmentation(to_unit(training.train.images[indices]), generator=rng("augment"))
+    with attacked(training.module, config.inner.batch_norm) as served:
+        adversarial = config.attack.perturb(inner_loss(training, served, labels), images, generator=rng("attack"))
+    output: Output = training.model(adversarial)
+    losses = config.loss(output.logits, labels, training.class_counts)
+    value = config.objective(losses, weights[labels], config.feature_loss(output.embedding, labels))
+    training.fabric.backward(value.total)
+    training.optimizer.step()
+    training.optimizer.zero_grad()
+    return batch_sums(value, output.logits.argmax(dim=1) == labels, training.under[labels])
+
+
+def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " batch"]) -> LossAt:
+    """Return what the training attack maximises.
+
+    Class weights, being positive, would move no step of it. Nor does it matter which of cross-entropy, focal and LDAM
+    it is: of a softmax they are falling functions of p_y alone, so that their gradients differ in length only.
+    """
+    config = training.config
+    if config.inner.loss == "training":
+        return lambda x: config.loss(logits_of(served(x)), labels, training.class_counts)
+    return lambda x: cross_entropy(logits_of(served(x)), labels)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def validate(training: Training) -> Row:
+    """Return accuracies on the held-out part, clean and under the training attack; empty without such a part."""
+    config, held_out = training.config, training.held_out
+    if held_out is None:
+        return {}
+    clean = count(training.module, held_out, Natural(), seed=config.seed)
+    natural = isinstance(config.attack, Natural)
+    robust = clean if natural else count(training.module, held_out, config.attack, seed=config.seed)
+    return held_out_row(clean, robust, training.groups)
+
+
+def update(state: State, row: Row, module: nn.Module) -> None:
+    """Put an epoch into the state; its weights too, if its classes' mean accuracy under attack is the best so far."""
+    state.history.append(row)
+    state.epoch = row["epoch"] + 1
+    if row.get("held_out_robust", -1.0) > state.best_score:
+        state.best_score, state.best_epoch = row["held_out_robust"], row["epoch"]
+        state.best_weights = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
 def set_up(
@@ -138,6 +222,7 @@ def set_up(
         nesterov=sgd.nesterov,
     )
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
+    rare = groups(train.counts)
     return Training(
         config=config,
         fabric=fabric,
@@ -145,8 +230,10 @@ def set_up(
         optimizer=wrapped_optimizer,
         train=train.to(fabric.device),
         held_out=held_out.to(fabric.device) if held_out is not None else None,
+        groups=rare,
         class_counts=torch.tensor(train.counts, device=fabric.device),
         class_weights=config.weighting.weights(train.counts).to(fabric.device),
+        under=torch.tensor([c in rare.under for c in range(len(train.counts))], device=fabric.device),
     )
 
 
@@ -158,154 +245,6 @@ def check_fit(model: nn.Module, train: Dataset) -> None:
         logits = served(to_unit(train.images[:1]).to(device)).logits
     classes = len(train.class_names)
     require(logits.shape[1] == classes, f"model: expected {classes} logits, one for each class, got {logits.shape[1]}")
-
-
-def run_epochs(training: Training, state: State, folder: RunFolder | None, observer: Observer) -> None:
-    """Train the epochs that are left, and keep the state after each."""
-    config = training.config
-    steps = math.ceil(len(training.train) / config.batch_size)
-    observer.training(epochs=config.epochs, done=state.epoch, steps=steps)
-    for epoch in range(state.epoch, config.epochs):
-        row = train_epoch(training, epoch, observer) | validate(training)
-        check_finite(row)
-        update(state, row, training.module)
-        if folder is not None:
-            save_checkpoint(folder.checkpoints, state, training.module, training.optimizer)
-            folder.write_metrics(state.history)
-        observer.epoch(row)
-    observer.finished()
-
-
-def train_epoch(training: Training, epoch: int, observer: Observer) -> Row:
-    """Train one epoch and return its metrics: Lines 3 to 8 of Algorithm 1, or 12 to 17 once the weights apply."""
-    config, device = training.config, training.fabric.device
-    rate = config.schedule.learning_rate(epoch, epochs=config.epochs, base=config.optimizer.learning_rate)
-    set_learning_rate(training.optimizer, rate)
-    uniform = isinstance(config.weighting, Uniform)
-    weighted = not uniform and config.schedule.weights_apply(epoch, epochs=config.epochs)
-    weights = training.class_weights if weighted else torch.ones_like(training.class_weights)
-    order = epoch_batches(
-        len(training.train), config.batch_size, generator=generator(config.seed, "order", epoch=epoch)
-    )
-    sums = torch.zeros(len(Sums._fields), dtype=torch.float64, device=device)
-    training.model.train()
-    for step, indices in enumerate(order):
-        rng = partial(generator, config.seed, epoch=epoch, step=step, device=device)
-        sums += train_step(training, indices.to(device, non_blocking=True), weights, rng)
-        observer.step()
-    # Here alone an epoch waits for the device.
-    return epoch_row(training, epoch, rate, weighted, Sums(*sums.tolist()))
-
-
-def train_step(training: Training, indices: Tensor, weights: Tensor, rng: Rng) -> Tensor:
-    """Do one step of Algorithm 1 (Lines 4 to 7, 13 to 16) and return its :class:`Sums`.
-
-    Args:
-        training: model, data, optimiser.
-        indices: (batch,), the examples.
-        weights: (classes,), w of each class; ones before the weights apply.
-        rng: a purpose → the generator for it in this step.
-    """
-    config = training.config
-    labels = training.train.labels[indices]
-    images = config.augmentation(to_unit(training.train.images[indices]), generator=rng("augment"))
-    with attacked(training.module, config.inner.batch_norm) as served:
-        adversarial = config.attack.perturb(inner_loss(training, served, labels), images, generator=rng("attack"))
-    output: Output = training.model(adversarial)
-    losses = config.loss(output.logits, labels, training.class_counts)
-    value = config.objective(losses, weights[labels], config.feature_loss(output.embedding, labels))
-    training.fabric.backward(value.total)
-    training.optimizer.step()
-    training.optimizer.zero_grad()
-    return step_sums(value, output, labels)
-
-
-def inner_loss(training: Training, served: nn.Module, labels: Tensor) -> LossAt:
-    """Return what the training attack maximises.
-
-    Class weights, being positive, would move no step of it. Nor does it matter which of cross-entropy, focal and LDAM
-    it is: of a softmax they are falling functions of p_y alone, so that their gradients differ in length only.
-    """
-    config = training.config
-    if config.inner.loss == "training":
-        return lambda x: config.loss(logits_of(served(x)), labels, training.class_counts)
-    return lambda x: cross_entropy(logits_of(served(x)), labels)
-
-
-class Sums(NamedTuple):
-    """Sums over the examples of an epoch."""
-
-    objective: float
-    prediction: float
-    feature: float
-    anchors: float
-    correct: float
-
-
-def step_sums(value: Value, output: Output, labels: Tensor) -> Tensor:
-    """Return the :class:`Sums` of a batch as a tensor on the device."""
-    n = len(labels)
-    correct = (output.logits.argmax(dim=1) == labels).sum()
-    parts = (value.total * n, value.prediction * n, value.feature * value.anchors, value.anchors, correct)
-    return torch.stack([part.detach().double() for part in parts])
-
-
-def epoch_row(training: Training, epoch: int, rate: float, weighted: bool, sums: Sums) -> Row:
-    """Return the metrics of an epoch's training."""
-    n = len(training.train)
-    separates = not isinstance(training.config.feature_loss, NoFeatureLoss)
-    return {
-        "epoch": epoch,
-        "learning_rate": rate,
-        "weights_apply": int(weighted),
-        "loss": sums.objective / n,
-        "prediction_loss": sums.prediction / n,
-        "feature_loss": sums.feature / max(sums.anchors, 1),
-        "anchors_without_positive": 1 - sums.anchors / n if separates else 0.0,
-        "train_accuracy": sums.correct / n,
-    }
-
-
-def validate(training: Training) -> Row:
-    """Return accuracies on the held-out part, clean and under the training attack; empty without such a part."""
-    config, held_out = training.config, training.held_out
-    if held_out is None:
-        return {}
-    clean = count(training.module, held_out, Natural(), seed=config.seed)
-    robust = (
-        clean
-        if isinstance(config.attack, Natural)
-        else count(training.module, held_out, config.attack, seed=config.seed)
-    )
-    under = robust.accuracy(groups(training.train.counts).under)
-    return {
-        "held_out_clean": clean.macro(),
-        "held_out_robust": robust.macro(),
-        "held_out_under": under.accuracy,
-        "held_out_under_low": under.low,
-        "held_out_under_high": under.high,
-    }
-
-
-def update(state: State, row: Row, module: nn.Module) -> None:
-    """Put an epoch into the state; its weights too, if its classes' mean accuracy under attack is the best so far."""
-    state.history.append(row)
-    state.epoch = row["epoch"] + 1
-    if row.get("held_out_robust", -1.0) > state.best_score:
-        state.best_score, state.best_epoch = row["held_out_robust"], row["epoch"]
-        state.best_weights = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-
-
-def check_finite(row: Row) -> None:
-    """Raise ``UserError`` if an epoch's loss is not a number."""
-    message = f"the loss became {row['loss']} in epoch {row['epoch']}; a lower --optimizer.learning-rate may help"
-    require(math.isfinite(row["loss"]), message)
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of all parameters."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def write_results(training: Training, state: State, folder: RunFolder) -> None:

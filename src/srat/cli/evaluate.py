@@ -13,12 +13,12 @@ from srat.attacks.projections import NormName
 from srat.cli.evaluating import evaluate_run
 from srat.cli.parsing import parse
 from srat.config import Config, compose
+from srat.devices import make_fabric
 from srat.errors import require
 from srat.evaluation import CLEAN
 from srat.report.live import LiveObserver
 from srat.report.table import class_table, notes
 from srat.run import RunFolder, Which
-from srat.trainer import make_fabric
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,12 @@ from srat.cli.evaluating import evaluate_run
 from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, parse, parse_choices
 from srat.config import FAMILIES, Config, compose
 from srat.data import Imbalance
+from srat.devices import make_fabric
 from srat.files import write_atomically
 from srat.report.live import LiveObserver
 from srat.report.table import best_line, class_table, notes
 from srat.run import RunFolder
-from srat.trainer import fit, make_fabric
+from srat.trainer import fit
 from srat.weightings import Uniform
 
 COMMAND = "train"
