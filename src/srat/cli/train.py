@@ -4,6 +4,7 @@ import itertools
 import json
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,11 @@ from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, parse, pa
 from srat.config import FAMILIES, Config, compose
 from srat.data import Imbalance
 from srat.devices import make_fabric
+from srat.evaluation import Evaluation
 from srat.files import write_atomically
 from srat.report.live import LiveObserver
 from srat.report.table import best_line, class_table, notes
-from srat.run import RunFolder
+from srat.run import Run, RunFolder, Which
 from srat.trainer import fit
 from srat.weightings import Uniform
 
@@ -74,13 +76,23 @@ def run(args: list[str]) -> None:
             evaluate_run, RunFolder(out), test, attacks, device=device, seed=config.seed, observer=observer
         )
         last = evaluate("last")
-        best = evaluate("best") if result.best_epoch is not None else None
+        best = best_evaluation(result, last, evaluate)
     console.print(class_table(last, title=f"{config.method} on {config.data.name}, last epoch"))
     for note in notes(last):
         console.print(note, highlight=False)
     if best is not None and result.best_epoch is not None:
         console.print(best_line(best, result.best_epoch + 1), highlight=False, soft_wrap=True)
     console.print(f"Trained in {seconds:.0f} s. The run is in [bold]{out}[/bold]", highlight=False, soft_wrap=True)
+
+
+def best_evaluation(run: Run, last: Evaluation, evaluate: Callable[[Which], Evaluation]) -> Evaluation | None:
+    """Return the evaluation of the best epoch's weights, which may be the last's; None without a held-out part."""
+    if run.best_epoch is None or run.folder is None:
+        return None
+    if run.best_epoch < len(run.history) - 1:
+        return evaluate("best")
+    write_atomically(RunFolder(run.folder).evaluation("best"), last.to_json())
+    return last
 
 
 def read_arguments(args: list[str]) -> tuple[Options, Config]:
