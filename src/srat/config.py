@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import cattrs
 from cattrs.strategies import configure_tagged_union
 
-from srat.attacks import PGD, Attack, Natural
+from srat.attacks import FGSM, PGD, Attack, Natural
 from srat.attacks.projections import NormName
 from srat.data import Augmentation, Holdout, Imbalance, Source
 from srat.data.augmentation import NoAugmentation
@@ -99,6 +99,8 @@ class Config:
     def __post_init__(self) -> None:
         require(1 <= self.epochs <= 100_000, f"--epochs: expected 1 to 100,000, got {self.epochs}")
         require(1 <= self.batch_size <= 1_000_000, f"--batch-size: expected 1 to 1,000,000, got {self.batch_size}")
+        linf = not isinstance(self.attack, FGSM) or self.evaluation.norm == "linf"
+        require(linf, f"--attack fgsm attacks in linf, and the evaluation in {self.evaluation.norm}; train with pgd")
         head, wanted = self.head.resolve(self.loss.head), self.loss.head
         if isinstance(head, CosineHead) and isinstance(wanted, CosineHead):
             require(
@@ -109,7 +111,9 @@ class Config:
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits that name this configuration: a hash of all that decides the result."""
-        text = json.dumps(_identity(self), sort_keys=True, separators=(",", ":"))
+        # Through JSON's types first, so that a ratio of 10 and one of 10.0 are one configuration.
+        plain = _CONVERTER.structure(_CONVERTER.unstructure(self), Config)
+        text = json.dumps(_identity(plain), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -214,6 +218,11 @@ def compose(
         config = _with_method(config, method)
     for family, name in names.items():
         config = _with_member(config, family, name)
+    other_ball = norm is not None and norm != config.evaluation.norm
+    require(
+        not other_ball or epsilon is not None,
+        f"--norm {norm} needs --epsilon: budgets of another norm are of another size",
+    )
     config = _with_budget(config, norm=norm, epsilon=epsilon, step_size=step_size)
     if ratio is not None:
         config = replace(config, imbalance=_with_field(config.imbalance, "ratio", ratio))
@@ -231,12 +240,14 @@ def _with_data(config: Config, name: str) -> Config:
     for family in ("model", "imbalance", "augmentation"):
         config = _with_member(config, family, getattr(suggested, family))
     config = replace(config, optimizer=replace(config.optimizer, learning_rate=suggested.learning_rate))
-    return _with_budget(config, epsilon=suggested.epsilon, step_size=suggested.step_size)
+    return _with_budget(config, norm="linf", epsilon=suggested.epsilon, step_size=suggested.step_size)
 
 
 def _with_method(config: Config, name: str) -> Config:
     if name not in METHODS:
         raise unknown("method", name, METHODS)
+    if name == config.method:
+        return config
     method = METHODS[name]
     reweight_from = None if method.deferred else 0
     return replace(
@@ -273,7 +284,10 @@ def _attack(config: Config, name: str) -> Attack:
 
 def _with_budget(config: Config, **budget: Any) -> Config:
     given = {name: value for name, value in budget.items() if value is not None}
-    known = {f.name for f in dataclasses.fields(config.attack)}
+    # FGSM's one step follows from its ε.
+    known = {f.name for f in dataclasses.fields(config.attack)} - (
+        {"step_size"} if isinstance(config.attack, FGSM) else set()
+    )
     attack = replace(config.attack, **{name: value for name, value in given.items() if name in known})
     return replace(config, evaluation=replace(config.evaluation, **given), attack=attack)
 

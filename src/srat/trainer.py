@@ -25,7 +25,7 @@ from srat.metrics import Row, Sums, batch_sums, held_out_row, training_row
 from srat.models import Classifier, Output, attacked, channel_statistics, logits_of
 from srat.models.wrapper import Custom
 from srat.observer import Observer
-from srat.random import generator
+from srat.random import derive_seed, generator
 from srat.run import ModelFacts, Run, RunFolder, build_model, image_shape
 from srat.weightings import Uniform
 
@@ -91,7 +91,8 @@ def fit(
     if folder is not None:
         folder.start(config, data)
         state = load_checkpoint(folder.checkpoints, training.module, training.optimizer)
-    run_epochs(training, state, folder, observer or Observer())
+    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+        run_epochs(training, state, folder, observer or Observer())
     if folder is not None:
         write_results(training, state, folder)
     return Run(
@@ -110,8 +111,7 @@ def run_epochs(training: Training, state: State, folder: RunFolder | None, obser
     observer.training(epochs=config.epochs, done=state.epoch, steps=steps)
     for epoch in range(state.epoch, config.epochs):
         row = train_epoch(training, epoch, observer) | validate(training)
-        lower = "a lower --optimizer.learning-rate may help"
-        require(math.isfinite(row["loss"]), f"the loss became {row['loss']} in epoch {epoch + 1}; {lower}")
+        check_finite(row["loss"], epoch, training.module)
         update(state, row, training.module)
         if folder is not None:
             save_checkpoint(folder.checkpoints, state, training.module, training.optimizer)
@@ -133,6 +133,8 @@ def train_epoch(training: Training, epoch: int, observer: Observer) -> Row:
     training.model.train()
     for step, indices in enumerate(batches):
         rng = partial(generator, config.seed, epoch=epoch, step=step, device=device)
+        # What the model itself draws, as Dropout does, comes from the global generator.
+        torch.manual_seed(derive_seed(config.seed, "model", epoch=epoch, step=step))
         sums += train_step(training, indices, weights, rng)
         observer.step()
     # Here alone an epoch waits for the device.
@@ -169,13 +171,22 @@ def train_step(
 def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " batch"]) -> LossAt:
     """Return what the training attack maximises.
 
-    Class weights, being positive, would move no step of it. Nor does it matter which of cross-entropy, focal and LDAM
-    it is: of a softmax they are falling functions of p_y alone, so that their gradients differ in length only.
+    Class weights, being positive, would move no step of it. In exact arithmetic it does not matter either which of
+    cross-entropy, focal and LDAM it is: of a softmax they are falling functions of p_y alone, so that their gradients
+    differ in length only. In float32 they part where p_y rounds to 1.
     """
     config = training.config
     if config.inner.loss == "training":
         return lambda x: config.loss(logits_of(served(x)), labels, training.class_counts)
     return lambda x: cross_entropy(logits_of(served(x)), labels)
+
+
+def check_finite(loss: float, epoch: int, module: nn.Module) -> None:
+    """Raise ``UserError`` if training has diverged: the loss, or a weight after the last step, is not a number."""
+    help_ = "a lower --optimizer.learning-rate may help"
+    require(math.isfinite(loss), f"the loss became {loss} in epoch {epoch + 1}; {help_}")
+    finite = torch.stack([parameter.isfinite().all() for parameter in module.parameters()]).all()
+    require(bool(finite), f"weights became infinite or NaN in epoch {epoch + 1}; {help_}")
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -257,4 +268,6 @@ def write_results(training: Training, state: State, folder: RunFolder) -> None:
     )
     if state.best_epoch is not None:
         folder.write_weights("best", state.best_weights, replace(facts, epoch=state.best_epoch))
+    # Metrics once more: the last checkpoint may have been the last thing that an interrupted run wrote.
+    folder.write_metrics(state.history)
     folder.write_weights("last", training.module.state_dict(), facts)

@@ -1,5 +1,6 @@
 """Every reader on files that the tests write, whole and damaged; real data where it lies on the disk."""
 
+import contextlib
 import gzip
 import hashlib
 import http.server
@@ -220,6 +221,17 @@ class TestCifar:
                 read_batch(pickle.dumps(trap), label_key="labels", path="x")
         assert not target.exists()
 
+    def test_lets_no_pickle_widen_an_array_after_the_fact(self):
+        # With NumPy's own dtype, a state set later would make the array read beyond its memory.
+        class Wide:
+            def __reduce__(self):
+                return np.dtype, ("V8", False, True), (3, "|", None, None, None, 4096, 1, 0)
+
+        with pytest.raises(UserError, match="where bytes were expected"):
+            read_batch(pickle.dumps({b"data": Wide(), b"labels": []}), label_key="labels", path="x")
+        with pytest.raises(UserError, match="where bytes were expected"):
+            read_batch(pickle.dumps({b"data": np.array([object()]), b"labels": []}), label_key="labels", path="x")
+
     def test_refuses_labels_outside_the_classes(self, tmp_path):
         (tmp_path / "test_batch").write_bytes(pickle.dumps(cifar_batch(20, 12, b"labels")))
         with pytest.raises(UserError, match="from 0 to 9, got 0 to 11"):
@@ -302,8 +314,8 @@ class TestArrays:
         assert data.class_names == ("0", "1", "2", "3")
 
     def test_reads_grey_and_floating_point(self, arrays, save):
-        grey = (arrays["train_images"][..., 0] / 255).astype(np.float64)
-        data = save({**arrays, "train_images": grey}).train()
+        grey = {name: arrays[name][..., 0] / 255 for name in ("train_images", "test_images")}
+        data = save({**arrays, **grey}).train()
         assert data.images.shape == (20, 1, 9, 7)
         assert data.images.dtype == torch.float32
 
@@ -318,8 +330,8 @@ class TestArrays:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            ({"train_images": np.full((20, 9, 7), 1.5)}, r"\[0, 1\]"),
-            ({"train_images": np.full((20, 9, 7), np.nan)}, "NaN"),
+            ({"train_images": np.full((20, 9, 7, 3), 1.5)}, r"\[0, 1\]"),
+            ({"train_images": np.full((20, 9, 7, 3), np.nan)}, "NaN"),
             ({"train_images": np.zeros((20, 9, 7), np.int32)}, "uint8 or floating point, got int32"),
             ({"train_images": np.zeros((20, 9, 7, 4), np.uint8)}, "1 or 3 channels"),
             ({"train_images": np.zeros((20, 9), np.uint8)}, "n × H × W"),
@@ -334,6 +346,32 @@ class TestArrays:
     def test_refuses_what_does_not_fit(self, arrays, save, change, said):
         with pytest.raises(UserError, match=said):
             save({**arrays, **change}).train()
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"test_images": np.zeros((8, 5, 7, 3), np.uint8)}, "training images are of shape"),
+            ({"test_labels": np.full(8, 3_000_000)}, "labels up to 3000000, but only 28 images"),
+            ({"test_labels": np.full(8, np.nan)}, "test_labels: expected n integers"),
+            ({"train_labels": np.array(["a"] * 20)}, "train_labels: expected n integers"),
+            ({"class_names": np.array("cat")}, "a list of names"),
+            ({"test_images": np.zeros((0, 9, 7, 3), np.uint8), "test_labels": np.zeros(0, int)}, "own.npz, test"),
+        ],
+    )
+    def test_refuses_in_either_part_what_does_not_fit(self, arrays, save, change, said):
+        with pytest.raises(UserError, match=said):
+            save({**arrays, **change}).test()
+
+    def test_refuses_damage_within_a_packed_array(self, arrays, tmp_path):
+        path = tmp_path / "packed.npz"
+        np.savez_compressed(path, **arrays)
+        whole = bytearray(path.read_bytes())
+        for position in range(60, len(whole), 997):
+            damaged = whole.copy()
+            damaged[position] ^= 0xFF
+            path.write_bytes(damaged)
+            with contextlib.suppress(UserError):
+                Arrays(dir=path).train()
 
     def test_refuses_a_missing_array(self, arrays, save):
         del arrays["train_labels"]
@@ -433,6 +471,33 @@ class TestFolder:
         make({**ten, f"cat/other.{suffix}": ((6, 5), mode)})
         folder = make(ten)
         assert len(Folder(dir=folder).train()) + len(Folder(dir=folder).test()) == 21
+
+    def test_scales_sixteen_bits_to_eight(self, make, ten):
+        folder = make(ten)
+        levels = np.linspace(0, 65_535, 30).astype(np.uint16).reshape(5, 6)
+        for name in ("cat", "dög 2"):
+            for i in range(10):
+                Image.fromarray(levels).save(folder / name / f"{i}.png")
+        image = Folder(dir=folder).train().images[0, 0]
+        assert image.flatten().tolist() == (levels // 257).flatten().tolist()
+
+    def test_turns_photographs_upright(self, make, ten):
+        folder = make(ten)
+        exif = Image.Exif()
+        exif[0x0112] = 6  # turn by 90 degrees
+        for name in ("cat", "dög 2"):
+            for path in (folder / name).iterdir():
+                path.unlink()
+            for i in range(4):
+                Image.new("L", (5, 6)).save(folder / name / f"{i}.jpg", exif=exif)
+        assert Folder(dir=folder).train().images.shape[2:] == (5, 6)
+
+    def test_refuses_a_test_of_another_size_before_the_training(self, make):
+        files = {
+            f"{part}/{c}/{i}.png": ((n, n), "L") for part, n in (("train", 4), ("test", 5)) for c in "ab" for i in "01"
+        }
+        with pytest.raises(UserError, match="--data.size resizes"):
+            Folder(dir=make(files)).train()
 
     def test_resizes(self, make, ten):
         folder = make({**ten, "cat/large.png": ((40, 30), "L")})

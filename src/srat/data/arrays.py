@@ -1,9 +1,8 @@
 """Images of the user's own, in one .npz file."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -31,36 +30,51 @@ class Arrays(Source, name="arrays"):
         """Return test_images with test_labels."""
         return self._part("test")
 
-    def _part(self, part: str) -> Dataset:
+    def _part(self, part: Literal["train", "test"]) -> Dataset:
         if self.dir is None:
             raise UserError("--data arrays: expected --data-dir FILE.npz, got none")
-        arrays = read_npz(self.dir, (f"{part}_images", f"{part}_labels", "class_names"))
-        images = _images(arrays[f"{part}_images"], f"{self.dir}: {part}_images")
-        labels = _labels(arrays[f"{part}_labels"], f"{self.dir}: {part}_labels")
-        return Dataset(images, labels, _class_names(arrays.get("class_names"), self.dir))
+        arrays = read_npz(self.dir)
+        images = {name: _images(arrays[f"{name}_images"], f"{self.dir}: {name}_images") for name in ("train", "test")}
+        labels = {name: _labels(arrays[f"{name}_labels"], f"{self.dir}: {name}_labels") for name in ("train", "test")}
+        shapes = [tuple(images[name].shape[1:]) for name in ("train", "test")]
+        require(
+            shapes[0] == shapes[1], f"{self.dir}: training images are of shape {shapes[0]}, test images of {shapes[1]}"
+        )
+        names = _class_names(arrays.get("class_names"), torch.cat(tuple(labels.values())), self.dir)
+        try:
+            return Dataset(images[part], labels[part], names)
+        except UserError as error:
+            raise UserError(f"{self.dir}, {part}: {error}") from error
 
 
-def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the named arrays of an .npz file (``class_names`` may be absent); object arrays are refused unread.
+NAMES = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def read_npz(path: Path) -> dict[str, Any]:
+    """Return the arrays of an .npz file; object arrays are refused unread, and ``class_names`` may be absent.
 
     Raises:
         UserError: if the file or an array is missing or damaged.
     """
+    require(path.is_file(), f"--data-dir: expected an .npz file, got '{path}', which {_what_it_is(path)}")
     try:
         with path.open("rb") as raw:
             file = np.load(raw, allow_pickle=False)
             require(isinstance(file, np.lib.npyio.NpzFile), f"{path}: expected an .npz file, got a single array")
-            missing = [name for name in names if name not in file and name != "class_names"]
+            missing = [name for name in NAMES if name not in file]
             require(
                 not missing, f"{path}: there is no {', '.join(missing)}; there are: {', '.join(file) or 'no arrays'}"
             )
-            return {name: file[name] for name in names if name in file}
+            return {name: file[name] for name in (*NAMES, "class_names") if name in file}
     except UserError:
         raise
-    except FileNotFoundError as error:
-        raise UserError(f"--data-dir: expected an .npz file, got '{path}', which does not exist") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a readable .npz of plain arrays, or truncated ({error})") from error
+    except Exception as error:  # NumPy, zipfile and zlib raise whatever a damaged file leads them to
+        kind = type(error).__name__
+        raise UserError(f"{path}: not a readable .npz of plain arrays, or truncated ({kind})") from error
+
+
+def _what_it_is(path: Path) -> str:
+    return "is a folder" if path.is_dir() else "does not exist"
 
 
 def _images(array: NDArray[Any], what: str) -> Tensor:
@@ -84,10 +98,12 @@ def _labels(array: NDArray[Any], what: str) -> Tensor:
     return torch.from_numpy(array.astype(np.int64))
 
 
-def _class_names(array: Any, path: Path) -> tuple[str, ...]:
+def _class_names(array: Any, labels: Tensor, path: Path) -> tuple[str, ...]:
     if array is not None:
+        require(array.ndim == 1, f"{path}: class_names: expected a list of names, got shape {array.shape}")
         return tuple(str(name) for name in array.tolist())
-    # Both parts must agree on the number of classes, and a rare class may be absent from one of them.
-    both = read_npz(path, ("train_labels", "test_labels"))
-    classes = 1 + max(int(both[name].max(initial=-1)) for name in ("train_labels", "test_labels"))
+    # A class may be rare, but of so many labels not most can be without an example: that is no label, but a mistake.
+    require(len(labels) > 0, f"{path}: a data set without images")
+    classes = 1 + int(labels.max())
+    require(classes <= len(labels), f"{path}: labels up to {classes - 1}, but only {len(labels)} images in both parts")
     return tuple(str(c) for c in range(classes))

@@ -9,11 +9,41 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from srat.data.base import Dataset, FileSource
 from srat.data.files import Remote, check_md5, fetch, locate, read_file, read_from_tar, search_folders
 from srat.errors import UserError, require
+
+
+class _ByteType:
+    """Stands in for ``numpy.dtype``, which a pickle could make into something unsafe: unsigned bytes, or nothing."""
+
+    def __init__(self, code: str | bytes, *_: object) -> None:
+        # Python 2, which wrote CIFAR, has the code as bytes.
+        if code not in ("u1", b"u1"):
+            raise pickle.UnpicklingError(f"an array of {code!r} where bytes were expected")
+
+    def __setstate__(self, state: object) -> None:
+        """Bytes have no state."""
+
+
+class _ByteArray:
+    """Stands in for ``numpy.ndarray``: takes shape and bytes, and checks that they fit."""
+
+    data: NDArray[np.uint8]
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Take the state of a pickled array: version, shape, type, whether columns come first, bytes."""
+        _, shape, kind, columns_first, content = state
+        if not isinstance(kind, _ByteType) or not isinstance(content, bytes):
+            raise pickle.UnpicklingError("an array of something else than bytes")
+        self.data = np.frombuffer(content, np.uint8).reshape(shape, order="F" if columns_first else "C")
+
+
+def _reconstruct(*_: object) -> _ByteArray:
+    return _ByteArray()
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -25,16 +55,16 @@ def _latin1(text: str, encoding: str) -> bytes:
 
 # All that a pickled array of bytes is made of. The values are ours: nothing is looked up by the file's word.
 _ARRAY_PARTS: Mapping[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
-    ("numpy._core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): _ByteArray,
+    ("numpy", "dtype"): _ByteType,
     ("_codecs", "encode"): _latin1,
 }
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """An unpickler that admits plain containers and NumPy arrays, and refuses every other global."""
+    """An unpickler that admits plain containers and arrays of bytes, and refuses every other global."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return one of the parts of an array, or refuse."""
@@ -59,14 +89,15 @@ def read_batch(content: bytes, *, label_key: str, path: Path | str) -> tuple[Ten
         raise UserError(
             f"{path}: not a readable CIFAR batch, or truncated ({type(error).__name__}: {error})"
         ) from error
-    valid = isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.ndim == 2 and data.shape[1] == 3072
+    valid = isinstance(data, _ByteArray) and data.data.ndim == 2 and data.data.shape[1] == 3072
     require(valid, f"{path}: expected an array of n × 3072 bytes under 'data'")
+    pixels = data.data
     try:
         label_array = np.asarray(labels, dtype=np.int64)
     except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: expected integers under '{label_key}'") from error
-    require(label_array.shape == data.shape[:1], f"{path}: {len(data)} images but {label_array.size} labels")
-    return torch.from_numpy(data.reshape(-1, 3, 32, 32).copy()), torch.from_numpy(label_array)
+    require(label_array.shape == pixels.shape[:1], f"{path}: {len(pixels)} images but {label_array.size} labels")
+    return torch.from_numpy(pixels.reshape(-1, 3, 32, 32).copy()), torch.from_numpy(label_array)
 
 
 @dataclass(frozen=True, kw_only=True)

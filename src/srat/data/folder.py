@@ -3,19 +3,22 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 from srat.data.base import DataDir, Dataset, Source, Suggested
 from srat.data.files import not_a_folder
 from srat.errors import UserError, require
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-_GREY_MODES = frozenset({"1", "L", "LA", "I;16"})
+_GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,9 @@ class Folder(Source, name="folder"):
         everything = [path for files in parts.values() for paths in files.values() for path in paths]
         mode = {"grey": "L", "rgb": "RGB"}.get(self.color) or common_mode(everything)
         files = parts[part]
+        # The first image of the other part too: a test of another size is better refused before the training.
+        both = [next(iter(part_files.values()))[0] for part_files in parts.values()]
+        read_images(both, mode=mode, size=self.size)
         images = read_images([path for paths in files.values() for path in paths], mode=mode, size=self.size)
         labels = torch.tensor([label for label, paths in enumerate(files.values()) for _ in paths])
         return Dataset(images, labels, tuple(files))
@@ -140,15 +146,27 @@ def read_images(paths: list[Path], *, mode: str, size: int | None) -> Tensor:
 
 
 def _read_image(path: Path, mode: str, size: int | None) -> NDArray[np.uint8]:
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
-            plain = image.convert(mode)
+            plain = ImageOps.exif_transpose(_eight_bits(image)).convert(mode)
             resized = plain.resize((size, size), Image.Resampling.BICUBIC) if size else plain
             return np.asarray(resized, np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
+
+
+def _eight_bits(image: "Image.Image") -> "Image.Image":
+    # Pillow clips 16-bit greys at 255 where they ought to be scaled.
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    levels = np.asarray(image).astype(np.int64)
+    if levels.min() < 0 or levels.max() > 65_535:
+        raise ValueError(f"grey levels from {levels.min()} to {levels.max()}, expected 16 bits")
+    return Image.fromarray((levels // 257).astype(np.uint8))
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

@@ -35,10 +35,8 @@ class Counts:
 
     def worst_class(self) -> int:
         """Return the class of the lowest accuracy, the first of several."""
-        shares = [
-            (right / all_, c) for c, (right, all_) in enumerate(zip(self.correct, self.total, strict=True)) if all_
-        ]
-        return min(shares)[1]
+        rows = enumerate(zip(self.correct, self.total, strict=True))
+        return min(((right / all_, c) for c, (right, all_) in rows if all_), default=(0.0, 0))[1]
 
 
 def count(
@@ -78,7 +76,9 @@ def count(
             rng = generator(seed, f"evaluation/{attack.label}", step=step, device=images.device)
             adversarial = attack.perturb(loss_at, images, generator=rng)
             with torch.no_grad():
-                hits = logits_of(served(adversarial)).argmax(dim=1) == labels
+                logits = logits_of(served(adversarial))
+            # NaN would count as a vote for class 0.
+            hits = (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
             correct.index_add_(0, labels, hits.long())
             observer.step()
     observer.finished()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,8 +100,13 @@ def _result_json(result: Result, groups: Groups) -> dict[str, Any]:
         "attack": result.attack,
         "correct": result.counts.correct,
         "total": result.counts.total,
-        "summary": {name: accuracy._asdict() for name, accuracy in summary(result.counts, groups).items()},
+        "summary": {name: _accuracy_json(accuracy) for name, accuracy in summary(result.counts, groups).items()},
     }
+
+
+def _accuracy_json(accuracy: Accuracy) -> dict[str, float | None]:
+    # JSON has no NaN: the accuracy of no image is null.
+    return {name: None if math.isnan(value) else value for name, value in accuracy._asdict().items()}
 
 
 def _read_result(content: Mapping[str, Any], classes: int) -> Result:

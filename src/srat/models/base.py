@@ -67,10 +67,6 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.head = head
         self.projection = projection if projection is not None else nn.Identity()
-        # Convolutions run up to twice as fast where the channels of a pixel lie together.
-        for parameter in self.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
         """Return logits, features and embedding."""

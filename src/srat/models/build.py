@@ -31,8 +31,8 @@ def build(
         projection: dimensions of a projection for the feature loss (ReLU between two linear layers); 0 for none.
         seed: the run's seed.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(derive_seed(seed, "init"))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(seed, "init"))
         backbone, dimensions = architecture.backbone(shape)
         last = head.build(dimensions, classes)
         mlp = (
@@ -40,4 +40,6 @@ def build(
             if projection
             else None
         )
+    # Convolutions run up to twice as fast where the channels of a pixel lie together.
+    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Classifier(Normalization(mean, std), backbone, last, mlp)
