@@ -168,6 +168,35 @@ def test_ids_name_what_decides_the_result():
     assert compose(data="folder", data_dir="a").id != compose(data="folder", data_dir="b").id
 
 
+def test_an_id_survives_json():
+    for config in (compose(ratio=10), compose(method="natural"), compose(data="svhn", epsilon=1)):
+        assert Config.from_json(config.to_json()).id == config.id
+
+
+def test_another_ball_needs_a_budget_of_its_own():
+    assert compose(norm="l2", epsilon=0.5).attack == replace(compose().attack, norm="l2", epsilon=0.5)
+    with pytest.raises(UserError, match="--norm l2 needs --epsilon"):
+        compose(norm="l2")
+    with pytest.raises(UserError, match="fgsm attacks in linf"):
+        compose(attack="fgsm", norm="l2", epsilon=0.5)
+    assert compose(compose(norm="l2", epsilon=0.5), data="cifar10").evaluation.norm == "linf"
+
+
+def test_fgsm_keeps_the_step_that_follows_from_its_budget():
+    assert compose(compose(attack="fgsm"), data="cifar10", step_size=0.001).attack == FGSM(epsilon=8 / 255)
+
+
+def test_naming_the_method_that_it_is_keeps_its_settings():
+    config = compose(loss="ldam")
+    config = replace(config, loss=replace(config.loss, max_margin=0.3))
+    assert compose(config, method="srat-ldam").loss.max_margin == 0.3
+
+
+def test_refuses_epochs_that_never_come():
+    with pytest.raises(UserError, match="expected epochs below --epochs 2, got 100"):
+        replace(Config(), epochs=2, schedule=replace(Config().schedule, reweight_from=100))
+
+
 def test_a_member_never_takes_the_name_of_another():
     for base in FAMILIES.values():
         names = [alias for cls in members(base).values() for alias in (cls.name, *cls.aliases)]

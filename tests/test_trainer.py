@@ -10,19 +10,22 @@ from torch import nn
 from torch.nn import functional as F
 
 import srat
+from srat import trainer
 from srat.attacks import input_gradient
 from srat.config import Config, compose
-from srat.data import Dataset, Source
+from srat.data import Dataset, Source, prepare
+from srat.data.augmentation import CropFlip
 from srat.data.digits import Digits
 from srat.data.imbalance import NoImbalance
 from srat.devices import make_fabric
 from srat.errors import UserError
+from srat.feature_losses import Separation
 from srat.models import wrap
 from srat.models.small_cnn import SmallCNN
 from srat.objective import Objective
 from srat.observer import Observer
 from srat.random import generator
-from srat.run import RunFolder
+from srat.run import RunFolder, load_with_facts
 from srat.trainer import fit, inner_loss, set_up, train_step
 
 
@@ -88,12 +91,10 @@ class TestStep:
     def test_no_class_is_changed_by_one_that_is_absent(self, batch):
         training = set_up(tiny("cb-reweight"), make_fabric("cpu"), batch, None, None)
         present = torch.nonzero(batch.labels < 3).flatten()
-        sums = [
-            train_step(training, present, torch.tensor([1.0, 1.0, 1.0, w]), lambda p: generator(0, p)) for w in (1.0,)
-        ]
+        sums = train_step(training, present, torch.ones(4), lambda p: generator(0, p))
         other = set_up(tiny("cb-reweight"), make_fabric("cpu"), batch, None, None)
         again = train_step(other, present, torch.tensor([1.0, 1.0, 1.0, 78.0]), lambda p: generator(0, p))
-        assert torch.equal(sums[0], again)
+        assert torch.equal(sums, again)
         assert same(training.module.state_dict(), other.module.state_dict())
 
 
@@ -195,12 +196,6 @@ class TestFit:
             gradients.append(F.normalize(gradient.flatten(1), dim=1))
         torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
 
-    def test_every_projection_trains(self):
-        config = tiny(epochs=1)
-        run = fit(replace(config, feature_loss=replace(config.feature_loss, projection_dimensions=6)))
-        assert run.model.projection[2].weight.grad is None
-        assert run.model.projection[2].out_features == 6
-
     def test_batches_larger_than_the_data(self):
         assert len(fit(tiny(epochs=1, batch_size=100_000)).history) == 1
 
@@ -212,6 +207,168 @@ class TestFit:
         train = Digits.train
         monkeypatch.setattr(Digits, "train", two)
         assert fit(tiny(epochs=2)).history[-1]["train_accuracy"] > 0.5
+
+
+class TestEpochs:
+    """What the steps of a run are given, seen from inside."""
+
+    @pytest.fixture
+    def steps(self, monkeypatch):
+        """Record learning rate, weights, indices and a draw for each step."""
+        seen = []
+        real = trainer.train_step
+
+        def spy(training, indices, weights, rng):
+            rate = training.optimizer.param_groups[0]["lr"]
+            draws = tuple(torch.rand(2, generator=rng(purpose)).tolist() for purpose in ("attack", "augment"))
+            seen.append((rate, weights.tolist(), indices.tolist(), str(draws)))
+            return real(training, indices, weights, rng)
+
+        monkeypatch.setattr(trainer, "train_step", spy)
+        return seen
+
+    @staticmethod
+    def twenty():
+        config = tiny("drcb-ce", epochs=20)
+        return replace(config, attack=replace(config.attack, steps=1), batch_size=400)
+
+    @pytest.mark.parametrize("stop", [None, 16])
+    def test_each_step_has_the_rate_and_the_weights_of_its_epoch(self, steps, tmp_path, stop):
+        class Stop(Observer):
+            def epoch(self, row):
+                if row["epoch"] + 1 == stop:
+                    raise KeyboardInterrupt
+
+        config = self.twenty()
+        if stop is not None:
+            with pytest.raises(KeyboardInterrupt):
+                fit(config, out=tmp_path / "run", observer=Stop())
+        run = fit(config, out=tmp_path / "run", resume=stop is not None)
+        per_epoch = len(steps) // 20
+        assert per_epoch == 2
+        # The paper's 160 and 180 of 200 epochs are 16 and 18 of 20.
+        rates = [rate for rate, *_ in steps[::per_epoch]]
+        assert rates == pytest.approx([0.1] * 16 + [0.001] * 2 + [0.00001] * 2)
+        weights = [w for _, w, *_ in steps[::per_epoch]]
+        expected = config.weighting.weights(load_counts(tmp_path / "run")).tolist()
+        assert weights[15] == [1.0] * 10
+        assert weights[16] == weights[19] == pytest.approx(expected)
+        assert [row["weights_apply"] for row in run.history] == [0] * 16 + [1] * 4
+
+    def test_epochs_and_steps_draw_anew(self, steps):
+        fit(replace(self.twenty(), epochs=3))
+        orders = [indices for _, _, indices, _ in steps]
+        assert len({str(order) for order in orders}) == len(orders)
+        assert len({draws for *_, draws in steps}) == len(steps)
+        for epoch in range(3):
+            assert sorted(orders[2 * epoch] + orders[2 * epoch + 1]) == list(range(624))
+
+    def test_images_are_augmented(self, monkeypatch):
+        calls = []
+        monkeypatch.setattr(CropFlip, "__call__", lambda self, x, *, generator: calls.append(1) or x)
+        fit(replace(tiny(epochs=1), augmentation=CropFlip()))
+        assert len(calls) == 5
+
+    def test_the_held_out_part_is_what_is_counted(self, monkeypatch):
+        counted = []
+        real = trainer.count
+        monkeypatch.setattr(
+            trainer, "count", lambda m, data, *a, **k: counted.append(len(data)) or real(m, data, *a, **k)
+        )
+        fit(tiny(epochs=1))
+        data = prepare(Digits(), tiny().imbalance, tiny().holdout, seed=0)
+        assert counted == [len(data.held_out)] * 2
+
+    def test_the_best_epoch_is_best_under_attack(self, monkeypatch):
+        rows = iter([(0.9, 0.1), (0.5, 0.4), (0.95, 0.3)])
+
+        def scripted(training):
+            clean, robust = next(rows)
+            return {"held_out_clean": clean, "held_out_robust": robust}
+
+        monkeypatch.setattr(trainer, "validate", scripted)
+        assert fit(tiny()).best_epoch == 1
+
+    def test_the_feature_loss_sees_the_projection(self, monkeypatch):
+        dimensions = []
+        monkeypatch.setattr(Separation, "__call__", lambda self, features, labels: dimensions.append(features.shape[1]))
+        config = tiny(epochs=1)
+        fit(replace(config, feature_loss=replace(config.feature_loss, projection_dimensions=6)))
+        assert set(dimensions) == {6}
+
+    @pytest.mark.parametrize("field", [{"nesterov": True}, {"momentum": 0.5}, {"weight_decay": 0.1}])
+    def test_the_optimiser_is_the_configurations(self, field):
+        config = tiny(epochs=1)
+        other = fit(replace(config, optimizer=replace(config.optimizer, **field)))
+        assert not same(other.model.state_dict(), fit(config).model.state_dict())
+
+    def test_dropout_repeats_itself_and_leaves_the_global_generator_alone(self):
+        def run():
+            torch.manual_seed(0)
+            net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10))
+            torch.manual_seed(torch.randint(1000, ()).item())
+            before = torch.get_rng_state()
+            history = fit(tiny("ce", epochs=2), model=wrap(net, mean=[0.5], std=[0.5])).history
+            assert torch.equal(before, torch.get_rng_state())
+            torch.rand(7)
+            return history
+
+        assert run() == run()
+
+
+def load_counts(folder):
+    return load_with_facts(folder)[1].train_counts
+
+
+class TestResume:
+    @pytest.fixture
+    def cut(self, tmp_path):
+        """A run that stopped after two of its three epochs."""
+
+        class Stop(Observer):
+            def epoch(self, row):
+                if row["epoch"] == 1:
+                    raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny(ratio=10), out=tmp_path, observer=Stop())
+        return tmp_path
+
+    def test_a_ratio_of_ten_is_a_ratio_of_ten(self, cut):
+        # JSON has 10.0 where Python had 10; both are one configuration.
+        assert tiny(ratio=10).id == tiny(ratio=10.0).id == Config.read(cut / "config.json").id
+        fit(tiny(ratio=10), out=cut, resume=True)
+
+    def test_a_damaged_checkpoint_is_named_and_can_be_done_without(self, cut):
+        newest = cut / "checkpoints" / "epoch-00002.safetensors"
+        newest.write_bytes(newest.read_bytes()[:-100])
+        with pytest.raises(UserError, match=r"epoch-00002.* remove it, and --resume goes on from epoch-00001"):
+            fit(tiny(), out=cut, resume=True)
+        newest.unlink()
+        assert len(fit(tiny(), out=cut, resume=True).history) == 3
+
+    def test_refuses_a_checkpoint_of_another_model(self, cut, tmp_path_factory):
+        other = tmp_path_factory.mktemp("other")
+        fit(replace(tiny(), model=SmallCNN(width=5)), out=other)
+        newest = cut / "checkpoints" / "epoch-00003.safetensors"
+        newest.write_bytes((other / "checkpoints" / "epoch-00003.safetensors").read_bytes())
+        with pytest.raises(UserError, match="of another model; remove it"):
+            fit(tiny(), out=cut, resume=True)
+
+    def test_refuses_data_that_have_changed(self, cut):
+        record = json.loads((cut / "indices.json").read_text())
+        (cut / "indices.json").write_text(json.dumps({**record, "sha256": "0" * 64}))
+        with pytest.raises(UserError, match="the data has changed"):
+            fit(tiny(), out=cut, resume=True)
+
+    def test_metrics_are_whole_even_if_the_last_write_was_lost(self, tmp_path, monkeypatch):
+        real = RunFolder.write_metrics
+        monkeypatch.setattr(RunFolder, "write_metrics", lambda self, history: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny(epochs=1), out=tmp_path)
+        monkeypatch.setattr(RunFolder, "write_metrics", real)
+        fit(tiny(epochs=1), out=tmp_path, resume=True)
+        assert (tmp_path / "metrics.csv").read_text().count("\n") == 2
 
 
 class TestFolders:

@@ -84,10 +84,14 @@ def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim
     files = list_checkpoints(folder)
     if not files:
         return State()
-    tensors, facts = read_tensors(files[-1])
-    model.load_state_dict(_without("model", tensors))
-    _load_optimizer_tensors(optimizer, _without("optimizer", tensors))
-    return State(**facts, best_weights=_without("best", tensors))
+    try:
+        tensors, facts = read_tensors(files[-1])
+        model.load_state_dict(_without("model", tensors))
+        _load_optimizer_tensors(optimizer, _without("optimizer", tensors))
+        return State(**facts, best_weights=_without("best", tensors))
+    except (UserError, RuntimeError, TypeError, ValueError) as error:
+        before = f"--resume goes on from {files[-2].name}" if len(files) > 1 else "--resume starts anew"
+        raise UserError(f"{files[-1]}: damaged, or of another model; remove it, and {before}") from error
 
 
 def _prefixed(prefix: str, tensors: Tensors) -> dict[str, Tensor]:

@@ -99,6 +99,8 @@ class Config:
     def __post_init__(self) -> None:
         require(1 <= self.epochs <= 100_000, f"--epochs: expected 1 to 100,000, got {self.epochs}")
         require(1 <= self.batch_size <= 1_000_000, f"--batch-size: expected 1 to 1,000,000, got {self.batch_size}")
+        late = [m for m in (*(self.schedule.milestones or ()), self.schedule.reweight_from or 0) if m >= self.epochs]
+        require(not late, f"--schedule: expected epochs below --epochs {self.epochs}, got {late[0] if late else ''}")
         linf = not isinstance(self.attack, FGSM) or self.evaluation.norm == "linf"
         require(linf, f"--attack fgsm attacks in linf, and the evaluation in {self.evaluation.norm}; train with pgd")
         head, wanted = self.head.resolve(self.loss.head), self.loss.head

@@ -16,7 +16,7 @@ def unknown(kind: str, given: str, choices: Iterable[str]) -> UserError:
 
 def nearest(given: str, choices: Iterable[str]) -> str:
     """Return ``", did you mean 'x'?"`` for the choice closest to ``given``, or nothing where none is close."""
-    close = difflib.get_close_matches(given, list(choices), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(given, list(choices), n=1, cutoff=0.7)
     return f", did you mean '{close[0]}'?" if close else ""
 
 

@@ -86,6 +86,9 @@ class RunFolder:
     def start(self, config: Config, data: TrainingData) -> None:
         """Make the folder, and write what is known before the training: config.json and indices.json."""
         self.path.mkdir(parents=True, exist_ok=True)
+        if self.indices.exists():
+            same = json.loads(self.indices.read_text())["sha256"] == data.record()["sha256"]
+            require(same, f"{self.indices}: the data has changed since this run began; it keeps other images now")
         write_atomically(self.config, config.to_json())
         write_atomically(self.indices, json.dumps(data.record()) + "\n")
 

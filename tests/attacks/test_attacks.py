@@ -162,6 +162,25 @@ def test_restarts_keep_the_worst_of_each_image(loss_at, images):
     assert (several > single).any()
 
 
+def test_restarts_compare_with_the_worst_so_far(images, rng):
+    # Losses of the starts: 1, 3, 2. The last must not win over the second.
+    losses = iter([1.0, 3.0, 2.0])
+
+    def loss_at(x):
+        return x.sum((1, 2, 3)) * 0 + next(losses) if not x.requires_grad else x.sum((1, 2, 3))
+
+    marks = iter([0.1, 0.2, 0.3])
+    attack = PGD(restarts=3)
+    object.__setattr__(attack, "_run", lambda *_: torch.full_like(images, next(marks)))
+    assert attack.perturb(loss_at, images, generator=rng).unique().tolist() == pytest.approx([0.2])
+
+
+def test_fgsm_from_a_random_start_steps_further(images, rng):
+    # Wong et al.: 1.25 ε, projected; from any start a positive gradient then ends within [0.25 ε, ε].
+    moved = FGSM(epsilon=0.02, random_start=True)(lambda x: x.sum((1, 2, 3)), 0.5 * images + 0.2, generator=rng)
+    assert (moved - (0.5 * images + 0.2)).min() >= 0.25 * 0.02 - 1e-6
+
+
 def test_start_noise_is_symmetric_and_fills_the_linf_ball(rng):
     noise = uniform_linf(torch.zeros(40, 3, 16, 16), 0.1, generator=rng)
     assert noise.mean().abs() < 1e-3

@@ -174,7 +174,7 @@ class TestTrain:
 
 class TestEvaluate:
     def test_adds_to_what_is_there(self, cli, finished):
-        code, out, _ = cli("evaluate", finished, "--attack", "pgd-3", "fgsm", "--device", "cpu")
+        code, out, _ = cli("evaluate", "--attack", "pgd-3", "--attack", "fgsm", finished, "--device", "cpu")
         assert code == 0
         assert "pgd-3 %" in out
         results = json.loads((finished / "evaluation.json").read_text())["results"]
@@ -227,7 +227,7 @@ class TestEvaluate:
         (copy / "config.json").write_text(json.dumps({**config, "data": {"name": "arrays", "dir": "own.npz"}}))
         code, _, err = cli("evaluate", copy)
         assert code == 2
-        assert "not of the data trained on" in err
+        assert "not of the data that the model was trained on" in err
 
 
 class TestData:

@@ -159,6 +159,14 @@ class TestCifar:
         monkeypatch.setenv("SRAT_DATA_DIR", str(folder))
         assert len(kind(verify=False).test()) == 200
 
+    def test_looks_in_the_environments_folder_before_the_cache(self, kind, folder, monkeypatch):
+        cache = pooch.os_cache("srat") / kind.folder
+        cache.mkdir(parents=True)
+        for name in kind.test_files:
+            (cache / name).write_bytes(b"another")
+        monkeypatch.setenv("SRAT_DATA_DIR", str(folder))
+        assert len(kind(verify=False).test()) == 200
+
     def test_refuses_another_checksum(self, kind, folder):
         with pytest.raises(UserError, match="wrong checksum, expected MD5"):
             kind(dir=folder).test()

@@ -141,11 +141,35 @@ def test_evaluate_refuses_labels_outside_the_classes(threshold_data):
         srat.evaluate(Threshold(), threshold_data.images, torch.tensor([0, 1, 2, 0, 0, 0]))
 
 
-def test_the_attack_meets_the_logits_that_are_served(threshold_data):
-    # With logits of scale 1e-6 a cross-entropy attack still sees a gradient; scores count under the same logits.
-    model = Threshold()
-    scaled = nn.Sequential(model, nn.Hardtanh(-1e3, 1e3))
-    assert count(scaled, threshold_data, PGD(epsilon=0.1, step_size=0.05), seed=0).correct == (1, 1)
+def test_what_is_no_number_is_no_hit(threshold_data):
+    class Broken(Threshold):
+        def forward(self, x):
+            return super().forward(x) * math.nan
+
+    assert count(Broken(), threshold_data, Natural(), seed=0).correct == (0, 0)
+
+
+def test_batches_and_seeds_draw_other_starts(threshold_data):
+    starts = []
+
+    class Spy(PGD):
+        def perturb(self, loss_at, images, *, generator):
+            starts.append(torch.rand(1, generator=generator).item())
+            return images
+
+    for seed in (0, 0, 1):
+        count(Threshold(), threshold_data, Spy(), seed=seed, batch_size=3)
+    assert starts[:2] == starts[2:4]
+    assert len(set(starts)) == 4
+
+
+def test_accuracies_of_no_image_are_null(tmp_path):
+    result = Result(counts=Counts(correct=(1, 0), total=(2, 0)), attack={})
+    evaluation = Evaluation(class_names=("a", "b"), train_counts=(5, 1), results={"clean": result})
+    content = json.loads(evaluation.to_json(), parse_constant=lambda name: pytest.fail(name))
+    assert content["results"]["clean"]["summary"]["under"] == {"accuracy": None, "low": 0.0, "high": 1.0}
+    nothing = Result(counts=Counts(correct=(0, 0), total=(0, 0)), attack={})
+    assert "null" in evaluation.with_result("clean", nothing).to_json()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from srat.models import (
 )
 from srat.models.heads import CosineHead, LinearHead, LossHead
 from srat.models.linear import Linear
-from srat.models.resnet import ResNet18
+from srat.models.resnet import BasicBlock, ResNet18
 from srat.models.small_cnn import SmallCNN
 from srat.models.wide_resnet import WideResNet
 from srat.models.wrapper import Custom
@@ -170,6 +170,20 @@ class TestWrap:
         wrapped.train()(images)
         assert net.bn.num_batches_tracked == 1
 
+    def test_takes_a_model_that_views_its_activations(self, images):
+        class LeNet(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv = nn.Conv2d(3, 5, 3)
+                self.fc = nn.Linear(5 * 36, 4)
+
+            def forward(self, x):
+                x = self.conv(x)
+                return self.fc(x.view(x.size(0), -1))
+
+        net = LeNet()
+        assert wrap(net, mean=MEAN, std=STD)(images).logits.shape == net(images).shape == (12, 4)
+
     def test_takes_the_layer_that_is_named(self):
         assert isinstance(wrap(Net(), mean=MEAN, std=STD, head="classifier").head, nn.Sequential)
 
@@ -247,6 +261,23 @@ class TestAttacked:
 def test_refuses_what_is_out_of_range(make_it):
     with pytest.raises(UserError, match="expected"):
         make_it()
+
+
+def test_a_residual_block_by_hand(rng):
+    block = BasicBlock(2, 2, stride=1).eval()
+    x = torch.randn(3, 2, 5, 5, generator=rng)
+    inner = block.bn2(block.conv2(F.relu(block.bn1(block.conv1(x)))))
+    torch.testing.assert_close(block(x), F.relu(inner + x))
+    assert block(x).min() >= 0
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_served_logits_are_the_trained_ones(training, images):
+    # The scale of a cosine head must not depend on the mode, or the attack would meet other logits.
+    model = make(SmallCNN(width=4), CosineHead(scale=30.0)).train(training)
+    output = model(images)
+    cosines = F.normalize(output.features) @ F.normalize(model.head.weight).T
+    torch.testing.assert_close(output.logits, 30 * cosines)
 
 
 def test_a_classifier_is_made_of_its_parts():

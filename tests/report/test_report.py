@@ -111,7 +111,14 @@ def test_progress_in_a_terminal_is_a_bar():
             observer.step()
         observer.epoch(ROW)
     last = console.file.getvalue().split("training")[-1]
-    said = ("6/6", "left", "epoch 2/2 loss 1.234", "train 50.0 %", "held out 25.0 % (clean 75.0 %)", "weighted")
+    said = (
+        "6/6",
+        "left",
+        "epoch 2/2 loss 1.234",
+        "attacked: train 50.0 %",
+        "held out 25.0 % (clean 75.0 %)",
+        "weighted",
+    )
     assert all(word in " ".join(last.split()) for word in said)
     # The cursor is back.
     assert "\x1b[?25h" in last
@@ -126,5 +133,5 @@ def test_progress_elsewhere_is_a_line_an_epoch():
     observer.step()
     observer.finished()
     text = console.file.getvalue()
-    assert text.count("\n") == 1
-    assert text.startswith("epoch  2/12  loss 1.23")
+    assert text.splitlines()[0].startswith("epoch  2/12  loss 1.23")
+    assert text.splitlines()[1:] == ["evaluating clean …"]

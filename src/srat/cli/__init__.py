@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" ({error.filename})" if error.filename else ""
         return fail(f"{error.strerror or error}{where}; what was written before is whole", 2, debug)
     except KeyboardInterrupt:
-        return fail("interrupted; 'srat train --resume' with the same --out goes on from the last epoch", 130, debug)
+        return fail("interrupted; 'srat train --resume --out …' goes on with an unfinished training", 130, debug)
     except Exception as error:
         return fail(f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows where)", 1, debug)
 

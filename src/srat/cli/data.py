@@ -14,9 +14,11 @@ from srat.cli.parsing import choices_class, family_flag, parse, parse_choices
 from srat.config import compose
 from srat.data import Imbalance, Source, select
 from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
+from srat.data.training import check_classes
 from srat.errors import require
 from srat.files import write_atomically
 from srat.report.distribution import distribution_table, draw_distribution
+from srat.report.live import make_console
 
 COMMAND = "data"
 Choices = choices_class(family_flag("imbalance"))
@@ -49,18 +51,19 @@ def run(args: list[str]) -> None:
     config = compose(data=name, imbalance=chosen.get("imbalance", "none"))
     shown = Choices(imbalance=config.imbalance.name)
     default = Arguments(choices=shown, source=config.data, imbalance=config.imbalance)
-    show(parse(Arguments, args, command=COMMAND, default=default), Console())
+    show(parse(Arguments, args, command=COMMAND, default=default), make_console())
 
 
 def show(arguments: Arguments, console: Console) -> None:
     """Print the distribution; draw it and write the indices where asked."""
     train, test = arguments.source.train(), arguments.source.test()
+    check_classes(train)
     counts = arguments.imbalance.counts(train.counts, seed=arguments.seed)
     kept = select(train.labels, counts, seed=arguments.seed)
     title = f"{arguments.source.name}, imbalance {arguments.imbalance.name}"
     console.print(distribution_table(train.class_names, counts, train.counts, title=title))
     channels, height, width = train.images.shape[1:]
-    say = partial(console.print, highlight=False, soft_wrap=True)
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     say(f"{len(kept):,} of {len(train):,} training images, {height} × {width} × {channels}")
     say(f"largest to smallest class: {realised_ratio(counts):.1f} : 1")
     say(f"{len(test):,} test images, {balance(test.counts)}")

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 
 from srat.attacks import PGD, Attack, Natural
 from srat.attacks.named import named
@@ -16,8 +15,8 @@ from srat.config import Config, compose
 from srat.devices import make_fabric
 from srat.errors import require
 from srat.evaluation import CLEAN
-from srat.report.live import LiveObserver
-from srat.report.table import class_table, notes
+from srat.report.live import LiveObserver, make_console
+from srat.report.table import class_table, notes, trained_on
 from srat.run import RunFolder, Which
 
 
@@ -25,10 +24,10 @@ from srat.run import RunFolder, Which
 class Arguments:
     """Evaluate the model of a run on the test set, clean and under attack; results are added to its evaluation.json."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = Path()
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
     """The run's folder."""
-    attack: tuple[str, ...] = ()
-    """One attack or several: fgsm, pgd-N for any N; by default the one of the run's configuration."""
+    attack: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """fgsm or pgd-N for any N; may be given several times; by default the one of the run's configuration."""
     weights: Which = "last"
     """The weights of the last epoch, or of the best on the held-out part."""
     norm: NormName | None = None
@@ -50,35 +49,41 @@ class Arguments:
 def run(args: list[str]) -> None:
     """Evaluate, print the table of classes."""
     arguments = parse(Arguments, args, command="evaluate", default=Arguments())
-    require(arguments.run != Path(), "srat evaluate: expected the folder of a run, as in 'srat evaluate runs/a'")
-    folder = RunFolder(arguments.run)
+    require(arguments.run != "", "srat evaluate: expected the folder of a run, as in 'srat evaluate runs/a'")
+    folder = RunFolder(Path(arguments.run))
     require(folder.config.exists(), f"'{arguments.run}' is not a run's folder: there is no config.json in it")
     config = compose(Config.read(folder.config), data_dir=arguments.data_dir)
     attacks = chosen_attacks(arguments, config)
-    console = Console()
+    console = make_console()
     device = str(make_fabric(arguments.device).device)
     seed = config.seed if arguments.seed is None else arguments.seed
     which, test = arguments.weights, config.data.test()
     with LiveObserver(console) as observer:
         evaluation = evaluate_run(folder, test, attacks, which, device=device, seed=seed, observer=observer)
     console.print(class_table(evaluation, title=f"{config.method} on {config.data.name}, weights of the {which} epoch"))
-    for note in notes(evaluation):
-        console.print(note, highlight=False)
-    console.print(f"Kept in {folder.evaluation(which)}", highlight=False, soft_wrap=True)
+    for note in (trained_on(evaluation), *notes(evaluation)):
+        console.print(note, highlight=False, markup=False)
+    console.print(f"Kept in {folder.evaluation(which)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def chosen_attacks(arguments: Arguments, config: Config) -> dict[str, Attack]:
-    """Return what to evaluate under, by the name of the result; a budget other than the run's is part of the name."""
-    given = {
-        "norm": arguments.norm,
-        "epsilon": arguments.epsilon,
-        "step_size": arguments.step_size,
-        "restarts": arguments.restarts,
-    }
+    """Return what to evaluate under, by the name of the result; what differs from the run's own is part of the name."""
+    given = {name: getattr(arguments, name) for name in ("norm", "epsilon", "step_size", "restarts")}
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    other_ball = changed.get("norm", config.evaluation.norm) != config.evaluation.norm
+    require(
+        not other_ball or "epsilon" in changed, "--norm needs --epsilon: budgets of another norm are of another size"
+    )
     threat: PGD = replace(config.evaluation, **changed)
     attacks: dict[str, Attack] = {CLEAN: Natural()}
     for attack in [named(name, threat) for name in arguments.attack] or [threat]:
-        other = threat.epsilon != config.evaluation.epsilon and not isinstance(attack, Natural)
-        attacks[f"{attack.label}-eps-{threat.epsilon:.4g}" if other else attack.label] = attack
+        suffix = "" if isinstance(attack, Natural) else _suffix(arguments, threat, config)
+        attacks[attack.label + suffix] = attack
     return attacks
+
+
+def _suffix(arguments: Arguments, threat: PGD, config: Config) -> str:
+    own = {"eps": config.evaluation.epsilon, "step": config.evaluation.step_size, "seed": config.seed}
+    seed = config.seed if arguments.seed is None else arguments.seed
+    now = {"eps": threat.epsilon, "step": threat.step_size, "seed": seed}
+    return "".join(f"-{name}-{value:.4g}" for name, value in now.items() if value != own[name])

@@ -31,7 +31,7 @@ def parse(kind: type[T], args: list[str], *, command: str, default: T) -> T:
         given = next((word for word in unknown if word.startswith("-")), None)
         if given is None:
             raise UserError(f"expected no further word, got '{unknown[0]}'")
-        hint = nearest(given, flags) or _siblings(given, flags)
+        hint = _siblings(given, flags) or nearest(given, flags)
         raise UserError(f"unknown flag '{given}'{hint}; 'srat {command} --help' lists them all")
     return value
 
@@ -84,6 +84,7 @@ _HELP = {
 
 def _quietly(kind: type[T], args: list[str], *, command: str, default: T) -> tuple[T, list[str]]:
     said = io.StringIO()
+    args = [_decimal(word) for word in args]
     try:
         with contextlib.redirect_stderr(said):
             value, unknown = tyro.cli(
@@ -96,6 +97,12 @@ def _quietly(kind: type[T], args: list[str], *, command: str, default: T) -> tup
     return value, unknown
 
 
+def _decimal(word: str) -> str:
+    # Budgets are written as fractions everywhere: 8/255.
+    fraction = re.fullmatch(r"(--[\w.-]*=)?(\d+(?:\.\d+)?)/([1-9]\d*)", word)
+    return word if fraction is None else f"{fraction[1] or ''}{float(fraction[2]) / float(fraction[3])!r}"
+
+
 def _first_paragraph(box: str) -> str:
     # tyro draws a box: a title in its upper border, what is wrong, a rule, then hints.
     words = []
@@ -105,7 +112,7 @@ def _first_paragraph(box: str) -> str:
             break
         words.append(inner)
     # What a dataclass of ours refuses names its flag itself; tyro puts the field's path in front of it.
-    return re.sub(r"^Error parsing [\w.]+: ", "", " ".join(words))
+    return re.sub(r"^Error parsing [a-z][\w.-]*: ", "", " ".join(words))
 
 
 def _flags(kind: type[T], command: str, default: T) -> list[str]:

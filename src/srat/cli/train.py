@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
+from rich.markup import escape
 
 from srat.attacks import Natural
 from srat.cli.evaluating import evaluate_run
@@ -19,10 +19,11 @@ from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, parse, pa
 from srat.config import FAMILIES, Config, compose
 from srat.data import Imbalance
 from srat.devices import make_fabric
+from srat.errors import require
 from srat.evaluation import Evaluation
 from srat.files import write_atomically
-from srat.report.live import LiveObserver
-from srat.report.table import best_line, class_table, notes
+from srat.report.live import LiveObserver, make_console
+from srat.report.table import best_line, class_table, notes, trained_on
 from srat.run import Run, RunFolder, Which
 from srat.trainer import fit
 from srat.weightings import Uniform
@@ -61,10 +62,11 @@ class Arguments:
 def run(args: list[str]) -> None:
     """Train, evaluate, print the table of classes."""
     options, config = read_arguments(args)
-    console = Console()
-    test = config.data.test()  # before the hours of training, so that a missing file is known at once
-    device = str(make_fabric(options.device).device)
+    console = make_console()
     out = options.out or new_folder(config)
+    RunFolder(out).check(config, resume=options.resume)
+    device = str(make_fabric(options.device).device)
+    test = config.data.test()  # before the hours of training, so that what is wrong with it is known at once
     console.print(headline(config, device, out), highlight=False, soft_wrap=True)
     start = time.monotonic()
     with LiveObserver(console) as observer:
@@ -76,13 +78,15 @@ def run(args: list[str]) -> None:
             evaluate_run, RunFolder(out), test, attacks, device=device, seed=config.seed, observer=observer
         )
         last = evaluate("last")
+        console.print(class_table(last, title=f"{config.method} on {config.data.name}, last epoch"))
+        for note in (trained_on(last), *notes(last)):
+            console.print(note, highlight=False, markup=False)
         best = best_evaluation(result, last, evaluate)
-    console.print(class_table(last, title=f"{config.method} on {config.data.name}, last epoch"))
-    for note in notes(last):
-        console.print(note, highlight=False)
     if best is not None and result.best_epoch is not None:
         console.print(best_line(best, result.best_epoch + 1), highlight=False, soft_wrap=True)
-    console.print(f"Trained in {seconds:.0f} s. The run is in [bold]{out}[/bold]", highlight=False, soft_wrap=True)
+    console.print(
+        f"Trained in {seconds:.0f} s. The run is in [bold]{escape(str(out))}[/bold]", highlight=False, soft_wrap=True
+    )
 
 
 def best_evaluation(run: Run, last: Evaluation, evaluate: Callable[[Which], Evaluation]) -> Evaluation | None:
@@ -98,20 +102,38 @@ def best_evaluation(run: Run, last: Evaluation, evaluate: Callable[[Which], Eval
 def read_arguments(args: list[str]) -> tuple[Options, Config]:
     """Return the options and the configuration that the words say."""
     chosen = parse_choices(Choices, args, command=COMMAND)
-    base = Config.read(path) if (path := config_path(args)) is not None else None
+    base = base_config(args)
     config = compose(base, **chosen)
     arguments = parse(Arguments, args, command=COMMAND, default=Arguments(choices=shown(config), run=config))
-    return arguments.options, arguments.run
+    options = arguments.options
+    require(options.out is not None or not options.resume, "--resume needs --out, the folder of the run to go on with")
+    return options, absolute(arguments.run)
 
 
-def config_path(args: list[str]) -> Path | None:
-    """Return the file that --config names, if it does."""
-    for word, following in itertools.pairwise([*args, ""]):
-        if word == "--config" and following:
-            return Path(following)
-        if word.startswith("--config="):
-            return Path(word.removeprefix("--config="))
+def base_config(args: list[str]) -> Config | None:
+    """Return the configuration to start from: that of --config, or with --resume that of the run in --out."""
+    if (path := value_of("--config", args)) is not None:
+        return Config.read(Path(path))
+    out = value_of("--out", args)
+    if "--resume" in args and out is not None and RunFolder(Path(out)).config.exists():
+        return Config.read(RunFolder(Path(out)).config)
     return None
+
+
+def value_of(flag: str, args: list[str]) -> str | None:
+    """Return the value that the words give to a flag, if they do."""
+    for word, following in itertools.pairwise([*args, ""]):
+        if word == flag and following:
+            return following
+        if word.startswith(f"{flag}="):
+            return word.removeprefix(f"{flag}=")
+    return None
+
+
+def absolute(config: Config) -> Config:
+    """Return the configuration with the absolute path of its data, so that it holds from every folder."""
+    path = getattr(config.data, "dir", None)
+    return config if path is None else compose(config, data_dir=path.absolute())
 
 
 def shown(config: Config) -> Any:
@@ -130,16 +152,16 @@ def new_folder(config: Config) -> Path:
 
 def headline(config: Config, device: str, out: Path) -> str:
     """Return what is about to happen, in three lines."""
-    schedule, threat = config.schedule, config.evaluation
-    milestones = " and ".join(map(str, schedule.milestones_of(config.epochs))) or "no epoch"
-    weights = f"weights {config.weighting.name} from epoch {schedule.reweight_epoch_of(config.epochs)}"
+    schedule, attack = config.schedule, config.attack
+    budget = "" if isinstance(attack, Natural) else f" (ε {getattr(attack, 'epsilon', 0):.4g})"
+    milestones = [m for m in schedule.milestones_of(config.epochs) if m < config.epochs]
+    falls = f", × {schedule.factor:g} after {' and '.join(map(str, milestones))}" if milestones else ""
+    weights = f"weights {config.weighting.name} after {schedule.reweight_epoch_of(config.epochs)} epochs"
     return (
         f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold], imbalance {described(config.imbalance)}, "
         f"{config.model.name}, seed {config.seed}, {device}\n"
-        f"attack {config.attack.label} (ε {threat.epsilon:.4g}, step {threat.step_size:.4g}), "
-        f"{'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
-        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}, "
-        f"× {schedule.factor:g} at {milestones} → {out}"
+        f"attack {attack.label}{budget}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
+        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}{falls} → {escape(str(out))}"
     )
 
 

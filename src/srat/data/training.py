@@ -44,6 +44,12 @@ class TrainingData:
         }
 
 
+def check_classes(train: Dataset) -> None:
+    """Raise ``UserError`` if a class has no training image."""
+    empty = [train.class_names[c] for c, count in enumerate(train.counts) if count == 0]
+    require(not empty, f"no training image in class {', '.join(empty)}")
+
+
 def prepare(source: Source, imbalance: Imbalance, holdout: Holdout, *, seed: int) -> TrainingData:
     """Return the training data of a run; the test part of the source is never touched.
 
@@ -51,8 +57,7 @@ def prepare(source: Source, imbalance: Imbalance, holdout: Holdout, *, seed: int
         UserError: if the source cannot be read, or a class would be left without a training image.
     """
     full = source.train()
-    empty = [full.class_names[c] for c, count in enumerate(full.counts) if count == 0]
-    require(not empty, f"no training image in class {', '.join(empty)}")
+    check_classes(full)
     kept = select(full.labels, imbalance.counts(full.counts, seed=seed), seed=seed)
     train, held_out = (kept[positions] for positions in holdout.split(full.labels[kept], seed=seed))
     return TrainingData(full.subset(train), full.subset(held_out) if len(held_out) else None, train, held_out)

@@ -11,6 +11,12 @@ from rich.text import Text
 from srat.observer import Observer
 
 
+def make_console() -> Console:
+    """Return the console to print to; where it is no terminal, nothing is cut to a width."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
 class LiveObserver(Observer):
     """Draws a bar with the time left, and below it loss and accuracies; a context, so that no error leaves it behind.
 
@@ -37,7 +43,9 @@ class LiveObserver(Observer):
         self._start("training", total=epochs * steps, completed=done * steps, stays=True)
 
     def evaluating(self, name: str, *, batches: int) -> None:
-        """Start the bar of an evaluation."""
+        """Start the bar of an evaluation, or say so where there is no terminal to draw in."""
+        if not self._console.is_terminal:
+            self._console.print(f"evaluating {name} …", highlight=False)
         self._start(f"evaluating {name}", total=batches, completed=0, stays=False)
 
     def step(self) -> None:
@@ -79,7 +87,7 @@ def make_bar() -> Progress:
 
 
 def _metrics(row: Mapping[str, Any]) -> str:
-    text = f"loss {row['loss']:.3f}  under attack: train {100 * row['train_accuracy']:.1f} %"
+    text = f"loss {row['loss']:.3f}  attacked: train {100 * row['train_accuracy']:.1f} %"
     if "held_out_robust" in row:
         text += f", held out {100 * row['held_out_robust']:.1f} % (clean {100 * row['held_out_clean']:.1f} %)"
     return text + ("  weighted" if row["weights_apply"] else "")

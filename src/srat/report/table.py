@@ -21,7 +21,7 @@ def class_table(evaluation: Evaluation, *, title: str) -> Table:
 
     Classes come in the order of their training counts; the under-represented ones are marked.
     """
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     table.add_column("class", no_wrap=True)
     table.add_column("train", justify="right", no_wrap=True)
     for name in evaluation.results:
@@ -58,6 +58,15 @@ def notes(evaluation: Evaluation) -> list[str]:
             f"'overall' leans to the large classes; the mean over the classes is {means}."
         )
     return said
+
+
+def trained_on(evaluation: Evaluation) -> str:
+    """Return what the weights learned from; holding images out changes the ratio a little."""
+    counts = evaluation.train_counts
+    ratio = f"{max(counts) / min(counts):.1f} : 1" if min(counts) else "with empty classes"
+    return (
+        f"The weights learned from {max(counts):,} to {min(counts):,} images a class, {ratio}, without those held out."
+    )
 
 
 def best_line(evaluation: Evaluation, epoch: int) -> str:
