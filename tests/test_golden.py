@@ -3,6 +3,7 @@
 A change of these numbers is a change of the method; `make golden` writes them anew, and the diff shows by how much.
 """
 
+import itertools
 import json
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,6 @@ from srat.devices import make_fabric
 from srat.methods import METHODS
 from srat.metrics import Sums
 from srat.models.small_cnn import SmallCNN
-from srat.objective import Objective
 from srat.random import generator
 from srat.trainer import set_up, train_step
 
@@ -27,7 +27,10 @@ STEPS = 10
 
 def trace(method):
     """Return the objective's value, the share that is right and the weights' norm after each of ten steps."""
-    config = replace(compose(method=method, ratio=5, batch_size=64), model=SmallCNN(width=4), objective=Objective())
+    # A small rate: at 0.1 ten steps of LDAM carry a rounding of the first to whole examples in the last.
+    config = compose(method=method, ratio=5, batch_size=64)
+    sgd = replace(config.optimizer, learning_rate=0.01)
+    config = replace(config, model=SmallCNN(width=4), optimizer=sgd)
     data = prepare(config.data, config.imbalance, config.holdout, seed=0)
     training = set_up(config, make_fabric("cpu"), data.train, None, None)
     deferred = config.schedule.reweight_epoch_of(config.epochs) > 0
@@ -52,8 +55,7 @@ def test_trace(method, request):
         lines = [f'  "{name}": {json.dumps(value)}' for name, value in {**golden, method: rows}.items()]
         GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     expected = json.loads(GOLDEN.read_text())[method]
-    # Another processor rounds sums in another order: signs of small gradients flip, and ten steps of LDAM at s = 30
-    # carry that to some 1e-4 of the norm. Methods differ by far more.
+    # Another processor rounds sums in another order, and signs of small gradients flip. Methods differ by far more.
     for got, wanted in zip(rows, expected, strict=True):
         assert got[0] == pytest.approx(wanted[0], rel=2e-2)
         assert got[1] == pytest.approx(wanted[1], abs=0.035)
@@ -72,4 +74,5 @@ def _one_thread():
 def test_no_two_methods_have_the_same_trace():
     golden = json.loads(GOLDEN.read_text())
     assert set(golden) == set(METHODS)
-    assert len({json.dumps(rows) for rows in golden.values()}) == len(METHODS)
+    for one, other in itertools.combinations(golden.values(), 2):
+        assert any(abs(a[0] - b[0]) > 0.04 * abs(a[0]) for a, b in zip(one, other, strict=True))

@@ -182,6 +182,18 @@ class TestFit:
         run = fit(replace(tiny(epochs=1), inner=inner))
         assert not same(run.model.state_dict(), fit(tiny(epochs=1)).model.state_dict())
 
+    @pytest.mark.parametrize("name", ["cross-entropy", "training"])
+    def test_the_attack_maximises_the_loss_that_is_chosen(self, name, rng):
+        config = tiny("ldam")
+        config = replace(config, inner=replace(config.inner, loss=name))
+        batch = Dataset(torch.rand(32, 1, 8, 8, generator=rng), torch.arange(32) % 10, tuple("0123456789"))
+        training = set_up(config, make_fabric("cpu"), batch, None, None)
+        logits = training.module.eval()(batch.images).logits
+        ldam = config.loss(logits, batch.labels, training.class_counts)
+        expected = {"cross-entropy": F.cross_entropy(logits, batch.labels, reduction="none"), "training": ldam}
+        got = inner_loss(training, training.module, batch.labels)(batch.images)
+        torch.testing.assert_close(got, expected[name])
+
     @pytest.mark.parametrize("method", ["ce", "focal", "ldam"])
     def test_the_inner_loss_may_be_any_of_the_three(self, method, rng):
         # All three fall with p_y alone, so that the sign of the gradient is one and the same.
