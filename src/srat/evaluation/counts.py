@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,14 @@ class Counts:
         return min(((right / all_, c) for c, (right, all_) in rows if all_), default=(0.0, 0))[1]
 
 
+def full_precision() -> AbstractContextManager[None]:
+    """Return a context without TF32, which convolutions on newer GPUs use for fp32 unless told otherwise."""
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    )
+
+
 def count(
     model: nn.Module,
     dataset: Dataset,
@@ -65,7 +74,7 @@ def count(
     observer.evaluating(attack.label, batches=math.ceil(len(dataset) / batch_size))
     classes = len(dataset.class_names)
     correct = torch.zeros(classes, dtype=torch.long, device=dataset.labels.device)
-    with attacked(model) as served:
+    with attacked(model) as served, full_precision():
         for step, start in enumerate(range(0, len(dataset), batch_size)):
             images = to_unit(dataset.images[start : start + batch_size])
             labels = dataset.labels[start : start + batch_size]
