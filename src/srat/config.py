@@ -168,7 +168,8 @@ class Config:
         try:
             return cls.from_json(path.read_text(encoding="utf-8"), where=str(path))
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read as a configuration ({error})") from error
+            why = getattr(error, "strerror", None) or "not UTF-8"
+            raise UserError(f"{path}: cannot be read as a configuration ({why})") from error
 
 
 FAMILIES: Mapping[str, type[Member]] = {

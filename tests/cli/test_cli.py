@@ -272,7 +272,7 @@ class TestData:
             (["digits", "--imbalance", "stairs"], "unknown imbalance 'stairs'"),
             (["digits", "--imbalance", "step", "--ratio", "0"], "--ratio: expected a number of at least 1, got 0"),
             (["digits", "--imbalance", "exp", "--ratio", "9999"], "leaves class"),
-            (["digits", "--plot", "d.xyz"], "--plot: expected a name ending in"),
+            (["digits", "--plot", "d.xyz"], "--plot: expected the name of a file ending in"),
             (["cifar10", "--data-dir", "nowhere"], "'nowhere', which does not exist"),
             (["cifar10"], "put the folder cifar-10-batches-py or cifar-10-python.tar.gz there"),
             (["svhn"], "put train_32x32.mat there"),
@@ -373,7 +373,9 @@ class TestMistakes:
         assert list_checkpoints(tmp_path / "x" / "checkpoints")
         assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
         monkeypatch.setattr(os, "fsync", real)
-        assert cli(*words, "--resume")[0] == 0
+        # The folder knows what it was training.
+        assert cli("train", "--out", "x", "--resume")[0] == 0
+        assert len((tmp_path / "x" / "metrics.csv").read_text().splitlines()) == 6
 
     def test_control_c(self, cli, monkeypatch):
         import srat.cli.train
@@ -402,6 +404,34 @@ class TestMistakes:
     def test_debug_shows_the_traceback(self):
         with pytest.raises(srat.UserError):
             main(["train", "--method", "none", "--debug"])
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["--attack", "pgd-2", "--step-size", "0.0001"], "pgd-2-step-0.0001"),
+        (["--attack", "pgd-2", "--seed", "7"], "pgd-2-seed-7"),
+        (["--attack", "pgd-2", "--epsilon=51/255"], "pgd-2-eps-0.2"),
+    ],
+)
+def test_results_of_other_settings_have_other_names(cli, finished, words, name):
+    own = json.loads((finished / "evaluation.json").read_text())["results"]["pgd-2"]
+    assert cli("evaluate", finished, *words)[0] == 0
+    results = json.loads((finished / "evaluation.json").read_text())["results"]
+    assert name in results
+    assert results["pgd-2"] == own
+
+
+def test_refuses_to_mix_evaluations_of_two_runs(cli, finished, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("model.safetensors", "config.json", "evaluation.json"):
+        (copy / name).write_bytes((finished / name).read_bytes())
+    content = json.loads((copy / "evaluation.json").read_text())
+    (copy / "evaluation.json").write_text(json.dumps({**content, "train_counts": [1] * 10}))
+    code, _, err = cli("evaluate", copy, "--attack", "fgsm")
+    assert code == 2
+    assert "this evaluation is of another run; remove it" in err
 
 
 class TestTop:

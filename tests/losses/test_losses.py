@@ -114,6 +114,7 @@ def test_ldam_wants_a_cosine_head_of_its_scale():
         lambda: LDAM(max_margin=-0.1),
         lambda: LDAM(scale=0.0),
         lambda: LDAM(max_margin=math.nan),
+        lambda: losses.ldam(torch.zeros(1, 3), torch.tensor([0]), class_counts=(5, 0, 3)),
     ],
 )
 def test_refuses_what_is_out_of_range(make):

@@ -17,7 +17,7 @@ from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
 from srat.data.training import check_classes
 from srat.errors import require
 from srat.files import write_atomically
-from srat.report.distribution import distribution_table, draw_distribution
+from srat.report.distribution import check_plot, distribution_table, draw_distribution
 from srat.report.live import make_console
 
 COMMAND = "data"
@@ -56,6 +56,8 @@ def run(args: list[str]) -> None:
 
 def show(arguments: Arguments, console: Console) -> None:
     """Print the distribution; draw it and write the indices where asked."""
+    if arguments.plot is not None:
+        check_plot(arguments.plot)
     train, test = arguments.source.train(), arguments.source.test()
     check_classes(train)
     counts = arguments.imbalance.counts(train.counts, seed=arguments.seed)

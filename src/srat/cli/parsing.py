@@ -112,7 +112,9 @@ def _first_paragraph(box: str) -> str:
             break
         words.append(inner)
     # What a dataclass of ours refuses names its flag itself; tyro puts the field's path in front of it.
-    return re.sub(r"^Error parsing [a-z][\w.-]*: ", "", " ".join(words))
+    said = re.sub(r"invalid literal for int\(\) with base 10:", "expected a whole number, got", " ".join(words))
+    said = re.sub(r"could not convert string to float:", "expected a number, got", said)
+    return re.sub(r"^Error parsing [a-z][\w.-]*: ", "", said)
 
 
 def _flags(kind: type[T], command: str, default: T) -> list[str]:

@@ -38,6 +38,7 @@ def evaluate(
         UserError: if images are outside [0, 1] (normalised ones are), or labels outside the classes.
     """
     require(len(images) > 0, "images: expected at least one")
+    require(not labels.is_floating_point(), f"labels: expected integers, got {labels.dtype}")
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), images.device)
     classes = _class_count(model, images[:1].to(device))
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)

@@ -23,8 +23,13 @@ def ldam_margins(class_counts: ClassCounts, max_margin: float = 0.5) -> Float[Te
     Returns:
         (classes,), in units of cos θ.
 
+    Raises:
+        UserError: if a count in a list is below 1.
+
     Source: Cao et al., 2019, Eq. 10 and Section 3.2.
     """
+    if not isinstance(class_counts, Tensor):  # a look at a tensor would wait for its device; the trainer's is checked
+        require(min(class_counts) >= 1, f"class counts: expected at least 1 in each class, got {list(class_counts)}")
     inverse = torch.as_tensor(class_counts).double().pow(-0.25)
     return (max_margin * inverse / inverse.max()).float()
 

@@ -1,17 +1,25 @@
 """Class distributions, printed and drawn (the paper's Figures 13 and 14)."""
 
+import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from srat.errors import UserError
+from srat.errors import UserError, require
 from srat.evaluation import groups
+from srat.files import write_atomically
 from srat.report.table import printable
 
-BAR = 32
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BAR, LONGEST = 32, 24
+FORMATS = (".png", ".svg", ".pdf")
 WELL, UNDER = "#0072B2", "#D55E00"
 """Blue and vermilion of the Okabe–Ito palette, apart for every kind of colour vision."""
 
@@ -31,24 +39,44 @@ def distribution_table(
     under = rare(counts)
     for c, (name, kept, there) in enumerate(zip(class_names, counts, available, strict=True)):
         bar = Text("█" * max(1, round(BAR * kept / max(counts))), style=UNDER if c in under else WELL)
-        table.add_row(str(c), Text(printable(name)), f"{kept:,}", f"{there:,}", bar)
+        table.add_row(str(c), Text(_shortened(printable(name))), f"{kept:,}", f"{there:,}", bar)
     return table
 
 
+def check_plot(path: Path) -> None:
+    """Raise ``UserError`` unless ``path`` is the name of a .png, .svg or .pdf in a folder that exists."""
+    known = path.suffix in FORMATS and not path.is_dir()
+    require(known, f"--plot: expected the name of a file ending in {', '.join(FORMATS)}, got '{path}'")
+    require(path.parent.is_dir(), f"--plot: there is no folder '{path.parent}'")
+
+
 def draw_distribution(class_names: Sequence[str], counts: Sequence[int], path: Path, *, title: str) -> None:
-    """Draw the counts as bars into a file; its ending decides the format (.png, .svg, .pdf).
+    """Draw the counts as bars into a file; its ending decides the format.
 
     Raises:
-        UserError: if the ending is none of matplotlib's.
+        UserError: if matplotlib is not installed, or the file cannot be a plot.
     """
-    import matplotlib
-
+    check_plot(path)
+    try:
+        import matplotlib
+    except ModuleNotFoundError as error:
+        raise UserError("--plot needs matplotlib: pip install 'srat[plot]'") from error
     matplotlib.use("agg")
-    from matplotlib import pyplot as plt
+    image = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font lacks
+        figure = _figure([_shortened(name) for name in class_names], counts, title)
+        figure.savefig(image, format=path.suffix[1:], dpi=200)
+    write_atomically(path, image.getvalue())
+
+
+def _figure(class_names: Sequence[str], counts: Sequence[int], title: str) -> "Figure":
+    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     under = rare(counts)
-    figure, axes = plt.subplots(figsize=(max(4.0, 0.45 * len(counts) + 1.2), 3.0), layout="constrained")
+    figure = Figure(figsize=(max(4.0, 0.45 * len(counts) + 1.2), 3.0), layout="constrained")
+    axes = figure.subplots()
     bars = axes.bar(range(len(counts)), counts, color=[UNDER if c in under else WELL for c in range(len(counts))])
     if len(counts) <= 20:
         axes.bar_label(bars, labels=[f"{count:,}" for count in counts], fontsize=7, padding=1)
@@ -60,10 +88,10 @@ def draw_distribution(class_names: Sequence[str], counts: Sequence[int], path: P
     axes.spines[["top", "right"]].set_visible(False)
     if under:
         names = {WELL: "well-represented", UNDER: "under-represented"}
-        axes.legend(handles=[Patch(color=c, label=name) for c, name in names.items()], frameon=False, fontsize=8)
-    try:
-        figure.savefig(path, dpi=200)
-    except ValueError as error:
-        raise UserError(f"--plot: expected a name ending in .png, .svg or .pdf, got '{path}'") from error
-    finally:
-        plt.close(figure)
+        patches = [Patch(color=c, label=name) for c, name in names.items()]
+        figure.legend(handles=patches, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    return figure
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
