@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from srat.attacks import FGSM, PGD, Natural
-from srat.config import FAMILIES, Config, compose
+from srat.composition import compose
+from srat.config import FAMILIES, Config
 from srat.data.imbalance import Explicit, Step
 from srat.errors import UserError
 from srat.methods import METHODS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srat.config import compose
+from srat.composition import compose
 from srat.data import epoch_batches, prepare
 from srat.devices import make_fabric
 from srat.methods import METHODS

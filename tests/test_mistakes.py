@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from srat import trainer
 from srat.attacks import PGD, Natural, projections
-from srat.config import Config, compose
+from srat.composition import compose
+from srat.config import Config
 from srat.data import Dataset, Holdout, select
 from srat.data.digits import Digits
 from srat.devices import make_fabric

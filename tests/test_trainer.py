@@ -12,7 +12,8 @@ from torch.nn import functional as F
 import srat
 from srat import trainer
 from srat.attacks import input_gradient
-from srat.config import Config, compose
+from srat.composition import compose
+from srat.config import Config
 from srat.data import Dataset, Source, prepare
 from srat.data.augmentation import CropFlip
 from srat.data.digits import Digits

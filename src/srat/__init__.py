@@ -12,7 +12,7 @@ _ATTRIBUTES = {
     "Config": "srat.config",
     "Run": "srat.run",
     "UserError": "srat.errors",
-    "compose": "srat.config",
+    "compose": "srat.composition",
     "evaluate": "srat.evaluation",
     "fit": "srat.trainer",
     "load": "srat.run",
@@ -39,7 +39,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from srat import attacks, data, evaluation, feature_losses, losses, methods, models, weightings
-    from srat.config import Config, compose
+    from srat.composition import compose
+    from srat.config import Config
     from srat.errors import UserError
     from srat.evaluation import evaluate
     from srat.run import Run, load

@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 
 from srat.cli.parsing import choices_class, family_flag, parse, parse_choices
-from srat.config import compose
+from srat.composition import compose
 from srat.data import Imbalance, Source, select
 from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
 from srat.data.training import check_classes

@@ -11,7 +11,8 @@ from srat.attacks.named import named
 from srat.attacks.projections import NormName
 from srat.cli.evaluating import evaluate_run
 from srat.cli.parsing import parse
-from srat.config import Config, compose
+from srat.composition import compose
+from srat.config import Config
 from srat.devices import make_fabric
 from srat.errors import require
 from srat.evaluation import CLEAN

@@ -16,7 +16,8 @@ from rich.markup import escape
 from srat.attacks import Natural
 from srat.cli.evaluating import evaluate_run
 from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, parse, parse_choices
-from srat.config import FAMILIES, Config, compose
+from srat.composition import compose
+from srat.config import FAMILIES, Config
 from srat.data import Imbalance
 from srat.devices import make_fabric
 from srat.errors import require

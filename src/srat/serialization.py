@@ -1,0 +1,81 @@
+"""Configurations as JSON and back: strict about types and keys, clear about mistakes."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import cattrs
+from cattrs.strategies import configure_tagged_union
+
+from srat.data.imbalance import ClassOrder
+from srat.errors import UserError, nearest, unknown
+from srat.registry import Member, members
+
+
+def identity(value: Any) -> Any:
+    """Return what of a configuration decides its result, as plain values to hash."""
+    if dataclasses.is_dataclass(value):
+        fields = {
+            f.name: identity(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if f.metadata.get("identity", True)
+        }
+        return {"name": value.name, **fields} if isinstance(value, Member) else fields
+    return str(value) if isinstance(value, Path) else value
+
+
+def _strict(kind: type) -> Any:
+    def structure(value: Any, _: Any) -> Any:
+        accepted = (int, float) if kind is float else (kind,)
+        if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+            raise UserError(f"expected {kind.__name__}, got {json.dumps(value)}")
+        return kind(value)
+
+    return structure
+
+
+def _family_hooks(converter: cattrs.Converter, family: type[Member]) -> None:
+    known = members(family)
+    union: Any = Union[tuple(known.values())]  # noqa: UP007 - built at run time
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict) or "name" not in value:
+            raise UserError(f"expected an object with a name, one of: {', '.join(known)}")
+        if value["name"] not in known:
+            raise unknown(family.__name__.lower(), str(value["name"]), known)
+        return converter.structure(value, union)
+
+    configure_tagged_union(union, converter, tag_name="name", tag_generator=attrgetter("name"))
+    converter.register_structure_hook_func(lambda t: t is family, structure)
+    converter.register_unstructure_hook_func(lambda t: t is family, lambda value: converter.unstructure(value, union))
+
+
+def make_converter(families: Iterable[type[Member]]) -> cattrs.Converter:
+    """Return a converter that writes a member of a family as an object with its name, and reads it back."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind in (int, float, str, bool):
+        converter.register_structure_hook(kind, _strict(kind))
+    converter.register_unstructure_hook(Path, str)
+    order: Any = ClassOrder
+    converter.register_structure_hook(
+        order, lambda value, _: value if value in ("label", "random") else converter.structure(value, tuple[int, ...])
+    )
+    for family in families:
+        _family_hooks(converter, family)
+    return converter
+
+
+def describe_mistake(error: BaseException, kind: Any) -> str:
+    """Return in a line what is wrong with a value that was to be of ``kind``."""
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        known = [field.name for field in dataclasses.fields(error.cl)]
+        given = sorted(error.extra_fields)[0]
+        return f"unknown key '{given}'{nearest(given, known)}; there are: {', '.join(known)}"
+    if isinstance(error, KeyError):
+        return f"missing key {error}"
+    if get_origin(kind) is Literal:
+        return f"expected one of {', '.join(map(str, get_args(kind)))}, got {str(error).split(' not in ')[0]}"
+    return str(error)
