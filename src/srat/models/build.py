@@ -40,6 +40,6 @@ def build(
             if projection
             else None
         )
-    # Convolutions run up to twice as fast where the channels of a pixel lie together.
+    # Residual networks train faster where the channels of a pixel lie together (docs/log.md).
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Classifier(Normalization(mean, std), backbone, last, mlp)
