@@ -1,7 +1,10 @@
-"""All that a resume needs, written whole, without pickle: tensors and JSON in one safetensors file."""
+"""All that a resume needs, written whole, with a checksum and without pickle: safetensors with facts in the header."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+import mmap
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,24 +12,39 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
-from srat.errors import UserError
+from srat.errors import UserError, require
 from srat.files import write_atomically
+from srat.metrics import Row, no_sums
 
 Tensors = Mapping[str, Tensor]
+Facts = Mapping[str, Any]
 KEPT = 2
-_FACTS = "srat"
+_BLANK = b"0" * 64
+_DIGEST = re.compile(rb'"sha256": "([0-9a-f]{64})"')
+
+
+class DamagedError(UserError):
+    """A file that is not what was written: truncated, changed, or never ours."""
 
 
 @dataclass(kw_only=True)
 class State:
-    """What changes while a run goes on; all else follows from its configuration and its seed."""
+    """What changes while a run goes on, beside model and optimiser; all else follows from its configuration."""
 
     epoch: int = 0
     """Epochs done."""
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """A row of metrics for each of them."""
+    step: int = 0
+    """Steps done of the epoch that follows them."""
+    sums: Tensor = field(default_factory=no_sums)
+    """The metrics of those steps so far."""
+    rate_factor: float = 1.0
+    """What the learning rates are multiplied by: halved at each roll-back."""
+    seconds: float = 0.0
+    """Time spent, over all sessions."""
+    history: list[Row] = field(default_factory=list)
+    """A row of metrics for each epoch."""
     best_epoch: int | None = None
     """Epoch with the best accuracy on the held-out part, counted from 0."""
     best_score: float = -1.0
@@ -34,42 +52,74 @@ class State:
     best_weights: Tensors = field(default_factory=dict)
     """The model's weights then."""
 
+    @property
+    def position(self) -> str:
+        """Where the run is, for people; epochs count from 1 there."""
+        return f"epoch {self.epoch + 1}, step {self.step}"
 
-def write_tensors(path: Path, tensors: Tensors, facts: Mapping[str, Any]) -> None:
-    """Write tensors and JSON-able facts to one safetensors file, whole or not at all."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(plain, {_FACTS: json.dumps(facts)}))
+
+_FACTS = ("epoch", "step", "rate_factor", "seconds", "history", "best_epoch", "best_score")
+
+
+def write_tensors(path: Path, tensors: Tensors, facts: Facts) -> None:
+    """Write tensors and JSON-able facts to one safetensors file, whole or not at all.
+
+    The header's ``sha256`` is that of the whole file with sixty-four zeros in its place.
+    """
+    raw = memoryview(save(_unshared(tensors)))
+    length = int.from_bytes(raw[:8], "little")
+    # The library writes metadata in an order of its own mood; the same run shall give the same bytes.
+    metadata = {"format": "pt", "sha256": _BLANK.decode(), **{name: json.dumps(fact) for name, fact in facts.items()}}
+    header = json.dumps({"__metadata__": metadata, **json.loads(bytes(raw[8 : 8 + length]))}).encode()
+    header += b" " * (-len(header) % 8)
+    head, body = len(header).to_bytes(8, "little") + header, raw[8 + length :]
+    digest = hashlib.sha256(head)
+    digest.update(body)
+    write_atomically(path, (head.replace(_BLANK, digest.hexdigest().encode(), 1), body))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return what :func:`write_tensors` wrote.
 
     Raises:
-        UserError: if the file is missing, damaged or not ours.
+        DamagedError: if the file is missing, is not ours, or a bit of it has changed.
     """
     try:
+        check_digest(path)
         with safe_open(str(path), framework="pt") as file:
-            facts = json.loads((file.metadata() or {})[_FACTS])
+            metadata = file.metadata() or {}
+            facts = {name: json.loads(text) for name, text in metadata.items() if name not in ("format", "sha256")}
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a readable file of weights, or truncated ({error})") from error
+    except (OSError, SafetensorError, ValueError, RecursionError, RuntimeError) as error:
+        raise DamagedError(f"{path}: not a readable file of weights, or damaged ({error})") from error
 
 
-def save_checkpoint(folder: Path, state: State, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write the checkpoint of ``state.epoch`` epochs, and remove all but the last two."""
+def check_digest(path: Path) -> None:
+    """Raise ``ValueError`` or ``OSError`` unless the file has the checksum that its header says."""
+    require(path.is_file(), "no such file")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = _DIGEST.search(content, 8, min(len(content), 8 + int.from_bytes(content[:8], "little")))
+        require(found is not None, "there is no checksum in its header, or it is truncated")
+        if found is not None:
+            start, end = found.span(1)
+            del found  # it holds on to the mapping
+            digest, given = hashlib.sha256(content[:start] + _BLANK), content[start:end].decode()
+            with memoryview(content) as view, view[end:] as rest:
+                digest.update(rest)
+            require(digest.hexdigest() == given, "its checksum is wrong: it is truncated, or has been changed")
+
+
+def save_checkpoint(folder: Path, state: State, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Write the checkpoint of a state, and remove all but the last two."""
     folder.mkdir(exist_ok=True)
     tensors = {
         **_prefixed("model", model.state_dict()),
         **_prefixed("best", state.best_weights),
         **_prefixed("optimizer", _optimizer_tensors(optimizer)),
+        "sums": state.sums,
     }
-    facts = {
-        "epoch": state.epoch,
-        "history": state.history,
-        "best_epoch": state.best_epoch,
-        "best_score": state.best_score,
-    }
-    write_tensors(folder / f"epoch-{state.epoch:05d}.safetensors", tensors, facts)
+    path = folder / f"epoch-{state.epoch:06d}-step-{state.step:07d}.safetensors"
+    write_tensors(path, tensors, {name: getattr(state, name) for name in _FACTS})
     for old in list_checkpoints(folder)[:-KEPT]:
         old.unlink()
 
@@ -79,19 +129,75 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("epoch-*.safetensors"))
 
 
-def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """Return the newest checkpoint's state, its tensors put into model and optimiser; a new state if there is none."""
-    files = list_checkpoints(folder)
-    if not files:
-        return State()
+def load_checkpoint(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, notice: Callable[[str], None]
+) -> State | None:
+    """Put the newest whole checkpoint into model and optimiser, and return its state; None if there is no checkpoint.
+
+    Args:
+        folder: the checkpoints.
+        model: the run's model.
+        optimizer: its optimiser.
+        notice: told of each damaged one, which is put aside.
+
+    Raises:
+        UserError: if all are damaged, or the newest whole one is of another model.
+    """
+    damaged: dict[Path, DamagedError] = {}
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            tensors, facts = read_tensors(path)
+        except DamagedError as error:
+            damaged[path] = error
+            continue
+        state = _restore(path, tensors, facts, model, optimizer)
+        for other, problem in damaged.items():
+            other.replace(other.with_suffix(".damaged"))
+            notice(f"{problem}; going on from the one before it, {path.name}")
+        return state
+    require(
+        not damaged,
+        f"{folder}: every checkpoint is damaged ({', '.join(p.name for p in damaged)}); remove them to start anew",
+    )
+    return None
+
+
+def _restore(path: Path, tensors: Tensors, facts: Facts, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
     try:
-        tensors, facts = read_tensors(files[-1])
+        state = State(**facts, sums=tensors["sums"], best_weights=_without("best", tensors))
+        _check(state)
         model.load_state_dict(_without("model", tensors))
         _load_optimizer_tensors(optimizer, _without("optimizer", tensors))
-        return State(**facts, best_weights=_without("best", tensors))
-    except (UserError, RuntimeError, TypeError, ValueError) as error:
-        before = f"--resume goes on from {files[-2].name}" if len(files) > 1 else "--resume starts anew"
-        raise UserError(f"{files[-1]}: damaged, or of another model; remove it, and {before}") from error
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        why = str(error).splitlines()[-1].strip()
+        raise UserError(f"{path}: not a checkpoint of this run, or of another version ({why})") from error
+    return state
+
+
+def _check(state: State) -> None:
+    numbers = (state.rate_factor, state.seconds, state.best_score)
+    require(all(type(n) is int and n >= 0 for n in (state.epoch, state.step)), "a position that is none")
+    require(all(type(n) in (int, float) for n in numbers), "text where a number was expected")
+    require(state.best_epoch is None or type(state.best_epoch) is int, "a best epoch that is none")
+    require(state.sums.shape == no_sums().shape and state.sums.dtype == torch.float64, "other sums")
+    rows = isinstance(state.history, list) and len(state.history) == state.epoch
+    require(rows and all(isinstance(row, dict) and _plain(row) for row in state.history), "metrics that are none")
+
+
+def _plain(row: Mapping[str, Any]) -> bool:
+    return all(type(value) in (int, float) for value in row.values())
+
+
+def _unshared(tensors: Tensors) -> dict[str, Tensor]:
+    # Tied weights lie in one storage, which safetensors does not write twice.
+    plain: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        address = value.untyped_storage().data_ptr()
+        plain[name] = value.clone() if address in seen else value
+        seen.add(address)
+    return plain
 
 
 def _prefixed(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
@@ -112,8 +218,13 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        index, _, name = key.partition(".")
+        require(index.isdecimal() and int(index) < len(parameters), f"optimizer.{key}: of no parameter")
+        parameter = parameters[int(index)]
+        require(tensor.shape == parameter.shape, f"optimizer.{key}: a tensor of another shape")
+        # In the parameter's layout, as it was: sums over another layout might round otherwise.
+        state.setdefault(int(index), {})[name] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

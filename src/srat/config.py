@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cattrs
 
@@ -16,6 +16,7 @@ from srat.data.digits import Digits
 from srat.data.imbalance import Step
 from srat.errors import UserError, require
 from srat.feature_losses import FeatureLoss
+from srat.files import read_bounded
 from srat.losses import Loss
 from srat.methods import METHODS
 from srat.models import Architecture, AttackMode, Head
@@ -24,12 +25,14 @@ from srat.models.small_cnn import SmallCNN
 from srat.objective import Objective
 from srat.registry import Member
 from srat.schedules import Schedule
-from srat.serialization import describe_mistake, identity, make_converter
+from srat.serialization import describe_mistake, differences, identity, make_converter
 from srat.weightings import Weighting
 
 DEFAULT_METHOD = "srat-ldam"
 _DEFAULT = METHODS[DEFAULT_METHOD]
 _DIGITS = Digits.suggested
+LARGEST_FILE = 1 << 20
+"""Bytes of a configuration file that are read at the most; ours have two thousand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +113,17 @@ class Config:
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits that name this configuration: a hash of all that decides the result."""
-        # Through JSON's types first, so that a ratio of 10 and one of 10.0 are one configuration.
-        plain = _CONVERTER.structure(_CONVERTER.unstructure(self), Config)
-        text = json.dumps(identity(plain), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self._identity(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def differences(self, other: "Config") -> list[str]:
+        """Return what decides a result and differs, each as "field: here, there"."""
+        return differences(self._identity(), other._identity())
+
+    def _identity(self) -> dict[str, Any]:
+        # Through JSON's types first, so that a ratio of 10 and one of 10.0 are one configuration.
+        plain: dict[str, Any] = identity(_CONVERTER.structure(_CONVERTER.unstructure(self), Config))
+        return plain
 
     @property
     def method(self) -> str:
@@ -132,28 +142,44 @@ class Config:
             return name
         return "natural" if name == "ce" else f"natural-{name}"
 
+    def to_plain(self) -> dict[str, Any]:
+        """Return the configuration as JSON-able values."""
+        plain: dict[str, Any] = _CONVERTER.unstructure(self)
+        return plain
+
     def to_json(self) -> str:
         """Return the configuration as indented JSON."""
-        return json.dumps(_CONVERTER.unstructure(self), indent=2) + "\n"
+        return json.dumps(self.to_plain(), indent=2) + "\n"
+
+    @classmethod
+    def from_plain(cls, content: Any, *, where: str = "config") -> "Config":
+        """Return the configuration that JSON's values stand for.
+
+        Raises:
+            UserError: on an unknown key or name, or a value out of range; ``where`` names the source.
+        """
+        require(isinstance(content, dict), f"{where}: expected a JSON object, got {type(content).__name__}")
+        try:
+            config: Config = _CONVERTER.structure(content, cls)
+        except cattrs.BaseValidationError as error:
+            mistakes = cattrs.transform_error(error, path="", format_exception=describe_mistake)
+            raise UserError(f"{where}: {mistakes[0].removesuffix(' @ ')}") from error
+        except RecursionError as error:
+            raise UserError(f"{where}: too deep") from error
+        return config
 
     @classmethod
     def from_json(cls, text: str, *, where: str = "config") -> "Config":
         """Return the configuration that ``text`` holds.
 
         Raises:
-            UserError: on malformed JSON, an unknown key or name, or a value out of range; ``where`` names the file.
+            UserError: as :meth:`from_plain`, or if it is not JSON.
         """
         try:
             content = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # numbers of thousands of digits, lists in lists in lists
             raise UserError(f"{where}: not valid JSON ({error})") from error
-        require(isinstance(content, dict), f"{where}: expected a JSON object, got {text[:20].strip()}")
-        try:
-            config: Config = _CONVERTER.structure(content, cls)
-        except cattrs.BaseValidationError as error:
-            mistakes = cattrs.transform_error(error, path="", format_exception=describe_mistake)
-            raise UserError(f"{where}: {mistakes[0].removesuffix(' @ ')}") from error
-        return config
+        return cls.from_plain(content, where=where)
 
     @classmethod
     def read(cls, path: Path) -> "Config":
@@ -163,10 +189,10 @@ class Config:
             UserError: if it cannot be read.
         """
         try:
-            return cls.from_json(path.read_text(encoding="utf-8"), where=str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "not UTF-8"
-            raise UserError(f"{path}: cannot be read as a configuration ({why})") from error
+            text = read_bounded(path, LARGEST_FILE).decode()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: cannot be read as a configuration (not UTF-8)") from error
+        return cls.from_json(text, where=str(path))
 
 
 FAMILIES: Mapping[str, type[Member]] = {

@@ -1,4 +1,7 @@
-"""Which device a run goes to."""
+"""Which device a run goes to, and what it is."""
+
+import platform
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -26,3 +29,16 @@ def make_fabric(device: str) -> Fabric:
     require(not missing, f"--device {device}: there is no such CUDA device here (found {available}); try --device cpu")
     on_cuda = kind == "cuda" or (kind == "auto" and available > 0)
     return Fabric(accelerator="cuda" if on_cuda else "cpu", devices=[int(index or 0)] if on_cuda else 1)
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """Return what a run's figures depend on beside its configuration: device and versions."""
+    import srat
+
+    cpu = f"cpu, {torch.get_num_threads()} threads"
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "srat": srat.__version__,
+    }

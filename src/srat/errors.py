@@ -3,9 +3,21 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 1_500
+
 
 class UserError(ValueError):
     """A mistake that the user can mend; its text is one line: what was expected, what came, what there is."""
+
+    def __init__(self, message: str) -> None:
+        # A stranger's names come in here: no line break, no terminal's control sequence, no page of text.
+        line = printable(" ".join(message.split()))
+        super().__init__(line if len(line) <= LONGEST else f"{line[:LONGEST]} …")
+
+
+def printable(text: str) -> str:
+    """Return a stranger's text without control characters, fit for a terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def unknown(kind: str, given: str, choices: Iterable[str]) -> UserError:
@@ -16,7 +28,7 @@ def unknown(kind: str, given: str, choices: Iterable[str]) -> UserError:
 
 def nearest(given: str, choices: Iterable[str]) -> str:
     """Return ``", did you mean 'x'?"`` for the choice closest to ``given``, or nothing where none is close."""
-    close = difflib.get_close_matches(given, list(choices), n=1, cutoff=0.7)
+    close = difflib.get_close_matches(given[:100], list(choices), n=1, cutoff=0.7)
     return f", did you mean '{close[0]}'?" if close else ""
 
 

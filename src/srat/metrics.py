@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from srat.evaluation import Counts, Groups
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 class Sums(NamedTuple):
-    """Sums over the examples of an epoch."""
+    """Sums over the examples of an epoch, so far."""
 
     examples: float
     objective: float
@@ -24,17 +24,39 @@ class Sums(NamedTuple):
     under: float
     under_anchors: float
     correct: float
+    gradient_norm: float
+    """Summed over the steps."""
+    steps: float
+    """How many steps, from the first on, had a finite objective and gradient."""
+    largest_logit: float
+    """Not a sum: the largest finite magnitude of a logit."""
 
 
-def batch_sums(value: Value, correct: Bool[Tensor, " batch"], under: Bool[Tensor, " batch"]) -> Float[Tensor, " sums"]:
+_STEPS, _LARGEST = (Sums._fields.index(name) for name in ("steps", "largest_logit"))
+
+
+def no_sums() -> Float[Tensor, " sums"]:
+    """Return the sums over nothing."""
+    return torch.zeros(len(Sums._fields), dtype=torch.float64)
+
+
+def batch_sums(
+    value: Value,
+    logits: Float[Tensor, "batch classes"],
+    labels: Int[Tensor, " batch"],
+    under: Bool[Tensor, " batch"],
+    gradient_norm: Float[Tensor, ""],
+) -> Float[Tensor, " sums"]:
     """Return the :class:`Sums` of a batch, as a float64 tensor on the device.
 
     Args:
         value: the objective and its parts.
-        correct: (batch,), which examples are classified correctly.
+        logits: (batch, classes), of the adversarial images.
+        labels: (batch,), the classes.
         under: (batch,), which examples are of under-represented classes.
+        gradient_norm: length of the gradient with respect to all parameters.
     """
-    n, anchors = len(correct), value.anchors.sum()
+    n, anchors = len(labels), value.anchors.sum()
     parts = {
         "examples": torch.full_like(anchors, n),
         "objective": value.total * n,
@@ -43,9 +65,26 @@ def batch_sums(value: Value, correct: Bool[Tensor, " batch"], under: Bool[Tensor
         "anchors": anchors,
         "under": under.sum(),
         "under_anchors": (under & value.anchors).sum(),
-        "correct": correct.sum(),
+        "correct": (logits.argmax(dim=1) == labels).sum(),
+        "gradient_norm": gradient_norm,
+        "steps": torch.ones_like(anchors),
+        "largest_logit": logits.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax(),
     }
     return torch.stack([parts[name].detach().double() for name in Sums._fields])
+
+
+def accumulate(sums: Float[Tensor, " sums"], batch: Float[Tensor, " sums"], *, step: int) -> Float[Tensor, " sums"]:
+    """Return the sums with a step's put in; from the first step that is not finite on, only the largest logit grows.
+
+    Args:
+        sums: those of the steps before.
+        batch: those of this step.
+        step: its number within the epoch, counted from 0.
+    """
+    finite = batch.isfinite().all() & (sums[_STEPS] == step)
+    total = torch.where(finite, sums + batch, sums)
+    total[_LARGEST] = torch.maximum(sums[_LARGEST], batch[_LARGEST])
+    return total
 
 
 def training_row(sums: Sums, *, has_feature_loss: bool) -> Row:
@@ -58,6 +97,8 @@ def training_row(sums: Sums, *, has_feature_loss: bool) -> Row:
         "anchors_without_positive": without if has_feature_loss else 0.0,
         "under_anchors_without_positive": under_without if has_feature_loss else 0.0,
         "train_accuracy": sums.correct / sums.examples,
+        "gradient_norm": sums.gradient_norm / sums.steps,
+        "largest_logit": sums.largest_logit,
     }
 
 

@@ -1,14 +1,15 @@
 """Whom the trainer and the evaluator tell how far they are."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 
 class Observer:
-    """Told of progress; this one says nothing. The report room has one that draws."""
+    """Told of progress; this one says nothing, but for notices. The report room has one that draws."""
 
-    def training(self, *, epochs: int, done: int, steps: int) -> None:
-        """A run of ``epochs`` epochs of ``steps`` steps begins, ``done`` of them done before."""
+    def training(self, *, epochs: int, steps: int, done: int) -> None:
+        """A run of ``epochs`` epochs of ``steps`` steps begins, or goes on after ``done`` steps in all."""
 
     def step(self) -> None:
         """A step, or a batch of an evaluation, was handed to the device."""
@@ -18,6 +19,10 @@ class Observer:
 
     def evaluating(self, name: str, *, batches: int) -> None:
         """The evaluation called ``name`` begins."""
+
+    def notice(self, text: str) -> None:
+        """Something happened that the user should know of, and that stops nothing."""
+        logging.getLogger("srat").warning(text)
 
     def finished(self) -> None:
         """What began last has ended."""

@@ -27,11 +27,27 @@ def identity(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Return where two identities differ, each as "path: this, that"; of two members, their names say it all."""
+    if one == other:
+        return []
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return [f"{path}: {_said(one)}, {_said(other)}"]
+    if one.get("name") != other.get("name"):
+        return [f"{path}: {one.get('name')}, {other.get('name')}"]
+    keys = sorted(one.keys() | other.keys())
+    return [line for key in keys for line in differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))]
+
+
+def _said(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _strict(kind: type) -> Any:
     def structure(value: Any, _: Any) -> Any:
         accepted = (int, float) if kind is float else (kind,)
         if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-            raise UserError(f"expected {kind.__name__}, got {json.dumps(value)}")
+            raise UserError(f"expected {kind.__name__}, got {json.dumps(value)[:80]}")
         return kind(value)
 
     return structure

@@ -2,57 +2,40 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
-from jaxtyping import Bool, Float, Int
-from lightning_fabric import Fabric
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from srat.attacks import LossAt, Natural
-from srat.checkpoint import State, load_checkpoint, save_checkpoint
+from srat.cadence import Cadence, Every
+from srat.checkpoint import State
 from srat.config import Config
-from srat.data import Dataset, epoch_batches, prepare, to_unit
-from srat.devices import make_fabric
-from srat.errors import require
-from srat.evaluation import Groups, count, groups
+from srat.data import epoch_batches, prepare, to_unit
+from srat.devices import describe, make_fabric
+from srat.errors import UserError, require
+from srat.evaluation import count
 from srat.feature_losses import NoFeatureLoss
+from srat.interruption import Interruption, deferring_signals
 from srat.losses import cross_entropy
-from srat.metrics import Row, Sums, batch_sums, held_out_row, training_row
-from srat.models import Classifier, Output, attacked, channel_statistics, logits_of
+from srat.memory import check_memory, is_out_of_memory, largest_batch
+from srat.metrics import Row, Sums, accumulate, batch_sums, held_out_row, no_sums, training_row
+from srat.models import Output, attacked, logits_of
 from srat.models.wrapper import Custom
 from srat.observer import Observer
 from srat.random import derive_seed, generator
-from srat.run import ModelFacts, Run, RunFolder, build_model, image_shape
+from srat.run import ModelFacts, Run, image_shape, load_with_facts
+from srat.run_folder import RunFolder
+from srat.safekeeping import DivergenceError, OnDivergence, Safekeeping, check_finite
+from srat.training import Training, set_up
 from srat.weightings import Uniform
 
 Rng = Callable[[str], torch.Generator]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Training:
-    """What stays the same while a run goes on, on its device."""
-
-    config: Config
-    fabric: Fabric
-    model: nn.Module
-    """The model as Fabric wraps it; ``module`` is ours."""
-    optimizer: torch.optim.Optimizer
-    train: Dataset
-    held_out: Dataset | None
-    groups: Groups
-    class_counts: Int[Tensor, " classes"]
-    class_weights: Float[Tensor, " classes"]
-    under: Bool[Tensor, " classes"]
-    """Which classes are under-represented."""
-
-    @property
-    def module(self) -> nn.Module:
-        """The model itself, which the attack sees."""
-        return cast(nn.Module, self.model.module)
 
 
 def fit(
@@ -60,41 +43,66 @@ def fit(
     *,
     out: Path | str | None = None,
     device: str = "auto",
-    resume: bool = False,
     model: nn.Module | None = None,
     observer: Observer | None = None,
+    checkpoint_every: str = "auto",
+    on_divergence: OnDivergence = "stop",
 ) -> Run:
-    """Train a model as ``config`` says; the test data is never loaded.
+    """Train a model as ``config`` says, or go on where the run in ``out`` stopped; the test data is never loaded.
+
+    A run that was stopped at any moment and goes on ends in the same bytes as one that never stopped. Of one that has
+    ended, nothing is changed. With ``out``, SIGTERM, SIGUSR1 and Ctrl-C let the step in flight end, and save.
 
     Args:
         config: the run.
         out: folder for configuration, metrics, checkpoints and weights; None writes nothing.
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
-        resume: go on with the unfinished run in ``out``.
         model: a model of the user's own (see ``srat.models.wrap``) in place of the configuration's.
         observer: told of progress.
+        checkpoint_every: "auto" (as often as costs a hundredth of the time), "200" steps, or "10m" minutes.
+        on_divergence: "stop", or "rollback": back to the last checkpoint, with half the learning rate.
 
     Raises:
-        UserError: on data that cannot be read, a folder that holds another run, a device that is not there, or a loss
-            that stops being a number.
+        UserError: on data that cannot be read, a folder that holds another run or is in use, a device that is not
+            there or has too little memory, or a loss that stops being a number.
+        Interrupted: when a signal has ended the run, and its state is saved.
     """
     if model is not None:
         config = replace(config, model=Custom(description=type(model).__name__))
-    folder = RunFolder(Path(out)) if out is not None else None
-    require(folder is not None or not resume, "--resume needs --out, the folder of the run to go on with")
+    observer = observer or Observer()
+    every = Every.parse(checkpoint_every)
+    require(on_divergence in ("stop", "rollback"), f"--on-divergence: expected stop or rollback, got '{on_divergence}'")
+    require(out is not None or on_divergence == "stop", "--on-divergence rollback needs --out, a folder of checkpoints")
     fabric = make_fabric(device)
+    folder = RunFolder(Path(out)) if out is not None else None
     if folder is not None:
-        folder.check(config, resume=resume)
+        folder.check(config)
+        if folder.trained:
+            return read_run(folder, config, model, device=str(fabric.device))
     data = prepare(config.data, config.imbalance, config.holdout, seed=config.seed)
     training = set_up(config, fabric, data.train, data.held_out, model)
-    state = State()
-    if folder is not None:
-        folder.start(config, data)
-        state = load_checkpoint(folder.checkpoints, training.module, training.optimizer)
-    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
-        run_epochs(training, state, folder, observer or Observer())
-    if folder is not None:
-        write_results(training, state, folder)
+    check_memory(training, train_step)
+    with ExitStack() as stack:
+        interruption = Interruption()
+        if folder is not None:
+            stack.enter_context(folder.locked())
+            folder.start(config, data)
+            note_environment(folder, fabric.device, observer)
+            interruption = stack.enter_context(deferring_signals())
+        stack.enter_context(torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []))
+        keeping = Safekeeping(
+            training,
+            folder=folder,
+            cadence=Cadence(every),
+            on_divergence=on_divergence,
+            interruption=interruption,
+            observer=observer,
+        )
+        state = run_epochs(training, keeping, folder, observer)
+        if folder is not None:
+            keeping.tick(state)
+            write_results(training, state, folder)
+            interruption.check()
     return Run(
         config=config,
         folder=folder.path if folder is not None else None,
@@ -104,43 +112,75 @@ def fit(
     )
 
 
-def run_epochs(training: Training, state: State, folder: RunFolder | None, observer: Observer) -> None:
-    """Train the epochs that are left, and keep the state after each."""
+def note_environment(folder: RunFolder, device: torch.device, observer: Observer) -> None:
+    """Write on what a run begins, and tell of it if it goes on with something else: sums may round otherwise there."""
+    now, then = describe(device), folder.read_environment()
+    changed = [f"{name} {then[name]}, now {now[name]}" for name in now if name in then and then[name] != now[name]]
+    if changed:
+        observer.notice(f"this run began with {'; '.join(changed)}: it will not be equal to the bit to one that stayed")
+    folder.write_environment(now | then)
+
+
+def read_run(folder: RunFolder, config: Config, model: nn.Module | None, *, device: str) -> Run:
+    """Return the run of a folder whose training has ended."""
+    trained, _ = load_with_facts(folder.path, model=model, device=device)
+    history = folder.read_metrics()
+    scores = [row.get("held_out_robust", -1.0) for row in history]
+    best = scores.index(max(scores)) if folder.weights("best").exists() else None
+    return Run(config=config, folder=folder.path, model=trained, best_epoch=best, history=history)
+
+
+def run_epochs(training: Training, keeping: Safekeeping, folder: RunFolder | None, observer: Observer) -> State:
+    """Train the epochs that are left, and return the state at the end."""
     config = training.config
     steps = math.ceil(len(training.train) / config.batch_size)
-    observer.training(epochs=config.epochs, done=state.epoch, steps=steps)
-    for epoch in range(state.epoch, config.epochs):
-        row = train_epoch(training, epoch, observer) | validate(training)
-        check_finite(row["loss"], epoch, training.module)
-        update(state, row, training.module)
+    state = keeping.restore()
+    observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
+    while state.epoch < config.epochs:
+        try:
+            with keeping.saving_when_interrupted(state):
+                train_epoch(training, state, keeping, observer)
+        except DivergenceError as error:
+            state = keeping.roll_back(error)
+            observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
+            continue
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(training) from error
+            raise
         if folder is not None:
-            save_checkpoint(folder.checkpoints, state, training.module, training.optimizer)
             folder.write_metrics(state.history)
-        observer.epoch(row)
+        observer.epoch(state.history[-1])
     observer.finished()
+    return state
 
 
-def train_epoch(training: Training, epoch: int, observer: Observer) -> Row:
-    """Train one epoch and return its metrics: Lines 3 to 8 of Algorithm 1, or 12 to 17 once the weights apply."""
-    config, device = training.config, training.fabric.device
+def train_epoch(training: Training, state: State, keeping: Safekeeping, observer: Observer) -> None:
+    """Train what is left of an epoch: Lines 3 to 8 of Algorithm 1, or 12 to 17 once the weights apply."""
+    config, device, epoch = training.config, training.fabric.device, state.epoch
     rate = config.schedule.learning_rate(epoch, epochs=config.epochs, base=config.optimizer.learning_rate)
-    set_learning_rate(training.optimizer, rate)
+    set_learning_rate(training.optimizer, rate * state.rate_factor)
     deferred = not config.schedule.weights_apply(epoch, epochs=config.epochs)
     weights = torch.ones_like(training.class_weights) if deferred else training.class_weights
     order = generator(config.seed, "order", epoch=epoch)
     batches = epoch_batches(len(training.train), config.batch_size, generator=order, device=device)
-    sums = torch.zeros(len(Sums._fields), dtype=torch.float64, device=device)
+    state.sums = state.sums.to(device)
     training.model.train()
-    for step, indices in enumerate(batches):
+    for step in range(state.step, len(batches)):
         rng = partial(generator, config.seed, epoch=epoch, step=step, device=device)
         # What the model itself draws, as Dropout does, comes from the global generator.
         torch.manual_seed(derive_seed(config.seed, "model", epoch=epoch, step=step))
-        sums += train_step(training, indices, weights, rng)
+        state.sums = accumulate(state.sums, train_step(training, batches[step], weights, rng), step=step)
+        state.step = step + 1
         observer.step()
-    # Here alone an epoch waits for the device.
-    means = training_row(Sums(*sums.tolist()), has_feature_loss=not isinstance(config.feature_loss, NoFeatureLoss))
+        keeping.between_steps(state)
+    check_finite(state, training.module)
+    means = training_row(
+        Sums(*state.sums.tolist()), has_feature_loss=not isinstance(config.feature_loss, NoFeatureLoss)
+    )
     weighted = not (deferred or isinstance(config.weighting, Uniform))
-    return {"epoch": epoch, "learning_rate": rate, "weights_apply": int(weighted), **means}
+    row = {"epoch": epoch, "learning_rate": rate * state.rate_factor, "weights_apply": int(weighted), **means}
+    finish_epoch(state, row | validate(training, keeping.interruption), training.module)
 
 
 def train_step(
@@ -163,9 +203,11 @@ def train_step(
     losses = config.loss(output.logits, labels, training.class_counts)
     value = config.objective(losses, weights[labels], config.feature_loss(output.embedding, labels))
     training.fabric.backward(value.total)
+    gradients = [parameter.grad for parameter in training.module.parameters() if parameter.grad is not None]
+    sums = batch_sums(value, output.logits, labels, training.under[labels], get_total_norm(gradients))
     training.optimizer.step()
     training.optimizer.zero_grad()
-    return batch_sums(value, output.logits.argmax(dim=1) == labels, training.under[labels])
+    return sums
 
 
 def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " batch"]) -> LossAt:
@@ -181,93 +223,71 @@ def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " batc
     return lambda x: cross_entropy(logits_of(served(x)), labels)
 
 
-def check_finite(loss: float, epoch: int, module: nn.Module) -> None:
-    """Raise ``UserError`` if training has diverged: the loss, or a weight after the last step, is not a number."""
-    help_ = "a lower --optimizer.learning-rate may help"
-    require(math.isfinite(loss), f"the loss became {loss} in epoch {epoch + 1}; {help_}")
-    finite = torch.stack([parameter.isfinite().all() for parameter in module.parameters()]).all()
-    require(bool(finite), f"weights became infinite or NaN in epoch {epoch + 1}; {help_}")
-
-
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
-def validate(training: Training) -> Row:
-    """Return accuracies on the held-out part, clean and under the training attack; empty without such a part."""
+def validate(training: Training, interruption: Interruption) -> Row:
+    """Return accuracies on the held-out part, clean and under the training attack; empty without such a part.
+
+    Raises:
+        Interrupted: if a signal comes meanwhile.
+    """
     config, held_out = training.config, training.held_out
     if held_out is None:
         return {}
-    clean = count(training.module, held_out, Natural(), seed=config.seed)
+    obeying = _Obeying(interruption)
+    clean = count(training.module, held_out, Natural(), seed=config.seed, observer=obeying)
     natural = isinstance(config.attack, Natural)
-    robust = clean if natural else count(training.module, held_out, config.attack, seed=config.seed)
+    robust = clean if natural else count(training.module, held_out, config.attack, seed=config.seed, observer=obeying)
     return held_out_row(clean, robust, training.groups)
 
 
-def update(state: State, row: Row, module: nn.Module) -> None:
+class _Obeying(Observer):
+    """Lets a signal end an evaluation between two batches."""
+
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
+
+    def step(self) -> None:
+        """Raise ``Interrupted`` if a signal has come."""
+        self._interruption.check()
+
+
+def finish_epoch(state: State, row: Row, module: nn.Module) -> None:
     """Put an epoch into the state; its weights too, if its classes' mean accuracy under attack is the best so far."""
     state.history.append(row)
-    state.epoch = row["epoch"] + 1
+    state.epoch, state.step, state.sums = state.epoch + 1, 0, no_sums()
     if row.get("held_out_robust", -1.0) > state.best_score:
         state.best_score, state.best_epoch = row["held_out_robust"], row["epoch"]
         state.best_weights = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
-def set_up(
-    config: Config, fabric: Fabric, train: Dataset, held_out: Dataset | None, model: nn.Module | None
-) -> Training:
-    """Return model, optimiser and data on the device."""
-    if model is None:
-        mean, std = channel_statistics(train.images)
-        model = build_model(config, shape=image_shape(train), classes=len(train.class_names), mean=mean, std=std)
-    else:
-        check_fit(model, train)
-    sgd = config.optimizer
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=sgd.learning_rate,
-        momentum=sgd.momentum,
-        weight_decay=sgd.weight_decay,
-        nesterov=sgd.nesterov,
+def out_of_memory(training: Training) -> UserError:
+    """Return the error for a step that did not fit, with the batch size that does."""
+    rng = partial(generator, training.config.seed, device=training.fabric.device)
+    fitting = largest_batch(training, train_step, rng)
+    advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of one fits"
+    return UserError(
+        f"out of memory on {training.fabric.device} with --batch-size {training.config.batch_size}; {advice}"
     )
-    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
-    rare = groups(train.counts)
-    return Training(
-        config=config,
-        fabric=fabric,
-        model=wrapped,
-        optimizer=wrapped_optimizer,
-        train=train.to(fabric.device),
-        held_out=held_out.to(fabric.device) if held_out is not None else None,
-        groups=rare,
-        class_counts=torch.tensor(train.counts, device=fabric.device),
-        class_weights=config.weighting.weights(train.counts).to(fabric.device),
-        under=torch.tensor([c in rare.under for c in range(len(train.counts))], device=fabric.device),
-    )
-
-
-def check_fit(model: nn.Module, train: Dataset) -> None:
-    """Raise ``UserError`` unless the user's model takes these images and gives a logit for each class."""
-    require(isinstance(model, Classifier), f"model: expected srat.models.wrap(…) around a {type(model).__name__}")
-    with torch.no_grad(), attacked(model) as served:
-        device = next(model.parameters()).device
-        logits = served(to_unit(train.images[:1]).to(device)).logits
-    classes = len(train.class_names)
-    require(logits.shape[1] == classes, f"model: expected {classes} logits, one for each class, got {logits.shape[1]}")
 
 
 def write_results(training: Training, state: State, folder: RunFolder) -> None:
-    """Write the weights of the last and of the best epoch."""
+    """Write metrics, environment, and the weights of the best and, as the sign that all is done, of the last epoch."""
     facts = ModelFacts(
+        config=training.config,
         class_names=training.train.class_names,
         train_counts=training.train.counts,
         shape=image_shape(training.train),
         epoch=state.epoch - 1,
     )
-    if state.best_epoch is not None:
-        folder.write_weights("best", state.best_weights, replace(facts, epoch=state.best_epoch))
-    # Metrics once more: the last checkpoint may have been the last thing that an interrupted run wrote.
     folder.write_metrics(state.history)
-    folder.write_weights("last", training.module.state_dict(), facts)
+    folder.write_environment({**folder.read_environment(), "training_seconds": round(state.seconds, 1)})
+    if state.best_epoch is not None:
+        best = replace(facts, epoch=state.best_epoch)
+        folder.write_weights("best", state.best_weights, best.to_json(state.best_weights))
+    last = training.module.state_dict()
+    folder.write_weights("last", last, facts.to_json(last))

@@ -5,7 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from srat.errors import UserError, unknown
+from srat.errors import UserError, printable, unknown
+from srat.interruption import Interrupted, raising_signals
 
 COMMANDS = {
     "train": "train a robust classifier on imbalanced data, and evaluate it",
@@ -27,11 +28,12 @@ commands:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 2 for the user's mistakes, 1 for ours, 130 for Ctrl-C."""
+    """Run a command and return its exit code: 0, 2 for the user's mistakes, 1 for ours, 128 + n for signal n."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     try:
-        return dispatch([arg for arg in args if arg != "--debug"])
+        with raising_signals():
+            return dispatch([arg for arg in args if arg != "--debug"])
     except UserError as error:
         return fail(str(error), 2, debug)
     except BrokenPipeError:
@@ -41,8 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return fail(f"{error.strerror or error}{where}; what was written before is whole", 2, debug)
+    except Interrupted as stop:
+        return fail(str(stop), stop.exit_code, debug, kind="")
     except KeyboardInterrupt:
-        return fail("interrupted; 'srat train --resume --out …' goes on with an unfinished training", 130, debug)
+        return fail("stopped at once", 130, debug)
     except Exception as error:
         return fail(f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows where)", 1, debug)
 
@@ -64,11 +68,11 @@ def dispatch(args: list[str]) -> int:
     return 0
 
 
-def fail(message: str, code: int, debug: bool) -> int:
+def fail(message: str, code: int, debug: bool, kind: str = "error: ") -> int:
     """Tell of an error in one line, and return ``code``; with --debug, raise it again."""
     if debug:
         raise
-    print(f"srat: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"srat: {kind}{printable(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

@@ -18,7 +18,7 @@ from srat.errors import require
 from srat.evaluation import CLEAN
 from srat.report.live import LiveObserver, make_console
 from srat.report.table import class_table, notes, trained_on
-from srat.run import RunFolder, Which
+from srat.run_folder import RunFolder, Which
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What ``train`` and ``evaluate`` share: the evaluation of a run, kept in its folder."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from srat.attacks import Attack
 from srat.data import Dataset
@@ -9,7 +10,11 @@ from srat.evaluation import Evaluation, evaluate_all
 from srat.files import write_atomically
 from srat.models import ImageShape
 from srat.observer import Observer
-from srat.run import RunFolder, Which, image_shape, load_with_facts
+from srat.run import ModelFacts, image_shape, load_with_facts
+from srat.run_folder import RunFolder, Which
+
+WAIT = 30.0
+"""Seconds to wait for another process that is writing its results."""
 
 
 def evaluate_run(
@@ -22,21 +27,39 @@ def evaluate_run(
     seed: int,
     observer: Observer,
 ) -> Evaluation:
-    """Evaluate a run's weights, add the results to those that its folder holds, and return them all."""
+    """Evaluate a run's weights, add the results to those that its folder holds, and return them all.
+
+    The folder is locked when results are written, not while they are made: two evaluations may go on side by side.
+
+    Raises:
+        UserError: if the test set is of other data, or the folder cannot be written or holds another run's results.
+    """
     model, facts = load_with_facts(folder.path, which=which, device=device)
     there, wanted = (test.class_names, image_shape(test)), (facts.class_names, facts.shape)
     said = f"expected {_said(*wanted)}, got {_said(*there)}"
     require(there == wanted, f"this test set is not of the data that the model was trained on: {said}")
+    with folder.locked(wait=WAIT):  # before the hours of an attack, so that what is wrong is known at once
+        so_far = results_so_far(folder, which, facts)
+    fresh = evaluate_all(model, test.to(device), attacks, replace(so_far, results={}), seed=seed, observer=observer)
+    with folder.locked(wait=WAIT):
+        there_now = results_so_far(folder, which, facts)
+        evaluation = replace(there_now, results={**there_now.results, **fresh.results})
+        write_atomically(folder.evaluation(which), evaluation.to_json())
+    return evaluation
+
+
+def results_so_far(folder: RunFolder, which: Which, facts: ModelFacts) -> Evaluation:
+    """Return the results that a run's folder holds; none at first.
+
+    Raises:
+        UserError: if they are of another run.
+    """
     path = folder.evaluation(which)
-    so_far = (
-        Evaluation.read(path)
-        if path.exists()
-        else Evaluation(class_names=facts.class_names, train_counts=facts.train_counts)
-    )
-    of_this_run = (so_far.class_names, so_far.train_counts) == (facts.class_names, facts.train_counts)
+    if not path.exists():
+        return Evaluation(class_names=facts.class_names, train_counts=facts.train_counts)
+    evaluation = Evaluation.read(path)
+    of_this_run = (evaluation.class_names, evaluation.train_counts) == (facts.class_names, facts.train_counts)
     require(of_this_run, f"{path}: this evaluation is of another run; remove it to evaluate anew")
-    evaluation = evaluate_all(model, test.to(device), attacks, so_far, seed=seed, observer=observer)
-    write_atomically(path, evaluation.to_json())
     return evaluation
 
 

@@ -47,6 +47,12 @@ def parse_choices(choices: type[T], args: list[str], *, command: str) -> dict[st
     return {name: choice for name, choice in vars(value).items() if choice is not None}
 
 
+def other_words(options: Any, args: list[str], *, command: str) -> list[str]:
+    """Return the words that say something else than ``options`` do."""
+    plain = [word for word in args if word not in ("-h", "--help")]
+    return _quietly(type(options), plain, command=command, default=options)[1]
+
+
 def choices_class(*flags: Flag) -> Any:
     """Return a dataclass with these flags."""
     return make_dataclass("Choices", flags, frozen=True, kw_only=True)

@@ -1,9 +1,6 @@
 """The command ``srat train``."""
 
 import itertools
-import json
-import platform
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,21 +8,24 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from rich.console import Console
 from rich.markup import escape
 
 from srat.attacks import Natural
 from srat.cli.evaluating import evaluate_run
-from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, parse, parse_choices
+from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, other_words, parse, parse_choices
 from srat.composition import compose
 from srat.config import FAMILIES, Config
 from srat.data import Imbalance
 from srat.devices import make_fabric
-from srat.errors import require
 from srat.evaluation import Evaluation
 from srat.files import write_atomically
+from srat.interruption import Interrupted
 from srat.report.live import LiveObserver, make_console
 from srat.report.table import best_line, class_table, notes, trained_on
-from srat.run import Run, RunFolder, Which
+from srat.run import Run
+from srat.run_folder import RunFolder, Which
+from srat.safekeeping import OnDivergence
 from srat.trainer import fit
 from srat.weightings import Uniform
 
@@ -40,11 +40,13 @@ class Options:
     config: Path | None = None
     """Start from the configuration in this file (config.json of another run) instead of the defaults."""
     out: Path | None = None
-    """The run's folder; by default a new one below runs/."""
+    """The run's folder, by default a new one below runs/; an unfinished run in it goes on where it stopped."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
-    resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Go on with the unfinished run in --out."""
+    checkpoint_every: str = "auto"
+    """A number of steps (200) or minutes (10m); auto: as often as costs a hundredth of the time."""
+    on_divergence: OnDivergence = "stop"
+    """When the loss is no number any more: stop, or go back to the last checkpoint with half the learning rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,29 +67,53 @@ def run(args: list[str]) -> None:
     options, config = read_arguments(args)
     console = make_console()
     out = options.out or new_folder(config)
-    RunFolder(out).check(config, resume=options.resume)
+    folder = RunFolder(out)
+    folder.check(config)
+    if is_finished(folder):
+        console.print(f"The run in {out} is finished; nothing was changed.", markup=False, highlight=False)
+        show_last(Evaluation.read(folder.evaluation("last")), config, console)
+        return
     device = str(make_fabric(options.device).device)
     test = config.data.test()  # before the hours of training, so that what is wrong with it is known at once
     console.print(headline(config, device, out), highlight=False, soft_wrap=True)
-    start = time.monotonic()
-    with LiveObserver(console) as observer:
-        result = fit(config, out=out, device=options.device, resume=options.resume, observer=observer)
-        seconds = time.monotonic() - start
-        write_environment(RunFolder(out), device, seconds)
-        attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
-        evaluate = partial(
-            evaluate_run, RunFolder(out), test, attacks, device=device, seed=config.seed, observer=observer
+    with LiveObserver(console) as observer, folder.locked():
+        result = fit(
+            config,
+            out=out,
+            device=options.device,
+            observer=observer,
+            checkpoint_every=options.checkpoint_every,
+            on_divergence=options.on_divergence,
         )
-        last = evaluate("last")
-        console.print(class_table(last, title=f"{config.method} on {config.data.name}, last epoch"))
-        for note in (trained_on(last), *notes(last)):
-            console.print(note, highlight=False, markup=False)
-        best = best_evaluation(result, last, evaluate)
+        attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
+        evaluate = partial(evaluate_run, folder, test, attacks, device=device, seed=config.seed, observer=observer)
+        try:
+            last = evaluate("last")
+            show_last(last, config, console)
+            best = best_evaluation(result, last, evaluate)
+        except Interrupted as stop:
+            advice = f"the training is done, 'srat train --out {out}' goes on with the evaluation"
+            raise Interrupted(stop.signal, advice) from None
     if best is not None and result.best_epoch is not None:
         console.print(best_line(best, result.best_epoch + 1), highlight=False, soft_wrap=True)
+    seconds = folder.read_environment().get("training_seconds", 0)
     console.print(
         f"Trained in {seconds:.0f} s. The run is in [bold]{escape(str(out))}[/bold]", highlight=False, soft_wrap=True
     )
+
+
+def is_finished(folder: RunFolder) -> bool:
+    """Return whether there is nothing left to do: trained, and all weights evaluated."""
+    kinds: tuple[Which, ...] = ("last", "best")
+    weights = [which for which in kinds if folder.weights(which).exists()]
+    return folder.trained and all(folder.evaluation(which).exists() for which in weights)
+
+
+def show_last(evaluation: Evaluation, config: Config, console: Console) -> None:
+    """Print the table of classes of the last epoch's weights."""
+    console.print(class_table(evaluation, title=f"{config.method} on {config.data.name}, last epoch"))
+    for note in (trained_on(evaluation), *notes(evaluation)):
+        console.print(note, highlight=False, markup=False)
 
 
 def best_evaluation(run: Run, last: Evaluation, evaluate: Callable[[Which], Evaluation]) -> Evaluation | None:
@@ -103,22 +129,19 @@ def best_evaluation(run: Run, last: Evaluation, evaluate: Callable[[Which], Eval
 def read_arguments(args: list[str]) -> tuple[Options, Config]:
     """Return the options and the configuration that the words say."""
     chosen = parse_choices(Choices, args, command=COMMAND)
-    base = base_config(args)
-    config = compose(base, **chosen)
+    config = compose(base_config(args), **chosen)
     arguments = parse(Arguments, args, command=COMMAND, default=Arguments(choices=shown(config), run=config))
-    options = arguments.options
-    require(options.out is not None or not options.resume, "--resume needs --out, the folder of the run to go on with")
-    return options, absolute(arguments.run)
+    return arguments.options, absolute(arguments.run)
 
 
 def base_config(args: list[str]) -> Config | None:
-    """Return the configuration to start from: that of --config, or with --resume that of the run in --out."""
+    """Return the configuration to start from: that of --config; that of the run in --out, if no word says another."""
     if (path := value_of("--config", args)) is not None:
         return Config.read(Path(path))
     out = value_of("--out", args)
-    if "--resume" in args and out is not None and RunFolder(Path(out)).config.exists():
-        return Config.read(RunFolder(Path(out)).config)
-    return None
+    if out is None or not RunFolder(Path(out)).exists or other_words(Options(), args, command=COMMAND):
+        return None
+    return Config.read(RunFolder(Path(out)).config)
 
 
 def value_of(flag: str, args: list[str]) -> str | None:
@@ -170,21 +193,3 @@ def described(imbalance: Imbalance) -> str:
     """Return an imbalance in a word, such as "step-100"."""
     ratio = getattr(imbalance, "ratio", None)
     return imbalance.name + (f"-{ratio:g}" if ratio is not None else "")
-
-
-def write_environment(folder: RunFolder, device: str, seconds: float) -> None:
-    """Write where and how long a run was trained."""
-    import torch
-
-    import srat
-
-    facts = {
-        "device": torch.cuda.get_device_name(device)
-        if device.startswith("cuda")
-        else f"cpu, {torch.get_num_threads()} threads",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "srat": srat.__version__,
-        "training_seconds": round(seconds, 1),
-    }
-    write_atomically(folder.environment, json.dumps(facts, indent=2) + "\n")

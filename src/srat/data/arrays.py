@@ -1,5 +1,8 @@
 """Images of the user's own, in one .npz file."""
 
+import math
+import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,6 +14,7 @@ from torch import Tensor
 
 from srat.data.base import DataDir, Dataset, Source, Suggested
 from srat.errors import UserError, require
+from srat.machine import require_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,26 +55,42 @@ NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def read_npz(path: Path) -> dict[str, Any]:
-    """Return the arrays of an .npz file; object arrays are refused unread, and ``class_names`` may be absent.
+    """Return the arrays of an .npz file; ``class_names`` may be absent.
+
+    Their headers are read first: object arrays, which hold a pickle, and more than memory holds are refused unread.
 
     Raises:
-        UserError: if the file or an array is missing or damaged.
+        UserError: if the file or an array is missing, damaged, or too large.
     """
     require(path.is_file(), f"--data-dir: expected an .npz file, got '{path}', which {_what_it_is(path)}")
     try:
+        with zipfile.ZipFile(path) as archive:
+            there = {name.removesuffix(".npy") for name in archive.namelist()}
+            missing = [name for name in NAMES if name not in there]
+            found = ", ".join(sorted(there)) or "no arrays"
+            require(not missing, f"{path}: there is no {', '.join(missing)}; there are: {found}")
+            names = [name for name in (*NAMES, "class_names") if name in there]
+            count = sum(_declared_bytes(archive, name, path) for name in names)
+        require_memory(count, f"{path}: the arrays")
         with path.open("rb") as raw:
             file = np.load(raw, allow_pickle=False)
-            require(isinstance(file, np.lib.npyio.NpzFile), f"{path}: expected an .npz file, got a single array")
-            missing = [name for name in NAMES if name not in file]
-            require(
-                not missing, f"{path}: there is no {', '.join(missing)}; there are: {', '.join(file) or 'no arrays'}"
-            )
-            return {name: file[name] for name in (*NAMES, "class_names") if name in file}
+            return {name: file[name] for name in names}
     except UserError:
         raise
     except Exception as error:  # NumPy, zipfile and zlib raise whatever a damaged file leads them to
         kind = type(error).__name__
-        raise UserError(f"{path}: not a readable .npz of plain arrays, or truncated ({kind})") from error
+        raise UserError(f"{path}: not a readable .npz of plain arrays, or truncated ({kind}: {error})") from error
+
+
+def _declared_bytes(archive: zipfile.ZipFile, name: str, path: Path) -> int:
+    header = np.lib.format
+    with archive.open(f"{name}.npy") as file:
+        version = header.read_magic(file)
+        require(version in ((1, 0), (2, 0)), f"{path}: {name} is of an unknown version, {version}")
+        read = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
+        shape, _, dtype = read(file)
+    require(not dtype.hasobject, f"{path}: {name} holds Python objects, expected plain numbers or text")
+    return math.prod(shape) * max(dtype.itemsize, 1)
 
 
 def _what_it_is(path: Path) -> str:
@@ -101,9 +121,18 @@ def _labels(array: NDArray[Any], what: str) -> Tensor:
 def _class_names(array: Any, labels: Tensor, path: Path) -> tuple[str, ...]:
     if array is not None:
         require(array.ndim == 1, f"{path}: class_names: expected a list of names, got shape {array.shape}")
+        require(_is_text(array), f"{path}: class_names: expected text, got {array.dtype}")
         return tuple(str(name) for name in array.tolist())
     # A class may be rare, but of so many labels not most can be without an example: that is no label, but a mistake.
     require(len(labels) > 0, f"{path}: a data set without images")
     classes = 1 + int(labels.max())
     require(classes <= len(labels), f"{path}: labels up to {classes - 1}, but only {len(labels)} images in both parts")
     return tuple(str(c) for c in range(classes))
+
+
+def _is_text(array: NDArray[Any]) -> bool:
+    # NumPy makes Python strings of whatever numbers lie there, and Python trusts them.
+    if array.dtype.kind != "U" or array.dtype.itemsize == 0:
+        return array.dtype.kind in "iu"
+    letters = np.ascontiguousarray(array).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
+    return letters.size == 0 or int(letters.max()) <= sys.maxunicode

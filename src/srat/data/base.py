@@ -1,5 +1,6 @@
 """What every part of the house means by a data set."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,7 @@ class Dataset:
             f"labels: expected one for each of {len(images)} images, got shape {tuple(labels.shape)}",
         )
         require(len(images) > 0, "a data set without images")
+        check_names(self.class_names)
         require(classes >= 2, f"expected at least two classes, got {classes}: {', '.join(self.class_names)}")
         low, high = int(labels.min()), int(labels.max())
         require(low >= 0 and high < classes, f"labels: expected integers from 0 to {classes - 1}, got {low} to {high}")
@@ -65,6 +67,14 @@ class Dataset:
     def to(self, device: Device) -> "Dataset":
         """Return the same examples on ``device``."""
         return Dataset(self.images.to(device), self.labels.to(device), self.class_names)
+
+
+def check_names(class_names: tuple[str, ...]) -> None:
+    """Raise ``UserError`` unless each class has a name of its own, which UTF-8 can write."""
+    twice = [name for name, times in Counter(class_names).items() if times > 1]
+    require(not twice, f"class names: expected each once, got '{''.join(twice[:1])}' again")
+    for name in class_names:
+        require(name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name), f"class name '{name}': not UTF-8")
 
 
 def check_images(images: Tensor) -> None:

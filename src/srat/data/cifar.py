@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import pickletools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,24 +43,36 @@ class _ByteArray:
         self.data = np.frombuffer(content, np.uint8).reshape(shape, order="F" if columns_first else "C")
 
 
-def _reconstruct(*_: object) -> _ByteArray:
-    return _ByteArray()
+class _Part:
+    """A callable that a pickle may ask for; having ``__setstate__``, it lets no pickle set its attributes."""
+
+    def __setstate__(self, state: object) -> None:
+        raise pickle.UnpicklingError("a state for what has none")
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    # How protocols below 3 write bytes.
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes encoded as {encoding}")
-    return text.encode("latin1")
+class _Reconstruct(_Part):
+    """Stands in for NumPy's function of that name."""
+
+    def __new__(cls, *_: object) -> Any:
+        return _ByteArray()
+
+
+class _Latin1(_Part):
+    """Stands in for ``codecs.encode``: how protocols below 3 write bytes."""
+
+    def __new__(cls, text: str, encoding: str) -> Any:
+        if encoding != "latin1":
+            raise pickle.UnpicklingError(f"bytes encoded as {encoding}")
+        return text.encode("latin1")
 
 
 # All that a pickled array of bytes is made of. The values are ours: nothing is looked up by the file's word.
 _ARRAY_PARTS: Mapping[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "_reconstruct"): _Reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _Reconstruct,
     ("numpy", "ndarray"): _ByteArray,
     ("numpy", "dtype"): _ByteType,
-    ("_codecs", "encode"): _latin1,
+    ("_codecs", "encode"): _Latin1,
 }
 
 
@@ -76,6 +89,40 @@ class ArrayUnpickler(pickle.Unpickler):
             ) from None
 
 
+# What pickles of dictionaries, lists, strings, integers and arrays are made of, by protocols 0 to 5.
+_OPCODES = frozenset(
+    """
+    PROTO FRAME STOP MARK MEMOIZE PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET NONE NEWTRUE NEWFALSE
+    INT BININT BININT1 BININT2 LONG LONG1 STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE
+    BINBYTES SHORT_BINBYTES BINBYTES8 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS
+    EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 GLOBAL STACK_GLOBAL REDUCE BUILD
+    """.split()  # noqa: SIM905 - forty quoted names are no easier to read
+)
+_MOST_OPCODES, _MOST_TUPLES = 2_000_000, 1_000
+
+
+def check_opcodes(content: bytes) -> None:
+    """Refuse a pickle that could exhaust memory or stack before :class:`ArrayUnpickler` has a say.
+
+    The unpickler makes room for whatever index a memo is put under, and the hash of a tuple of a tuple of a tuple …
+    ends in a crash.
+
+    Raises:
+        UnpicklingError: with the reason.
+    """
+    tuples = 0
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        if opcode.name not in _OPCODES or count > _MOST_OPCODES:
+            raise pickle.UnpicklingError(
+                f"it has {'the opcode ' + opcode.name if count <= _MOST_OPCODES else 'no end'}"
+            )
+        if opcode.name.endswith("PUT") and not 0 <= int(argument or 0) <= count:
+            raise pickle.UnpicklingError(f"it remembers something under {argument}")
+        tuples += "TUPLE" in opcode.name
+        if tuples > _MOST_TUPLES:
+            raise pickle.UnpicklingError("it has too many tuples")
+
+
 def read_batch(content: bytes, *, label_key: str, path: Path | str) -> tuple[Tensor, Tensor]:
     """Return images (n, 3, 32, 32) uint8 and labels (n,) of one pickled CIFAR batch.
 
@@ -83,6 +130,7 @@ def read_batch(content: bytes, *, label_key: str, path: Path | str) -> tuple[Ten
         UserError: if the bytes are not such a batch.
     """
     try:
+        check_opcodes(content)
         batch = ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
         data, labels = batch[b"data"], batch[label_key.encode()]
     except Exception as error:  # whatever a stranger's pickle makes go wrong, it is the file's fault
@@ -92,10 +140,9 @@ def read_batch(content: bytes, *, label_key: str, path: Path | str) -> tuple[Ten
     valid = isinstance(data, _ByteArray) and data.data.ndim == 2 and data.data.shape[1] == 3072
     require(valid, f"{path}: expected an array of n × 3072 bytes under 'data'")
     pixels = data.data
-    try:
-        label_array = np.asarray(labels, dtype=np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{path}: expected integers under '{label_key}'") from error
+    plain = isinstance(labels, list) and all(type(label) is int and 0 <= label < 1_000 for label in labels)
+    require(plain, f"{path}: expected a list of labels under '{label_key}'")
+    label_array = np.asarray(labels, dtype=np.int64)
     require(label_array.shape == pixels.shape[:1], f"{path}: {len(pixels)} images but {label_array.size} labels")
     return torch.from_numpy(pixels.reshape(-1, 3, 32, 32).copy()), torch.from_numpy(label_array)
 

@@ -1,8 +1,6 @@
 """Fashion-MNIST, read from the original idx files."""
 
-import gzip
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +11,7 @@ from torch import Tensor
 
 from srat.data.base import Dataset, FileSource, Suggested
 from srat.data.files import Remote, check_md5, fetch, locate, read_file, search_folders
-from srat.errors import UserError, require
+from srat.errors import require
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -64,18 +62,10 @@ class FashionMNIST(FileSource, name="fashion-mnist"):
         path = locate(names, folders if self.dir else [*folders, DEBIAN_FOLDER])
         if path is None:
             path = fetch(Remote(name=f"{name}.gz", url=f"{_URL}{name}.gz", md5=download), self.dir, names)
-        content = _unpacked(path)
+        content = read_file(path)
         if self.verify:
             check_md5(content, md5, path)
         return parse_idx(content, axes=axes, path=path)
-
-
-def _unpacked(path: Path) -> bytes:
-    content = read_file(path)
-    try:
-        return gzip.decompress(content) if path.suffix == ".gz" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: not a readable gzip file, or truncated ({error})") from error
 
 
 def parse_idx(content: bytes, *, axes: int, path: Path | str) -> Tensor:

@@ -1,6 +1,8 @@
 """Finding, fetching and checking the files of published data sets."""
 
+import gzip
 import hashlib
+import io
 import os
 import tarfile
 import zlib
@@ -8,7 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srat.errors import UserError
+from srat.errors import UserError, require
+from srat.files import read_bounded, size
+
+LARGEST = 1 << 29
+"""Bytes of a published file, as it lies or unpacked; the largest that we know has 237 million."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,27 +89,60 @@ def check_md5(content: bytes, md5: str, path: Path | str) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """Return a file's bytes, or raise ``UserError`` naming it."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    """Return the bytes of a published file, or raise ``UserError`` naming it; gzip files unpacked."""
+    content = read_bounded(path, LARGEST)
+    return unpack(content, path) if path.suffix == ".gz" else content
+
+
+def unpack(content: bytes, path: Path | str) -> bytes:
+    """Return what gzip has packed.
+
+    Raises:
+        UserError: if it is damaged, or unpacks to more than any published file.
+    """
+    with gzip.open(io.BytesIO(content)) as stream:
+        unpacked = _read(stream, LARGEST + 1, path)
+    require(len(unpacked) <= LARGEST, f"{path}: unpacks to more than {size(LARGEST)}, which no file of this kind has")
+    return unpacked
 
 
 def read_from_tar(path: Path, names: Sequence[str]) -> list[bytes]:
-    """Return files of a tar archive, read in memory, so that nothing is ever unpacked onto the disk.
+    """Return files of a gzipped tar archive, read in memory, so that nothing is ever unpacked onto the disk.
+
+    Headers are taken one by one and links are not followed: what an archive can do to its reader, this one cannot.
 
     Raises:
-        UserError: if the archive is damaged or lacks one of them.
+        UserError: if the archive is damaged, lacks one of them, or unpacks to more than any published one.
     """
+    found: dict[str, bytes] = {}
+    left = LARGEST
+    with gzip.open(path) as stream:
+        while len(found) < len(names) and any(block := _read(stream, tarfile.BLOCKSIZE, path)):
+            member = _header(block, path)
+            padded = -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+            left -= padded + tarfile.BLOCKSIZE
+            require(left >= 0, f"{path}: unpacks to more than {size(LARGEST)}, which no archive of this kind does")
+            name = member.name.removeprefix("./")
+            content = _read(stream, padded, path)
+            require(len(content) == padded, f"{path}: truncated in '{name}'")
+            if name in names and member.type in (tarfile.REGTYPE, tarfile.AREGTYPE):
+                found[name] = content[: member.size]
+    missing = [name for name in names if name not in found]
+    require(not missing, f"{path}: there is no file '{''.join(missing[:1])}' in this archive, or it is truncated")
+    return [found[name] for name in names]
+
+
+def _header(block: bytes, path: Path) -> tarfile.TarInfo:
     try:
-        with tarfile.open(path) as archive:
-            files = {name: archive.extractfile(name) for name in names}
-            missing = [name for name, file in files.items() if file is None]
-            if missing:
-                raise UserError(f"{path}: '{missing[0]}' is not a file in this archive")
-            return [file.read() for file in files.values() if file is not None]
-    except KeyError as error:
-        raise UserError(f"{path}: {error.args[0]}") from error
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except (tarfile.TarError, ValueError) as error:
         raise UserError(f"{path}: not a readable archive, or truncated ({error})") from error
+    require(member.size >= 0, f"{path}: a file of {member.size} bytes")
+    return member
+
+
+def _read(stream: gzip.GzipFile, count: int, path: Path | str) -> bytes:
+    try:
+        return stream.read(count)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: not a readable gzip file, or truncated ({error})") from error

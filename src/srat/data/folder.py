@@ -1,6 +1,9 @@
 """Images of the user's own, one folder a class."""
 
 import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -16,8 +19,12 @@ if TYPE_CHECKING:
 from srat.data.base import DataDir, Dataset, Source, Suggested
 from srat.data.files import not_a_folder
 from srat.errors import UserError, require
+from srat.machine import require_memory
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+LARGEST_IMAGE = 1 << 26
+"""Pixels of an image that is read; a camera's has fewer."""
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B"})
 
 
@@ -91,7 +98,10 @@ def list_classes(folder: Path) -> Files:
     """Return the image files below each class folder of ``folder``, all in alphabetical order."""
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     require(bool(classes), f"{folder}: expected one folder a class, found no folder")
-    files = {path.name: sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES) for path in classes}
+    files = {
+        path.name: sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        for path in classes
+    }
     empty = [name for name, paths in files.items() if not paths]
     require(not empty, f"{folder}: no image in class {', '.join(empty)} (read are: {' '.join(sorted(SUFFIXES))})")
     return files
@@ -110,15 +120,10 @@ def _split(files: Files, test_fraction: float) -> dict[str, Files]:
 
 def common_mode(paths: list[Path]) -> str:
     """Return "L" if every image is grey, else "RGB"; only the files' headers are read."""
-    from PIL import Image
-
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                if image.mode not in _GREY_MODES:
-                    return "RGB"
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise _unreadable(path, error) from error
+        with _opened(path) as image:
+            if image.mode not in _GREY_MODES:
+                return "RGB"
     return "L"
 
 
@@ -131,30 +136,50 @@ def read_images(paths: list[Path], *, mode: str, size: int | None) -> Tensor:
         size: height and width to resize to (bicubic), or None where all images have one size.
 
     Raises:
-        UserError: if a file cannot be read, or sizes differ and no size was given.
+        UserError: if a file cannot be read, sizes differ and no size was given, or all are more than memory holds.
     """
-    first: tuple[int, ...] | None = None
-    arrays = []
-    for path in paths:
-        array = _read_image(path, mode, size)
-        first = first or array.shape
-        sizes = [f"{shape[1]} × {shape[0]}" for shape in (array.shape, first)]
-        other = f"{path}: {sizes[0]} pixels, but {paths[0]} has {sizes[1]}; --data.size resizes them all"
-        require(array.shape == first, other)
-        arrays.append(array.reshape(*array.shape[:2], -1))
-    return torch.from_numpy(np.stack(arrays).transpose(0, 3, 1, 2).copy())
+    first = _read_image(paths[0], mode, size)
+    advice = "; a smaller --data.size needs less"
+    require_memory(2 * len(paths) * first.nbytes, f"{len(paths):,} images of {_said(first)} pixels", advice)
+    images = np.empty((len(paths), *first.shape), np.uint8)
+    for i, path in enumerate(paths):
+        image = _read_image(path, mode, size)
+        other = f"{path}: {_said(image)} pixels, but {paths[0]} has {_said(first)}; --data.size resizes them all"
+        require(image.shape == first.shape, other)
+        images[i] = image
+    return torch.from_numpy(images.reshape(*images.shape[:3], -1).transpose(0, 3, 1, 2).copy())
+
+
+def _said(image: NDArray[np.uint8]) -> str:
+    return f"{image.shape[1]} × {image.shape[0]}"
 
 
 def _read_image(path: Path, mode: str, size: int | None) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
+    with _opened(path) as image:
+        plain = ImageOps.exif_transpose(_eight_bits(image)).convert(mode)
+        resized = plain.resize((size, size), Image.Resampling.BICUBIC) if size else plain
+        return np.asarray(resized, np.uint8)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["Image.Image"]:
+    """Open an image; whatever goes wrong with it, also later within the context, is a ``UserError`` that names it."""
+    from PIL import Image
+
     try:
-        with Image.open(path) as image:
-            plain = ImageOps.exif_transpose(_eight_bits(image)).convert(mode)
-            resized = plain.resize((size, size), Image.Resampling.BICUBIC) if size else plain
-            return np.asarray(resized, np.uint8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+            # By name: Pillow would hand a file of PostScript to Ghostscript, whatever its ending says.
+            image = Image.open(path, formats=FORMATS)
+        with image:
+            width, height = image.size
+            pixels = f"{width:,} × {height:,} pixels, expected at most {LARGEST_IMAGE:,} in all"
+            require(width * height <= LARGEST_IMAGE, pixels)
+            yield image
+    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
+        raise UserError(f"{path}: not a readable image, or truncated ({error})") from error
 
 
 def _eight_bits(image: "Image.Image") -> "Image.Image":
@@ -167,7 +192,3 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
     if levels.min() < 0 or levels.max() > 65_535:
         raise ValueError(f"grey levels from {levels.min()} to {levels.max()}, expected 16 bits")
     return Image.fromarray((levels // 257).astype(np.uint8))
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: not a readable image, or truncated ({error})")

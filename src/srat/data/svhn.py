@@ -1,6 +1,6 @@
 """SVHN's cropped digits, read from the original MATLAB files."""
 
-import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from srat.data.base import Dataset, FileSource, Suggested
-from srat.data.files import Remote, check_md5, fetch, locate, read_file, search_folders
+from srat.data.files import LARGEST, Remote, check_md5, fetch, locate, read_file, search_folders
+from srat.data.mat import read_arrays
 from srat.errors import UserError, require
 
 _URL = "http://ufldl.stanford.edu/housenumbers/"
@@ -51,15 +52,11 @@ def read_mat(content: bytes, *, path: Path | str) -> Dataset:
     Raises:
         UserError: if the file is damaged or laid out otherwise.
     """
-    from scipy.io import loadmat
-
     try:
-        arrays = loadmat(io.BytesIO(content), variable_names=["X", "y"])
+        arrays = read_arrays(content, ("X", "y"), limit=LARGEST)
         images, labels = arrays["X"], arrays["y"].reshape(-1)
-    except Exception as error:  # scipy's reader raises whatever a damaged file leads it to
-        raise UserError(
-            f"{path}: not a readable .mat file with X and y, or truncated ({type(error).__name__})"
-        ) from error
+    except (ValueError, KeyError, zlib.error) as error:
+        raise UserError(f"{path}: not a readable .mat file with X and y, or truncated ({error})") from error
     valid = images.dtype == np.uint8 and images.ndim == 4 and images.shape[:3] == (32, 32, 3)
     require(valid, f"{path}: expected X of 32 × 32 × 3 × n bytes, got {images.dtype} of shape {images.shape}")
     require(len(labels) == images.shape[3], f"{path}: {images.shape[3]} images but {len(labels)} labels")

@@ -13,8 +13,11 @@ from srat.errors import UserError
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups, groups
 from srat.evaluation.intervals import Accuracy
+from srat.files import read_bounded
 
 CLEAN = "clean"
+LARGEST_FILE = 1 << 26
+"""Bytes of an evaluation that are read at the most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,7 @@ class Evaluation:
             UserError: if the file is not such an evaluation.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_bounded(path, LARGEST_FILE))
             results = {
                 str(name): _read_result(result, len(content["class_names"]))
                 for name, result in content["results"].items()
@@ -76,7 +79,7 @@ class Evaluation:
                 train_counts=_integers(content["train_counts"], len(content["class_names"])),
                 results=results,
             )
-        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: not a readable evaluation ({type(error).__name__}: {error})") from error
 
 

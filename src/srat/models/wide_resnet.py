@@ -68,8 +68,8 @@ class WideResNet(Architecture, name="wide-resnet"):
 
     def __post_init__(self) -> None:
         require(
-            self.depth >= 10 and self.depth % 6 == 4,
-            f"--model.depth: expected 6·k + 4 (10, 16, 22, 28, 34, …), got {self.depth}",
+            10 <= self.depth <= 1_000 and self.depth % 6 == 4,
+            f"--model.depth: expected 6·k + 4 (10, 16, 22, 28, 34, …) up to 1,000, got {self.depth}",
         )
         require(1 <= self.widen <= 64, f"--model.widen: expected 1 to 64, got {self.widen}")
 

@@ -10,10 +10,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from srat.errors import UserError, require
+from srat.errors import UserError, printable, require
 from srat.evaluation import groups
 from srat.files import write_atomically
-from srat.report.table import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -37,10 +37,12 @@ class LiveObserver(Observer):
     def __exit__(self, *_: object) -> None:
         self.finished()
 
-    def training(self, *, epochs: int, done: int, steps: int) -> None:
+    def training(self, *, epochs: int, steps: int, done: int) -> None:
         """Start the bar of a training run."""
         self._epochs = epochs
-        self._start("training", total=epochs * steps, completed=done * steps, stays=True)
+        if done:
+            self._console.print(f"going on after epoch {done // steps}, step {done % steps}", highlight=False)
+        self._start("training", total=epochs * steps, completed=done, stays=True)
 
     def evaluating(self, name: str, *, batches: int) -> None:
         """Start the bar of an evaluation, or say so where there is no terminal to draw in."""
@@ -60,6 +62,10 @@ class LiveObserver(Observer):
             self._below.plain = said
         else:
             self._console.print(said, highlight=False, soft_wrap=True)
+
+    def notice(self, text: str) -> None:
+        """Print a notice above the bar."""
+        self._console.print(Text(f"note: {text}", style="yellow"), soft_wrap=True)
 
     def finished(self) -> None:
         """Take the bar down; what a training run showed last stays."""

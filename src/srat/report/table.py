@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from srat.errors import printable
 from srat.evaluation import Accuracy, Evaluation, Groups, summary
 
 _SUMMARY_NAMES = {
@@ -25,7 +26,7 @@ def class_table(evaluation: Evaluation, *, title: str) -> Table:
     table.add_column("class", no_wrap=True)
     table.add_column("train", justify="right", no_wrap=True)
     for name in evaluation.results:
-        table.add_column(f"{name} % [95 % interval]", justify="right", no_wrap=True)
+        table.add_column(Text(f"{printable(name)} % [95 % interval]"), justify="right", no_wrap=True)
     groups, counts = evaluation.groups, evaluation.train_counts
     order = sorted(range(len(counts)), key=lambda c: (c in groups.under, -counts[c], c))
     for position, c in enumerate(order):
@@ -105,8 +106,3 @@ def _add_summary(table: Table, evaluation: Evaluation, groups: Groups) -> None:
 
 def _at(evaluation: Evaluation, classes: Sequence[int]) -> list[int]:
     return [evaluation.train_counts[c] for c in classes]
-
-
-def printable(name: str) -> str:
-    """Return a stranger's text without control characters, fit for a terminal."""
-    return "".join(character if character.isprintable() else "�" for character in name)

@@ -1,0 +1,82 @@
+"""Signals that ask a run to end: the step in flight is finished first, and the state saved."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""Ctrl-C; the polite end, by schedulers too; Slurm's warning that the time is nearly over."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended the work.
+
+    Args:
+        number: the signal.
+        advice: how to go on.
+    """
+
+    def __init__(self, number: int, advice: str = "") -> None:
+        self.signal = signal.Signals(number)
+        self.advice = advice
+        super().__init__(f"stopped by {self.signal.name}" + (f": {advice}" if advice else ""))
+
+    @property
+    def exit_code(self) -> int:
+        """The shell's convention: 128 and the signal's number."""
+        return 128 + self.signal
+
+
+class Interruption:
+    """Remembers the first signal that came, until it is convenient to obey."""
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+
+    def __call__(self, number: int, _: object) -> None:
+        """Take a signal; a Ctrl-C after another one ends at once."""
+        if self._received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._received = number
+
+    def check(self) -> None:
+        """Raise ``Interrupted`` if a signal has come."""
+        if self._received is not None:
+            raise Interrupted(self._received)
+
+
+@contextmanager
+def deferring_signals() -> Iterator[Interruption]:
+    """Keep the signals that come until :meth:`Interruption.check`, and put the handlers back."""
+    interruption = Interruption()
+    with _handled_by(interruption):
+        yield interruption
+
+
+@contextmanager
+def raising_signals() -> Iterator[None]:
+    """Let each of the signals raise ``Interrupted`` where it comes, and put the handlers back."""
+
+    def stop(number: int, _: object) -> None:
+        raise Interrupted(number)
+
+    with _handled_by(stop):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # elsewhere Python admits no handlers
+        before = {number: signal.getsignal(number) for number in STOPPING}
+    # What is ignored stays so, as under nohup; None is a handler that Python knows nothing of.
+    ours = [number for number, old in before.items() if old not in (signal.SIG_IGN, None)]
+    try:
+        for number in ours:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])

@@ -1,0 +1,155 @@
+"""How much memory a training step takes, how much there is, and what to do when it does not suffice."""
+
+import copy
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from srat.errors import UserError, require
+from srat.files import size
+from srat.machine import free_memory
+from srat.training import Training, make_optimizer
+
+Rng = Callable[[str], torch.Generator]
+TrainStep = Callable[[Training, Tensor, Tensor, Rng], Tensor]
+
+
+def available(device: torch.device) -> int:
+    """Return the bytes that can still be had on a device."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+
+
+class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all storages that live within the context, and remembers the most."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = 0
+        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation, and count what it makes."""
+        del types
+        result = func(*args, **(kwargs or {}))
+        self.count(tensor for tensor in tree_leaves(result) if isinstance(tensor, Tensor))
+        return result
+
+    def count(self, tensors: Iterable[Tensor]) -> None:
+        """Count the storages of tensors, each once and until it is freed."""
+        for storage in (tensor.untyped_storage() for tensor in tensors):
+            if storage not in self._known:
+                self._known.add(storage)
+                self.live += storage.nbytes()
+                self.peak = max(self.peak, self.live)
+                weakref.finalize(storage, self._freed, storage.nbytes())
+
+    def _freed(self, count: int) -> None:
+        self.live -= count
+
+
+def step_bytes(training: Training, train_step: TrainStep, *, batch_size: int) -> int:
+    """Return how many bytes a training step takes beside the data: model, optimiser, best weights, activations.
+
+    The step is traced with tensors that have shapes and no contents, so that it costs no memory itself. What the
+    libraries below take for themselves comes on top.
+
+    Args:
+        training: model, data, configuration.
+        train_step: the step.
+        batch_size: images in it.
+    """
+    device = training.fabric.device
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    module = _without_contents(training.module, fake)
+    rng = torch.Generator(device=device)
+    with fake, Footprint() as footprint:
+        footprint.count((*module.parameters(), *module.buffers()))
+        weights = footprint.live
+        traced = replace(training, model=_Bare(module), optimizer=make_optimizer(training.config, module))
+        indices = torch.zeros(batch_size, dtype=torch.long, device=device)
+        train_step(traced, indices, torch.ones_like(training.class_weights), lambda _: rng)
+        # What is left when the step is done is the optimiser's: it was not there yet at the peak.
+        momentum = footprint.live - weights
+    best = weights if training.held_out is not None else 0
+    return int(footprint.peak + momentum + best)
+
+
+def check_memory(training: Training, train_step: TrainStep) -> None:
+    """Refuse a run whose step cannot fit; a model that cannot be traced is not judged.
+
+    Raises:
+        UserError: with the batch size that would fit.
+    """
+    batch = min(training.config.batch_size, len(training.train))
+    there = available(training.fabric.device)
+    try:
+        needed = step_bytes(training, train_step, batch_size=batch)
+        least = step_bytes(training, train_step, batch_size=1) if needed > there else 0
+    except Exception:  # a user's model may do anything that needs contents
+        return
+    if needed > there:
+        fitting = max(0, int((there - least) / max(needed - least, 1) * batch))
+        advice = f"--batch-size {fitting} would fit" if fitting else "not even a batch of one would fit"
+        raise UserError(
+            f"a step of --batch-size {batch} needs at least {size(needed)} on {training.fabric.device}, "
+            f"there are {size(there)}; {advice}"
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception says that a device, or the machine, has no memory left."""
+    said = str(error)
+    on_cpu = isinstance(error, RuntimeError) and ("allocate memory" in said or "not enough memory" in said)
+    return on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
+def largest_batch(training: Training, train_step: TrainStep, rng: Rng) -> int:
+    """Return the largest batch, of halves of halves, whose step goes through here and now; 0 if none does.
+
+    The steps are real, and spoil model and optimiser: this is for a run that ends.
+
+    Args:
+        training: what ran out of memory.
+        train_step: the step.
+        rng: a purpose → a generator.
+    """
+    batch = min(training.config.batch_size, len(training.train))
+    weights = torch.ones_like(training.class_weights)
+    while batch := batch // 2:
+        training.optimizer.zero_grad()
+        if training.fabric.device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            train_step(training, torch.arange(batch, device=training.fabric.device), weights, rng)
+        except Exception as error:
+            require(is_out_of_memory(error), f"out of memory, and then {error}")
+        else:
+            return batch
+    return 0
+
+
+class _Bare(nn.Module):
+    """A model as Fabric wraps it, without Fabric."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: Tensor) -> Any:
+        """Return the model's output."""
+        return self.module(images)
+
+
+def _without_contents(module: nn.Module, fake: FakeTensorMode) -> nn.Module:
+    memo: dict[int, Any] = {}
+    for tensor in (*module.parameters(), *module.buffers()):
+        empty = fake.from_tensor(tensor.detach())
+        memo[id(tensor)] = nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty
+    return copy.deepcopy(module, memo)

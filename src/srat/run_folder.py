@@ -1,0 +1,191 @@
+"""The files of one run, and who may write them."""
+
+import csv
+import io
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from srat.checkpoint import Tensors, write_tensors
+from srat.config import Config
+from srat.data import TrainingData
+from srat.errors import UserError, require
+from srat.files import read_bounded, remove_leftovers, write_atomically
+from srat.metrics import Row
+
+Which = Literal["last", "best"]
+_LOCK = ".lock"
+_LARGEST_RECORD = 1 << 30
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The configuration."""
+        return self.path / "config.json"
+
+    @property
+    def indices(self) -> Path:
+        """Which training images were kept and held out, with their hash."""
+        return self.path / "indices.json"
+
+    @property
+    def metrics(self) -> Path:
+        """A row an epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def environment(self) -> Path:
+        """Device, versions and time of the training."""
+        return self.path / "environment.json"
+
+    def weights(self, which: Which) -> Path:
+        """The weights of the last epoch, or of the best on the held-out part."""
+        return self.path / ("model.safetensors" if which == "last" else "model-best.safetensors")
+
+    def evaluation(self, which: Which) -> Path:
+        """The evaluation of those weights."""
+        return self.path / ("evaluation.json" if which == "last" else "evaluation-best.json")
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run has begun here."""
+        return self.config.exists()
+
+    @property
+    def trained(self) -> bool:
+        """Whether the training has ended; the weights of the last epoch are the last that it writes."""
+        return self.weights("last").exists()
+
+    def check(self, config: Config) -> None:
+        """Refuse to train ``config`` in this folder if that would mix it with something else.
+
+        Raises:
+            UserError: if the folder holds another run, or something that is no run.
+        """
+        if self.exists:
+            differing = Config.read(self.config).differences(config)
+            require(
+                not differing,
+                f"--out: '{self.path}' holds another run; there, and here: {', '.join(differing)} "
+                f"('srat train --out {self.path}' alone goes on with it)",
+            )
+            return
+        ours = {_LOCK, self.checkpoints.name}
+        strangers = self.path.is_dir() and any(
+            item.name not in ours and not item.name.endswith(".tmp") for item in self.path.iterdir()
+        )
+        require(
+            not strangers and not self.path.is_file(),
+            f"--out: expected a new or an empty folder, got '{self.path}', which holds something else",
+        )
+
+    @contextmanager
+    def locked(self, *, wait: float = 0.0) -> Iterator[None]:
+        """Make the folder, keep every other process from writing to it, and clear away what a killed one left.
+
+        The operating system lets go of the lock when its process ends, however that ends. It may be taken again
+        within itself.
+
+        Args:
+            wait: how many seconds to wait for another process to be done.
+
+        Raises:
+            UserError: if another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / _LOCK
+        try:
+            with FileLock(file, is_singleton=True).acquire(timeout=wait):
+                file.write_text(f"{os.getpid()}\n{socket.gethostname()}\n")
+                for folder in (self.path, self.checkpoints):
+                    remove_leftovers(folder)
+                yield
+        except Timeout:
+            raise UserError(
+                f"'{self.path}' is in use by {_holder(file)}; wait for its end, or choose another"
+            ) from None
+
+    def start(self, config: Config, data: TrainingData) -> None:
+        """Write what is known before the training: config.json and indices.json.
+
+        Raises:
+            UserError: if the run began with other data.
+        """
+        if not self.exists:
+            write_atomically(self.config, config.to_json())
+        record = data.record()
+        if self.indices.exists():
+            same = _read_object(self.indices).get("sha256") == record["sha256"]
+            require(same, f"{self.indices}: the data has changed since this run began; it keeps other images now")
+        else:
+            write_atomically(self.indices, json.dumps(record) + "\n")
+
+    def write_metrics(self, history: Sequence[Row]) -> None:
+        """Write metrics.csv."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_atomically(self.metrics, text.getvalue())
+
+    def read_metrics(self) -> list[Row]:
+        """Return the rows of metrics.csv.
+
+        Raises:
+            UserError: if they are not numbers.
+        """
+        try:
+            rows = list(csv.DictReader(io.StringIO(read_bounded(self.metrics, _LARGEST_RECORD).decode())))
+            return [{name: _number(text) for name, text in row.items()} for row in rows]
+        except (ValueError, TypeError, csv.Error) as error:
+            raise UserError(f"{self.metrics}: not a readable table of numbers ({error})") from error
+
+    def write_weights(self, which: Which, weights: Tensors, facts: Mapping[str, Any]) -> None:
+        """Write a model's weights with what is needed to build it again."""
+        write_tensors(self.weights(which), weights, facts)
+
+    def write_environment(self, facts: Mapping[str, Any]) -> None:
+        """Write environment.json."""
+        write_atomically(self.environment, json.dumps(facts, indent=2) + "\n")
+
+    def read_environment(self) -> dict[str, Any]:
+        """Return what environment.json holds; nothing, if there is none."""
+        return _read_object(self.environment) if self.environment.exists() else {}
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+
+def _holder(file: Path) -> str:
+    try:
+        process, host, *_ = read_bounded(file, 1_000).decode(errors="replace").split()
+    except (UserError, ValueError):
+        return "another process"
+    return f"process {process} on {host}"
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_bounded(path, _LARGEST_RECORD))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not readable ({error})") from error
+    return content if isinstance(content, dict) else {}

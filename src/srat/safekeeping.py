@@ -1,0 +1,160 @@
+"""What lets a run survive: checkpoints in time, signals obeyed between two steps, divergence noticed and undone."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+from srat.cadence import Cadence
+from srat.checkpoint import State, list_checkpoints, load_checkpoint, save_checkpoint
+from srat.errors import UserError
+from srat.interruption import Interrupted, Interruption
+from srat.metrics import Sums
+from srat.observer import Observer
+from srat.run_folder import RunFolder
+from srat.training import Training
+
+OnDivergence = Literal["stop", "rollback"]
+LEAST_RATE_FACTOR = 2.0**-10
+
+
+class DivergenceError(UserError):
+    """The loss, its gradient or a weight is no longer a number."""
+
+
+class Safekeeping:
+    """Keeps the state of a run in its folder; without a folder, it only notices divergence.
+
+    Args:
+        training: model and optimiser.
+        folder: the run's folder, or None.
+        cadence: how often to save.
+        on_divergence: whether to stop, or to go back to the last checkpoint with half the learning rate.
+        interruption: the signals that have come.
+        observer: told of damaged checkpoints and of roll-backs.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        *,
+        folder: RunFolder | None,
+        cadence: Cadence,
+        on_divergence: OnDivergence,
+        interruption: Interruption,
+        observer: Observer,
+    ) -> None:
+        self.interruption = interruption
+        self._training = training
+        self._folder = folder
+        self._cadence = cadence
+        self._on_divergence = on_divergence
+        self._observer = observer
+        self._since = time.monotonic()
+        self._tried: str | None = None
+
+    def restore(self) -> State:
+        """Put the newest checkpoint into model and optimiser, and return its state; a new one where there is none.
+
+        Raises:
+            UserError: if no checkpoint can be used.
+        """
+        if self._folder is None:
+            return State()
+        state = load_checkpoint(
+            self._folder.checkpoints, self._training.module, self._training.optimizer, notice=self._observer.notice
+        )
+        if state is None:
+            state = State()
+            # At once, so that there is always something to go back to, and a disk that is full is found out early.
+            self.save(state)
+        return state
+
+    def between_steps(self, state: State) -> None:
+        """Save if it is time.
+
+        Raises:
+            Interrupted: if a signal has come.
+            DivergenceError: if a checkpoint was due, and the state is not fit to be kept.
+        """
+        if self._cadence.step():
+            self.save(state)
+        self.interruption.check()
+
+    def save(self, state: State) -> None:
+        """Write a checkpoint, unless the run has diverged; here, and at an epoch's end, the device is waited for.
+
+        Raises:
+            DivergenceError: if it has.
+            UserError: if the checkpoint cannot be written, as on a full disk.
+        """
+        start = time.monotonic()
+        self.tick(state)
+        check_finite(state, self._training.module)
+        if self._folder is not None:
+            try:
+                save_checkpoint(self._folder.checkpoints, state, self._training.module, self._training.optimizer)
+            except OSError as error:
+                raise UserError(
+                    f"{error.filename}: {error.strerror}; the checkpoint before it and the metrics are whole: "
+                    f"mend that, and 'srat train --out {self._folder.path}' goes on"
+                ) from error
+        self._cadence.saved(cost=time.monotonic() - start)
+
+    def tick(self, state: State) -> None:
+        """Put the time since the last tick into the state."""
+        now = time.monotonic()
+        state.seconds += now - self._since
+        self._since = now
+
+    @contextmanager
+    def saving_when_interrupted(self, state: State) -> Iterator[None]:
+        """Save the state when a signal ends what is done within, and say how to go on."""
+        try:
+            yield
+        except Interrupted as stop:
+            if self._folder is None:
+                raise
+            self.save(state)
+            advice = f"{state.position} is saved, 'srat train --out {self._folder.path}' goes on from there"
+            raise Interrupted(stop.signal, advice) from None
+
+    def roll_back(self, error: DivergenceError) -> State:
+        """Return the state of the last checkpoint, with half its learning rate; of the one before if that was tried.
+
+        Raises:
+            DivergenceError: if the run is to stop at divergence, or there is nothing left to try.
+        """
+        if self._folder is None:
+            raise error
+        if self._on_divergence == "stop":
+            advice = "a lower --optimizer.learning-rate may help, or --on-divergence rollback goes on with half of it"
+            raise DivergenceError(f"{error}; the last good checkpoint is kept: {advice}")
+        newest = list_checkpoints(self._folder.checkpoints)[-1:]
+        if newest and newest[0].name == self._tried:
+            newest[0].unlink()
+        state = load_checkpoint(
+            self._folder.checkpoints, self._training.module, self._training.optimizer, notice=self._observer.notice
+        )
+        if state is None or state.rate_factor <= LEAST_RATE_FACTOR:
+            raise error
+        state.rate_factor /= 2
+        self.save(state)
+        self._tried = list_checkpoints(self._folder.checkpoints)[-1].name
+        self._observer.notice(f"{error}; back to {state.position}, with {state.rate_factor:g} of the learning rate")
+        return state
+
+
+def check_finite(state: State, module: torch.nn.Module) -> None:
+    """Raise ``DivergenceError`` if the loss, its gradient or a weight has become infinite or NaN."""
+    sums = Sums(*state.sums.tolist())
+    if sums.steps < state.step:
+        raise DivergenceError(
+            f"the loss or its gradient became infinite or NaN in epoch {state.epoch + 1}, step {int(sums.steps) + 1} "
+            f"(largest logit until then: {sums.largest_logit:.3g})"
+        )
+    finite = torch.stack([parameter.isfinite().all() for parameter in module.parameters()]).all()
+    if not finite:
+        raise DivergenceError(f"a weight became infinite or NaN by {state.position}")
