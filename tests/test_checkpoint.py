@@ -1,79 +1,291 @@
-"""Checkpoints: all that changes comes back, bit by bit; damage is told of."""
+"""Checkpoints: all that changes comes back, bit by bit; any damage is told of, and the one before is used."""
 
+import json
 import os
+import random
+import shutil
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
-from srat.checkpoint import State, list_checkpoints, load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from srat.checkpoint import (
+    DamagedError,
+    State,
+    list_checkpoints,
+    load_checkpoint,
+    read_tensors,
+    save_checkpoint,
+    write_tensors,
+)
 from srat.errors import UserError
 from srat.files import write_atomically
+from srat.metrics import no_sums
 
 
 def make():
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
+    model.to(memory_format=torch.channels_last)
     return model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
 
 def step(model, optimizer):
-    model(torch.rand(5, 3, generator=torch.Generator().manual_seed(1))).sum().backward()
+    model(torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))).sum().backward()
     optimizer.step()
     optimizer.zero_grad()
 
 
-def test_everything_comes_back(tmp_path):
-    model, optimizer = make()
-    step(model, optimizer)
-    best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    state = State(epoch=3, history=[{"epoch": 0, "loss": 0.1 + 0.2}], best_epoch=1, best_score=1 / 3, best_weights=best)
-    save_checkpoint(tmp_path / "c", state, model, optimizer)
-    other, other_optimizer = make()
-    back = load_checkpoint(tmp_path / "c", other, other_optimizer)
-    assert (back.epoch, back.history, back.best_epoch, back.best_score) == (3, state.history, 1, 1 / 3)
-    assert all(torch.equal(back.best_weights[name], best[name]) for name in best)
-    for _ in range(3):
+def load(folder, model, optimizer):
+    said = []
+    state = load_checkpoint(folder, model, optimizer, notice=said.append)
+    return state, said
+
+
+def row(epoch):
+    return {"epoch": epoch, "loss": 0.1 + 0.2}
+
+
+class TestRoundTrip:
+    def test_everything_comes_back(self, tmp_path):
+        model, optimizer = make()
         step(model, optimizer)
-        step(other, other_optimizer)
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
+        best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        state = State(
+            epoch=1,
+            step=7,
+            sums=no_sums() + 1 / 3,
+            rate_factor=0.5,
+            seconds=12.5,
+            history=[row(0)],
+            best_epoch=0,
+            best_score=1 / 3,
+            best_weights=best,
+        )
+        save_checkpoint(tmp_path / "c", state, model, optimizer)
+        other, other_optimizer = make()
+        back, said = load(tmp_path / "c", other, other_optimizer)
+        assert said == []
+        for name in ("epoch", "step", "rate_factor", "seconds", "history", "best_epoch", "best_score"):
+            assert getattr(back, name) == getattr(state, name)
+        assert torch.equal(back.sums, state.sums)
+        assert all(torch.equal(back.best_weights[name], best[name]) for name in best)
+        for _ in range(3):
+            step(model, optimizer)
+            step(other, other_optimizer)
+        pairs = zip(model.state_dict().values(), other.state_dict().values(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+    def test_the_optimisers_tensors_keep_their_layout(self, tmp_path):
+        model, optimizer = make()
+        step(model, optimizer)
+        save_checkpoint(tmp_path, State(), model, optimizer)
+        other, other_optimizer = make()
+        load(tmp_path, other, other_optimizer)
+        for one, two in zip(optimizer.state.values(), other_optimizer.state.values(), strict=True):
+            assert one["momentum_buffer"].stride() == two["momentum_buffer"].stride()
+
+    def test_without_a_checkpoint_there_is_no_state(self, tmp_path):
+        assert load(tmp_path, *make()) == (None, [])
+
+    def test_the_last_two_are_kept(self, tmp_path):
+        for position in range(8, 12):
+            save_checkpoint(tmp_path, State(step=position), *make())
+        save_checkpoint(tmp_path, State(epoch=1), *make())
+        names = [path.name for path in list_checkpoints(tmp_path)]
+        assert names == ["epoch-000000-step-0000011.safetensors", "epoch-000001-step-0000000.safetensors"]
+
+    def test_the_same_tensors_make_the_same_bytes(self, tmp_path):
+        facts = {name: name for name in "hgfedcba"}
+        for name in ("one", "two"):
+            write_tensors(tmp_path / name, make()[0].state_dict(), facts)
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+    def test_tied_weights_are_written_twice(self, tmp_path):
+        shared = torch.arange(4.0)
+        write_tensors(tmp_path / "x", {"a": shared, "b": shared}, {})
+        assert torch.equal(read_tensors(tmp_path / "x")[0]["b"], shared)
+
+    def test_any_reader_of_safetensors_can_read_it(self, tmp_path):
+        write_tensors(tmp_path / "x", {"a": torch.arange(3)}, {"names": ["ä", '"sha256": "' + "1" * 64 + '"']})
+        with safe_open(tmp_path / "x", framework="pt") as file:
+            assert torch.equal(file.get_tensor("a"), torch.arange(3))
+            assert json.loads(file.metadata()["names"])[0] == "ä"
+        assert read_tensors(tmp_path / "x")[1]["names"][0] == "ä"
 
 
-def test_without_a_checkpoint_a_run_starts_anew(tmp_path):
-    assert load_checkpoint(tmp_path, *make()) == State()
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A folder with two small checkpoints."""
+    folder = tmp_path_factory.mktemp("two")
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for position in (1, 2):
+        model(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        save_checkpoint(folder, State(step=position), model, optimizer)
+    return folder
 
 
-def test_the_last_two_are_kept(tmp_path):
-    for epoch in range(1, 12):
-        save_checkpoint(tmp_path, State(epoch=epoch), *make())
-    assert [path.name for path in list_checkpoints(tmp_path)] == ["epoch-00010.safetensors", "epoch-00011.safetensors"]
+class TestDamage:
+    """Whatever happens to the newest checkpoint, it is found out, named, and the one before is used."""
+
+    @pytest.fixture
+    def damaged(self, two, tmp_path):
+        folder = shutil.copytree(two, tmp_path / "copy")
+        newest = list_checkpoints(folder)[-1]
+        whole = newest.read_bytes()
+
+        def check(content):
+            newest.write_bytes(content)
+            with pytest.raises(DamagedError, match=newest.name):
+                read_tensors(newest)
+            model = nn.Linear(3, 2)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+            state, said = load(folder, model, optimizer)
+            assert state.step == 1
+            assert len(said) == 1
+            assert said[0].startswith(f"{newest}: not a readable file of weights, or damaged")
+            assert said[0].endswith("going on from the one before it, epoch-000000-step-0000001.safetensors")
+            assert "\n" not in said[0]
+            newest.with_suffix(".damaged").unlink()
+
+        return whole, check
+
+    def test_every_byte_of_the_header(self, damaged):
+        whole, check = damaged
+        header = 8 + int.from_bytes(whole[:8], "little")
+        draw = random.Random(0)
+        for position in range(header):
+            changed = bytearray(whole)
+            changed[position] ^= draw.randrange(1, 256)
+            check(bytes(changed))
+
+    def test_bytes_of_the_body(self, damaged):
+        whole, check = damaged
+        start = 8 + int.from_bytes(whole[:8], "little")
+        draw = random.Random(1)
+        for _ in range(1_000):
+            changed = bytearray(whole)
+            changed[draw.randrange(start, len(whole))] ^= draw.randrange(1, 256)
+            check(bytes(changed))
+
+    def test_every_point_of_truncation(self, damaged):
+        whole, check = damaged
+        for length in range(len(whole)):
+            check(whole[:length])
+
+    def test_bytes_put_in_or_left_out(self, damaged):
+        whole, check = damaged
+        draw = random.Random(2)
+        for _ in range(200):
+            at = draw.randrange(len(whole))
+            check(whole[:at] + draw.randbytes(draw.randrange(1, 20)) + whole[at:])
+            check(whole[:at] + whole[at + 1 :])
+        check(whole + b"\0")
+
+    def test_with_all_damaged_the_run_does_not_start_anew_unasked(self, two, tmp_path):
+        folder = shutil.copytree(two, tmp_path / "copy")
+        for path in list_checkpoints(folder):
+            path.write_bytes(b"")
+        with pytest.raises(UserError, match="every checkpoint is damaged .* remove them to start anew"):
+            load(folder, *make())
+        assert len(list_checkpoints(folder)) == 2
+
+    def test_one_of_another_model_is_no_damage(self, two):
+        with pytest.raises(UserError, match="not a checkpoint of this run, or of another version"):
+            load(two, *make())
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"\xff" * 64])
-def test_refuses_what_is_no_checkpoint(tmp_path, content):
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="x.safetensors: not a readable file of weights"):
-        read_tensors(path)
+FACTS = {
+    "epoch": 0,
+    "step": 0,
+    "rate_factor": 1.0,
+    "seconds": 0.0,
+    "history": [],
+    "best_epoch": None,
+    "best_score": -1.0,
+}
 
 
-def test_refuses_a_truncated_one(tmp_path):
-    path = tmp_path / "x.safetensors"
-    write_tensors(path, {"a": torch.arange(100)}, {"fact": 1})
-    whole = path.read_bytes()
-    assert read_tensors(path)[1] == {"fact": 1}
-    for length in (5, 50, len(whole) - 1):
-        path.write_bytes(whole[:length])
-        with pytest.raises(UserError, match="truncated"):
+class TestStrangers:
+    """Files with a true checksum, which anyone can compute, and contents of malice."""
+
+    @staticmethod
+    def tensors():
+        model, _ = make()
+        return {f"model.{name}": tensor for name, tensor in model.state_dict().items()} | {"sums": no_sums()}
+
+    def test_this_fixture_is_readable(self, tmp_path):
+        write_tensors(tmp_path / "epoch-1.safetensors", self.tensors(), FACTS)
+        assert load(tmp_path, *make())[0].epoch == 0
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"epoch": -1},
+            {"epoch": "1"},
+            {"epoch": True},
+            {"step": 1.5},
+            {"epoch": 3},
+            {"history": [1]},
+            {"history": [{"a": "<b>"}], "epoch": 1},
+            {"history": {}},
+            {"rate_factor": "x"},
+            {"rate_factor": None},
+            {"best_epoch": []},
+            {"best_score": "0"},
+            {"unknown": 1},
+            {"best_weights": {}},
+        ],
+    )
+    def test_refuses_facts_that_are_none(self, tmp_path, change):
+        write_tensors(tmp_path / "epoch-1.safetensors", self.tensors(), {**FACTS, **change})
+        with pytest.raises(UserError, match=r"epoch-1.safetensors: not a checkpoint of this run"):
+            load(tmp_path, *make())
+
+    @pytest.mark.parametrize(
+        "tensors",
+        [
+            {"sums": torch.zeros(3)},
+            {"sums": no_sums().long()},
+            {"optimizer.0.momentum_buffer": torch.zeros(1)},
+            {"optimizer.99.momentum_buffer": torch.zeros(1)},
+            {"optimizer.-1.momentum_buffer": torch.zeros(2)},
+            {"optimizer.x": torch.zeros(2)},
+            {"model.3.bias": torch.zeros(5)},
+            {"model.more": torch.zeros(5)},
+        ],
+    )
+    def test_refuses_tensors_that_do_not_fit(self, tmp_path, tensors):
+        write_tensors(tmp_path / "epoch-1.safetensors", self.tensors() | tensors, FACTS)
+        with pytest.raises(UserError, match=r"epoch-1.safetensors: not a checkpoint of this run"):
+            load(tmp_path, *make())
+
+    def test_refuses_safetensors_without_a_checksum(self, tmp_path):
+        from safetensors.torch import save_file
+
+        save_file({"a": torch.zeros(2)}, tmp_path / "x.safetensors")
+        with pytest.raises(DamagedError, match="no checksum in its header"):
+            read_tensors(tmp_path / "x.safetensors")
+
+    @pytest.mark.parametrize("content", [b"", b"text", b"\xff" * 64, b"\0" * 64, b"\x08" + b"\0" * 20])
+    def test_refuses_what_is_no_checkpoint(self, tmp_path, content):
+        path = tmp_path / "x.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(DamagedError, match="x.safetensors: not a readable file of weights"):
             read_tensors(path)
 
-
-def test_refuses_a_strangers_safetensors(tmp_path):
-    from safetensors.torch import save_file
-
-    save_file({"a": torch.zeros(2)}, tmp_path / "x.safetensors")
-    with pytest.raises(UserError, match="not a readable file of weights"):
-        read_tensors(tmp_path / "x.safetensors")
+    @pytest.mark.parametrize("kind", ["missing", "folder", "fifo"])
+    def test_refuses_what_is_no_file(self, tmp_path, kind):
+        path = tmp_path / "x"
+        if kind == "folder":
+            path.mkdir()
+        if kind == "fifo":
+            os.mkfifo(path)
+        with pytest.raises(DamagedError):
+            read_tensors(path)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
@@ -84,7 +296,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as raised:
         write_atomically(path, "new")
+    assert raised.value.filename == str(path)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert path.read_text() == "old"

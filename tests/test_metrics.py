@@ -1,21 +1,27 @@
 """Sums over batches of unequal size give the means over the epoch."""
 
+import math
+
 import pytest
 import torch
 
 from srat.evaluation import Counts, groups
-from srat.metrics import Sums, batch_sums, held_out_row, training_row
+from srat.metrics import Sums, accumulate, batch_sums, held_out_row, no_sums, training_row
 from srat.objective import Value
 
 
-def batch(total, feature, anchors, correct, under):
+def batch(total, feature, anchors, correct, under, gradient=1.0, logit=1.0):
     value = Value(torch.tensor(total), torch.tensor(total - feature), torch.tensor(feature), torch.tensor(anchors))
-    return batch_sums(value, torch.tensor(correct), torch.tensor(under))
+    logits = torch.tensor([[logit, 0.0] if right else [0.0, -logit] for right in correct])
+    labels = torch.tensor([0 if right else 1 for right in correct])
+    return batch_sums(value, logits, labels, torch.tensor(under), torch.tensor(gradient))
 
 
 def test_an_epoch_by_hand():
-    sums = batch(2.0, 0.5, [True, True, False], [True, False, False], [False, False, True])
-    sums += batch(4.0, 1.5, [True], [True], [True])
+    sums = no_sums()
+    first = batch(2.0, 0.5, [True, True, False], [True, False, False], [False, False, True], gradient=3.0, logit=7.0)
+    sums = accumulate(sums, first, step=0)
+    sums = accumulate(sums, batch(4.0, 1.5, [True], [True], [True], gradient=2.0, logit=4.0), step=1)
     row = training_row(Sums(*sums.tolist()), has_feature_loss=True)
     assert row["loss"] == pytest.approx((3 * 2.0 + 4.0) / 4)
     assert row["prediction_loss"] == pytest.approx((3 * 1.5 + 2.5) / 4)
@@ -24,10 +30,33 @@ def test_an_epoch_by_hand():
     assert row["anchors_without_positive"] == pytest.approx(1 / 4)
     assert row["under_anchors_without_positive"] == pytest.approx(1 / 2)
     assert row["train_accuracy"] == pytest.approx(2 / 4)
+    assert row["gradient_norm"] == pytest.approx((3.0 + 2.0) / 2)
+    assert row["largest_logit"] == 7.0
+
+
+@pytest.mark.parametrize("field", ["total", "gradient"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_the_first_step_that_is_not_finite_can_be_told(field, bad):
+    good = {"total": 2.0, "feature": 0.5, "anchors": [True], "correct": [True], "under": [False], "logit": 5.0}
+    sums = no_sums()
+    # The third step is bad; the fourth is finite again, and does not hide it.
+    for step, change in enumerate(({}, {}, {field: bad, "logit": 9.0}, {})):
+        sums = accumulate(sums, batch(**good | change), step=step)
+    assert Sums(*sums.tolist()).steps == 2
+    assert Sums(*sums.tolist()).largest_logit == 9.0
+    assert sums.isfinite().all()
+
+
+def test_logits_that_are_not_finite_are_not_the_largest():
+    value = Value(*(torch.tensor(1.0),) * 3, torch.tensor([True, True, True]))
+    logits = torch.tensor([[math.inf, 1.0], [-3.0, 2.0], [math.nan, -math.inf]])
+    sums = batch_sums(value, logits, torch.zeros(3, dtype=torch.long), torch.tensor([True] * 3), torch.tensor(1.0))
+    assert Sums(*sums.tolist()).largest_logit == 3.0
 
 
 def test_without_a_feature_loss_no_anchor_is_missed():
-    row = training_row(Sums(*batch(2.0, 0.0, [False], [True], [True]).tolist()), has_feature_loss=False)
+    sums = batch(2.0, 0.0, [False], [True], [True])
+    row = training_row(Sums(*sums.tolist()), has_feature_loss=False)
     assert row["anchors_without_positive"] == row["under_anchors_without_positive"] == row["feature_loss"] == 0
 
 

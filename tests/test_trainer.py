@@ -2,6 +2,11 @@
 
 import csv
 import json
+import math
+import os
+import shutil
+import signal
+import threading
 from dataclasses import replace
 
 import pytest
@@ -12,6 +17,7 @@ from torch.nn import functional as F
 import srat
 from srat import trainer
 from srat.attacks import input_gradient
+from srat.checkpoint import list_checkpoints, load_checkpoint, read_tensors, write_tensors
 from srat.composition import compose
 from srat.config import Config
 from srat.data import Dataset, Source, prepare
@@ -21,13 +27,16 @@ from srat.data.imbalance import NoImbalance
 from srat.devices import make_fabric
 from srat.errors import UserError
 from srat.feature_losses import Separation
+from srat.interruption import STOPPING, Interrupted
 from srat.models import wrap
 from srat.models.small_cnn import SmallCNN
 from srat.objective import Objective
 from srat.observer import Observer
 from srat.random import generator
-from srat.run import RunFolder, load_with_facts
-from srat.trainer import fit, inner_loss, set_up, train_step
+from srat.run import load_with_facts
+from srat.run_folder import RunFolder
+from srat.trainer import fit, inner_loss, train_step
+from srat.training import set_up
 
 
 def tiny(method="srat-ldam", **options):
@@ -124,21 +133,6 @@ class TestFit:
         monkeypatch.setattr(Digits, "test", refuse)
         assert len(fit(tiny(epochs=1)).history) == 1
 
-    @pytest.mark.parametrize("done", [1, 2])
-    def test_a_resumed_run_is_the_run_that_never_stopped(self, tmp_path, done):
-        class Stop(Observer):
-            def epoch(self, row):
-                if row["epoch"] == done - 1:
-                    raise KeyboardInterrupt
-
-        whole = fit(tiny(), out=tmp_path / "whole")
-        with pytest.raises(KeyboardInterrupt):
-            fit(tiny(), out=tmp_path / "cut", observer=Stop())
-        resumed = fit(tiny(), out=tmp_path / "cut", resume=True)
-        assert same(whole.model.state_dict(), resumed.model.state_dict())
-        for name in ("metrics.csv", "model.safetensors", "model-best.safetensors", "config.json", "indices.json"):
-            assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
-
     def test_writes_the_folder_of_the_contract(self, tmp_path):
         run = fit(tiny(), out=tmp_path / "run")
         folder = RunFolder(tmp_path / "run")
@@ -155,7 +149,10 @@ class TestFit:
         record = json.loads(folder.indices.read_text())
         assert len(record["sha256"]) == 64
         assert not set(record["train"]) & set(record["held_out"])
-        assert len(list(folder.checkpoints.iterdir())) == 2
+        assert list_checkpoints(folder.checkpoints)
+        environment = json.loads(folder.environment.read_text())
+        assert environment["torch"] == torch.__version__
+        assert environment["training_seconds"] > 0
 
     def test_loads_what_it_wrote(self, tmp_path, images):
         run = fit(tiny(), out=tmp_path / "run")
@@ -225,6 +222,10 @@ class TestFit:
 class TestEpochs:
     """What the steps of a run are given, seen from inside."""
 
+    @pytest.fixture(autouse=True)
+    def _untraced(self, monkeypatch):
+        monkeypatch.setattr(trainer, "check_memory", lambda *_: None)
+
     @pytest.fixture
     def steps(self, monkeypatch):
         """Record learning rate, weights, indices and a draw for each step."""
@@ -245,24 +246,17 @@ class TestEpochs:
         config = tiny("drcb-ce", epochs=20)
         return replace(config, attack=replace(config.attack, steps=1), batch_size=400)
 
-    @pytest.mark.parametrize("stop", [None, 16])
+    @pytest.mark.parametrize("stop", [None, 31, 32, 33])
     def test_each_step_has_the_rate_and_the_weights_of_its_epoch(self, steps, tmp_path, stop):
-        class Stop(Observer):
-            def epoch(self, row):
-                if row["epoch"] + 1 == stop:
-                    raise KeyboardInterrupt
-
         config = self.twenty()
         if stop is not None:
-            with pytest.raises(KeyboardInterrupt):
-                fit(config, out=tmp_path / "run", observer=Stop())
-        run = fit(config, out=tmp_path / "run", resume=stop is not None)
-        per_epoch = len(steps) // 20
-        assert per_epoch == 2
+            stopped_after(stop, config, tmp_path / "run")
+        run = fit(config, out=tmp_path / "run")
+        assert len(steps) == 40
         # The paper's 160 and 180 of 200 epochs are 16 and 18 of 20.
-        rates = [rate for rate, *_ in steps[::per_epoch]]
+        rates = [rate for rate, *_ in steps[::2]]
         assert rates == pytest.approx([0.1] * 16 + [0.001] * 2 + [0.00001] * 2)
-        weights = [w for _, w, *_ in steps[::per_epoch]]
+        weights = [w for _, w, *_ in steps[::2]]
         expected = config.weighting.weights(load_counts(tmp_path / "run")).tolist()
         assert weights[15] == [1.0] * 10
         assert weights[16] == weights[19] == pytest.approx(expected)
@@ -295,7 +289,7 @@ class TestEpochs:
     def test_the_best_epoch_is_best_under_attack(self, monkeypatch):
         rows = iter([(0.9, 0.1), (0.5, 0.4), (0.95, 0.3)])
 
-        def scripted(training):
+        def scripted(training, interruption):
             clean, robust = next(rows)
             return {"held_out_clean": clean, "held_out_robust": robust}
 
@@ -333,46 +327,172 @@ def load_counts(folder):
     return load_with_facts(folder)[1].train_counts
 
 
+FILES = ("metrics.csv", "model.safetensors", "model-best.safetensors", "config.json", "indices.json")
+
+
+def assert_same_files(one, other):
+    for name in FILES:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+class StopAfter(Observer):
+    """Sends a signal to this process after so many steps."""
+
+    def __init__(self, steps, number=signal.SIGTERM):
+        self.left, self.number = steps, number
+
+    def step(self):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), self.number)
+
+
+def stopped_after(steps, config, out, number=signal.SIGTERM):
+    with pytest.raises(Interrupted) as raised:
+        fit(config, out=out, observer=StopAfter(steps, number))
+    return raised.value
+
+
 class TestResume:
+    """A run that was stopped, and goes on, is the run that never stopped: mistake 20."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def whole(tmp_path_factory):
+        folder = tmp_path_factory.mktemp("whole")
+        fit(tiny(augmentation="crop-flip"), out=folder)
+        return folder
+
     @pytest.fixture
     def cut(self, tmp_path):
-        """A run that stopped after two of its three epochs."""
-
-        class Stop(Observer):
-            def epoch(self, row):
-                if row["epoch"] == 1:
-                    raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            fit(tiny(ratio=10), out=tmp_path, observer=Stop())
+        """A run that stopped after seven of its fifteen steps, with two checkpoints."""
+        with pytest.raises(Interrupted):
+            fit(tiny(ratio=10), out=tmp_path, observer=StopAfter(7), checkpoint_every="3")
         return tmp_path
+
+    # Of five steps an epoch: within one, at its end (before the held-out part is counted), at the start of the next.
+    @pytest.mark.parametrize("steps", [1, 4, 5, 6, 10, 14, 15])
+    def test_at_any_step(self, whole, tmp_path, steps):
+        stop = stopped_after(steps, tiny(augmentation="crop-flip"), tmp_path)
+        epoch, step = divmod(steps, 5) if steps % 5 else (steps // 5 - 1, 5)
+        said = f"epoch {epoch + 1}, step {step} is saved, 'srat train --out {tmp_path}' goes on from there"
+        assert stop.advice == said
+        fit(tiny(augmentation="crop-flip"), out=tmp_path)
+        assert_same_files(whole, tmp_path)
+
+    def test_at_every_step_in_turn(self, whole, tmp_path):
+        for _ in range(15):
+            stopped_after(1, tiny(augmentation="crop-flip"), tmp_path)
+        fit(tiny(augmentation="crop-flip"), out=tmp_path)
+        assert_same_files(whole, tmp_path)
+
+    def test_while_the_held_out_part_is_counted(self, whole, tmp_path, monkeypatch):
+        real = trainer.count
+
+        def signalled(*args, **options):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return real(*args, **options)
+
+        monkeypatch.setattr(trainer, "count", signalled)
+        with pytest.raises(Interrupted, match="epoch 1, step 5 is saved"):
+            fit(tiny(augmentation="crop-flip"), out=tmp_path)
+        monkeypatch.undo()
+        fit(tiny(augmentation="crop-flip"), out=tmp_path)
+        assert_same_files(whole, tmp_path)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
+    def test_by_other_signals(self, whole, tmp_path, number):
+        assert stopped_after(3, tiny(augmentation="crop-flip"), tmp_path, number).exit_code == 128 + number
+        fit(tiny(augmentation="crop-flip"), out=tmp_path)
+        assert_same_files(whole, tmp_path)
+
+    def test_a_second_control_c_ends_at_once(self, tmp_path):
+        class Impatient(Observer):
+            def step(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt) as raised:
+            fit(tiny(), out=tmp_path, observer=Impatient())
+        assert type(raised.value) is KeyboardInterrupt
+        assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["epoch-000000-step-0000000.safetensors"]
+
+    def test_by_an_error_of_the_users(self, whole, tmp_path):
+        class Broken(StopAfter):
+            def step(self):
+                self.left -= 1
+                if self.left == 0:
+                    raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fit(tiny(augmentation="crop-flip"), out=tmp_path, observer=Broken(7), checkpoint_every="3")
+        fit(tiny(augmentation="crop-flip"), out=tmp_path)
+        assert_same_files(whole, tmp_path)
+
+    def test_handlers_come_back(self, tmp_path):
+        before = [signal.getsignal(number) for number in STOPPING]
+        stopped_after(1, tiny(), tmp_path)
+        assert [signal.getsignal(number) for number in STOPPING] == before
+
+    def test_without_a_folder_signals_are_not_ours(self):
+        class Curious(Observer):
+            def step(self):
+                assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+        fit(tiny(epochs=1), observer=Curious())
+
+    def test_in_another_thread(self, whole, tmp_path):
+        thread = threading.Thread(target=fit, args=(tiny(augmentation="crop-flip"),), kwargs={"out": tmp_path})
+        thread.start()
+        thread.join()
+        assert_same_files(whole, tmp_path)
 
     def test_a_ratio_of_ten_is_a_ratio_of_ten(self, cut):
         # JSON has 10.0 where Python had 10; both are one configuration.
         assert tiny(ratio=10).id == tiny(ratio=10.0).id == Config.read(cut / "config.json").id
-        fit(tiny(ratio=10), out=cut, resume=True)
+        fit(tiny(ratio=10), out=cut)
 
-    def test_a_damaged_checkpoint_is_named_and_can_be_done_without(self, cut):
-        newest = cut / "checkpoints" / "epoch-00002.safetensors"
+    def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(self, cut, tmp_path_factory):
+        whole = tmp_path_factory.mktemp("whole")
+        fit(tiny(ratio=10), out=whole)
+        older, newest = list_checkpoints(cut / "checkpoints")
         newest.write_bytes(newest.read_bytes()[:-100])
-        with pytest.raises(UserError, match=r"epoch-00002.* remove it, and --resume goes on from epoch-00001"):
-            fit(tiny(), out=cut, resume=True)
-        newest.unlink()
-        assert len(fit(tiny(), out=cut, resume=True).history) == 3
+        said = []
+
+        class Listening(Observer):
+            def notice(self, text):
+                said.append(text)
+
+        fit(tiny(ratio=10), out=cut, observer=Listening())
+        assert [newest.name in text and older.name in text for text in said] == [True]
+        assert_same_files(whole, cut)
+
+    def test_a_notice_is_logged_where_nobody_listens(self, cut, caplog):
+        newest = list_checkpoints(cut / "checkpoints")[-1]
+        newest.write_bytes(b"")
+        fit(tiny(ratio=10), out=cut)
+        assert newest.name in caplog.text
 
     def test_refuses_a_checkpoint_of_another_model(self, cut, tmp_path_factory):
         other = tmp_path_factory.mktemp("other")
-        fit(replace(tiny(), model=SmallCNN(width=5)), out=other)
-        newest = cut / "checkpoints" / "epoch-00003.safetensors"
-        newest.write_bytes((other / "checkpoints" / "epoch-00003.safetensors").read_bytes())
-        with pytest.raises(UserError, match="of another model; remove it"):
-            fit(tiny(), out=cut, resume=True)
+        fit(replace(tiny(), model=SmallCNN(width=5)), out=other, checkpoint_every="5")
+        newest = list_checkpoints(other / "checkpoints")[-1]
+        (cut / "checkpoints" / newest.name).write_bytes(newest.read_bytes())
+        with pytest.raises(UserError, match="not a checkpoint of this run"):
+            fit(tiny(ratio=10), out=cut)
 
     def test_refuses_data_that_have_changed(self, cut):
         record = json.loads((cut / "indices.json").read_text())
         (cut / "indices.json").write_text(json.dumps({**record, "sha256": "0" * 64}))
         with pytest.raises(UserError, match="the data has changed"):
-            fit(tiny(), out=cut, resume=True)
+            fit(tiny(ratio=10), out=cut)
+
+    @pytest.mark.parametrize("content", ["", "[]", "[" * 100_000, '{"sha256": 3}'])
+    def test_refuses_indices_that_are_none(self, cut, content):
+        (cut / "indices.json").write_text(content)
+        with pytest.raises(UserError, match=r"indices.json: "):
+            fit(tiny(ratio=10), out=cut)
 
     def test_metrics_are_whole_even_if_the_last_write_was_lost(self, tmp_path, monkeypatch):
         real = RunFolder.write_metrics
@@ -380,28 +500,53 @@ class TestResume:
         with pytest.raises(KeyboardInterrupt):
             fit(tiny(epochs=1), out=tmp_path)
         monkeypatch.setattr(RunFolder, "write_metrics", real)
-        fit(tiny(epochs=1), out=tmp_path, resume=True)
+        fit(tiny(epochs=1), out=tmp_path)
         assert (tmp_path / "metrics.csv").read_text().count("\n") == 2
+
+    def test_another_number_of_threads_is_told_of(self, cut, caplog):
+        environment = json.loads((cut / "environment.json").read_text())
+        (cut / "environment.json").write_text(json.dumps({**environment, "device": "cpu, 99 threads"}))
+        fit(tiny(ratio=10), out=cut)
+        assert "this run began with device cpu, 99 threads, now cpu" in caplog.text
+
+    def test_time_is_counted_over_all_sessions(self, cut):
+        before = load_checkpoint(cut / "checkpoints", *small(), notice=print).seconds
+        assert before > 0
+        fit(tiny(ratio=10), out=cut)
+        assert json.loads((cut / "environment.json").read_text())["training_seconds"] >= round(before, 1)
+
+
+def small():
+    training = set_up(tiny(), make_fabric("cpu"), *split(), None)
+    return training.module, training.optimizer
+
+
+def split():
+    data = prepare(tiny().data, tiny().imbalance, tiny().holdout, seed=0)
+    return data.train, data.held_out
 
 
 class TestFolders:
     def test_refuses_a_folder_with_another_run(self, tmp_path):
         fit(tiny(epochs=1), out=tmp_path)
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-        with pytest.raises(UserError, match="holds another run"):
-            fit(tiny(epochs=1, seed=1), out=tmp_path)
+        other = replace(tiny("ce", epochs=1, seed=1), model=SmallCNN(width=5))
+        with pytest.raises(UserError, match="holds another run; there, and here: ") as raised:
+            fit(other, out=tmp_path)
+        for said in ("seed: 0, 1", "model.width: 4, 5", "loss: ldam, cross-entropy", "feature_loss: separation, none"):
+            assert said in str(raised.value)
         assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
-    def test_refuses_a_finished_run(self, tmp_path):
-        fit(tiny(epochs=1), out=tmp_path)
-        for resume in (False, True):
-            with pytest.raises(UserError, match="is finished"):
-                fit(tiny(epochs=1), out=tmp_path, resume=resume)
-
-    def test_refuses_an_unfinished_run_unless_told_to_resume(self, tmp_path):
-        RunFolder(tmp_path).config.write_text(tiny().to_json())
-        with pytest.raises(UserError, match="--resume goes on with it"):
-            fit(tiny(), out=tmp_path)
+    def test_a_finished_run_comes_back_and_is_left_alone(self, tmp_path):
+        run = fit(tiny(), out=tmp_path)
+        before = {
+            path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*.*") if path.is_file()
+        }
+        again = fit(tiny(), out=tmp_path)
+        after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*.*") if path.is_file()}
+        assert before == after
+        assert same(run.model.state_dict(), again.model.state_dict())
+        assert (again.history, again.best_epoch, again.config) == (run.history, run.best_epoch, run.config)
 
     def test_refuses_a_folder_with_something_else(self, tmp_path):
         (tmp_path / "thesis.tex").write_text("years of work")
@@ -409,27 +554,84 @@ class TestFolders:
             fit(tiny(), out=tmp_path)
         with pytest.raises(UserError, match="holds something else"):
             fit(tiny(), out=tmp_path / "thesis.tex")
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
-    def test_refuses_to_resume_nothing(self, tmp_path):
-        with pytest.raises(UserError, match="there is no run"):
-            fit(tiny(), out=tmp_path / "none", resume=True)
-        with pytest.raises(UserError, match="needs --out"):
-            fit(tiny(), resume=True)
+    def test_what_a_killed_process_left_is_cleared_away(self, tmp_path):
+        (tmp_path / "checkpoints").mkdir()
+        for name in (".config.json.12ab.tmp", "checkpoints/.epoch-1.safetensors.34cd.tmp"):
+            (tmp_path / name).write_bytes(b"half")
+        fit(tiny(epochs=1), out=tmp_path)
+        assert not list(tmp_path.rglob("*.tmp"))
 
     @pytest.mark.parametrize("which", ["last", "best"])
     def test_refuses_to_load_what_is_not_there(self, tmp_path, which):
         with pytest.raises(UserError, match="not a run's folder"):
             srat.load(tmp_path, which=which)
         RunFolder(tmp_path).config.write_text(tiny().to_json())
-        with pytest.raises(UserError, match="there is no model"):
+        with pytest.raises(UserError, match=r"there is no model.*goes on with it"):
             srat.load(tmp_path, which=which)
 
-    def test_refuses_weights_of_another_model(self, tmp_path):
-        fit(tiny(epochs=1), out=tmp_path)
-        config = Config.read(tmp_path / "config.json")
-        (tmp_path / "config.json").write_text(replace(config, model=SmallCNN(width=5)).to_json())
-        with pytest.raises(UserError, match="of another model"):
-            srat.load(tmp_path)
+    @pytest.mark.parametrize("option", [{"checkpoint_every": "0"}, {"checkpoint_every": "soon"}])
+    def test_refuses_options_that_are_none(self, option):
+        with pytest.raises(UserError, match="expected"):
+            fit(tiny(), **option)
+
+    def test_a_rollback_needs_checkpoints(self):
+        with pytest.raises(UserError, match="needs --out"):
+            fit(tiny(), on_divergence="rollback")
+
+
+class TestWeights:
+    """A file of weights says all that it takes to use it."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def folder(tmp_path_factory):
+        folder = tmp_path_factory.mktemp("run")
+        fit(tiny(epochs=1), out=folder)
+        return folder
+
+    def test_say_what_they_are(self, folder):
+        facts = read_tensors(folder / "model.safetensors")[1]
+        assert facts["config"] == json.loads((folder / "config.json").read_text())
+        assert facts["class_names"] == [str(c) for c in range(10)]
+        assert facts["shape"] == {"channels": 1, "height": 8, "width": 8}
+        assert facts["srat_version"] == srat.__version__
+        train = split()[0].images.double() / 255
+        assert facts["normalization"]["mean"] == pytest.approx([train.mean().item()], rel=1e-5)
+        assert facts["normalization"]["std"] == pytest.approx([train.std(correction=0).item()], rel=1e-5)
+
+    def test_need_nothing_beside_them(self, folder, tmp_path, images):
+        shutil.copy(folder / "model.safetensors", tmp_path / "mine.safetensors")
+        one, two = srat.load(folder), srat.load(tmp_path / "mine.safetensors")
+        assert torch.equal(one(images[:, :1]).logits, two(images[:, :1]).logits)
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"config": {"model": {"name": "small-cnn", "width": 5}}}, "of another model"),
+            ({"config": {"model": {"name": "wide-resnet", "depth": 6_000_004}}}, "up to 1,000"),
+            ({"config": {"model": {"name": "resnet18", "width": 1024}}}, "of another model"),
+            ({"config": {"model": {"name": "custom"}}}, "pass it"),
+            ({"config": []}, "expected a JSON object"),
+            ({"class_names": ["a", "b"]}, "classes and counts do not match"),
+            ({"class_names": None}, "does not say what its model is"),
+            ({"train_counts": [1e400] * 10}, "does not say what its model is"),
+            ({"shape": {"channels": 10**9, "height": 8, "width": 8}}, "no shape of images"),
+            ({"shape": {"channels": 1, "height": 8}}, "does not say what its model is"),
+            ({"shape": {"channels": 1, "height": 8, "width": 8, "depth": 1}}, "does not say what its model is"),
+        ],
+    )
+    def test_a_strangers_are_refused_without_the_memory_that_they_name(self, folder, tmp_path, change, said):
+        tensors, facts = read_tensors(folder / "model.safetensors")
+        write_tensors(tmp_path / "x", tensors, facts | change)
+        with pytest.raises(UserError, match=said):
+            srat.load(tmp_path / "x")
+
+    def test_damaged_ones_are_refused(self, folder, tmp_path):
+        (tmp_path / "x").write_bytes((folder / "model.safetensors").read_bytes()[:-1])
+        with pytest.raises(UserError, match="x: not a readable file of weights, or damaged"):
+            srat.load(tmp_path / "x")
 
 
 class Own(nn.Module):
@@ -476,10 +678,84 @@ def test_refuses_a_device_that_is_not_there(device):
         make_fabric(device)
 
 
-def test_stops_when_the_loss_is_no_number(tmp_path):
-    config = replace(tiny("ce"), optimizer=replace(Config().optimizer, learning_rate=900.0, momentum=0.99))
-    with pytest.raises(UserError, match=r"the loss became (nan|inf) in epoch"):
-        fit(replace(config, epochs=60), out=tmp_path)
+class TestDivergence:
+    @staticmethod
+    def wild(rate=900.0, epochs=60):
+        config = tiny("ce", epochs=epochs)
+        return replace(config, optimizer=replace(config.optimizer, learning_rate=rate, momentum=0.99))
+
+    def test_stops_and_keeps_the_last_good_checkpoint(self, tmp_path):
+        kept = "the last good checkpoint is kept"
+        said = r"infinite or NaN in epoch \d+, (by )?step \d+ \(largest logit until then: \d\S+\); " + kept
+        with pytest.raises(UserError, match=said) as raised:
+            fit(self.wild(), out=tmp_path, checkpoint_every="2")
+        for path in list_checkpoints(tmp_path / "checkpoints"):
+            assert all(tensor.isfinite().all() for tensor in read_tensors(path)[0].values())
+        # The same again, if nothing changes.
+        with pytest.raises(UserError) as again:
+            fit(self.wild(), out=tmp_path, checkpoint_every="2")
+        assert str(again.value) == str(raised.value)
+
+    def test_stops_without_a_folder_too(self):
+        with pytest.raises(UserError, match="infinite or NaN in epoch"):
+            fit(self.wild())
+
+    def test_a_gradient_that_is_not_finite_is_enough(self, monkeypatch, tmp_path):
+        real, norms = trainer.get_total_norm, []
+
+        def third(gradients):
+            norms.append(real(gradients))
+            return norms[-1] * (math.inf if len(norms) == 3 else 1)
+
+        monkeypatch.setattr(trainer, "check_memory", lambda *_: None)
+        monkeypatch.setattr(trainer, "get_total_norm", third)
+        with pytest.raises(UserError, match=r"in epoch 1, step 3 \(largest logit until then"):
+            fit(tiny(), out=tmp_path)
+
+    @pytest.mark.parametrize("epoch", [1, 2])
+    def test_a_rollback_halves_the_rate_and_goes_on(self, monkeypatch, tmp_path, epoch, caplog):
+        real, poisoned = trainer.train_step, []
+
+        def poison(training, indices, weights, rng):
+            sums = real(training, indices, weights, rng)
+            if len(poisoned) == 5 * (epoch - 1) + 3:  # the fourth step of that epoch, once
+                sums[:] = math.nan
+            poisoned.append(training.optimizer.param_groups[0]["lr"])
+            return sums
+
+        monkeypatch.setattr(trainer, "check_memory", lambda *_: None)
+        monkeypatch.setattr(trainer, "train_step", poison)
+        run = fit(tiny(), out=tmp_path, checkpoint_every="2", on_divergence="rollback")
+        assert f"in epoch {epoch}, step 4" in caplog.text
+        assert "with 0.5 of the learning rate" in caplog.text
+        done = [row["learning_rate"] for row in run.history]
+        full = [0.1, 0.1, 0.001]
+        assert done == pytest.approx([rate * (0.5 if i >= epoch - 1 else 1) for i, rate in enumerate(full)])
+
+    def test_a_rollback_that_does_not_help_tries_the_one_before_and_ends(self, tmp_path, caplog):
+        with pytest.raises(UserError, match="infinite or NaN"):
+            fit(self.wild(rate=999.0), out=tmp_path, checkpoint_every="2", on_divergence="rollback")
+        assert 1 <= caplog.text.count("of the learning rate") <= 10
+
+    def test_an_interrupted_rollback_goes_on_with_half_the_rate(self, monkeypatch, tmp_path):
+        real, seen = trainer.train_step, []
+
+        def poison(training, indices, weights, rng):
+            sums = real(training, indices, weights, rng)
+            seen.append(training.optimizer.param_groups[0]["lr"])
+            if len(seen) == 4:
+                sums[:] = math.nan
+            if len(seen) == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return sums
+
+        monkeypatch.setattr(trainer, "check_memory", lambda *_: None)
+        monkeypatch.setattr(trainer, "train_step", poison)
+        with pytest.raises(Interrupted):
+            fit(tiny(), out=tmp_path, checkpoint_every="2", on_divergence="rollback")
+        fit(tiny(), out=tmp_path)
+        assert seen[:4] == [0.1] * 4
+        assert seen[4:8] == [0.05] * 4
 
 
 @pytest.mark.gpu

@@ -12,6 +12,7 @@ from srat.checkpoint import State, list_checkpoints, load_checkpoint, save_check
 from srat.errors import UserError
 from srat.interruption import Interrupted, Interruption
 from srat.metrics import Sums
+from srat.models.base import BatchNorm
 from srat.observer import Observer
 from srat.run_folder import RunFolder
 from srat.training import Training
@@ -88,19 +89,13 @@ class Safekeeping:
 
         Raises:
             DivergenceError: if it has.
-            UserError: if the checkpoint cannot be written, as on a full disk.
+            OSError: if the checkpoint cannot be written, as on a full disk; the one before it is whole.
         """
         start = time.monotonic()
         self.tick(state)
         check_finite(state, self._training.module)
         if self._folder is not None:
-            try:
-                save_checkpoint(self._folder.checkpoints, state, self._training.module, self._training.optimizer)
-            except OSError as error:
-                raise UserError(
-                    f"{error.filename}: {error.strerror}; the checkpoint before it and the metrics are whole: "
-                    f"mend that, and 'srat train --out {self._folder.path}' goes on"
-                ) from error
+            save_checkpoint(self._folder.checkpoints, state, self._training.module, self._training.optimizer)
         self._cadence.saved(cost=time.monotonic() - start)
 
     def tick(self, state: State) -> None:
@@ -121,8 +116,12 @@ class Safekeeping:
             advice = f"{state.position} is saved, 'srat train --out {self._folder.path}' goes on from there"
             raise Interrupted(stop.signal, advice) from None
 
-    def roll_back(self, error: DivergenceError) -> State:
-        """Return the state of the last checkpoint, with half its learning rate; of the one before if that was tried.
+    def roll_back(self, error: DivergenceError, *, rate_factor: float) -> State:
+        """Return the state of the last checkpoint, with half the learning rate; of the one before if that was tried.
+
+        Args:
+            error: what has happened.
+            rate_factor: what the learning rates were multiplied by then.
 
         Raises:
             DivergenceError: if the run is to stop at divergence, or there is nothing left to try.
@@ -138,9 +137,9 @@ class Safekeeping:
         state = load_checkpoint(
             self._folder.checkpoints, self._training.module, self._training.optimizer, notice=self._observer.notice
         )
-        if state is None or state.rate_factor <= LEAST_RATE_FACTOR:
+        if state is None or rate_factor <= LEAST_RATE_FACTOR:
             raise error
-        state.rate_factor /= 2
+        state.rate_factor = rate_factor / 2
         self.save(state)
         self._tried = list_checkpoints(self._folder.checkpoints)[-1].name
         self._observer.notice(f"{error}; back to {state.position}, with {state.rate_factor:g} of the learning rate")
@@ -150,11 +149,12 @@ class Safekeeping:
 def check_finite(state: State, module: torch.nn.Module) -> None:
     """Raise ``DivergenceError`` if the loss, its gradient or a weight has become infinite or NaN."""
     sums = Sums(*state.sums.tolist())
+    logit = f"(largest logit until then: {sums.largest_logit:.3g})"
+    where = f"became infinite or NaN in epoch {state.epoch + 1},"
     if sums.steps < state.step:
-        raise DivergenceError(
-            f"the loss or its gradient became infinite or NaN in epoch {state.epoch + 1}, step {int(sums.steps) + 1} "
-            f"(largest logit until then: {sums.largest_logit:.3g})"
-        )
-    finite = torch.stack([parameter.isfinite().all() for parameter in module.parameters()]).all()
+        raise DivergenceError(f"the loss or its gradient {where} step {int(sums.steps) + 1} {logit}")
+    # Other buffers may be infinite for good reason, such as masks.
+    statistics = [buffer for norm in module.modules() if isinstance(norm, BatchNorm) for buffer in norm.buffers()]
+    finite = torch.stack([tensor.isfinite().all() for tensor in (*module.parameters(), *statistics)]).all()
     if not finite:
-        raise DivergenceError(f"a weight became infinite or NaN by {state.position}")
+        raise DivergenceError(f"a weight, or a statistic of BatchNorm, {where} by step {state.step} {logit}")

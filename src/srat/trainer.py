@@ -71,7 +71,6 @@ def fit(
         config = replace(config, model=Custom(description=type(model).__name__))
     observer = observer or Observer()
     every = Every.parse(checkpoint_every)
-    require(on_divergence in ("stop", "rollback"), f"--on-divergence: expected stop or rollback, got '{on_divergence}'")
     require(out is not None or on_divergence == "stop", "--on-divergence rollback needs --out, a folder of checkpoints")
     fabric = make_fabric(device)
     folder = RunFolder(Path(out)) if out is not None else None
@@ -98,11 +97,14 @@ def fit(
             interruption=interruption,
             observer=observer,
         )
-        state = run_epochs(training, keeping, folder, observer)
-        if folder is not None:
-            keeping.tick(state)
-            write_results(training, state, folder)
-            interruption.check()
+        try:
+            state = run_epochs(training, keeping, folder, observer)
+            if folder is not None:
+                keeping.tick(state)
+                write_results(training, state, folder)
+        except OSError as error:
+            raise not_written(error, out) from error
+        interruption.check()
     return Run(
         config=config,
         folder=folder.path if folder is not None else None,
@@ -141,7 +143,7 @@ def run_epochs(training: Training, keeping: Safekeeping, folder: RunFolder | Non
             with keeping.saving_when_interrupted(state):
                 train_epoch(training, state, keeping, observer)
         except DivergenceError as error:
-            state = keeping.roll_back(error)
+            state = keeping.roll_back(error, rate_factor=state.rate_factor)
             observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
             continue
         except (RuntimeError, MemoryError) as error:
@@ -263,6 +265,14 @@ def finish_epoch(state: State, row: Row, module: nn.Module) -> None:
     if row.get("held_out_robust", -1.0) > state.best_score:
         state.best_score, state.best_epoch = row["held_out_robust"], row["epoch"]
         state.best_weights = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def not_written(error: OSError, out: Path | str | None) -> UserError:
+    """Return the error for a file that could not be written, as on a full disk."""
+    return UserError(
+        f"{error.filename}: {error.strerror}; the last checkpoint and the metrics are whole: "
+        f"mend that, and 'srat train --out {out}' goes on"
+    )
 
 
 def out_of_memory(training: Training) -> UserError:

@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from PIL import Image
 
 import srat
 from srat.cli import main
+from srat.evaluation import Evaluation
 
 QUICK = ["--epochs", "2", "--model.width", "4", "--attack.steps", "1", "--evaluation.steps", "2", "--device", "cpu"]
 
@@ -319,7 +322,7 @@ class TestMistakes:
             (["--ratio", "1e9"], "leaves class 5 without a training image"),
             (["--device", "cuda:55"], "--device cuda:55: there is no such CUDA device here"),
             (["--device", "gpu"], "expected auto, cpu, cuda or cuda:N, got 'gpu'"),
-            (["--config", "none.json"], "none.json: cannot be read as a configuration"),
+            (["--config", "none.json"], "none.json: cannot be read (No such file or directory)"),
             (["--config", "typo.json"], "typo.json: unknown key 'epcohs', did you mean 'epochs'?"),
             (["--data", "arrays", "--data-dir", "trap.npz"], "trap.npz: not a readable .npz"),
             (["--data", "cifar10", "--data-dir", "trap", "--data.no-verify"], "has no place in a file of images"),
@@ -348,33 +351,55 @@ class TestMistakes:
 
     def test_a_folder_that_holds_another_run(self, cli, finished):
         before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
-        for words, said in ((["--seed", "9"], "holds another run (srat-ldam, id"), ([], "is finished")):
-            code, _, err = cli("train", *QUICK, *words, "--out", finished)
-            assert code == 2
-            assert said in err
+        code, _, err = cli("train", *QUICK, "--seed", "9", "--epochs", "3", "--out", finished)
+        assert code == 2
+        assert "holds another run; there, and here: epochs: 2, 3, seed: 0, 9" in err
         assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
 
+    @pytest.mark.parametrize("words", [[], QUICK])
+    def test_a_finished_run_is_left_alone(self, cli, finished, words):
+        before = {
+            path: (path.stat().st_mtime_ns, path.read_bytes()) for path in finished.rglob("*.*") if path.is_file()
+        }
+        code, out, err = cli("train", *words, "--out", finished)
+        assert (code, err) == (0, "")
+        assert "is finished; nothing was changed" in out
+        assert "worst class" in out
+        after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in finished.rglob("*.*") if path.is_file()}
+        assert before == after
+
+    def test_what_was_trained_and_not_evaluated_is_evaluated(self, cli, finished, tmp_path):
+        copy = shutil.copytree(finished, tmp_path / "copy")
+        (copy / "evaluation.json").unlink()
+        code, out, _ = cli("train", "--out", copy)
+        assert code == 0
+        assert "epoch 1/2" not in out
+        one, two = (Evaluation.read(folder / "evaluation.json").results for folder in (copy, finished))
+        assert {name: two[name] for name in one} == one
+
     def test_a_full_disk(self, cli, monkeypatch, tmp_path):
-        from srat.checkpoint import list_checkpoints
+        from srat.checkpoint import list_checkpoints, read_tensors
 
         real, written = os.fsync, []
 
         def full_later(handle):
             written.append(handle)
-            if len(written) > 6:
+            if len(written) > 20:
                 raise OSError(28, "No space left on device")
             real(handle)
 
         monkeypatch.setattr(os, "fsync", full_later)
-        words = ["train", *QUICK, "--epochs", "5", "--out", "x"]
+        words = ["train", *QUICK, "--epochs", "5", "--checkpoint-every", "2", "--out", "x"]
         code, _, err = cli(*words)
         assert code == 2
-        assert err == "srat: error: No space left on device; what was written before is whole\n"
-        assert list_checkpoints(tmp_path / "x" / "checkpoints")
-        assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+        assert "No space left on device; the last checkpoint and the metrics are whole" in err
+        assert "'srat train --out x' goes on" in err
+        assert all(read_tensors(path) for path in list_checkpoints(tmp_path / "x" / "checkpoints"))
+        assert len((tmp_path / "x" / "metrics.csv").read_text().splitlines()) >= 2
+        assert not list(tmp_path.rglob("*.tmp"))
         monkeypatch.setattr(os, "fsync", real)
         # The folder knows what it was training.
-        assert cli("train", "--out", "x", "--resume")[0] == 0
+        assert cli("train", "--out", "x")[0] == 0
         assert len((tmp_path / "x" / "metrics.csv").read_text().splitlines()) == 6
 
     def test_control_c(self, cli, monkeypatch):
@@ -385,8 +410,24 @@ class TestMistakes:
 
         monkeypatch.setattr(srat.cli.train, "fit", interrupted)
         code, _, err = cli("train", *QUICK, "--out", "x")
-        assert code == 130
-        assert "--resume" in err
+        assert (code, err) == (130, "srat: stopped at once\n")
+
+    @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 138)])
+    def test_a_signal_in_the_evaluation(self, cli, monkeypatch, name, code):
+        import srat.cli.train
+
+        def interrupted(*args, **kwargs):
+            os.kill(os.getpid(), getattr(signal, name))
+
+        monkeypatch.setattr(srat.cli.train, "evaluate_run", interrupted)
+        before = signal.getsignal(getattr(signal, name))
+        assert cli("train", *QUICK, "--out", "x")[::2] == (
+            code,
+            f"srat: stopped by {name}: the training is done, 'srat train --out x' goes on with the evaluation\n",
+        )
+        assert signal.getsignal(getattr(signal, name)) == before
+        monkeypatch.undo()
+        assert cli("train", "--out", "x")[0] == 0
 
     def test_a_mistake_of_ours(self, cli, monkeypatch):
         import srat.cli.train

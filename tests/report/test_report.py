@@ -2,14 +2,16 @@
 
 import io
 import math
+from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
 
+from srat.errors import printable
 from srat.evaluation import Accuracy, Counts, Evaluation, Result
 from srat.report.distribution import distribution_table, draw_distribution
 from srat.report.live import LiveObserver
-from srat.report.table import best_line, class_table, notes, percent, printable
+from srat.report.table import best_line, class_table, notes, percent
 
 
 def shown(*things, width=100, terminal=False):
@@ -106,7 +108,7 @@ ROW = {
 def test_progress_in_a_terminal_is_a_bar():
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     with LiveObserver(console) as observer:
-        observer.training(epochs=2, done=1, steps=3)
+        observer.training(epochs=2, steps=3, done=3)
         for _ in range(3):
             observer.step()
         observer.epoch(ROW)
@@ -127,7 +129,7 @@ def test_progress_in_a_terminal_is_a_bar():
 def test_progress_elsewhere_is_a_line_an_epoch():
     console = Console(file=io.StringIO(), width=40)
     observer = LiveObserver(console)
-    observer.training(epochs=12, done=0, steps=1)
+    observer.training(epochs=12, steps=1, done=0)
     observer.epoch(ROW)
     observer.evaluating("clean", batches=3)
     observer.step()
@@ -135,3 +137,33 @@ def test_progress_elsewhere_is_a_line_an_epoch():
     text = console.file.getvalue()
     assert text.splitlines()[0].startswith("epoch  2/12  loss 1.23")
     assert text.splitlines()[1:] == ["evaluating clean …"]
+
+
+def test_what_goes_on_says_where_and_notices_are_seen():
+    console = Console(file=io.StringIO(), width=40)
+    observer = LiveObserver(console)
+    observer.training(epochs=4, steps=5, done=7)
+    observer.notice("x.safetensors: damaged [bold]; going on from the one before it")
+    first, second = console.file.getvalue().splitlines()
+    assert first == "going on after epoch 1, step 2"
+    assert second == "note: x.safetensors: damaged [bold]; going on from the one before it"
+
+
+def test_a_strangers_names_stay_text():
+    names = ("<script>alert(1)</script>", "[red]a[/red]\n\x1b[2J")
+    result = Result(counts=Counts(correct=(1, 2), total=(3, 3)), attack={"name": "x"})
+    evaluation = Evaluation(class_names=names, train_counts=(5, 2), results={"[link]\x07": result})
+    console = Console(file=io.StringIO(), width=160)
+    console.print(class_table(evaluation, title="[bold]t[/bold]"))
+    text = console.file.getvalue()
+    for said in ("[bold]t[/bold]", "<script>alert(1)</script>", "[red]a[/red]��[2J", "[link]�"):
+        assert said in text
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_a_strangers_names_are_drawn_as_they_are(tmp_path, suffix):
+    path = tmp_path / f"x.{suffix}"
+    draw_distribution(["$\\frac$", "<b>&</b>-->", "a\nb\x00c"], [3, 2, 1], path, title="$\\oops")
+    assert path.stat().st_size > 1_000
+    if suffix == "svg":
+        ElementTree.parse(path)  # still XML

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         return fail(str(stop), stop.exit_code, debug, kind="")
     except KeyboardInterrupt:
-        return fail("stopped at once", 130, debug)
+        return fail("stopped at once", 130, debug, kind="")
     except Exception as error:
         return fail(f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows where)", 1, debug)
 

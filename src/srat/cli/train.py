@@ -76,7 +76,7 @@ def run(args: list[str]) -> None:
     device = str(make_fabric(options.device).device)
     test = config.data.test()  # before the hours of training, so that what is wrong with it is known at once
     console.print(headline(config, device, out), highlight=False, soft_wrap=True)
-    with LiveObserver(console) as observer, folder.locked():
+    with LiveObserver(console) as observer:
         result = fit(
             config,
             out=out,
@@ -88,9 +88,10 @@ def run(args: list[str]) -> None:
         attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
         evaluate = partial(evaluate_run, folder, test, attacks, device=device, seed=config.seed, observer=observer)
         try:
-            last = evaluate("last")
-            show_last(last, config, console)
-            best = best_evaluation(result, last, evaluate)
+            with folder.locked():
+                last = evaluate("last")
+                show_last(last, config, console)
+                best = best_evaluation(result, last, evaluate)
         except Interrupted as stop:
             advice = f"the training is done, 'srat train --out {out}' goes on with the evaluation"
             raise Interrupted(stop.signal, advice) from None

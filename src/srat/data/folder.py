@@ -169,11 +169,9 @@ def _opened(path: Path) -> Iterator["Image.Image"]:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
-            # By name: Pillow would hand a file of PostScript to Ghostscript, whatever its ending says.
-            image = Image.open(path, formats=FORMATS)
-        with image:
+        # By name: Pillow would hand a file of PostScript to Ghostscript, whatever its ending says. Its warnings are of
+        # damage that it can do with, and of sizes beyond ours.
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             pixels = f"{width:,} × {height:,} pixels, expected at most {LARGEST_IMAGE:,} in all"
             require(width * height <= LARGEST_IMAGE, pixels)

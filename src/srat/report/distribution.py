@@ -62,9 +62,10 @@ def draw_distribution(class_names: Sequence[str], counts: Sequence[int], path: P
         raise UserError("--plot needs matplotlib: pip install 'srat[plot]'") from error
     matplotlib.use("agg")
     image = io.BytesIO()
-    with warnings.catch_warnings():
+    # A class may be called "$x$".
+    with warnings.catch_warnings(), matplotlib.rc_context({"text.parse_math": False}):
         warnings.simplefilter("ignore")  # of letters that the font lacks
-        figure = _figure([_shortened(name) for name in class_names], counts, title)
+        figure = _figure([_shortened(printable(name)) for name in class_names], counts, title)
         figure.savefig(image, format=path.suffix[1:], dpi=200)
     write_atomically(path, image.getvalue())
 

@@ -1,0 +1,161 @@
+"""Memory: what a step takes, traced without taking it; what is said when it does not suffice."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from srat import machine, memory, trainer
+from srat.composition import compose
+from srat.data import Dataset
+from srat.data.holdout import Holdout
+from srat.devices import make_fabric
+from srat.errors import UserError
+from srat.memory import Footprint, check_memory, is_out_of_memory, step_bytes
+from srat.models import wrap
+from srat.models.small_cnn import SmallCNN
+from srat.trainer import fit, train_step
+from srat.training import set_up
+
+
+def training(model=None, held_out=False, width=8, **options):
+    config = replace(compose(method=options.pop("method", "ce"), **options), model=SmallCNN(width=width))
+    data = Dataset(torch.zeros(200, 1, 8, 8, dtype=torch.uint8), torch.arange(200) % 10, tuple("0123456789"))
+    return set_up(config, make_fabric("cpu"), data, data if held_out else None, model)
+
+
+def test_a_footprint_is_the_most_that_lives_at_once():
+    with Footprint() as footprint:
+        a = torch.zeros(1_000)
+        b = a + 1
+        del a
+        c = b.view(10, 100)
+        d = torch.zeros(250)
+        del b, c, d
+        torch.zeros(500)
+    assert (footprint.peak, footprint.live) == (8_000, 0)
+
+
+def test_a_step_takes_what_can_be_computed_by_hand():
+    # One linear layer of 64 → 10 without normalisation worth naming: weights, gradients and momentum are known, and
+    # of large batches the images and their perturbed kin are most.
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    traced = training(wrap(net, mean=[0.0], std=[1.0]))
+    one, two = (step_bytes(traced, train_step, batch_size=n) for n in (10_000, 20_000))
+    image = 64 * 4
+    assert 4 * image < (two - one) / 10_000 < 12 * image
+    # At the peak there are still the weights, 660 numbers; after it, their momentum.
+    assert one - (two - one) >= 2 * 650 * 4
+
+
+def test_best_weights_count_where_an_epoch_is_chosen():
+    def of(**options):
+        return step_bytes(training(**options), train_step, batch_size=4)
+
+    model = sum(tensor.nbytes for tensor in training().module.state_dict().values())
+    assert of(held_out=True) - of() == pytest.approx(model, rel=0.01)
+
+
+def test_the_separation_losss_square_shows():
+    bytes_of = [
+        step_bytes(training(method="srat-ce", width=1), train_step, batch_size=n) for n in (1_000, 2_000, 4_000)
+    ]
+    differences = bytes_of[1] - bytes_of[0], bytes_of[2] - bytes_of[1]
+    assert differences[1] > 3 * differences[0]  # of a line it would be 2, of a square 4
+
+
+def test_the_trace_leaves_the_run_as_it_is():
+    traced = training()
+    before = {name: tensor.clone() for name, tensor in traced.module.state_dict().items()}
+    step_bytes(traced, train_step, batch_size=8)
+    assert all(torch.equal(before[name], tensor) for name, tensor in traced.module.state_dict().items())
+    assert not traced.optimizer.state
+    assert all(parameter.grad is None for parameter in traced.module.parameters())
+
+
+def test_refuses_what_cannot_fit_and_says_what_does(monkeypatch):
+    traced = training()
+    needed = {n: step_bytes(traced, train_step, batch_size=n) for n in (64, 128)}
+    monkeypatch.setattr(memory, "free_memory", lambda: (needed[64] + needed[128]) // 2)
+    with pytest.raises(
+        UserError, match=r"a step of --batch-size 128 needs at least .*B on cpu, there are .*B; --batch"
+    ) as e:
+        check_memory(traced, train_step)
+    fitting = int(str(e.value).split("--batch-size ")[2].split()[0])
+    assert 64 < fitting < 128
+    assert step_bytes(traced, train_step, batch_size=fitting) <= memory.free_memory()
+
+
+def test_not_even_one(monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda: 100)
+    with pytest.raises(UserError, match="not even a batch of one would fit"):
+        check_memory(training(), train_step)
+
+
+def test_a_model_that_cannot_be_traced_is_not_judged(monkeypatch):
+    class Curious(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(64, 10)
+
+        def forward(self, x):
+            return self.fc(x.flatten(1)) * (2.0 if float(x.sum()) > 1e9 else 1.0)
+
+    monkeypatch.setattr(memory, "free_memory", lambda: 100)
+    check_memory(training(wrap(Curious(), mean=[0.5], std=[0.5])), train_step)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_gives_the_batch_size_that_fits(monkeypatch, tmp_path, error):
+    real = trainer.train_step
+
+    def narrow(training, indices, weights, rng):
+        if len(indices) > 40:
+            raise error
+        return real(training, indices, weights, rng)
+
+    monkeypatch.setattr(trainer, "check_memory", lambda *_: None)
+    monkeypatch.setattr(trainer, "train_step", narrow)
+    config = replace(compose(method="ce", epochs=1), model=SmallCNN(width=4), holdout=Holdout(fraction=0))
+    with pytest.raises(UserError, match="out of memory on cpu with --batch-size 128; --batch-size 32 fits"):
+        fit(config, out=tmp_path)
+
+
+def test_an_allocation_that_fails_is_recognised():
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 60)
+    assert is_out_of_memory(raised.value)
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+@pytest.mark.parametrize(("limit", "used", "free"), [("1000", "400", 600), ("max", "400", None), (None, None, None)])
+def test_the_limit_of_a_container_counts(monkeypatch, tmp_path, limit, used, free):
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        (tmp_path / "memory.current").write_text(f"{used}\n")
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    got = machine.free_memory()
+    assert got == free if free is not None else got > 1_000_000
+
+
+@pytest.mark.gpu
+def test_the_trace_is_near_the_truth_on_cuda():
+    config = compose(method="srat-ldam", data="cifar10")
+    data = Dataset(torch.zeros(200, 3, 32, 32, dtype=torch.uint8), torch.arange(200) % 10, tuple("0123456789"))
+    real = set_up(config, make_fabric("cuda"), data, None, None)
+    traced = step_bytes(real, train_step, batch_size=128)
+    torch.cuda.reset_peak_memory_stats()
+    indices = torch.arange(128, device="cuda")
+    for _ in range(2):
+        train_step(real, indices, torch.ones(10, device="cuda"), lambda _: torch.Generator(device="cuda"))
+    assert 0.7 < traced / torch.cuda.max_memory_allocated() < 1.1
