@@ -51,9 +51,13 @@ def read_bounded(path: Path, limit: int) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(limit + 1)
+            # All at once if it is as long as it says; devices and pipes say nothing.
+            parts = [file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)]
+            while sum(map(len, parts)) <= limit and (part := file.read(1 << 24)):
+                parts.append(part)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    content = b"".join(parts)
     require(len(content) <= limit, f"{path}: expected at most {size(limit)}, got a larger file")
     return content
 

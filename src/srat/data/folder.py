@@ -1,6 +1,7 @@
 """Images of the user's own, one folder a class."""
 
 import hashlib
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,7 +113,7 @@ def _split(files: Files, test_fraction: float) -> dict[str, Files]:
     parts: dict[str, Files] = {"train": {}, "test": {}}
     for name, paths in files.items():
         require(len(paths) >= 2, f"class '{name}' has one image; a test part and a training part need at least two")
-        ranked = sorted(paths, key=lambda path: hashlib.sha256(f"{name}/{path.name}".encode()).digest())
+        ranked = sorted(paths, key=lambda path: hashlib.sha256(os.fsencode(f"{name}/{path.name}")).digest())
         cut = min(max(1, round(test_fraction * len(paths))), len(paths) - 1)
         parts["test"][name], parts["train"][name] = sorted(ranked[:cut]), sorted(ranked[cut:])
     return parts
