@@ -393,10 +393,9 @@ class TestResume:
             os.kill(os.getpid(), signal.SIGTERM)
             return real(*args, **options)
 
-        monkeypatch.setattr(trainer, "count", signalled)
-        with pytest.raises(Interrupted, match="epoch 1, step 5 is saved"):
+        with monkeypatch.context() as patch, pytest.raises(Interrupted, match="epoch 1, step 5 is saved"):
+            patch.setattr(trainer, "count", signalled)
             fit(tiny(augmentation="crop-flip"), out=tmp_path)
-        monkeypatch.undo()
         fit(tiny(augmentation="crop-flip"), out=tmp_path)
         assert_same_files(whole, tmp_path)
 

@@ -419,14 +419,14 @@ class TestMistakes:
         def interrupted(*args, **kwargs):
             os.kill(os.getpid(), getattr(signal, name))
 
-        monkeypatch.setattr(srat.cli.train, "evaluate_run", interrupted)
         before = signal.getsignal(getattr(signal, name))
-        assert cli("train", *QUICK, "--out", "x")[::2] == (
-            code,
-            f"srat: stopped by {name}: the training is done, 'srat train --out x' goes on with the evaluation\n",
-        )
+        with monkeypatch.context() as patch:
+            patch.setattr(srat.cli.train, "evaluate_run", interrupted)
+            assert cli("train", *QUICK, "--out", "x")[::2] == (
+                code,
+                f"srat: stopped by {name}: the training is done, 'srat train --out x' goes on with the evaluation\n",
+            )
         assert signal.getsignal(getattr(signal, name)) == before
-        monkeypatch.undo()
         assert cli("train", "--out", "x")[0] == 0
 
     def test_a_mistake_of_ours(self, cli, monkeypatch):
