@@ -177,7 +177,8 @@ def npz_seeds(_: Path) -> list[bytes]:
 def read_idx(content: bytes, _: Path) -> object:
     """Read an idx file, packed or not."""
     packed = content[:2] == b"\x1f\x8b"
-    return parse_idx(unpack(content, "x") if packed else content, axes=1 + len(content) % 3, path="x")
+    plain = unpack(content, "x") if packed else content
+    return parse_idx(plain, axes=1 if plain[3:4] == b"\x01" else 3, path="x")
 
 
 def idx_seeds(_: Path) -> list[bytes]:

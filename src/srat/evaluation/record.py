@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srat.attacks import Attack
-from srat.errors import UserError
+from srat.errors import UserError, require
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups, groups
 from srat.evaluation.intervals import Accuracy
@@ -18,6 +18,8 @@ from srat.files import read_bounded
 CLEAN = "clean"
 LARGEST_FILE = 1 << 26
 """Bytes of an evaluation that are read at the most."""
+LARGEST_COUNT = 10**12
+"""Of images; no data set has more, and floating point bears it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,7 @@ class Evaluation:
         """
         try:
             content = json.loads(read_bounded(path, LARGEST_FILE))
+            require(len(content["class_names"]) >= 2, "fewer than two classes")
             results = {
                 str(name): _read_result(result, len(content["class_names"]))
                 for name, result in content["results"].items()
@@ -120,6 +123,6 @@ def _read_result(content: Mapping[str, Any], classes: int) -> Result:
 
 
 def _integers(values: Sequence[Any], length: int) -> tuple[int, ...]:
-    if len(values) != length or not all(type(value) is int and value >= 0 for value in values):
+    if len(values) != length or not all(type(value) is int and 0 <= value <= LARGEST_COUNT for value in values):
         raise ValueError(f"expected {length} counts")
     return tuple(values)

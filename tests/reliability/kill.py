@@ -1,0 +1,99 @@
+"""Kill a run at random moments, go on each time, and compare what it ends in with a run that never stopped.
+
+python tests/reliability/kill.py KILL|TERM [KILLS] [RUNS]
+
+Steps are small and each writes a checkpoint, so that many kills come while one is written.
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+RUN = ["train", "--epochs", "10", "--attack.steps", "2", "--evaluation.steps", "3", "--device", "cpu"]
+RESULTS = (
+    "config.json",
+    "indices.json",
+    "metrics.csv",
+    "model.safetensors",
+    "model-best.safetensors",
+    "evaluation.json",
+    "evaluation-best.json",
+)
+# Sessions are forked from a process that has imported everything, so that kills fall into the run, not into imports.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["srat.cli.train"])
+
+
+def session(words: list[str]) -> None:
+    """Run a command with one thread and without output, as a process of its own."""
+    import torch
+
+    from srat.cli import main
+
+    torch.set_num_threads(1)
+    with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
+        code = main(words)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def run(folder: Path, words: list[str]) -> int:
+    """Run to the end, and return the exit code."""
+    process = CONTEXT.Process(target=session, args=([*words, "--out", str(folder)],))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def killed_run(
+    folder: Path, words: list[str], *, kills: int, number: int, draw: random.Random, longest: float
+) -> Counter:
+    """Kill a run so many times, and let it end; return how often what was going on."""
+    seen: Counter[str] = Counter()
+    while seen["kills"] < kills:
+        process = CONTEXT.Process(target=session, args=([*words, "--out", str(folder)],))
+        process.start()
+        time.sleep(longest * draw.random() ** 1.5)
+        if process.exitcode is not None:
+            break
+        os.kill(process.pid, number)
+        process.join()
+        seen["kills"] += 1
+        seen["while a file was written"] += bool(list(folder.rglob("*.tmp")))
+        seen["before the first checkpoint"] += not list(folder.glob("checkpoints/*.safetensors"))
+        seen["in the evaluation"] += (folder / "model.safetensors").exists()
+        expected = {-signal.SIGKILL} if number == signal.SIGKILL else {-number, 128 + number, 0}
+        assert process.exitcode in expected, process.exitcode
+    assert run(folder, words) == 0
+    return seen
+
+
+def different(one: Path, other: Path) -> list[str]:
+    """Return the names of the results that are not equal to the byte."""
+    return [name for name in RESULTS if (one / name).read_bytes() != (other / name).read_bytes()]
+
+
+def main() -> None:
+    """Kill, compare, print."""
+    number = getattr(signal, f"SIG{sys.argv[1]}")
+    kills, runs = (int(word) for word in [*sys.argv[2:], "20", "3"][:2])
+    words = [*RUN, "--checkpoint-every", "1", "--model.width", "16", "--batch-size", "16", "--evaluation.steps", "100"]
+    with tempfile.TemporaryDirectory() as temporary:
+        whole = Path(temporary) / "whole"
+        assert run(whole, words) == 0
+        for seed in range(runs):
+            folder = Path(temporary) / str(seed)
+            seen = killed_run(folder, words, kills=kills, number=number, draw=random.Random(seed), longest=2.0)
+            said = ", ".join(f"{count} {what}" for what, count in seen.items())
+            print(f"seed {seed}: {said}; different: {', '.join(different(whole, folder)) or 'nothing'}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
