@@ -16,7 +16,8 @@ from srat.devices import make_fabric
 from srat.models.resnet import ResNet18
 from srat.models.small_cnn import SmallCNN
 from srat.random import generator
-from srat.trainer import set_up, train_step
+from srat.trainer import train_step
+from srat.training import set_up
 
 BATCH, STEPS = 128, 3
 

@@ -5,7 +5,10 @@ several processes are not in this file.
 """
 
 import importlib
+import itertools
 import math
+import os
+import signal
 from dataclasses import replace
 from functools import partial
 
@@ -15,8 +18,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from srat import trainer
+from srat import checkpoint, trainer
 from srat.attacks import PGD, Natural, projections
+from srat.checkpoint import State
 from srat.composition import compose
 from srat.config import Config
 from srat.data import Dataset, Holdout, select
@@ -25,10 +29,12 @@ from srat.devices import make_fabric
 from srat.errors import UserError
 from srat.evaluation import Counts, Evaluation, Result
 from srat.feature_losses import has_positive, separation
+from srat.interruption import Interrupted
 from srat.losses import cross_entropy, focal, ldam
 from srat.models import Normalization, attacked, wrap
 from srat.models.small_cnn import SmallCNN
 from srat.objective import reduce_weighted
+from srat.observer import Observer
 from srat.random import generator
 from srat.report.table import notes
 from srat.schedules import learning_rate
@@ -416,3 +422,71 @@ def test_18_in_a_step_of_the_trainer():
         return trainer.train_step(training, present, weights, partial(generator, 0))
 
     assert torch.equal(step(1.0), step(78.0))
+
+
+# 20. A resume that is not exact.
+
+
+class StopsAfterSeven(Observer):
+    """Asks the run to stop within its second epoch of five steps."""
+
+    steps = 0
+
+    def step(self):
+        self.steps += 1
+        if self.steps == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def check_resume(folder, monkeypatch):
+    # The best epoch is the first of the three: its weights must come back, too.
+    scores = itertools.cycle((0.3, 0.2, 0.1))
+    monkeypatch.setattr(trainer, "validate", lambda *_: {"held_out_robust": next(scores)})
+    config = replace(compose(method="srat-ldam", epochs=3), model=SmallCNN(width=4))
+    config = replace(config, attack=replace(config.attack, steps=1))
+    trainer.fit(config, out=folder / "whole")
+    with pytest.raises(Interrupted):
+        trainer.fit(config, out=folder / "cut", observer=StopsAfterSeven())
+    trainer.fit(config, out=folder / "cut")
+    for name in ("metrics.csv", "model.safetensors", "model-best.safetensors"):
+        assert (folder / "whole" / name).read_bytes() == (folder / "cut" / name).read_bytes(), name
+
+
+def forgetting(*names):
+    """Restore all of a state but what is named."""
+
+    def restore(*args):
+        state = real(*args)
+        for name in names:
+            setattr(state, name, getattr(State(), name))
+        return state
+
+    real = checkpoint._restore
+    return restore
+
+
+def weights_alone(path, tensors, facts, model, optimizer):
+    """Resume as most code of this field does."""
+    model.load_state_dict(checkpoint._without("model", tensors))
+    return State(epoch=facts["epoch"], history=facts["history"])
+
+
+def test_20_a_resume_is_exact(tmp_path, monkeypatch):
+    check_resume(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake"),
+    [
+        ("_restore", weights_alone),
+        ("_restore", forgetting("step")),
+        ("_restore", forgetting("sums")),
+        ("_restore", forgetting("step", "sums")),
+        ("_restore", forgetting("best_epoch", "best_score", "best_weights")),
+        ("_load_optimizer_tensors", lambda optimizer, tensors: None),
+    ],
+)
+def test_20_each_part_of_the_state_counts(monkeypatch, tmp_path, name, mistake):
+    monkeypatch.setattr(checkpoint, name, mistake)
+    with pytest.raises((AssertionError, UserError)):
+        check_resume(tmp_path, monkeypatch)
