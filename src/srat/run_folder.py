@@ -123,6 +123,22 @@ class RunFolder:
                 f"'{self.path}' is in use by {_holder(file)}; wait for its end, or choose another"
             ) from None
 
+    @property
+    def how_to_go_on(self) -> str:
+        """The command that goes on with the run."""
+        return f"'srat train --out {self.path}' goes on"
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Say what is lost when a file cannot be written, as on a full disk: nothing that was written before."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"{error.filename}: {error.strerror}; what was written before, checkpoints and metrics, is whole: "
+                f"mend that, and {self.how_to_go_on}"
+            ) from error
+
     def start(self, config: Config, data: TrainingData) -> None:
         """Write what is known before the training: config.json and indices.json.
 

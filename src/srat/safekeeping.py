@@ -25,12 +25,40 @@ class DivergenceError(UserError):
     """The loss, its gradient or a weight is no longer a number."""
 
 
-class Safekeeping:
-    """Keeps the state of a run in its folder; without a folder, it only notices divergence.
+class Unkept:
+    """The keeper of a run that leaves nothing behind: it does nothing, and ends the run when it diverges."""
+
+    def restore(self) -> State:
+        """Return the state to go on from."""
+        return State()
+
+    def between_steps(self, state: State) -> None:
+        """Take note of a step."""
+
+    def between_batches(self) -> None:
+        """Take note of a batch of the held-out part."""
+
+    def after_epoch(self, state: State) -> None:
+        """Take note of an epoch."""
+
+    @contextmanager
+    def saving_when_interrupted(self, state: State) -> Iterator[None]:
+        """Save the state when a signal ends what is done within."""
+        del state
+        yield
+
+    def roll_back(self, error: DivergenceError, *, rate_factor: float) -> State:
+        """Return the state to go back to."""
+        del rate_factor
+        raise error
+
+
+class Keeper(Unkept):
+    """Keeps the state of a run in its folder.
 
     Args:
         training: model and optimiser.
-        folder: the run's folder, or None.
+        folder: the run's folder.
         cadence: how often to save.
         on_divergence: whether to stop, or to go back to the last checkpoint with half the learning rate.
         interruption: the signals that have come.
@@ -41,17 +69,17 @@ class Safekeeping:
         self,
         training: Training,
         *,
-        folder: RunFolder | None,
+        folder: RunFolder,
         cadence: Cadence,
         on_divergence: OnDivergence,
         interruption: Interruption,
         observer: Observer,
     ) -> None:
-        self.interruption = interruption
-        self._training = training
+        self._model, self._optimizer = training.module, training.optimizer
         self._folder = folder
         self._cadence = cadence
         self._on_divergence = on_divergence
+        self._interruption = interruption
         self._observer = observer
         self._since = time.monotonic()
         self._tried: str | None = None
@@ -60,13 +88,9 @@ class Safekeeping:
         """Put the newest checkpoint into model and optimiser, and return its state; a new one where there is none.
 
         Raises:
-            UserError: if no checkpoint can be used.
+            UserError: if no checkpoint can be used, or none can be written.
         """
-        if self._folder is None:
-            return State()
-        state = load_checkpoint(
-            self._folder.checkpoints, self._training.module, self._training.optimizer, notice=self._observer.notice
-        )
+        state = self._load()
         if state is None:
             state = State()
             # At once, so that there is always something to go back to, and a disk that is full is found out early.
@@ -82,20 +106,29 @@ class Safekeeping:
         """
         if self._cadence.step():
             self.save(state)
-        self.interruption.check()
+        self._interruption.check()
+
+    def between_batches(self) -> None:
+        """Raise ``Interrupted`` if a signal has come."""
+        self._interruption.check()
+
+    def after_epoch(self, state: State) -> None:
+        """Write the metrics of the epochs so far."""
+        with self._folder.writing():
+            self._folder.write_metrics(state.history)
 
     def save(self, state: State) -> None:
         """Write a checkpoint, unless the run has diverged; here, and at an epoch's end, the device is waited for.
 
         Raises:
             DivergenceError: if it has.
-            OSError: if the checkpoint cannot be written, as on a full disk; the one before it is whole.
+            UserError: if the checkpoint cannot be written, as on a full disk.
         """
         start = time.monotonic()
         self.tick(state)
-        check_finite(state, self._training.module)
-        if self._folder is not None:
-            save_checkpoint(self._folder.checkpoints, state, self._training.module, self._training.optimizer)
+        check_finite(state, self._model)
+        with self._folder.writing():
+            save_checkpoint(self._folder.checkpoints, state, self._model, self._optimizer)
         self._cadence.saved(cost=time.monotonic() - start)
 
     def tick(self, state: State) -> None:
@@ -110,10 +143,8 @@ class Safekeeping:
         try:
             yield
         except Interrupted as stop:
-            if self._folder is None:
-                raise
             self.save(state)
-            advice = f"{state.position} is saved, 'srat train --out {self._folder.path}' goes on from there"
+            advice = f"{state.position} is saved, {self._folder.how_to_go_on} from there"
             raise Interrupted(stop.signal, advice) from None
 
     def roll_back(self, error: DivergenceError, *, rate_factor: float) -> State:
@@ -126,24 +157,23 @@ class Safekeeping:
         Raises:
             DivergenceError: if the run is to stop at divergence, or there is nothing left to try.
         """
-        if self._folder is None:
-            raise error
         if self._on_divergence == "stop":
             advice = "a lower --optimizer.learning-rate may help, or --on-divergence rollback goes on with half of it"
             raise DivergenceError(f"{error}; the last good checkpoint is kept: {advice}")
-        newest = list_checkpoints(self._folder.checkpoints)[-1:]
-        if newest and newest[0].name == self._tried:
-            newest[0].unlink()
-        state = load_checkpoint(
-            self._folder.checkpoints, self._training.module, self._training.optimizer, notice=self._observer.notice
-        )
+        newest = list_checkpoints(self._folder.checkpoints)[-1]
+        if newest.name == self._tried and len(list_checkpoints(self._folder.checkpoints)) > 1:
+            newest.unlink()
+        state = self._load()
         if state is None or rate_factor <= LEAST_RATE_FACTOR:
-            raise error
+            raise DivergenceError(f"{error}; {1 / rate_factor:.0f} times smaller steps from there did not help")
         state.rate_factor = rate_factor / 2
         self.save(state)
         self._tried = list_checkpoints(self._folder.checkpoints)[-1].name
         self._observer.notice(f"{error}; back to {state.position}, with {state.rate_factor:g} of the learning rate")
         return state
+
+    def _load(self) -> State | None:
+        return load_checkpoint(self._folder.checkpoints, self._model, self._optimizer, notice=self._observer.notice)
 
 
 def check_finite(state: State, module: torch.nn.Module) -> None:

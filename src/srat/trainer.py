@@ -1,8 +1,8 @@
 """Algorithm 1: adversarial training with deferred weights and a feature loss."""
 
 import math
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from srat.devices import describe, make_fabric
 from srat.errors import UserError, require
 from srat.evaluation import count
 from srat.feature_losses import NoFeatureLoss
-from srat.interruption import Interruption, deferring_signals
+from srat.interruption import deferring_signals
 from srat.losses import cross_entropy
 from srat.memory import check_memory, is_out_of_memory, largest_batch
 from srat.metrics import Row, Sums, accumulate, batch_sums, held_out_row, no_sums, training_row
@@ -31,7 +31,7 @@ from srat.observer import Observer
 from srat.random import derive_seed, generator
 from srat.run import ModelFacts, Run, image_shape, load_with_facts
 from srat.run_folder import RunFolder
-from srat.safekeeping import DivergenceError, OnDivergence, Safekeeping, check_finite
+from srat.safekeeping import DivergenceError, Keeper, OnDivergence, Unkept, check_finite
 from srat.training import Training, set_up
 from srat.weightings import Uniform
 
@@ -81,15 +81,13 @@ def fit(
     data = prepare(config.data, config.imbalance, config.holdout, seed=config.seed)
     training = set_up(config, fabric, data.train, data.held_out, model)
     check_memory(training, train_step)
-    with ExitStack() as stack:
-        interruption = Interruption()
-        if folder is not None:
-            stack.enter_context(folder.locked())
+    if folder is None:
+        return as_run(training, run_epochs(training, Unkept(), observer), None)
+    with folder.locked(), deferring_signals() as interruption:
+        with folder.writing():
             folder.start(config, data)
             note_environment(folder, fabric.device, observer)
-            interruption = stack.enter_context(deferring_signals())
-        stack.enter_context(torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []))
-        keeping = Safekeeping(
+        keeper = Keeper(
             training,
             folder=folder,
             cadence=Cadence(every),
@@ -97,17 +95,19 @@ def fit(
             interruption=interruption,
             observer=observer,
         )
-        try:
-            state = run_epochs(training, keeping, folder, observer)
-            if folder is not None:
-                keeping.tick(state)
-                write_results(training, state, folder)
-        except OSError as error:
-            raise not_written(error, out) from error
+        state = run_epochs(training, keeper, observer)
+        keeper.tick(state)
+        with folder.writing():
+            write_results(training, state, folder)
         interruption.check()
+    return as_run(training, state, folder.path)
+
+
+def as_run(training: Training, state: State, folder: Path | None) -> Run:
+    """Return what training gives back."""
     return Run(
-        config=config,
-        folder=folder.path if folder is not None else None,
+        config=training.config,
+        folder=folder,
         model=training.module.eval(),
         best_epoch=state.best_epoch,
         history=state.history,
@@ -132,32 +132,28 @@ def read_run(folder: RunFolder, config: Config, model: nn.Module | None, *, devi
     return Run(config=config, folder=folder.path, model=trained, best_epoch=best, history=history)
 
 
-def run_epochs(training: Training, keeping: Safekeeping, folder: RunFolder | None, observer: Observer) -> State:
+def run_epochs(training: Training, keeper: Unkept, observer: Observer) -> State:
     """Train the epochs that are left, and return the state at the end."""
-    config = training.config
+    config, device = training.config, training.fabric.device
     steps = math.ceil(len(training.train) / config.batch_size)
-    state = keeping.restore()
+    state = keeper.restore()
     observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
-    while state.epoch < config.epochs:
-        try:
-            with keeping.saving_when_interrupted(state):
-                train_epoch(training, state, keeping, observer)
-        except DivergenceError as error:
-            state = keeping.roll_back(error, rate_factor=state.rate_factor)
-            observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
-            continue
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise out_of_memory(training) from error
-            raise
-        if folder is not None:
-            folder.write_metrics(state.history)
-        observer.epoch(state.history[-1])
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), telling_of_memory(training):
+        while state.epoch < config.epochs:
+            try:
+                with keeper.saving_when_interrupted(state):
+                    train_epoch(training, state, keeper, observer)
+            except DivergenceError as error:
+                state = keeper.roll_back(error, rate_factor=state.rate_factor)
+                observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
+            else:
+                keeper.after_epoch(state)
+                observer.epoch(state.history[-1])
     observer.finished()
     return state
 
 
-def train_epoch(training: Training, state: State, keeping: Safekeeping, observer: Observer) -> None:
+def train_epoch(training: Training, state: State, keeper: Unkept, observer: Observer) -> None:
     """Train what is left of an epoch: Lines 3 to 8 of Algorithm 1, or 12 to 17 once the weights apply."""
     config, device, epoch = training.config, training.fabric.device, state.epoch
     rate = config.schedule.learning_rate(epoch, epochs=config.epochs, base=config.optimizer.learning_rate)
@@ -175,14 +171,14 @@ def train_epoch(training: Training, state: State, keeping: Safekeeping, observer
         state.sums = accumulate(state.sums, train_step(training, batches[step], weights, rng), step=step)
         state.step = step + 1
         observer.step()
-        keeping.between_steps(state)
+        keeper.between_steps(state)
     check_finite(state, training.module)
     means = training_row(
         Sums(*state.sums.tolist()), has_feature_loss=not isinstance(config.feature_loss, NoFeatureLoss)
     )
     weighted = not (deferred or isinstance(config.weighting, Uniform))
     row = {"epoch": epoch, "learning_rate": rate * state.rate_factor, "weights_apply": int(weighted), **means}
-    finish_epoch(state, row | validate(training, keeping.interruption), training.module)
+    finish_epoch(state, row | validate(training, keeper), training.module)
 
 
 def train_step(
@@ -231,31 +227,27 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def validate(training: Training, interruption: Interruption) -> Row:
-    """Return accuracies on the held-out part, clean and under the training attack; empty without such a part.
-
-    Raises:
-        Interrupted: if a signal comes meanwhile.
-    """
+def validate(training: Training, keeper: Unkept) -> Row:
+    """Return accuracies on the held-out part, clean and under the training attack; empty without such a part."""
     config, held_out = training.config, training.held_out
     if held_out is None:
         return {}
-    obeying = _Obeying(interruption)
-    clean = count(training.module, held_out, Natural(), seed=config.seed, observer=obeying)
-    natural = isinstance(config.attack, Natural)
-    robust = clean if natural else count(training.module, held_out, config.attack, seed=config.seed, observer=obeying)
+    clean = count(training.module, held_out, Natural(), seed=config.seed, observer=_Between(keeper))
+    if isinstance(config.attack, Natural):
+        return held_out_row(clean, clean, training.groups)
+    robust = count(training.module, held_out, config.attack, seed=config.seed, observer=_Between(keeper))
     return held_out_row(clean, robust, training.groups)
 
 
-class _Obeying(Observer):
-    """Lets a signal end an evaluation between two batches."""
+class _Between(Observer):
+    """Tells the keeper of each batch, so that a signal need not wait for the end of the held-out part."""
 
-    def __init__(self, interruption: Interruption) -> None:
-        self._interruption = interruption
+    def __init__(self, keeper: Unkept) -> None:
+        self._keeper = keeper
 
     def step(self) -> None:
-        """Raise ``Interrupted`` if a signal has come."""
-        self._interruption.check()
+        """Pass it on."""
+        self._keeper.between_batches()
 
 
 def finish_epoch(state: State, row: Row, module: nn.Module) -> None:
@@ -267,22 +259,19 @@ def finish_epoch(state: State, row: Row, module: nn.Module) -> None:
         state.best_weights = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
-def not_written(error: OSError, out: Path | str | None) -> UserError:
-    """Return the error for a file that could not be written, as on a full disk."""
-    return UserError(
-        f"{error.filename}: {error.strerror}; the last checkpoint and the metrics are whole: "
-        f"mend that, and 'srat train --out {out}' goes on"
-    )
-
-
-def out_of_memory(training: Training) -> UserError:
-    """Return the error for a step that did not fit, with the batch size that does."""
-    rng = partial(generator, training.config.seed, device=training.fabric.device)
-    fitting = largest_batch(training, train_step, rng)
-    advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of one fits"
-    return UserError(
-        f"out of memory on {training.fabric.device} with --batch-size {training.config.batch_size}; {advice}"
-    )
+@contextmanager
+def telling_of_memory(training: Training) -> Iterator[None]:
+    """Turn running out of memory into a ``UserError`` with the batch size that fits."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        rng = partial(generator, training.config.seed, device=training.fabric.device)
+        fitting = largest_batch(training, train_step, rng)
+        advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of one fits"
+        wanted = training.config.batch_size
+        raise UserError(f"out of memory on {training.fabric.device} with --batch-size {wanted}; {advice}") from error
 
 
 def write_results(training: Training, state: State, folder: RunFolder) -> None:

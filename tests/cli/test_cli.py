@@ -392,7 +392,7 @@ class TestMistakes:
         words = ["train", *QUICK, "--epochs", "5", "--checkpoint-every", "2", "--out", "x"]
         code, _, err = cli(*words)
         assert code == 2
-        assert "No space left on device; the last checkpoint and the metrics are whole" in err
+        assert "No space left on device; what was written before, checkpoints and metrics, is whole" in err
         assert "'srat train --out x' goes on" in err
         assert all(read_tensors(path) for path in list_checkpoints(tmp_path / "x" / "checkpoints"))
         assert len((tmp_path / "x" / "metrics.csv").read_text().splitlines()) >= 2

@@ -1,7 +1,8 @@
 """The command ``srat train``."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -76,7 +77,8 @@ def run(args: list[str]) -> None:
     device = str(make_fabric(options.device).device)
     test = config.data.test()  # before the hours of training, so that what is wrong with it is known at once
     console.print(headline(config, device, out), highlight=False, soft_wrap=True)
-    with LiveObserver(console) as observer:
+    attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
+    with LiveObserver(console) as observer, saying_how_to_go_on(folder):
         result = fit(
             config,
             out=out,
@@ -85,22 +87,30 @@ def run(args: list[str]) -> None:
             checkpoint_every=options.checkpoint_every,
             on_divergence=options.on_divergence,
         )
-        attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
         evaluate = partial(evaluate_run, folder, test, attacks, device=device, seed=config.seed, observer=observer)
-        try:
-            with folder.locked():
-                last = evaluate("last")
-                show_last(last, config, console)
-                best = best_evaluation(result, last, evaluate)
-        except Interrupted as stop:
-            advice = f"the training is done, 'srat train --out {out}' goes on with the evaluation"
-            raise Interrupted(stop.signal, advice) from None
+        with folder.locked():
+            last = evaluate("last")
+            show_last(last, config, console)
+            best = best_evaluation(result, last, evaluate)
     if best is not None and result.best_epoch is not None:
         console.print(best_line(best, result.best_epoch + 1), highlight=False, soft_wrap=True)
     seconds = folder.read_environment().get("training_seconds", 0)
     console.print(
         f"Trained in {seconds:.0f} s. The run is in [bold]{escape(str(out))}[/bold]", highlight=False, soft_wrap=True
     )
+
+
+@contextmanager
+def saying_how_to_go_on(folder: RunFolder) -> Iterator[None]:
+    """Put into an interruption how to go on after it, if that has not been said."""
+    try:
+        yield
+    except Interrupted as stop:
+        if stop.advice or not folder.exists:
+            raise
+        done = "the training is done, " if folder.trained else ""
+        with_what = " with the evaluation" if folder.trained else ""
+        raise Interrupted(stop.signal, f"{done}{folder.how_to_go_on}{with_what}") from None
 
 
 def is_finished(folder: RunFolder) -> bool:
