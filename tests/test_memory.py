@@ -45,8 +45,8 @@ def test_a_step_takes_what_can_be_computed_by_hand():
     one, two = (step_bytes(traced, train_step, batch_size=n) for n in (10_000, 20_000))
     image = 64 * 4
     assert 4 * image < (two - one) / 10_000 < 12 * image
-    # At the peak there are still the weights, 660 numbers; after it, their momentum.
-    assert one - (two - one) >= 2 * 650 * 4
+    # Whatever the batch, there are the momentum of 650 numbers and, at the peak, other things.
+    assert 650 * 4 <= one - (two - one) <= 10 * 650 * 4
 
 
 def test_best_weights_count_where_an_epoch_is_chosen():
@@ -154,8 +154,9 @@ def test_the_trace_is_near_the_truth_on_cuda():
     data = Dataset(torch.zeros(200, 3, 32, 32, dtype=torch.uint8), torch.arange(200) % 10, tuple("0123456789"))
     real = set_up(config, make_fabric("cuda"), data, None, None)
     traced = step_bytes(real, train_step, batch_size=128)
+    weights = sum(tensor.nbytes for tensor in real.module.state_dict().values())
     torch.cuda.reset_peak_memory_stats()
     indices = torch.arange(128, device="cuda")
     for _ in range(2):
         train_step(real, indices, torch.ones(10, device="cuda"), lambda _: torch.Generator(device="cuda"))
-    assert 0.7 < traced / torch.cuda.max_memory_allocated() < 1.1
+    assert 0.7 < (traced + weights) / torch.cuda.max_memory_allocated() < 1.1

@@ -1,6 +1,7 @@
 """How much memory a training step takes, how much there is, and what to do when it does not suffice."""
 
 import copy
+import traceback
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -55,7 +56,7 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def step_bytes(training: Training, train_step: TrainStep, *, batch_size: int) -> int:
-    """Return how many bytes a training step takes beside the data: model, optimiser, best weights, activations.
+    """Return how many bytes a training run takes beside data and weights: optimiser, best weights, a step.
 
     The step is traced with tensors that have shapes and no contents, so that it costs no memory itself. What the
     libraries below take for themselves comes on top.
@@ -78,7 +79,7 @@ def step_bytes(training: Training, train_step: TrainStep, *, batch_size: int) ->
         # What is left when the step is done is the optimiser's: it was not there yet at the peak.
         momentum = footprint.live - weights
     best = weights if training.held_out is not None else 0
-    return int(footprint.peak + momentum + best)
+    return int(footprint.peak - weights + momentum + best)
 
 
 def check_memory(training: Training, train_step: TrainStep) -> None:
@@ -110,7 +111,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
-def largest_batch(training: Training, train_step: TrainStep, rng: Rng) -> int:
+def largest_batch(training: Training, train_step: TrainStep, rng: Rng, failed: BaseException) -> int:
     """Return the largest batch, of halves of halves, whose step goes through here and now; 0 if none does.
 
     The steps are real, and spoil model and optimiser: this is for a run that ends.
@@ -119,10 +120,12 @@ def largest_batch(training: Training, train_step: TrainStep, rng: Rng) -> int:
         training: what ran out of memory.
         train_step: the step.
         rng: a purpose → a generator.
+        failed: how it ran out of it.
     """
     batch = min(training.config.batch_size, len(training.train))
     weights = torch.ones_like(training.class_weights)
     while batch := batch // 2:
+        traceback.clear_frames(failed.__traceback__)  # which hold on to the tensors of the step that failed
         training.optimizer.zero_grad()
         if training.fabric.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -130,6 +133,7 @@ def largest_batch(training: Training, train_step: TrainStep, rng: Rng) -> int:
             train_step(training, torch.arange(batch, device=training.fabric.device), weights, rng)
         except Exception as error:
             require(is_out_of_memory(error), f"out of memory, and then {error}")
+            failed = error
         else:
             return batch
     return 0

@@ -268,7 +268,7 @@ def telling_of_memory(training: Training) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         rng = partial(generator, training.config.seed, device=training.fabric.device)
-        fitting = largest_batch(training, train_step, rng)
+        fitting = largest_batch(training, train_step, rng, error)
         advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of one fits"
         wanted = training.config.batch_size
         raise UserError(f"out of memory on {training.fabric.device} with --batch-size {wanted}; {advice}") from error
