@@ -62,7 +62,7 @@ def test_by_minutes(clock):
     assert not cadence.step()
 
 
-@pytest.mark.parametrize("cost", [0.001, 1.0, 60.0])
+@pytest.mark.parametrize("cost", [0.001, 1.0, 5.0])
 def test_as_often_as_costs_a_hundredth(clock, cost):
     cadence = Cadence(Every())
     elapsed = spent = 0.0
@@ -74,3 +74,12 @@ def test_as_often_as_costs_a_hundredth(clock, cost):
             cadence.saved(cost=cost)
             elapsed, spent = elapsed + cost, spent + cost
     assert spent / elapsed == pytest.approx(0.01, rel=0.05)
+
+
+def test_a_disk_that_was_slow_once_is_tried_again(clock):
+    cadence = Cadence(Every())
+    cadence.saved(cost=3_600.0)
+    clock(599)
+    assert not cadence.step()
+    clock(1)
+    assert cadence.step()

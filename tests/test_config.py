@@ -249,5 +249,5 @@ def test_refuses_a_file_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         Config.read(tmp_path / "none.json")
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="not valid JSON"):
         Config.read(tmp_path / "bytes.json")

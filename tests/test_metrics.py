@@ -40,7 +40,7 @@ def test_the_first_step_that_is_not_finite_can_be_told(field, bad):
     good = {"total": 2.0, "feature": 0.5, "anchors": [True], "correct": [True], "under": [False], "logit": 5.0}
     sums = no_sums()
     # The third step is bad; the fourth is finite again, and does not hide it.
-    for step, change in enumerate(({}, {}, {field: bad, "logit": 9.0}, {})):
+    for step, change in enumerate(({}, {}, {field: bad, "logit": 9.0}, {"logit": 11.0})):
         sums = accumulate(sums, batch(**good | change), step=step)
     assert Sums(*sums.tolist()).steps == 2
     assert Sums(*sums.tolist()).largest_logit == 9.0

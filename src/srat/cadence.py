@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from srat.errors import UserError
 
 COST = 0.01
-"""Unless told otherwise, checkpoints take this share of the time."""
+"""Unless told otherwise, checkpoints take this share of the time, …"""
+LONGEST = 600.0
+"""… but are never further apart than this many seconds, should the disk once be slow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class Cadence:
         self._steps += 1
         if self._every.steps is not None:
             return self._steps >= self._every.steps
-        pause = self._every.seconds if self._every.seconds is not None else self._cost / COST
+        pause = self._every.seconds if self._every.seconds is not None else min(self._cost / COST, LONGEST)
         return time.monotonic() - self._saved >= pause
 
     def saved(self, *, cost: float) -> None:

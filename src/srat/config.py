@@ -16,7 +16,7 @@ from srat.data.digits import Digits
 from srat.data.imbalance import Step
 from srat.errors import UserError, require
 from srat.feature_losses import FeatureLoss
-from srat.files import read_bounded
+from srat.files import parse_json, read_bounded
 from srat.losses import Loss
 from srat.methods import METHODS
 from srat.models import Architecture, AttackMode, Head
@@ -175,11 +175,7 @@ class Config:
         Raises:
             UserError: as :meth:`from_plain`, or if it is not JSON.
         """
-        try:
-            content = json.loads(text)
-        except (ValueError, RecursionError) as error:  # numbers of thousands of digits, lists in lists in lists
-            raise UserError(f"{where}: not valid JSON ({error})") from error
-        return cls.from_plain(content, where=where)
+        return cls.from_plain(parse_json(text, where=where), where=where)
 
     @classmethod
     def read(cls, path: Path) -> "Config":
@@ -188,11 +184,7 @@ class Config:
         Raises:
             UserError: if it cannot be read.
         """
-        try:
-            text = read_bounded(path, LARGEST_FILE).decode()
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: cannot be read as a configuration (not UTF-8)") from error
-        return cls.from_json(text, where=str(path))
+        return cls.from_plain(parse_json(read_bounded(path, LARGEST_FILE), where=path), where=str(path))
 
 
 FAMILIES: Mapping[str, type[Member]] = {

@@ -1,9 +1,11 @@
 """Files that a reader never meets half of, and strangers' files, of which no more is read than is bearable."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from srat.errors import UserError, require
 
@@ -47,19 +49,34 @@ def read_bounded(path: Path, limit: int) -> bytes:
     """Return a file's bytes.
 
     Raises:
-        UserError: if it cannot be read, or has more than ``limit`` bytes; no more than that is ever read.
+        UserError: if it cannot be read, is a device or a pipe, or has more than ``limit`` bytes, which are never read.
     """
     try:
+        count = path.stat().st_size
+        require(path.is_file() or path.is_dir(), f"{path}: expected a file, got a device or a pipe")
+        require(count <= limit, f"{path}: expected at most {size(limit)}, got {size(count)}")
         with path.open("rb") as file:
-            # All at once if it is as long as it says; devices and pipes say nothing.
-            parts = [file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)]
-            while sum(map(len, parts)) <= limit and (part := file.read(1 << 24)):
-                parts.append(part)
+            return file.read(count)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    content = b"".join(parts)
-    require(len(content) <= limit, f"{path}: expected at most {size(limit)}, got a larger file")
+
+
+def parse_json(text: str | bytes, *, where: Path | str) -> Any:
+    """Return what JSON says; numbers are finite, and text is such as UTF-8 can write.
+
+    Raises:
+        UserError: if it is not such JSON; ``where`` names the source.
+    """
+    try:
+        content = json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refuse)
+        json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:  # among them numbers of thousands of digits, and half letters
+        raise UserError(f"{where}: not valid JSON ({error})") from error
     return content
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it has {constant} for a number")
 
 
 def size(count: float) -> str:

@@ -74,16 +74,18 @@ def batch_sums(
 
 
 def accumulate(sums: Float[Tensor, " sums"], batch: Float[Tensor, " sums"], *, step: int) -> Float[Tensor, " sums"]:
-    """Return the sums with a step's put in; from the first step that is not finite on, only the largest logit grows.
+    """Return the sums with a step's put in; from the first one that is not finite on, they stay as they are.
+
+    Of that first one, the largest logit still counts.
 
     Args:
         sums: those of the steps before.
         batch: those of this step.
         step: its number within the epoch, counted from 0.
     """
-    finite = batch.isfinite().all() & (sums[_STEPS] == step)
-    total = torch.where(finite, sums + batch, sums)
-    total[_LARGEST] = torch.maximum(sums[_LARGEST], batch[_LARGEST])
+    so_far = sums[_STEPS] == step
+    total = torch.where(so_far & batch.isfinite().all(), sums + batch, sums)
+    total[_LARGEST] = torch.where(so_far, torch.maximum(sums[_LARGEST], batch[_LARGEST]), sums[_LARGEST])
     return total
 
 

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from srat.errors import printable
+
 
 class Observer:
     """Told of progress; this one says nothing, but for notices. The report room has one that draws."""
@@ -22,7 +24,7 @@ class Observer:
 
     def notice(self, text: str) -> None:
         """Something happened that the user should know of, and that stops nothing."""
-        logging.getLogger("srat").warning(text)
+        logging.getLogger("srat").warning("%s", printable(text))
 
     def finished(self) -> None:
         """What began last has ended."""

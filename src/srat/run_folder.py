@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,12 @@ from srat.checkpoint import Tensors, write_tensors
 from srat.config import Config
 from srat.data import TrainingData
 from srat.errors import UserError, require
-from srat.files import read_bounded, remove_leftovers, write_atomically
+from srat.files import parse_json, read_bounded, remove_leftovers, write_atomically
 from srat.metrics import Row
 
 Which = Literal["last", "best"]
 _LOCK = ".lock"
-_LARGEST_RECORD = 1 << 30
+_LARGEST_RECORD = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class RunFolder:
             require(
                 not differing,
                 f"--out: '{self.path}' holds another run; there, and here: {', '.join(differing)} "
-                f"('srat train --out {self.path}' alone goes on with it)",
+                f"({self.how_to_go_on} with that)",
             )
             return
         ours = {_LOCK, self.checkpoints.name}
@@ -126,7 +127,7 @@ class RunFolder:
     @property
     def how_to_go_on(self) -> str:
         """The command that goes on with the run."""
-        return f"'srat train --out {self.path}' goes on"
+        return f"'srat train --out {shlex.quote(str(self.path))}' goes on"
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -200,8 +201,6 @@ def _holder(file: Path) -> str:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_bounded(path, _LARGEST_RECORD))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable ({error})") from error
-    return content if isinstance(content, dict) else {}
+    content = parse_json(read_bounded(path, _LARGEST_RECORD), where=path)
+    require(isinstance(content, dict), f"{path}: expected a JSON object, got {type(content).__name__}")
+    return dict(content)

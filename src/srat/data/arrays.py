@@ -1,5 +1,6 @@
 """Images of the user's own, in one .npz file."""
 
+import io
 import math
 import sys
 import zipfile
@@ -51,6 +52,7 @@ class Arrays(Source, name="arrays"):
             raise UserError(f"{self.dir}, {part}: {error}") from error
 
 
+_LONGEST_HEADER = 10_000
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -65,31 +67,37 @@ def read_npz(path: Path) -> dict[str, Any]:
     require(path.is_file(), f"--data-dir: expected an .npz file, got '{path}', which {_what_it_is(path)}")
     try:
         with zipfile.ZipFile(path) as archive:
-            there = {name.removesuffix(".npy") for name in archive.namelist()}
+            there = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
             missing = [name for name in NAMES if name not in there]
             found = ", ".join(sorted(there)) or "no arrays"
             require(not missing, f"{path}: there is no {', '.join(missing)}; there are: {found}")
             names = [name for name in (*NAMES, "class_names") if name in there]
-            count = sum(_declared_bytes(archive, name, path) for name in names)
-        require_memory(count, f"{path}: the arrays")
-        with path.open("rb") as raw:
-            file = np.load(raw, allow_pickle=False)
-            return {name: file[name] for name in names}
-    except UserError:
-        raise
+            require_memory(sum(_declared_bytes(archive, name) for name in names), f"{path}: the arrays")
+            return {name: _read_array(archive, name) for name in names}
+    except UserError as error:
+        raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
     except Exception as error:  # NumPy, zipfile and zlib raise whatever a damaged file leads them to
         kind = type(error).__name__
         raise UserError(f"{path}: not a readable .npz of plain arrays, or truncated ({kind}: {error})") from error
 
 
-def _declared_bytes(archive: zipfile.ZipFile, name: str, path: Path) -> int:
+def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    with archive.open(f"{name}.npy") as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return array
+
+
+def _declared_bytes(archive: zipfile.ZipFile, name: str) -> int:
     header = np.lib.format
     with archive.open(f"{name}.npy") as file:
         version = header.read_magic(file)
-        require(version in ((1, 0), (2, 0)), f"{path}: {name} is of an unknown version, {version}")
-        read = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
-        shape, _, dtype = read(file)
-    require(not dtype.hasobject, f"{path}: {name} holds Python objects, expected plain numbers or text")
+        require(version in ((1, 0), (2, 0)), f"{name} is of an unknown version, {version}")
+        # NumPy reads the whole header, whatever its length, before it wonders at it.
+        length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
+        require(length <= _LONGEST_HEADER, f"{name} has a header of {length:,} bytes")
+        text = io.BytesIO(length.to_bytes(2, "little") + file.read(length))
+    shape, _, dtype = header.read_array_header_1_0(text)
+    require(not dtype.hasobject, f"{name} holds Python objects, expected plain numbers or text")
     return math.prod(shape) * max(dtype.itemsize, 1)
 
 

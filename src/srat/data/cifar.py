@@ -3,7 +3,7 @@
 import io
 import pickle
 import pickletools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ class _ByteType:
     def __init__(self, code: str | bytes, *_: object) -> None:
         # Python 2, which wrote CIFAR, has the code as bytes.
         if code not in ("u1", b"u1"):
-            raise pickle.UnpicklingError(f"an array of {code!r} where bytes were expected")
+            raise pickle.UnpicklingError("an array of something else where bytes were expected")
 
     def __setstate__(self, state: object) -> None:
         """Bytes have no state."""
@@ -62,7 +62,7 @@ class _Latin1(_Part):
 
     def __new__(cls, text: str, encoding: str) -> Any:
         if encoding != "latin1":
-            raise pickle.UnpicklingError(f"bytes encoded as {encoding}")
+            raise pickle.UnpicklingError("bytes in another encoding than latin1")
         return text.encode("latin1")
 
 
@@ -76,19 +76,6 @@ _ARRAY_PARTS: Mapping[tuple[str, str], Any] = {
 }
 
 
-class ArrayUnpickler(pickle.Unpickler):
-    """An unpickler that admits plain containers and arrays of bytes, and refuses every other global."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return one of the parts of an array, or refuse."""
-        try:
-            return _ARRAY_PARTS[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, which has no place in a file of images"
-            ) from None
-
-
 # What pickles of dictionaries, lists, strings, integers and arrays are made of, by protocols 0 to 5.
 _OPCODES = frozenset(
     """
@@ -98,29 +85,54 @@ _OPCODES = frozenset(
     EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 GLOBAL STACK_GLOBAL REDUCE BUILD
     """.split()  # noqa: SIM905 - forty quoted names are no easier to read
 )
-_MOST_OPCODES, _MOST_TUPLES = 2_000_000, 1_000
+_MOST_OPCODES = 2_000_000
 
 
 def check_opcodes(content: bytes) -> None:
-    """Refuse a pickle that could exhaust memory or stack before :class:`ArrayUnpickler` has a say.
-
-    The unpickler makes room for whatever index a memo is put under, and the hash of a tuple of a tuple of a tuple …
-    ends in a crash.
+    """Refuse a pickle of other parts, or of so many that it would take minutes.
 
     Raises:
         UnpicklingError: with the reason.
     """
-    tuples = 0
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-        if opcode.name not in _OPCODES or count > _MOST_OPCODES:
+    for count, (opcode, _, _) in enumerate(pickletools.genops(content)):
+        if opcode.name not in _OPCODES:
+            raise pickle.UnpicklingError(f"it has the opcode {opcode.name}")
+        if count > _MOST_OPCODES:
+            raise pickle.UnpicklingError("it has no end")
+
+
+def _shallow(load: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return how to load a tuple, but none deeper than an array's state, which has a tuple in it."""
+
+    def load_shallow(unpickler: Any) -> None:
+        load(unpickler)
+        # The hash of a deep one takes forever, or the stack.
+        if any(isinstance(inner, tuple) for part in unpickler.stack[-1] if isinstance(part, tuple) for inner in part):
+            raise pickle.UnpicklingError("it has tuples in tuples in tuples")
+
+    return load_shallow
+
+
+_PLAIN_LOADS = pickle._Unpickler.dispatch
+_TUPLE_CODES = (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)
+
+
+class ArrayUnpickler(pickle._Unpickler):
+    """An unpickler that admits plain containers and arrays of bytes, and refuses every other global.
+
+    It is the standard library's in Python: that in C makes room for whatever index a memo is put under.
+    """
+
+    dispatch: ClassVar[Any] = _PLAIN_LOADS | {code[0]: _shallow(_PLAIN_LOADS[code[0]]) for code in _TUPLE_CODES}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return one of the parts of an array, or refuse."""
+        try:
+            return _ARRAY_PARTS[module, name]
+        except KeyError:
             raise pickle.UnpicklingError(
-                f"it has {'the opcode ' + opcode.name if count <= _MOST_OPCODES else 'no end'}"
-            )
-        if opcode.name.endswith("PUT") and not 0 <= int(argument or 0) <= count:
-            raise pickle.UnpicklingError(f"it remembers something under {argument}")
-        tuples += "TUPLE" in opcode.name
-        if tuples > _MOST_TUPLES:
-            raise pickle.UnpicklingError("it has too many tuples")
+                f"it asks for {module}.{name}, which has no place in a file of images"
+            ) from None
 
 
 def read_batch(content: bytes, *, label_key: str, path: Path | str) -> tuple[Tensor, Tensor]:

@@ -114,6 +114,7 @@ def read_from_tar(path: Path, names: Sequence[str]) -> list[bytes]:
     Raises:
         UserError: if the archive is damaged, lacks one of them, or unpacks to more than any published one.
     """
+    require(path.is_file(), f"{path}: expected a file, got a folder, a device or a pipe")
     found: dict[str, bytes] = {}
     left = LARGEST
     with gzip.open(path) as stream:

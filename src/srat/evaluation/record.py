@@ -13,10 +13,10 @@ from srat.errors import UserError, require
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups, groups
 from srat.evaluation.intervals import Accuracy
-from srat.files import read_bounded
+from srat.files import parse_json, read_bounded
 
 CLEAN = "clean"
-LARGEST_FILE = 1 << 26
+LARGEST_FILE = 1 << 23
 """Bytes of an evaluation that are read at the most."""
 LARGEST_COUNT = 10**12
 """Of images; no data set has more, and floating point bears it."""
@@ -71,7 +71,7 @@ class Evaluation:
             UserError: if the file is not such an evaluation.
         """
         try:
-            content = json.loads(read_bounded(path, LARGEST_FILE))
+            content = parse_json(read_bounded(path, LARGEST_FILE), where="evaluation")
             require(len(content["class_names"]) >= 2, "fewer than two classes")
             results = {
                 str(name): _read_result(result, len(content["class_names"]))

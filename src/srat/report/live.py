@@ -1,5 +1,7 @@
 """Progress, drawn while it happens; plain lines where the output is no terminal."""
 
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,13 +10,23 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from srat.errors import printable
 from srat.observer import Observer
+
+
+class PatientConsole(Console):
+    """A console that falls silent when its reader leaves, as ``| head`` does: what is going on shall go on."""
+
+    def on_broken_pipe(self) -> None:
+        """Print into nothing from now on."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def make_console() -> Console:
     """Return the console to print to; where it is no terminal, nothing is cut to a width."""
-    console = Console()
-    return console if console.is_terminal else Console(width=200)
+    console = PatientConsole()
+    return console if console.is_terminal else PatientConsole(width=200)
 
 
 class LiveObserver(Observer):
@@ -65,7 +77,7 @@ class LiveObserver(Observer):
 
     def notice(self, text: str) -> None:
         """Print a notice above the bar."""
-        self._console.print(Text(f"note: {text}", style="yellow"), soft_wrap=True)
+        self._console.print(Text(f"note: {printable(text)}", style="yellow"), soft_wrap=True)
 
     def finished(self) -> None:
         """Take the bar down; what a training run showed last stays."""
