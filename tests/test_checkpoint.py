@@ -13,9 +13,10 @@ from torch import nn
 from srat.checkpoint import (
     DamagedError,
     State,
+    TensorFile,
     list_checkpoints,
     load_checkpoint,
-    read_tensors,
+    open_tensors,
     save_checkpoint,
     write_tensors,
 )
@@ -39,7 +40,7 @@ def step(model, optimizer):
 
 def load(folder, model, optimizer):
     said = []
-    state = load_checkpoint(folder, model, optimizer, notice=said.append)
+    state = load_checkpoint(folder, model, optimizer, run="a", notice=said.append)
     return state, said
 
 
@@ -63,7 +64,7 @@ class TestRoundTrip:
             best_score=1 / 3,
             best_weights=best,
         )
-        save_checkpoint(tmp_path / "c", state, model, optimizer)
+        save_checkpoint(tmp_path / "c", state, model, optimizer, run="a")
         other, other_optimizer = make()
         back, said = load(tmp_path / "c", other, other_optimizer)
         assert said == []
@@ -80,7 +81,7 @@ class TestRoundTrip:
     def test_the_optimisers_tensors_keep_their_layout(self, tmp_path):
         model, optimizer = make()
         step(model, optimizer)
-        save_checkpoint(tmp_path, State(), model, optimizer)
+        save_checkpoint(tmp_path, State(), model, optimizer, run="a")
         other, other_optimizer = make()
         load(tmp_path, other, other_optimizer)
         for one, two in zip(optimizer.state.values(), other_optimizer.state.values(), strict=True):
@@ -91,8 +92,8 @@ class TestRoundTrip:
 
     def test_the_last_two_are_kept(self, tmp_path):
         for position in range(8, 12):
-            save_checkpoint(tmp_path, State(step=position), *make())
-        save_checkpoint(tmp_path, State(epoch=1), *make())
+            save_checkpoint(tmp_path, State(step=position), *make(), run="a")
+        save_checkpoint(tmp_path, State(epoch=1), *make(), run="a")
         names = [path.name for path in list_checkpoints(tmp_path)]
         assert names == ["epoch-000000-step-0000011.safetensors", "epoch-000001-step-0000000.safetensors"]
 
@@ -105,14 +106,14 @@ class TestRoundTrip:
     def test_tied_weights_are_written_twice(self, tmp_path):
         shared = torch.arange(4.0)
         write_tensors(tmp_path / "x", {"a": shared, "b": shared}, {})
-        assert torch.equal(read_tensors(tmp_path / "x")[0]["b"], shared)
+        assert torch.equal(open_tensors(tmp_path / "x").tensors()["b"], shared)
 
     def test_any_reader_of_safetensors_can_read_it(self, tmp_path):
         write_tensors(tmp_path / "x", {"a": torch.arange(3)}, {"names": ["ä", '"sha256": "' + "1" * 64 + '"']})
         with safe_open(tmp_path / "x", framework="pt") as file:
             assert torch.equal(file.get_tensor("a"), torch.arange(3))
             assert json.loads(file.metadata()["names"])[0] == "ä"
-        assert read_tensors(tmp_path / "x")[1]["names"][0] == "ä"
+        assert open_tensors(tmp_path / "x").facts["names"][0] == "ä"
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def two(tmp_path_factory):
     for position in (1, 2):
         model(torch.ones(1, 3)).sum().backward()
         optimizer.step()
-        save_checkpoint(folder, State(step=position), model, optimizer)
+        save_checkpoint(folder, State(step=position), model, optimizer, run="a")
     return folder
 
 
@@ -140,7 +141,7 @@ class TestDamage:
         def check(content):
             newest.write_bytes(content)
             with pytest.raises(DamagedError, match=newest.name):
-                read_tensors(newest)
+                open_tensors(newest)
             model = nn.Linear(3, 2)
             optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
             state, said = load(folder, model, optimizer)
@@ -199,6 +200,7 @@ class TestDamage:
 
 
 FACTS = {
+    "run": "a",
     "epoch": 0,
     "step": 0,
     "rate_factor": 1.0,
@@ -224,6 +226,9 @@ class TestStrangers:
     @pytest.mark.parametrize(
         "change",
         [
+            {"run": "b"},
+            {"run": None},
+            {"best_epoch": 0},
             {"epoch": -1},
             {"epoch": "1"},
             {"epoch": True},
@@ -256,6 +261,8 @@ class TestStrangers:
             {"optimizer.x": torch.zeros(2)},
             {"model.3.bias": torch.zeros(5)},
             {"model.more": torch.zeros(5)},
+            {"best.more": torch.zeros(5)},
+            {"more": torch.zeros(5)},
         ],
     )
     def test_refuses_tensors_that_do_not_fit(self, tmp_path, tensors):
@@ -263,19 +270,26 @@ class TestStrangers:
         with pytest.raises(UserError, match=r"epoch-1.safetensors: not a checkpoint of this run"):
             load(tmp_path, *make())
 
+    def test_is_not_read_before_it_is_known_to_fit(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(TensorFile, "tensors", None)
+        huge = {"model.0.weight": torch.zeros(1_000)}
+        write_tensors(tmp_path / "epoch-1.safetensors", self.tensors() | huge, FACTS)
+        with pytest.raises(UserError, match="its model is another"):
+            load(tmp_path, *make())
+
     def test_refuses_safetensors_without_a_checksum(self, tmp_path):
         from safetensors.torch import save_file
 
         save_file({"a": torch.zeros(2)}, tmp_path / "x.safetensors")
         with pytest.raises(DamagedError, match="no checksum in its header"):
-            read_tensors(tmp_path / "x.safetensors")
+            open_tensors(tmp_path / "x.safetensors")
 
     @pytest.mark.parametrize("content", [b"", b"text", b"\xff" * 64, b"\0" * 64, b"\x08" + b"\0" * 20])
     def test_refuses_what_is_no_checkpoint(self, tmp_path, content):
         path = tmp_path / "x.safetensors"
         path.write_bytes(content)
         with pytest.raises(DamagedError, match="x.safetensors: not a readable file of weights"):
-            read_tensors(path)
+            open_tensors(path)
 
     @pytest.mark.parametrize("kind", ["missing", "folder", "fifo"])
     def test_refuses_what_is_no_file(self, tmp_path, kind):
@@ -285,7 +299,7 @@ class TestStrangers:
         if kind == "fifo":
             os.mkfifo(path)
         with pytest.raises(DamagedError):
-            read_tensors(path)
+            open_tensors(path)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):

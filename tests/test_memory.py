@@ -12,7 +12,9 @@ from srat.data import Dataset
 from srat.data.holdout import Holdout
 from srat.devices import make_fabric
 from srat.errors import UserError
-from srat.memory import Footprint, check_memory, is_out_of_memory, step_bytes
+from srat.machine import is_out_of_memory
+from srat.memory import Footprint, check_memory, step_bytes
+from srat.methods import METHODS
 from srat.models import wrap
 from srat.models.small_cnn import SmallCNN
 from srat.trainer import fit, train_step
@@ -81,7 +83,7 @@ def test_refuses_what_cannot_fit_and_says_what_does(monkeypatch):
     with pytest.raises(
         UserError, match=r"a step of --batch-size 128 needs at least .*B on cpu, there are .*B; --batch"
     ) as e:
-        check_memory(traced, train_step)
+        check_memory(traced, train_step, notice=print)
     fitting = int(str(e.value).split("--batch-size ")[2].split()[0])
     assert 64 < fitting < 128
     assert step_bytes(traced, train_step, batch_size=fitting) <= memory.free_memory()
@@ -90,7 +92,7 @@ def test_refuses_what_cannot_fit_and_says_what_does(monkeypatch):
 def test_not_even_one(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 100)
     with pytest.raises(UserError, match="not even a batch of one would fit"):
-        check_memory(training(), train_step)
+        check_memory(training(), train_step, notice=print)
 
 
 def test_a_model_that_cannot_be_traced_is_not_judged(monkeypatch):
@@ -103,7 +105,31 @@ def test_a_model_that_cannot_be_traced_is_not_judged(monkeypatch):
             return self.fc(x.flatten(1)) * (2.0 if float(x.sum()) > 1e9 else 1.0)
 
     monkeypatch.setattr(memory, "free_memory", lambda: 100)
-    check_memory(training(wrap(Curious(), mean=[0.5], std=[0.5])), train_step)
+    said = []
+    check_memory(training(wrap(Curious(), mean=[0.5], std=[0.5])), train_step, notice=said.append)
+    assert "could not be told beforehand" in said[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model", ["small-cnn", "resnet18", "wide-resnet", "linear"])
+def test_what_we_ship_can_be_traced(method, model):
+    config = compose(method=method, model=model, augmentation="crop-flip")
+    data = Dataset(torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20) % 10, tuple("0123456789"))
+    assert step_bytes(set_up(config, make_fabric("cpu"), data, None, None), train_step, batch_size=2) > 0
+
+
+def test_out_of_memory_elsewhere_is_told_of(monkeypatch):
+    def full(*args, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    config = replace(compose(method="ce", epochs=1), model=SmallCNN(width=4))
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "count", full)
+        with pytest.raises(UserError, match="out of memory: the evaluation of the held-out part does not fit on cpu"):
+            fit(config)
+    monkeypatch.setattr(trainer, "set_up", full)
+    with pytest.raises(UserError, match="out of memory: the images and the model do not fit on cpu"):
+        fit(config)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +150,7 @@ def test_out_of_memory_gives_the_batch_size_that_fits(monkeypatch, tmp_path, err
             raise error
         return real(training, indices, weights, rng)
 
-    monkeypatch.setattr(trainer, "check_memory", lambda *_: None)
+    monkeypatch.setattr(trainer, "check_memory", lambda *_, **__: None)
     monkeypatch.setattr(trainer, "train_step", narrow)
     config = replace(compose(method="ce", epochs=1), model=SmallCNN(width=4), holdout=Holdout(fraction=0))
     with pytest.raises(UserError, match="out of memory on cpu with --batch-size 128; --batch-size 32 fits"):
@@ -138,12 +164,29 @@ def test_an_allocation_that_fails_is_recognised():
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
-@pytest.mark.parametrize(("limit", "used", "free"), [("1000", "400", 600), ("max", "400", None), (None, None, None)])
-def test_the_limit_of_a_container_counts(monkeypatch, tmp_path, limit, used, free):
+@pytest.mark.parametrize(("limit", "free"), [("1000", 1000 - (400 - 150)), ("200", 0), ("max", None), (None, None)])
+@pytest.mark.parametrize(
+    ("line", "folder", "names"),
+    [
+        ("0::/", "", ("memory.max", "memory.current", "inactive_file")),
+        ("0::/a/b", "a", ("memory.max", "memory.current", "inactive_file")),
+        ("0::/a/b", "a/b", ("memory.max", "memory.current", "inactive_file")),
+        ("5:cpu,memory:/a", "memory/a", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
+        ("no such file", "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
+    ],
+)
+def test_the_limit_of_a_container_counts(monkeypatch, tmp_path, limit, free, line, folder, names):
+    groups, own = tmp_path / "groups", tmp_path / "own"
+    (groups / folder).mkdir(parents=True)
+    if ":" in line:
+        own.write_text(f"{line}\n")
     if limit is not None:
-        (tmp_path / "memory.max").write_text(f"{limit}\n")
-        (tmp_path / "memory.current").write_text(f"{used}\n")
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+        for name, text in zip(names, (limit, "400"), strict=False):
+            (groups / folder / name).write_text(f"{text}\n")
+        # Of what is used, files that were read can be had back.
+        (groups / folder / "memory.stat").write_text(f"anon 250\n{names[2]} 150\n")
+    monkeypatch.setattr(machine, "_CGROUPS", groups)
+    monkeypatch.setattr(machine, "_OWN_CGROUPS", own)
     got = machine.free_memory()
     assert got == free if free is not None else got > 1_000_000
 

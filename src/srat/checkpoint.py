@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import mmap
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,12 +14,15 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from srat.errors import UserError, require
-from srat.files import write_atomically
+from srat.files import parse_json, write_atomically
 from srat.metrics import Row, no_sums
 
 Tensors = Mapping[str, Tensor]
 Facts = Mapping[str, Any]
+T = TypeVar("T")
 KEPT = 2
+_NOT_FACTS = ("format", "sha256")
+_LONGEST_HEADER = 100_000_000
 _BLANK = b"0" * 64
 _DIGEST = re.compile(rb'"sha256": "([0-9a-f]{64})"')
 
@@ -78,8 +80,22 @@ def write_tensors(path: Path, tensors: Tensors, facts: Facts) -> None:
     write_atomically(path, (head.replace(_BLANK, digest.hexdigest().encode(), 1), body))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return what :func:`write_tensors` wrote.
+@dataclass(frozen=True)
+class TensorFile:
+    """A file of :func:`write_tensors` whose checksum is right; its tensors are not read yet."""
+
+    path: Path
+    facts: Facts
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors."""
+        with safe_open(str(self.path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in self.shapes}
+
+
+def open_tensors(path: Path) -> TensorFile:
+    """Return what :func:`write_tensors` wrote, but for the tensors.
 
     Raises:
         DamagedError: if the file is missing, is not ours, or a bit of it has changed.
@@ -88,29 +104,37 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         check_digest(path)
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            facts = {name: json.loads(text) for name, text in metadata.items() if name not in ("format", "sha256")}
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError, ValueError, RecursionError, RuntimeError) as error:
+            facts = {
+                name: parse_json(text, where=name, finite=False)  # the accuracy of no image is no number
+                for name, text in metadata.items()
+                if name not in _NOT_FACTS
+            }
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise DamagedError(f"{path}: not a readable file of weights, or damaged ({error})") from error
+    return TensorFile(path, facts, shapes)
 
 
 def check_digest(path: Path) -> None:
     """Raise ``ValueError`` or ``OSError`` unless the file has the checksum that its header says."""
     require(path.is_file(), "no such file")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = _DIGEST.search(content, 8, min(len(content), 8 + int.from_bytes(content[:8], "little")))
-        require(found is not None, "there is no checksum in its header, or it is truncated")
-        if found is not None:
-            start, end = found.span(1)
-            del found  # it holds on to the mapping
-            digest, given = hashlib.sha256(content[:start] + _BLANK), content[start:end].decode()
-            with memoryview(content) as view, view[end:] as rest:
-                digest.update(rest)
-            require(digest.hexdigest() == given, "its checksum is wrong: it is truncated, or has been changed")
+    with path.open("rb") as file:
+        length = file.read(8)
+        head = length + file.read(min(int.from_bytes(length, "little"), _LONGEST_HEADER))
+        found = _DIGEST.search(head)
+        if found is None:
+            raise ValueError("there is no checksum in its header, or it is truncated")
+        digest = hashlib.sha256(head[: found.start(1)] + _BLANK + head[found.end(1) :])
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    right = digest.hexdigest() == found[1].decode()
+    require(right, "its checksum is wrong: it is truncated, or has been changed")
 
 
-def save_checkpoint(folder: Path, state: State, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write the checkpoint of a state, and remove all but the last two."""
+def save_checkpoint(
+    folder: Path, state: State, model: nn.Module, optimizer: torch.optim.Optimizer, *, run: str
+) -> None:
+    """Write the checkpoint of a state, and remove all but the last two; ``run`` is the configuration's id."""
     folder.mkdir(exist_ok=True)
     tensors = {
         **_prefixed("model", model.state_dict()),
@@ -119,7 +143,7 @@ def save_checkpoint(folder: Path, state: State, model: nn.Module, optimizer: tor
         "sums": state.sums,
     }
     path = folder / f"epoch-{state.epoch:06d}-step-{state.step:07d}.safetensors"
-    write_tensors(path, tensors, {name: getattr(state, name) for name in _FACTS})
+    write_tensors(path, tensors, {"run": run, **{name: getattr(state, name) for name in _FACTS}})
     for old in list_checkpoints(folder)[:-KEPT]:
         old.unlink()
 
@@ -130,7 +154,13 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, notice: Callable[[str], None]
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    run: str,
+    notice: Callable[[str], None],
+    but: Path | None = None,
 ) -> State | None:
     """Put the newest whole checkpoint into model and optimiser, and return its state; None if there is no checkpoint.
 
@@ -138,40 +168,61 @@ def load_checkpoint(
         folder: the checkpoints.
         model: the run's model.
         optimizer: its optimiser.
+        run: the configuration's id.
         notice: told of each damaged one, which is put aside.
+        but: one not to take.
 
     Raises:
-        UserError: if all are damaged, or the newest whole one is of another model.
+        UserError: if all are damaged, or the newest whole one is of another run.
     """
     damaged: dict[Path, DamagedError] = {}
-    for path in reversed(list_checkpoints(folder)):
+    for path in reversed([path for path in list_checkpoints(folder) if path != but]):
         try:
-            tensors, facts = read_tensors(path)
+            file = open_tensors(path)
         except DamagedError as error:
             damaged[path] = error
             continue
-        state = _restore(path, tensors, facts, model, optimizer)
+        state = _restore(file, model, optimizer, run)
         for other, problem in damaged.items():
             other.replace(other.with_suffix(".damaged"))
             notice(f"{problem}; going on from the one before it, {path.name}")
         return state
-    require(
-        not damaged,
-        f"{folder}: every checkpoint is damaged ({', '.join(p.name for p in damaged)}); remove them to start anew",
-    )
+    names = ", ".join(path.name for path in damaged)
+    require(not damaged, f"{folder}: every checkpoint is damaged ({names}); remove them to start anew")
     return None
 
 
-def _restore(path: Path, tensors: Tensors, facts: Facts, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+def _restore(file: TensorFile, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> State:
     try:
+        require(file.facts.get("run") == run, "its configuration is another")
+        _check_shapes(file.shapes, model, optimizer)
+        tensors = file.tensors()
+        facts = {name: fact for name, fact in file.facts.items() if name != "run"}
         state = State(**facts, sums=tensors["sums"], best_weights=_without("best", tensors))
         _check(state)
         model.load_state_dict(_without("model", tensors))
         _load_optimizer_tensors(optimizer, _without("optimizer", tensors))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         why = str(error).splitlines()[-1].strip()
-        raise UserError(f"{path}: not a checkpoint of this run, or of another version ({why})") from error
+        raise UserError(f"{file.path}: not a checkpoint of this run, or of another version ({why})") from error
     return state
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    # Before anything is read: a stranger's file may hold more than memory does.
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    best = _without("best", shapes)
+    require(_without("model", shapes) == wanted and (not best or best == wanted), "its model is another")
+    parameters = [tuple(parameter.shape) for group in optimizer.param_groups for parameter in group["params"]]
+    for name, shape in _without("optimizer", shapes).items():
+        index = name.partition(".")[0]
+        known = index.isdecimal() and int(index) < len(parameters) and parameters[int(index)] == shape
+        require(known, f"optimizer.{name}: of no parameter, or of another shape")
+    require(shapes.get("sums") == tuple(no_sums().shape), "other sums")
+    strange = [
+        name for name in shapes if name != "sums" and name.partition(".")[0] not in ("model", "best", "optimizer")
+    ]
+    require(not strange, f"a tensor {''.join(strange[:1])}")
 
 
 def _check(state: State) -> None:
@@ -179,7 +230,8 @@ def _check(state: State) -> None:
     require(all(type(n) is int and n >= 0 for n in (state.epoch, state.step)), "a position that is none")
     require(all(type(n) in (int, float) for n in numbers), "text where a number was expected")
     require(state.best_epoch is None or type(state.best_epoch) is int, "a best epoch that is none")
-    require(state.sums.shape == no_sums().shape and state.sums.dtype == torch.float64, "other sums")
+    require((state.best_epoch is None) == (not state.best_weights), "a best epoch without its weights")
+    require(state.sums.dtype == torch.float64, "other sums")
     rows = isinstance(state.history, list) and len(state.history) == state.epoch
     require(rows and all(isinstance(row, dict) and _plain(row) for row in state.history), "metrics that are none")
 
@@ -204,10 +256,8 @@ def _prefixed(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def _without(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
-    }
+def _without(prefix: str, named: Mapping[str, T]) -> dict[str, T]:
+    return {name.removeprefix(f"{prefix}."): item for name, item in named.items() if name.startswith(f"{prefix}.")}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -222,9 +272,7 @@ def _load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Tensors) 
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
-        require(index.isdecimal() and int(index) < len(parameters), f"optimizer.{key}: of no parameter")
         parameter = parameters[int(index)]
-        require(tensor.shape == parameter.shape, f"optimizer.{key}: a tensor of another shape")
         # In the parameter's layout, as it was: sums over another layout might round otherwise.
         state.setdefault(int(index), {})[name] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,7 +43,8 @@ def write_atomically(path: Path, content: Content) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove what a process that was killed while it wrote has left in ``folder``; nobody else may write there."""
     for leftover in folder.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+        if re.fullmatch(r"\..+\.[0-9a-f]{8}\.tmp", leftover.name) and leftover.is_file():
+            leftover.unlink()
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
@@ -61,14 +63,15 @@ def read_bounded(path: Path, limit: int) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def parse_json(text: str | bytes, *, where: Path | str) -> Any:
-    """Return what JSON says; numbers are finite, and text is such as UTF-8 can write.
+def parse_json(text: str | bytes, *, where: Path | str, finite: bool = True) -> Any:
+    """Return what JSON says; numbers are finite unless told otherwise, and text is such as UTF-8 can write.
 
     Raises:
         UserError: if it is not such JSON; ``where`` names the source.
     """
     try:
-        content = json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refuse)
+        plain = text if isinstance(text, str) else text.decode()
+        content = json.loads(plain, parse_constant=_refuse if finite else None)
         json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:  # among them numbers of thousands of digits, and half letters
         raise UserError(f"{where}: not valid JSON ({error})") from error

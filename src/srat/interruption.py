@@ -2,9 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 """Ctrl-C; the polite end, by schedulers too; Slurm's warning that the time is nearly over."""
@@ -39,7 +38,7 @@ class Interruption:
         """Take a signal; a Ctrl-C after another one ends at once."""
         if self._received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._received = number
+        self._received = self._received or number
 
     def check(self) -> None:
         """Raise ``Interrupted`` if a signal has come."""
@@ -49,25 +48,11 @@ class Interruption:
 
 @contextmanager
 def deferring_signals() -> Iterator[Interruption]:
-    """Keep the signals that come until :meth:`Interruption.check`, and put the handlers back."""
-    interruption = Interruption()
-    with _handled_by(interruption):
-        yield interruption
+    """Keep the signals that come until :meth:`Interruption.check`, and put the handlers back; within itself, the same.
 
-
-@contextmanager
-def raising_signals() -> Iterator[None]:
-    """Let each of the signals raise ``Interrupted`` where it comes, and put the handlers back."""
-
-    def stop(number: int, _: object) -> None:
-        raise Interrupted(number)
-
-    with _handled_by(stop):
-        yield
-
-
-@contextmanager
-def _handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    A handler that raised would do so anywhere: in an import, or where Python swallows it.
+    """
+    interruption = next((h for h in map(signal.getsignal, STOPPING) if isinstance(h, Interruption)), Interruption())
     before = {}
     if threading.current_thread() is threading.main_thread():  # elsewhere Python admits no handlers
         before = {number: signal.getsignal(number) for number in STOPPING}
@@ -75,8 +60,8 @@ def _handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
     ours = [number for number, old in before.items() if old not in (signal.SIG_IGN, None)]
     try:
         for number in ours:
-            signal.signal(number, handler)
-        yield
+            signal.signal(number, interruption)
+        yield interruption
     finally:
         for number in ours:
             signal.signal(number, before[number])

@@ -1,23 +1,63 @@
-"""What this machine has left."""
+"""What this machine has left, and what it says when that is nothing."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import torch
 
-from srat.errors import require
+from srat.errors import UserError, require
 from srat.files import size
 
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+# Versions 2 and 1 of Linux' control groups: where a group lies, its limit, its use, what of that can be had back.
+_V2 = ("", "memory.max", "memory.current", "inactive_file")
+_V1 = ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def free_memory() -> int:
-    """Return how many bytes of memory can still be had, within the limit of the container if there is one."""
+    """Return how many bytes of memory can still be had, within the limits of the containers around us, if any."""
     free = int(psutil.virtual_memory().available)
-    with suppress(OSError, ValueError):  # no cgroup, or "max": no limit
-        limit, used = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
-        free = min(free, limit - used)
-    return free
+    for root, limit, usage, reclaimable in (_V2, _V1):
+        for group in _groups(root):
+            with suppress(OSError, ValueError, KeyError):  # no such group, or "max": no limit
+                numbers = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                used = int((group / usage).read_text()) - int(numbers[reclaimable])
+                free = min(free, int((group / limit).read_text()) - used)
+    return max(free, 0)
+
+
+def _groups(root: str) -> list[Path]:
+    # In a container our group is the root of what we see; outside, it is named in /proc, and those above it count too.
+    top = _CGROUPS / root
+    groups = [top]
+    with suppress(OSError):
+        for line in _OWN_CGROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if root in controllers.split(","):
+                own = top / path.lstrip("/")
+                groups += [own, *(parent for parent in own.parents if parent.is_relative_to(top))]
+    return groups
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception says that a device, or the machine, has no memory left."""
+    words = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+    said = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return said or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
+@contextmanager
+def telling_of_memory(what: str) -> Iterator[None]:
+    """Turn running out of memory into a ``UserError`` that says what did not fit."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"out of memory: {what}") from error
 
 
 def require_memory(count: int, what: str, advice: str = "") -> None:

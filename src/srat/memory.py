@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from srat.errors import UserError, require
 from srat.files import size
-from srat.machine import free_memory
+from srat.machine import free_memory, is_out_of_memory
 from srat.training import Training, make_optimizer
 
 Rng = Callable[[str], torch.Generator]
@@ -24,7 +24,10 @@ TrainStep = Callable[[Training, Tensor, Tensor, Rng], Tensor]
 
 def available(device: torch.device) -> int:
     """Return the bytes that can still be had on a device."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    if device.type != "cuda":
+        return free_memory()
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + unused)
 
 
 class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -82,8 +85,13 @@ def step_bytes(training: Training, train_step: TrainStep, *, batch_size: int) ->
     return int(footprint.peak - weights + momentum + best)
 
 
-def check_memory(training: Training, train_step: TrainStep) -> None:
+def check_memory(training: Training, train_step: TrainStep, *, notice: Callable[[str], None]) -> None:
     """Refuse a run whose step cannot fit; a model that cannot be traced is not judged.
+
+    Args:
+        training: model, data, configuration.
+        train_step: the step.
+        notice: told if it could not be traced.
 
     Raises:
         UserError: with the batch size that would fit.
@@ -93,7 +101,8 @@ def check_memory(training: Training, train_step: TrainStep) -> None:
     try:
         needed = step_bytes(training, train_step, batch_size=batch)
         least = step_bytes(training, train_step, batch_size=1) if needed > there else 0
-    except Exception:  # a user's model may do anything that needs contents
+    except Exception as error:  # a user's model may do anything that needs contents
+        notice(f"how much memory a step takes could not be told beforehand ({type(error).__name__}: {error})")
         return
     if needed > there:
         fitting = max(0, int((there - least) / max(needed - least, 1) * batch))
@@ -102,13 +111,6 @@ def check_memory(training: Training, train_step: TrainStep) -> None:
             f"a step of --batch-size {batch} needs at least {size(needed)} on {training.fabric.device}, "
             f"there are {size(there)}; {advice}"
         )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception says that a device, or the machine, has no memory left."""
-    said = str(error)
-    on_cpu = isinstance(error, RuntimeError) and ("allocate memory" in said or "not enough memory" in said)
-    return on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def largest_batch(training: Training, train_step: TrainStep, rng: Rng, failed: BaseException) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srat.checkpoint import read_tensors
+from srat.checkpoint import TensorFile, open_tensors
 from srat.config import Config
 from srat.data import Dataset
 from srat.errors import UserError, require
@@ -85,6 +85,8 @@ class Run:
     """The epoch that was best on the held-out part, counted from 0; None without such a part."""
     history: Sequence[Row]
     """A row of metrics for each epoch."""
+    seconds: float
+    """How long the training took, over all sessions."""
 
 
 def load(path: Path | str, *, which: Which = "last", model: nn.Module | None = None, device: str = "cpu") -> nn.Module:
@@ -111,25 +113,30 @@ def load_with_facts(
 ) -> tuple[nn.Module, ModelFacts]:
     """Return what :func:`load` does, and what the weights file says beside the weights."""
     file = Path(path) if Path(path).is_file() else _weights_of(RunFolder(Path(path)), which)
-    weights, content = read_tensors(file)
-    facts = ModelFacts.from_json(content, file)
+    weights = open_tensors(file)
+    facts = ModelFacts.from_json(weights.facts, file)
     if model is None:
         # Built without memory first: what a stranger's file says of its size is true, or goes no further.
         with torch.device("meta"):
-            check_shapes(_rebuild(facts), weights, file)
+            check_shapes(_rebuild(facts), weights)
         model = _rebuild(facts)
-    check_shapes(model, weights, file)
-    model.load_state_dict(weights)
+    check_shapes(model, weights)
+    model.load_state_dict(weights.tensors())
     return model.to(device).eval(), facts
 
 
-def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
-    """Raise ``UserError`` unless the weights are those of such a model, by names and shapes."""
-    wanted, given = ({n: tuple(t.shape) for n, t in tensors.items()} for tensors in (model.state_dict(), weights))
+def read_facts(path: Path) -> ModelFacts:
+    """Return what a weights file says beside the weights."""
+    return ModelFacts.from_json(open_tensors(path).facts, path)
+
+
+def check_shapes(model: nn.Module, weights: TensorFile) -> None:
+    """Raise ``UserError`` unless the weights are those of such a model, by names and shapes; nothing is read yet."""
+    wanted, given = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, weights.shapes
     odd = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
     if odd:
         said = f"{odd[0]}: expected {wanted.get(odd[0], 'nothing')}, got {given.get(odd[0], 'nothing')}"
-        raise UserError(f"{file}: these weights are of another model ({said})")
+        raise UserError(f"{weights.path}: these weights are of another model ({said})")
 
 
 def build_model(

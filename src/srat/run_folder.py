@@ -150,8 +150,9 @@ class RunFolder:
             write_atomically(self.config, config.to_json())
         record = data.record()
         if self.indices.exists():
-            same = _read_object(self.indices).get("sha256") == record["sha256"]
-            require(same, f"{self.indices}: the data has changed since this run began; it keeps other images now")
+            held = _read_object(self.indices)
+            same = all(held.get(name) == record[name] for name in ("sha256", "contents"))
+            require(same, f"{self.indices}: the data has changed since this run began, or the file has")
         else:
             write_atomically(self.indices, json.dumps(record) + "\n")
 
@@ -184,8 +185,11 @@ class RunFolder:
         write_atomically(self.environment, json.dumps(facts, indent=2) + "\n")
 
     def read_environment(self) -> dict[str, Any]:
-        """Return what environment.json holds; nothing, if there is none."""
-        return _read_object(self.environment) if self.environment.exists() else {}
+        """Return what environment.json holds; nothing if it cannot be read: nothing depends on it."""
+        try:
+            return _read_object(self.environment) if self.environment.exists() else {}
+        except UserError:
+            return {}
 
 
 def _number(text: str) -> int | float:

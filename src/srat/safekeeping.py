@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -75,7 +76,7 @@ class Keeper(Unkept):
         interruption: Interruption,
         observer: Observer,
     ) -> None:
-        self._model, self._optimizer = training.module, training.optimizer
+        self._model, self._optimizer, self._run = training.module, training.optimizer, training.config.id
         self._folder = folder
         self._cadence = cadence
         self._on_divergence = on_divergence
@@ -93,8 +94,12 @@ class Keeper(Unkept):
         state = self._load()
         if state is None:
             state = State()
+            if self._folder.metrics.exists():
+                self._observer.notice(f"there is no checkpoint in '{self._folder.checkpoints}': starting anew")
             # At once, so that there is always something to go back to, and a disk that is full is found out early.
             self.save(state)
+        if state.rate_factor < 1:
+            self._observer.notice(f"the learning rate is {state.rate_factor:g} of the schedule's, since a roll-back")
         return state
 
     def between_steps(self, state: State) -> None:
@@ -128,7 +133,7 @@ class Keeper(Unkept):
         self.tick(state)
         check_finite(state, self._model)
         with self._folder.writing():
-            save_checkpoint(self._folder.checkpoints, state, self._model, self._optimizer)
+            save_checkpoint(self._folder.checkpoints, state, self._model, self._optimizer, run=self._run)
         self._cadence.saved(cost=time.monotonic() - start)
 
     def tick(self, state: State) -> None:
@@ -160,20 +165,30 @@ class Keeper(Unkept):
         if self._on_divergence == "stop":
             advice = "a lower --optimizer.learning-rate may help, or --on-divergence rollback goes on with half of it"
             raise DivergenceError(f"{error}; the last good checkpoint is kept: {advice}")
-        newest = list_checkpoints(self._folder.checkpoints)[-1]
-        if newest.name == self._tried and len(list_checkpoints(self._folder.checkpoints)) > 1:
-            newest.unlink()
-        state = self._load()
+        files = list_checkpoints(self._folder.checkpoints)
+        # One that was gone back to before, and has no successor, has had its chance, if there is another.
+        spent = files[-1] if len(files) > 1 and files[-1].name == self._tried else None
+        state = self._load(but=spent)
         if state is None or rate_factor <= LEAST_RATE_FACTOR:
-            raise DivergenceError(f"{error}; {1 / rate_factor:.0f} times smaller steps from there did not help")
+            advice = "the checkpoints are kept; start anew with a lower --optimizer.learning-rate"
+            raise DivergenceError(f"{error}; with {rate_factor:.2g} of the learning rate it still does: {advice}")
         state.rate_factor = rate_factor / 2
         self.save(state)
+        if spent is not None:
+            spent.unlink()
         self._tried = list_checkpoints(self._folder.checkpoints)[-1].name
         self._observer.notice(f"{error}; back to {state.position}, with {state.rate_factor:g} of the learning rate")
         return state
 
-    def _load(self) -> State | None:
-        return load_checkpoint(self._folder.checkpoints, self._model, self._optimizer, notice=self._observer.notice)
+    def _load(self, *, but: Path | None = None) -> State | None:
+        return load_checkpoint(
+            self._folder.checkpoints,
+            self._model,
+            self._optimizer,
+            run=self._run,
+            notice=self._observer.notice,
+            but=but,
+        )
 
 
 def check_finite(state: State, module: torch.nn.Module) -> None:

@@ -23,13 +23,14 @@ from srat.evaluation import count
 from srat.feature_losses import NoFeatureLoss
 from srat.interruption import deferring_signals
 from srat.losses import cross_entropy
-from srat.memory import check_memory, is_out_of_memory, largest_batch
+from srat.machine import is_out_of_memory, telling_of_memory
+from srat.memory import check_memory, largest_batch
 from srat.metrics import Row, Sums, accumulate, batch_sums, held_out_row, no_sums, training_row
 from srat.models import Output, attacked, logits_of
 from srat.models.wrapper import Custom
 from srat.observer import Observer
 from srat.random import derive_seed, generator
-from srat.run import ModelFacts, Run, image_shape, load_with_facts
+from srat.run import ModelFacts, Run, image_shape, load_with_facts, read_facts
 from srat.run_folder import RunFolder
 from srat.safekeeping import DivergenceError, Keeper, OnDivergence, Unkept, check_finite
 from srat.training import Training, set_up
@@ -74,16 +75,18 @@ def fit(
     require(out is not None or on_divergence == "stop", "--on-divergence rollback needs --out, a folder of checkpoints")
     fabric = make_fabric(device)
     folder = RunFolder(Path(out)) if out is not None else None
-    if folder is not None:
-        folder.check(config)
-        if folder.trained:
-            return read_run(folder, config, model, device=str(fabric.device))
-    data = prepare(config.data, config.imbalance, config.holdout, seed=config.seed)
-    training = set_up(config, fabric, data.train, data.held_out, model)
-    check_memory(training, train_step)
+    if folder is not None and (ended := ended_run(folder, config, model, device=str(fabric.device))):
+        return ended
+    with telling_of_memory(f"the images and the model do not fit on {fabric.device}"):
+        data = prepare(config.data, config.imbalance, config.holdout, seed=config.seed)
+        training = set_up(config, fabric, data.train, data.held_out, model)
+    check_memory(training, train_step, notice=observer.notice)
     if folder is None:
         return as_run(training, run_epochs(training, Unkept(), observer), None)
-    with folder.locked(), deferring_signals() as interruption:
+    with deferring_signals() as interruption, folder.locked():
+        # Once more: what was so without the lock may have changed.
+        if ended := ended_run(folder, config, model, device=str(fabric.device)):
+            return ended
         with folder.writing():
             folder.start(config, data)
             note_environment(folder, fabric.device, observer)
@@ -99,7 +102,6 @@ def fit(
         keeper.tick(state)
         with folder.writing():
             write_results(training, state, folder)
-        interruption.check()
     return as_run(training, state, folder.path)
 
 
@@ -111,6 +113,7 @@ def as_run(training: Training, state: State, folder: Path | None) -> Run:
         model=training.module.eval(),
         best_epoch=state.best_epoch,
         history=state.history,
+        seconds=state.seconds,
     )
 
 
@@ -123,13 +126,31 @@ def note_environment(folder: RunFolder, device: torch.device, observer: Observer
     folder.write_environment(now | then)
 
 
-def read_run(folder: RunFolder, config: Config, model: nn.Module | None, *, device: str) -> Run:
-    """Return the run of a folder whose training has ended."""
+def ended_run(folder: RunFolder, config: Config, model: nn.Module | None, *, device: str) -> Run | None:
+    """Return the run in a folder if its training has ended.
+
+    Raises:
+        UserError: if the folder holds another run, or something that is none.
+    """
+    folder.check(config)
+    if not folder.trained:
+        return None
     trained, _ = load_with_facts(folder.path, model=model, device=device)
-    history = folder.read_metrics()
-    scores = [row.get("held_out_robust", -1.0) for row in history]
-    best = scores.index(max(scores)) if folder.weights("best").exists() else None
-    return Run(config=config, folder=folder.path, model=trained, best_epoch=best, history=history)
+    best = read_facts(folder.weights("best")).epoch if folder.weights("best").exists() else None
+    history, seconds = folder.read_metrics(), folder.read_environment().get("training_seconds")
+    require(
+        len(history) == config.epochs,
+        f"{folder.metrics}: expected {config.epochs} epochs, got {len(history)}; remove {folder.weights('last').name} "
+        f"beside it, and {folder.how_to_go_on} from the last checkpoint, and writes both anew",
+    )
+    return Run(
+        config=config,
+        folder=folder.path,
+        model=trained,
+        best_epoch=best,
+        history=history,
+        seconds=float(seconds) if isinstance(seconds, int | float) else math.nan,
+    )
 
 
 def run_epochs(training: Training, keeper: Unkept, observer: Observer) -> State:
@@ -138,7 +159,7 @@ def run_epochs(training: Training, keeper: Unkept, observer: Observer) -> State:
     steps = math.ceil(len(training.train) / config.batch_size)
     state = keeper.restore()
     observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), telling_of_memory(training):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         while state.epoch < config.epochs:
             try:
                 with keeper.saving_when_interrupted(state):
@@ -168,7 +189,9 @@ def train_epoch(training: Training, state: State, keeper: Unkept, observer: Obse
         rng = partial(generator, config.seed, epoch=epoch, step=step, device=device)
         # What the model itself draws, as Dropout does, comes from the global generator.
         torch.manual_seed(derive_seed(config.seed, "model", epoch=epoch, step=step))
-        state.sums = accumulate(state.sums, train_step(training, batches[step], weights, rng), step=step)
+        with telling_what_fits(training):
+            sums = train_step(training, batches[step], weights, rng)
+        state.sums = accumulate(state.sums, sums, step=step)
         state.step = step + 1
         observer.step()
         keeper.between_steps(state)
@@ -232,10 +255,10 @@ def validate(training: Training, keeper: Unkept) -> Row:
     config, held_out = training.config, training.held_out
     if held_out is None:
         return {}
-    clean = count(training.module, held_out, Natural(), seed=config.seed, observer=_Between(keeper))
-    if isinstance(config.attack, Natural):
-        return held_out_row(clean, clean, training.groups)
-    robust = count(training.module, held_out, config.attack, seed=config.seed, observer=_Between(keeper))
+    evaluated = partial(count, training.module, held_out, seed=config.seed, observer=_Between(keeper))
+    with telling_of_memory(f"the evaluation of the held-out part does not fit on {training.fabric.device}"):
+        clean = evaluated(Natural())
+        robust = clean if isinstance(config.attack, Natural) else evaluated(config.attack)
     return held_out_row(clean, robust, training.groups)
 
 
@@ -260,7 +283,7 @@ def finish_epoch(state: State, row: Row, module: nn.Module) -> None:
 
 
 @contextmanager
-def telling_of_memory(training: Training) -> Iterator[None]:
+def telling_what_fits(training: Training) -> Iterator[None]:
     """Turn running out of memory into a ``UserError`` with the batch size that fits."""
     try:
         yield
@@ -284,7 +307,13 @@ def write_results(training: Training, state: State, folder: RunFolder) -> None:
         epoch=state.epoch - 1,
     )
     folder.write_metrics(state.history)
-    folder.write_environment({**folder.read_environment(), "training_seconds": round(state.seconds, 1)})
+    folder.write_environment(
+        {
+            **folder.read_environment(),
+            "training_seconds": round(state.seconds, 1),
+            "learning_rate_factor": state.rate_factor,
+        }
+    )
     if state.best_epoch is not None:
         best = replace(facts, epoch=state.best_epoch)
         folder.write_weights("best", state.best_weights, best.to_json(state.best_weights))

@@ -377,8 +377,19 @@ class TestMistakes:
         one, two = (Evaluation.read(folder / "evaluation.json").results for folder in (copy, finished))
         assert {name: two[name] for name in one} == one
 
+    def test_a_run_evaluated_otherwise_only_is_not_finished(self, cli, finished, tmp_path):
+        copy = shutil.copytree(finished, tmp_path / "copy")
+        for name in ("evaluation.json", "evaluation-best.json"):
+            (copy / name).unlink()
+        for which in ("last", "best"):
+            assert cli("evaluate", copy, "--attack", "fgsm", "--weights", which)[0] == 0
+        code, out, _ = cli("train", "--out", copy)
+        assert code == 0
+        assert "finished" not in out
+        assert "pgd-2" in Evaluation.read(copy / "evaluation.json").results
+
     def test_a_full_disk(self, cli, monkeypatch, tmp_path):
-        from srat.checkpoint import list_checkpoints, read_tensors
+        from srat.checkpoint import list_checkpoints, open_tensors
 
         real, written = os.fsync, []
 
@@ -394,7 +405,7 @@ class TestMistakes:
         assert code == 2
         assert "No space left on device; what was written before, checkpoints and metrics, is whole" in err
         assert "'srat train --out x' goes on" in err
-        assert all(read_tensors(path) for path in list_checkpoints(tmp_path / "x" / "checkpoints"))
+        assert all(open_tensors(path) for path in list_checkpoints(tmp_path / "x" / "checkpoints"))
         assert len((tmp_path / "x" / "metrics.csv").read_text().splitlines()) >= 2
         assert not list(tmp_path.rglob("*.tmp"))
         monkeypatch.setattr(os, "fsync", real)
@@ -416,8 +427,9 @@ class TestMistakes:
     def test_a_signal_in_the_evaluation(self, cli, monkeypatch, name, code):
         import srat.cli.train
 
-        def interrupted(*args, **kwargs):
+        def interrupted(*args, observer, **kwargs):
             os.kill(os.getpid(), getattr(signal, name))
+            observer.step()
 
         before = signal.getsignal(getattr(signal, name))
         with monkeypatch.context() as patch:
@@ -428,6 +440,23 @@ class TestMistakes:
             )
         assert signal.getsignal(getattr(signal, name)) == before
         assert cli("train", "--out", "x")[0] == 0
+
+    def test_a_signal_at_the_start(self, cli, monkeypatch, tmp_path):
+        import srat.cli.train
+
+        real = srat.cli.train.make_console
+        monkeypatch.setattr(srat.cli.train, "make_console", lambda: os.kill(os.getpid(), signal.SIGTERM) or real())
+        code, _, err = cli("train", *QUICK, "--out", "x")
+        assert (code, err) == (143, "srat: stopped by SIGTERM\n")
+        assert not (tmp_path / "x").exists()
+
+    def test_a_signal_in_a_command_that_is_short(self, cli, monkeypatch):
+        import srat.cli.data
+
+        real = srat.cli.data.make_console
+        monkeypatch.setattr(srat.cli.data, "make_console", lambda: os.kill(os.getpid(), signal.SIGINT) or real())
+        code, _, err = cli("data", "digits")
+        assert (code, err) == (130, "srat: stopped by SIGINT\n")
 
     def test_a_mistake_of_ours(self, cli, monkeypatch):
         import srat.cli.train

@@ -64,7 +64,7 @@ def read_checkpoint(content: bytes, folder: Path) -> object:
     for damaged in folder.glob("checkpoints/*.damaged"):
         damaged.unlink()
     file.write_bytes(with_true_digest(content))
-    return load_checkpoint(folder / "checkpoints", *model_and_optimizer(), notice=print)
+    return load_checkpoint(folder / "checkpoints", *model_and_optimizer(), run="a", notice=print)
 
 
 def checkpoint_seeds(folder: Path) -> list[bytes]:
@@ -74,7 +74,7 @@ def checkpoint_seeds(folder: Path) -> list[bytes]:
     states = State(), State(epoch=1, history=[row], best_epoch=0, best_score=0.5, best_weights=model.state_dict())
     contents = []
     for state in states:
-        save_checkpoint(folder / "seeds", state, model, optimizer)
+        save_checkpoint(folder / "seeds", state, model, optimizer, run="a")
         contents.append(max((folder / "seeds").iterdir()).read_bytes())
     return contents
 

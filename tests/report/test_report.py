@@ -2,6 +2,8 @@
 
 import io
 import math
+import os
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -10,7 +12,7 @@ from rich.console import Console
 from srat.errors import printable
 from srat.evaluation import Accuracy, Counts, Evaluation, Result
 from srat.report.distribution import distribution_table, draw_distribution
-from srat.report.live import LiveObserver
+from srat.report.live import LiveObserver, make_console
 from srat.report.table import best_line, class_table, notes, percent
 
 
@@ -167,3 +169,14 @@ def test_a_strangers_names_are_drawn_as_they_are(tmp_path, suffix):
     assert path.stat().st_size > 1_000
     if suffix == "svg":
         ElementTree.parse(path)  # still XML
+
+
+def test_a_reader_that_leaves_does_not_end_what_is_going_on(monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as gone, monkeypatch.context() as patch:  # noqa: PTH123
+        patch.setattr(sys, "stdout", gone)
+        console = make_console()
+        console.print("x" * 100_000)
+        console.print("y")
+        assert console.quiet

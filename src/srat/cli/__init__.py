@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from srat.errors import UserError, printable, unknown
-from srat.interruption import Interrupted, raising_signals
+from srat.interruption import Interrupted, deferring_signals
 
 COMMANDS = {
     "train": "train a robust classifier on imbalanced data, and evaluate it",
@@ -32,8 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     try:
-        with raising_signals():
-            return dispatch([arg for arg in args if arg != "--debug"])
+        with deferring_signals() as interruption:
+            dispatch([arg for arg in args if arg != "--debug"])
+            interruption.check()
+        return 0
     except UserError as error:
         return fail(str(error), 2, debug)
     except BrokenPipeError:
@@ -51,21 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows where)", 1, debug)
 
 
-def dispatch(args: list[str]) -> int:
+def dispatch(args: list[str]) -> None:
     """Run the command that ``args`` names."""
     if not args or args[0] in ("-h", "--help", "help"):
         print(USAGE.format(commands="\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())), end="")
-        return 0
+        return
     if args[0] == "--version":
         from srat import __version__
 
         print(f"srat {__version__}")
-        return 0
+        return
     name, *rest = args
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
     importlib.import_module(f"srat.cli.{name}").run(rest)
-    return 0
 
 
 def fail(message: str, code: int, debug: bool, kind: str = "error: ") -> int:

@@ -16,6 +16,7 @@ from srat.config import Config
 from srat.devices import make_fabric
 from srat.errors import require
 from srat.evaluation import CLEAN
+from srat.interruption import deferring_signals
 from srat.report.live import LiveObserver, make_console
 from srat.report.table import class_table, notes, trained_on
 from srat.run_folder import RunFolder, Which
@@ -59,7 +60,7 @@ def run(args: list[str]) -> None:
     device = str(make_fabric(arguments.device).device)
     seed = config.seed if arguments.seed is None else arguments.seed
     which, test = arguments.weights, config.data.test()
-    with LiveObserver(console) as observer:
+    with deferring_signals() as interruption, LiveObserver(console, interruption.check) as observer:
         evaluation = evaluate_run(folder, test, attacks, which, device=device, seed=seed, observer=observer)
     console.print(class_table(evaluation, title=f"{config.method} on {config.data.name}, weights of the {which} epoch"))
     for note in (trained_on(evaluation), *notes(evaluation)):

@@ -8,6 +8,7 @@ from srat.data import Dataset
 from srat.errors import require
 from srat.evaluation import Evaluation, evaluate_all
 from srat.files import write_atomically
+from srat.machine import telling_of_memory
 from srat.models import ImageShape
 from srat.observer import Observer
 from srat.run import ModelFacts, image_shape, load_with_facts
@@ -29,7 +30,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Evaluate a run's weights, add the results to those that its folder holds, and return them all.
 
-    The folder is locked when results are written, not while they are made: two evaluations may go on side by side.
+    The folder is locked when results are written, not while they are made: two may go on side by side.
 
     Raises:
         UserError: if the test set is of other data, or the folder cannot be written or holds another run's results.
@@ -40,7 +41,9 @@ def evaluate_run(
     require(there == wanted, f"this test set is not of the data that the model was trained on: {said}")
     with folder.locked(wait=WAIT):  # before the hours of an attack, so that what is wrong is known at once
         so_far = results_so_far(folder, which, facts)
-    fresh = evaluate_all(model, test.to(device), attacks, replace(so_far, results={}), seed=seed, observer=observer)
+    with telling_of_memory(f"the test images, or their evaluation, do not fit on {device}"):
+        nothing = replace(so_far, results={})
+        fresh = evaluate_all(model, test.to(device), attacks, nothing, seed=seed, observer=observer)
     with folder.locked(wait=WAIT):
         there_now = results_so_far(folder, which, facts)
         evaluation = replace(there_now, results={**there_now.results, **fresh.results})

@@ -19,9 +19,10 @@ from srat.composition import compose
 from srat.config import FAMILIES, Config
 from srat.data import Imbalance
 from srat.devices import make_fabric
-from srat.evaluation import Evaluation
+from srat.errors import printable
+from srat.evaluation import CLEAN, Evaluation
 from srat.files import write_atomically
-from srat.interruption import Interrupted
+from srat.interruption import Interrupted, deferring_signals
 from srat.report.live import LiveObserver, make_console
 from srat.report.table import best_line, class_table, notes, trained_on
 from srat.run import Run
@@ -70,15 +71,22 @@ def run(args: list[str]) -> None:
     out = options.out or new_folder(config)
     folder = RunFolder(out)
     folder.check(config)
-    if is_finished(folder):
-        console.print(f"The run in {out} is finished; nothing was changed.", markup=False, highlight=False)
+    if is_finished(folder, config):
+        console.print(
+            f"The run in {printable(str(out))} is finished; nothing was changed.", markup=False, highlight=False
+        )
         show_last(Evaluation.read(folder.evaluation("last")), config, console)
         return
     device = str(make_fabric(options.device).device)
     test = config.data.test()  # before the hours of training, so that what is wrong with it is known at once
     console.print(headline(config, device, out), highlight=False, soft_wrap=True)
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
-    with LiveObserver(console) as observer, saying_how_to_go_on(folder):
+    with (
+        saying_how_to_go_on(folder),
+        deferring_signals() as interruption,
+        LiveObserver(console, interruption.check) as observer,
+    ):
+        interruption.check()
         result = fit(
             config,
             out=out,
@@ -94,9 +102,10 @@ def run(args: list[str]) -> None:
             best = best_evaluation(result, last, evaluate)
     if best is not None and result.best_epoch is not None:
         console.print(best_line(best, result.best_epoch + 1), highlight=False, soft_wrap=True)
-    seconds = folder.read_environment().get("training_seconds", 0)
     console.print(
-        f"Trained in {seconds:.0f} s. The run is in [bold]{escape(str(out))}[/bold]", highlight=False, soft_wrap=True
+        f"Trained in {result.seconds:.0f} s. The run is in [bold]{escape(printable(str(out)))}[/bold]",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -113,11 +122,14 @@ def saying_how_to_go_on(folder: RunFolder) -> Iterator[None]:
         raise Interrupted(stop.signal, f"{done}{folder.how_to_go_on}{with_what}") from None
 
 
-def is_finished(folder: RunFolder) -> bool:
-    """Return whether there is nothing left to do: trained, and all weights evaluated."""
+def is_finished(folder: RunFolder, config: Config) -> bool:
+    """Return whether there is nothing left to do: trained, and all weights evaluated as the configuration says."""
     kinds: tuple[Which, ...] = ("last", "best")
-    weights = [which for which in kinds if folder.weights(which).exists()]
-    return folder.trained and all(folder.evaluation(which).exists() for which in weights)
+    evaluations = [folder.evaluation(which) for which in kinds if folder.weights(which).exists()]
+    wanted = {CLEAN, config.evaluation.label}
+    return folder.trained and all(
+        path.exists() and wanted <= Evaluation.read(path).results.keys() for path in evaluations
+    )
 
 
 def show_last(evaluation: Evaluation, config: Config, console: Console) -> None:
@@ -196,7 +208,7 @@ def headline(config: Config, device: str, out: Path) -> str:
         f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold], imbalance {described(config.imbalance)}, "
         f"{config.model.name}, seed {config.seed}, {device}\n"
         f"attack {attack.label}{budget}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
-        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}{falls} → {escape(str(out))}"
+        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
     )
 
 

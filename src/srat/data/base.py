@@ -45,6 +45,7 @@ class Dataset:
             f"labels: expected one for each of {len(images)} images, got shape {tuple(labels.shape)}",
         )
         require(len(images) > 0, "a data set without images")
+        require(min(images.shape) > 0, f"images: expected pixels, got shape {tuple(images.shape)}")
         check_names(self.class_names)
         require(classes >= 2, f"expected at least two classes, got {classes}: {', '.join(self.class_names)}")
         low, high = int(labels.min()), int(labels.max())

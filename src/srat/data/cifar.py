@@ -21,8 +21,8 @@ from srat.errors import UserError, require
 class _ByteType:
     """Stands in for ``numpy.dtype``, which a pickle could make into something unsafe: unsigned bytes, or nothing."""
 
-    def __init__(self, code: str | bytes, *_: object) -> None:
-        # Python 2, which wrote CIFAR, has the code as bytes.
+    def __init__(self, code: object, *_: object) -> None:
+        # Python 2, which wrote CIFAR, has the code as bytes. What is refused is not shown: it may have no end.
         if code not in ("u1", b"u1"):
             raise pickle.UnpicklingError("an array of something else where bytes were expected")
 
@@ -35,10 +35,11 @@ class _ByteArray:
 
     data: NDArray[np.uint8]
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: Any) -> None:
         """Take the state of a pickled array: version, shape, type, whether columns come first, bytes."""
         _, shape, kind, columns_first, content = state
-        if not isinstance(kind, _ByteType) or not isinstance(content, bytes):
+        plain = isinstance(shape, tuple) and all(type(length) is int for length in shape)
+        if not plain or not isinstance(kind, _ByteType) or not isinstance(content, bytes):
             raise pickle.UnpicklingError("an array of something else than bytes")
         self.data = np.frombuffer(content, np.uint8).reshape(shape, order="F" if columns_first else "C")
 
@@ -60,8 +61,8 @@ class _Reconstruct(_Part):
 class _Latin1(_Part):
     """Stands in for ``codecs.encode``: how protocols below 3 write bytes."""
 
-    def __new__(cls, text: str, encoding: str) -> Any:
-        if encoding != "latin1":
+    def __new__(cls, text: object, encoding: object) -> Any:
+        if not isinstance(text, str) or encoding != "latin1":
             raise pickle.UnpicklingError("bytes in another encoding than latin1")
         return text.encode("latin1")
 

@@ -82,6 +82,7 @@ def parse_idx(content: bytes, *, axes: int, path: Path | str) -> Tensor:
     )
     require(len(content) >= header, f"{path}: truncated in its header")
     shape = struct.unpack(f">{axes}I", content[4:header])
+    require(min(shape) > 0, f"{path}: expected axes of at least one, got shape {shape}")
     expected = header + int(np.prod(shape, dtype=object))
     require(len(content) == expected, f"{path}: expected {expected} bytes for shape {shape}, got {len(content)}")
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy())

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import torch
@@ -36,12 +37,23 @@ class TrainingData:
         return torch.cat((self.train_indices, self.held_out_indices)).sort().values
 
     def record(self) -> dict[str, Any]:
-        """Return what a run's folder says of its data: the indices, and the hash of those kept."""
+        """Return what a run's folder says of its data: the indices, the hash of those kept, and that of the images."""
         return {
             "sha256": hash_indices(self.kept_indices),
+            "contents": hash_contents(self.train, self.held_out),
             "train": self.train_indices.tolist(),
             "held_out": self.held_out_indices.tolist(),
         }
+
+
+def hash_contents(*parts: Dataset | None) -> str:
+    """Return the SHA-256 of the images and labels of data sets, one after the other."""
+    digest = sha256()
+    for part in parts:
+        if part is not None:
+            for tensor in (part.images, part.labels):
+                digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def check_classes(train: Dataset) -> None:

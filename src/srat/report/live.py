@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console, Group
@@ -34,10 +34,12 @@ class LiveObserver(Observer):
 
     Args:
         console: where to draw.
+        between: called between two steps, or batches; it may raise to end them.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, between: Callable[[], None] = lambda: None) -> None:
         self._console = console
+        self._between = between
         self._bar = make_bar()
         self._below = Text()
         self._live = Live(console=console)
@@ -66,6 +68,7 @@ class LiveObserver(Observer):
         """Advance the bar."""
         for task in self._bar.task_ids:
             self._bar.advance(task)
+        self._between()
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Show an epoch's metrics below the bar, or as a line where there is no terminal to draw in."""
