@@ -565,7 +565,7 @@ class TestResume:
 
     def test_metrics_that_are_no_numbers_come_back(self, tmp_path):
         # No image of a rare class is held out: their accuracy is not a number.
-        config = replace(tiny(), holdout=Holdout(fraction=0.05, minimum=0))
+        config = replace(tiny(), holdout=Holdout(fraction=0.02, minimum=0))
         stopped_after(7, config, tmp_path)
         rows = fit(config, out=tmp_path).history
         assert len(rows) == 3
