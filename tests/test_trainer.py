@@ -419,6 +419,15 @@ class TestResume:
         assert type(raised.value) is KeyboardInterrupt
         assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["epoch-000000-step-0000000.safetensors"]
 
+    def test_a_signal_at_the_very_end_is_not_forgotten(self, whole, tmp_path):
+        class AtTheEnd(Observer):
+            def finished(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        with pytest.raises(Interrupted):
+            fit(tiny(augmentation="crop-flip"), out=tmp_path, observer=AtTheEnd())
+        assert_same_files(whole, tmp_path)
+
     def test_by_an_error_of_the_users(self, whole, tmp_path):
         class Broken(StopAfter):
             def step(self):

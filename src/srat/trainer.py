@@ -102,6 +102,7 @@ def fit(
         keeper.tick(state)
         with folder.writing():
             write_results(training, state, folder)
+        interruption.check()
     return as_run(training, state, folder.path)
 
 

@@ -8,6 +8,7 @@ Steps are small and each writes a checkpoint, so that many kills come while one 
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -31,22 +32,24 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["srat.cli.train"])
 
 
-def session(words: list[str]) -> None:
-    """Run a command with one thread and without output, as a process of its own."""
+def session(words: list[str], largest_file: int | None = None) -> None:
+    """Run a command with one thread and without output, as a process of its own; files may have a largest size."""
     import torch
 
     from srat.cli import main
 
     torch.set_num_threads(1)
+    if largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
         code = main(words)
     sys.stdout.flush()
     os._exit(code)
 
 
-def run(folder: Path, words: list[str]) -> int:
+def run(folder: Path, words: list[str], largest_file: int | None = None) -> int:
     """Run to the end, and return the exit code."""
-    process = CONTEXT.Process(target=session, args=([*words, "--out", str(folder)],))
+    process = CONTEXT.Process(target=session, args=([*words, "--out", str(folder)], largest_file))
     process.start()
     process.join()
     return process.exitcode
@@ -87,10 +90,13 @@ def main() -> None:
     words = [*RUN, "--checkpoint-every", "1", "--model.width", "16", "--batch-size", "16", "--evaluation.steps", "100"]
     with tempfile.TemporaryDirectory() as temporary:
         whole = Path(temporary) / "whole"
+        start = time.monotonic()
         assert run(whole, words) == 0
+        longest = (time.monotonic() - start) / 3  # so that most sessions get somewhere, on a busy machine too
+        print(f"kill at up to {longest:.1f} s, {kills} times a run", flush=True)
         for seed in range(runs):
             folder = Path(temporary) / str(seed)
-            seen = killed_run(folder, words, kills=kills, number=number, draw=random.Random(seed), longest=2.0)
+            seen = killed_run(folder, words, kills=kills, number=number, draw=random.Random(seed), longest=longest)
             said = ", ".join(f"{count} {what}" for what, count in seen.items())
             print(f"seed {seed}: {said}; different: {', '.join(different(whole, folder)) or 'nothing'}", flush=True)
 
