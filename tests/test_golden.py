@@ -19,7 +19,8 @@ from srat.methods import METHODS
 from srat.metrics import Sums
 from srat.models.small_cnn import SmallCNN
 from srat.random import generator
-from srat.trainer import set_up, train_step
+from srat.trainer import train_step
+from srat.training import set_up
 
 GOLDEN = Path(__file__).parent / "golden" / "traces.json"
 STEPS = 10

@@ -6,18 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from srat import machine, memory, trainer
+from srat import fitting, machine, memory, trainer
 from srat.composition import compose
 from srat.data import Dataset
 from srat.data.holdout import Holdout
 from srat.devices import make_fabric
 from srat.errors import UserError
+from srat.fitting import fit
 from srat.machine import is_out_of_memory
 from srat.memory import Footprint, check_memory, step_bytes
 from srat.methods import METHODS
 from srat.models import wrap
 from srat.models.small_cnn import SmallCNN
-from srat.trainer import fit, train_step
+from srat.trainer import train_step
 from srat.training import set_up
 
 
@@ -127,7 +128,7 @@ def test_out_of_memory_elsewhere_is_told_of(monkeypatch):
         patch.setattr(trainer, "count", full)
         with pytest.raises(UserError, match="out of memory: the evaluation of the held-out part does not fit on cpu"):
             fit(config)
-    monkeypatch.setattr(trainer, "set_up", full)
+    monkeypatch.setattr(fitting, "set_up", full)
     with pytest.raises(UserError, match="out of memory: the images and the model do not fit on cpu"):
         fit(config)
 
@@ -150,7 +151,7 @@ def test_out_of_memory_gives_the_batch_size_that_fits(monkeypatch, tmp_path, err
             raise error
         return real(training, indices, weights, rng)
 
-    monkeypatch.setattr(trainer, "check_memory", lambda *_, **__: None)
+    monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
     monkeypatch.setattr(trainer, "train_step", narrow)
     config = replace(compose(method="ce", epochs=1), model=SmallCNN(width=4), holdout=Holdout(fraction=0))
     with pytest.raises(UserError, match="out of memory on cpu with --batch-size 128; --batch-size 32 fits"):

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from srat import checkpoint, trainer
+from srat import checkpoint, fitting, trainer
 from srat.attacks import PGD, Natural, projections
 from srat.checkpoint import State
 from srat.composition import compose
@@ -197,9 +197,9 @@ def check_no_look_at_the_test(fit, monkeypatch):
 def test_10_training_never_sees_the_test(monkeypatch):
     def peeks(config):
         config.data.test()
-        return trainer.fit(config)
+        return fitting.fit(config)
 
-    check_no_look_at_the_test(trainer.fit, monkeypatch)
+    check_no_look_at_the_test(fitting.fit, monkeypatch)
     with pytest.raises(AssertionError):
         check_no_look_at_the_test(peeks, monkeypatch)
 
@@ -224,7 +224,7 @@ def test_11_every_class_is_held_out_in_a_minimum():
 
 
 def test_11_its_interval_is_shown():
-    rows = trainer.fit(tiny()).history
+    rows = fitting.fit(tiny()).history
     assert all(row["held_out_under_high"] - row["held_out_under_low"] > 0.05 for row in rows)
 
 
@@ -417,7 +417,7 @@ def test_18_in_a_step_of_the_trainer():
     present = torch.nonzero(data.labels < 3).flatten()
 
     def step(weight_of_the_absent):
-        training = trainer.set_up(replace(tiny(), attack=Natural()), make_fabric("cpu"), data, None, None)
+        training = fitting.set_up(replace(tiny(), attack=Natural()), make_fabric("cpu"), data, None, None)
         weights = torch.tensor([1.0, 1.0, 1.0, weight_of_the_absent])
         return trainer.train_step(training, present, weights, partial(generator, 0))
 
@@ -444,10 +444,10 @@ def check_resume(folder, monkeypatch):
     monkeypatch.setattr(trainer, "validate", lambda *_: {"held_out_robust": next(scores)})
     config = replace(compose(method="srat-ldam", epochs=3), model=SmallCNN(width=4))
     config = replace(config, attack=replace(config.attack, steps=1))
-    trainer.fit(config, out=folder / "whole")
+    fitting.fit(config, out=folder / "whole")
     with pytest.raises(Interrupted):
-        trainer.fit(config, out=folder / "cut", observer=StopsAfterSeven())
-    trainer.fit(config, out=folder / "cut")
+        fitting.fit(config, out=folder / "cut", observer=StopsAfterSeven())
+    fitting.fit(config, out=folder / "cut")
     for name in ("metrics.csv", "model.safetensors", "model-best.safetensors"):
         assert (folder / "whole" / name).read_bytes() == (folder / "cut" / name).read_bytes(), name
 

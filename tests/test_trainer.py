@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import srat
-from srat import trainer
+from srat import fitting, trainer
 from srat.attacks import input_gradient
 from srat.checkpoint import TensorFile, list_checkpoints, load_checkpoint, open_tensors, write_tensors
 from srat.composition import compose
@@ -28,6 +28,7 @@ from srat.data.imbalance import NoImbalance
 from srat.devices import make_fabric
 from srat.errors import UserError
 from srat.feature_losses import Separation
+from srat.fitting import fit
 from srat.interruption import STOPPING, Interrupted
 from srat.models import wrap
 from srat.models.small_cnn import SmallCNN
@@ -36,7 +37,7 @@ from srat.observer import Observer
 from srat.random import generator
 from srat.run import load_with_facts
 from srat.run_folder import RunFolder
-from srat.trainer import fit, inner_loss, train_step
+from srat.trainer import inner_loss, train_step
 from srat.training import set_up
 
 
@@ -225,7 +226,7 @@ class TestEpochs:
 
     @pytest.fixture(autouse=True)
     def _untraced(self, monkeypatch):
-        monkeypatch.setattr(trainer, "check_memory", lambda *_, **__: None)
+        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
 
     @pytest.fixture
     def steps(self, monkeypatch):
@@ -526,28 +527,28 @@ class TestResume:
         assert "\x1b" not in caplog.text
 
     def test_a_run_that_another_process_began_meanwhile_is_not_mixed_with_it(self, tmp_path, monkeypatch):
-        real = trainer.prepare
+        real = fitting.prepare
 
         def meanwhile(*args, **options):
-            monkeypatch.setattr(trainer, "prepare", real)
+            monkeypatch.setattr(fitting, "prepare", real)
             fit(tiny(seed=1), out=tmp_path)
             return real(*args, **options)
 
-        monkeypatch.setattr(trainer, "prepare", meanwhile)
+        monkeypatch.setattr(fitting, "prepare", meanwhile)
         with pytest.raises(UserError, match=r"holds another run; there, and here: seed: 1, 0"):
             fit(tiny(), out=tmp_path)
 
     def test_a_run_that_another_process_ended_meanwhile_is_left_alone(self, tmp_path, monkeypatch):
-        real = trainer.prepare
+        real = fitting.prepare
 
         def meanwhile(*args, **options):
-            monkeypatch.setattr(trainer, "prepare", real)
+            monkeypatch.setattr(fitting, "prepare", real)
             fit(tiny(), out=tmp_path)
             written.append((tmp_path / "model.safetensors").stat().st_mtime_ns)
             return real(*args, **options)
 
         written = []
-        monkeypatch.setattr(trainer, "prepare", meanwhile)
+        monkeypatch.setattr(fitting, "prepare", meanwhile)
         assert len(fit(tiny(), out=tmp_path).history) == 3
         assert written == [(tmp_path / "model.safetensors").stat().st_mtime_ns]
 
@@ -795,7 +796,7 @@ class TestDivergence:
             norms.append(real(gradients))
             return norms[-1] * (math.inf if len(norms) == 3 else 1)
 
-        monkeypatch.setattr(trainer, "check_memory", lambda *_, **__: None)
+        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
         monkeypatch.setattr(trainer, "get_total_norm", third)
         with pytest.raises(UserError, match=r"in epoch 1, step 3 \(largest logit until then"):
             fit(tiny(), out=tmp_path)
@@ -811,7 +812,7 @@ class TestDivergence:
             poisoned.append(training.optimizer.param_groups[0]["lr"])
             return sums
 
-        monkeypatch.setattr(trainer, "check_memory", lambda *_, **__: None)
+        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
         monkeypatch.setattr(trainer, "train_step", poison)
         run = fit(tiny(), out=tmp_path, checkpoint_every="2", on_divergence="rollback")
         assert f"in epoch {epoch}, step 4" in caplog.text
@@ -831,7 +832,7 @@ class TestDivergence:
             done.append(1)
             return sums
 
-        monkeypatch.setattr(trainer, "check_memory", lambda *_, **__: None)
+        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
         with monkeypatch.context() as patch:
             patch.setattr(trainer, "train_step", poison)
             with pytest.raises(
@@ -857,7 +858,7 @@ class TestDivergence:
                 sums[:] = math.nan
             return sums
 
-        monkeypatch.setattr(trainer, "check_memory", lambda *_, **__: None)
+        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
         monkeypatch.setattr(trainer, "train_step", poison)
         assert len(fit(tiny(), out=tmp_path, checkpoint_every="2", on_divergence="rollback").history) == 3
         assert "step-0000004.safetensors: not a readable file" in caplog.text
@@ -875,7 +876,7 @@ class TestDivergence:
                 os.kill(os.getpid(), signal.SIGTERM)
             return sums
 
-        monkeypatch.setattr(trainer, "check_memory", lambda *_, **__: None)
+        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
         monkeypatch.setattr(trainer, "train_step", poison)
         with pytest.raises(Interrupted):
             fit(tiny(), out=tmp_path, checkpoint_every="2", on_divergence="rollback")

@@ -14,7 +14,7 @@ _ATTRIBUTES = {
     "UserError": "srat.errors",
     "compose": "srat.composition",
     "evaluate": "srat.evaluation",
-    "fit": "srat.trainer",
+    "fit": "srat.fitting",
     "load": "srat.run",
 }
 _PACKAGES = ("attacks", "data", "evaluation", "feature_losses", "losses", "methods", "models", "weightings")
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from srat.config import Config
     from srat.errors import UserError
     from srat.evaluation import evaluate
+    from srat.fitting import fit
     from srat.run import Run, load
-    from srat.trainer import fit
 
 
 def __getattr__(name: str) -> Any:

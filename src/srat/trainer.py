@@ -3,9 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
@@ -13,145 +11,23 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from srat.attacks import LossAt, Natural
-from srat.cadence import Cadence, Every
 from srat.checkpoint import State
-from srat.config import Config
-from srat.data import epoch_batches, prepare, to_unit
-from srat.devices import describe, make_fabric
-from srat.errors import UserError, require
+from srat.data import epoch_batches, to_unit
+from srat.errors import UserError
 from srat.evaluation import count
 from srat.feature_losses import NoFeatureLoss
-from srat.interruption import deferring_signals
 from srat.losses import cross_entropy
 from srat.machine import is_out_of_memory, telling_of_memory
-from srat.memory import check_memory, largest_batch
+from srat.memory import largest_batch
 from srat.metrics import Row, Sums, accumulate, batch_sums, held_out_row, no_sums, training_row
 from srat.models import Output, attacked, logits_of
-from srat.models.wrapper import Custom
 from srat.observer import Observer
 from srat.random import derive_seed, generator
-from srat.run import ModelFacts, Run, image_shape, load_with_facts, read_facts
-from srat.run_folder import RunFolder
-from srat.safekeeping import DivergenceError, Keeper, OnDivergence, Unkept, check_finite
-from srat.training import Training, set_up
+from srat.safekeeping import DivergenceError, Unkept, check_finite
+from srat.training import Training
 from srat.weightings import Uniform
 
 Rng = Callable[[str], torch.Generator]
-
-
-def fit(
-    config: Config,
-    *,
-    out: Path | str | None = None,
-    device: str = "auto",
-    model: nn.Module | None = None,
-    observer: Observer | None = None,
-    checkpoint_every: str = "auto",
-    on_divergence: OnDivergence = "stop",
-) -> Run:
-    """Train a model as ``config`` says, or go on where the run in ``out`` stopped; the test data is never loaded.
-
-    A run that was stopped at any moment and goes on ends in the same bytes as one that never stopped. Of one that has
-    ended, nothing is changed. With ``out``, SIGTERM, SIGUSR1 and Ctrl-C let the step in flight end, and save.
-
-    Args:
-        config: the run.
-        out: folder for configuration, metrics, checkpoints and weights; None writes nothing.
-        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
-        model: a model of the user's own (see ``srat.models.wrap``) in place of the configuration's.
-        observer: told of progress.
-        checkpoint_every: "auto" (as often as costs a hundredth of the time), "200" steps, or "10m" minutes.
-        on_divergence: "stop", or "rollback": back to the last checkpoint, with half the learning rate.
-
-    Raises:
-        UserError: on data that cannot be read, a folder that holds another run or is in use, a device that is not
-            there or has too little memory, or a loss that stops being a number.
-        Interrupted: when a signal has ended the run, and its state is saved.
-    """
-    if model is not None:
-        config = replace(config, model=Custom(description=type(model).__name__))
-    observer = observer or Observer()
-    every = Every.parse(checkpoint_every)
-    require(out is not None or on_divergence == "stop", "--on-divergence rollback needs --out, a folder of checkpoints")
-    fabric = make_fabric(device)
-    folder = RunFolder(Path(out)) if out is not None else None
-    if folder is not None and (ended := ended_run(folder, config, model, device=str(fabric.device))):
-        return ended
-    with telling_of_memory(f"the images and the model do not fit on {fabric.device}"):
-        data = prepare(config.data, config.imbalance, config.holdout, seed=config.seed)
-        training = set_up(config, fabric, data.train, data.held_out, model)
-    check_memory(training, train_step, notice=observer.notice)
-    if folder is None:
-        return as_run(training, run_epochs(training, Unkept(), observer), None)
-    with deferring_signals() as interruption, folder.locked():
-        # Once more: what was so without the lock may have changed.
-        if ended := ended_run(folder, config, model, device=str(fabric.device)):
-            return ended
-        with folder.writing():
-            folder.start(config, data)
-            note_environment(folder, fabric.device, observer)
-        keeper = Keeper(
-            training,
-            folder=folder,
-            cadence=Cadence(every),
-            on_divergence=on_divergence,
-            interruption=interruption,
-            observer=observer,
-        )
-        state = run_epochs(training, keeper, observer)
-        keeper.tick(state)
-        with folder.writing():
-            write_results(training, state, folder)
-        interruption.check()
-    return as_run(training, state, folder.path)
-
-
-def as_run(training: Training, state: State, folder: Path | None) -> Run:
-    """Return what training gives back."""
-    return Run(
-        config=training.config,
-        folder=folder,
-        model=training.module.eval(),
-        best_epoch=state.best_epoch,
-        history=state.history,
-        seconds=state.seconds,
-    )
-
-
-def note_environment(folder: RunFolder, device: torch.device, observer: Observer) -> None:
-    """Write on what a run begins, and tell of it if it goes on with something else: sums may round otherwise there."""
-    now, then = describe(device), folder.read_environment()
-    changed = [f"{name} {then[name]}, now {now[name]}" for name in now if name in then and then[name] != now[name]]
-    if changed:
-        observer.notice(f"this run began with {'; '.join(changed)}: it will not be equal to the bit to one that stayed")
-    folder.write_environment(now | then)
-
-
-def ended_run(folder: RunFolder, config: Config, model: nn.Module | None, *, device: str) -> Run | None:
-    """Return the run in a folder if its training has ended.
-
-    Raises:
-        UserError: if the folder holds another run, or something that is none.
-    """
-    folder.check(config)
-    if not folder.trained:
-        return None
-    trained, _ = load_with_facts(folder.path, model=model, device=device)
-    best = read_facts(folder.weights("best")).epoch if folder.weights("best").exists() else None
-    history, seconds = folder.read_metrics(), folder.read_environment().get("training_seconds")
-    require(
-        len(history) == config.epochs,
-        f"{folder.metrics}: expected {config.epochs} epochs, got {len(history)}; remove {folder.weights('last').name} "
-        f"beside it, and {folder.how_to_go_on} from the last checkpoint, and writes both anew",
-    )
-    return Run(
-        config=config,
-        folder=folder.path,
-        model=trained,
-        best_epoch=best,
-        history=history,
-        seconds=float(seconds) if isinstance(seconds, int | float) else math.nan,
-    )
 
 
 def run_epochs(training: Training, keeper: Unkept, observer: Observer) -> State:
@@ -296,27 +172,3 @@ def telling_what_fits(training: Training) -> Iterator[None]:
         advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of one fits"
         wanted = training.config.batch_size
         raise UserError(f"out of memory on {training.fabric.device} with --batch-size {wanted}; {advice}") from error
-
-
-def write_results(training: Training, state: State, folder: RunFolder) -> None:
-    """Write metrics, environment, and the weights of the best and, as the sign that all is done, of the last epoch."""
-    facts = ModelFacts(
-        config=training.config,
-        class_names=training.train.class_names,
-        train_counts=training.train.counts,
-        shape=image_shape(training.train),
-        epoch=state.epoch - 1,
-    )
-    folder.write_metrics(state.history)
-    folder.write_environment(
-        {
-            **folder.read_environment(),
-            "training_seconds": round(state.seconds, 1),
-            "learning_rate_factor": state.rate_factor,
-        }
-    )
-    if state.best_epoch is not None:
-        best = replace(facts, epoch=state.best_epoch)
-        folder.write_weights("best", state.best_weights, best.to_json(state.best_weights))
-    last = training.module.state_dict()
-    folder.write_weights("last", last, facts.to_json(last))

@@ -22,13 +22,13 @@ from srat.devices import make_fabric
 from srat.errors import printable
 from srat.evaluation import CLEAN, Evaluation
 from srat.files import write_atomically
+from srat.fitting import fit
 from srat.interruption import Interrupted, deferring_signals
 from srat.report.live import LiveObserver, make_console
 from srat.report.table import best_line, class_table, notes, trained_on
 from srat.run import Run
 from srat.run_folder import RunFolder, Which
 from srat.safekeeping import OnDivergence
-from srat.trainer import fit
 from srat.weightings import Uniform
 
 COMMAND = "train"
