@@ -194,6 +194,16 @@ class TestDamage:
             load(folder, *make())
         assert len(list_checkpoints(folder)) == 2
 
+    def test_a_disk_that_fails_is_no_damage(self, two, monkeypatch):
+        def fail(path):
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr("srat.checkpoint.check_digest", fail)
+        with pytest.raises(UserError, match="cannot be read .Input/output error") as raised:
+            load(two, *make())
+        assert type(raised.value) is UserError
+        assert len(list_checkpoints(two)) == 2
+
     def test_one_of_another_model_is_no_damage(self, two):
         with pytest.raises(UserError, match="not a checkpoint of this run, or of another version"):
             load(two, *make())
@@ -237,6 +247,9 @@ class TestStrangers:
             {"history": [1]},
             {"history": [{"a": "<b>"}], "epoch": 1},
             {"history": {}},
+            {"rate_factor": 0.0},
+            {"rate_factor": float("nan")},
+            {"history": [{"a": 1}, {"b": 1}], "epoch": 2},
             {"rate_factor": "x"},
             {"rate_factor": None},
             {"best_epoch": []},

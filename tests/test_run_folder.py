@@ -74,7 +74,7 @@ def test_metrics_come_back_as_they_were(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["epoch\nx\n", "epoch\n1,2\n", "epoch,loss\n1\n", "\x00\n\x00", "epoch\n" + "9" * 5_000]
+    "content", ["epoch\nx\n", "epoch\n1,2\n", "epoch,loss\n1\n", "a,b\n1,2\n3\n", "\x00\n\x00", "epoch\n" + "9" * 5_000]
 )
 def test_refuses_metrics_that_are_none(tmp_path, content):
     (tmp_path / "metrics.csv").write_text(content)

@@ -110,7 +110,9 @@ def open_tensors(path: Path) -> TensorFile:
                 if name not in _NOT_FACTS
             }
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+    except OSError as error:  # of the disk, or a permission: the file itself may be whole
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (SafetensorError, ValueError, RuntimeError) as error:
         raise DamagedError(f"{path}: not a readable file of weights, or damaged ({error})") from error
     return TensorFile(path, facts, shapes)
 
@@ -234,6 +236,8 @@ def _check(state: State) -> None:
     require(state.sums.dtype == torch.float64, "other sums")
     rows = isinstance(state.history, list) and len(state.history) == state.epoch
     require(rows and all(isinstance(row, dict) and _plain(row) for row in state.history), "metrics that are none")
+    require(len({tuple(row) for row in state.history}) <= 1, "metrics of several kinds")
+    require(0 < state.rate_factor <= 1, "no factor of a learning rate")
 
 
 def _plain(row: Mapping[str, Any]) -> bool:

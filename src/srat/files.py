@@ -1,5 +1,6 @@
 """Files that a reader never meets half of, and strangers' files, of which no more is read than is bearable."""
 
+import errno
 import json
 import os
 import re
@@ -97,5 +98,8 @@ def _flush_folder(folder: Path) -> None:
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # some file systems of networks cannot, and need not
+                raise
         finally:
             os.close(handle)

@@ -1,6 +1,8 @@
 """Signals that ask a run to end: the step in flight is finished first, and the state saved."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +41,8 @@ class Interruption:
         if self._received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._received = self._received or number
+        if number == signal.SIGINT and sys.stderr is not None and sys.stderr.isatty():
+            os.write(2, b"\nsrat: stopping after this step; Ctrl-C again ends at once\n")
 
     def check(self) -> None:
         """Raise ``Interrupted`` if a signal has come."""

@@ -173,7 +173,7 @@ class RunFolder:
         try:
             rows = list(csv.DictReader(io.StringIO(read_bounded(self.metrics, _LARGEST_RECORD).decode())))
             return [{name: _number(text) for name, text in row.items()} for row in rows]
-        except (ValueError, TypeError, csv.Error) as error:
+        except (ValueError, TypeError, AttributeError, csv.Error) as error:
             raise UserError(f"{self.metrics}: not a readable table of numbers ({error})") from error
 
     def write_weights(self, which: Which, weights: Tensors, facts: Mapping[str, Any]) -> None:

@@ -44,12 +44,12 @@ class Unkept:
 
     @contextmanager
     def saving_when_interrupted(self, state: State) -> Iterator[None]:
-        """Save the state when a signal ends what is done within."""
+        """Do what is within; there is nothing to save it to."""
         del state
         yield
 
     def roll_back(self, error: DivergenceError, *, rate_factor: float) -> State:
-        """Return the state to go back to."""
+        """Raise the error: there is nothing to go back to."""
         del rate_factor
         raise error
 
@@ -168,7 +168,10 @@ class Keeper(Unkept):
         files = list_checkpoints(self._folder.checkpoints)
         # One that was gone back to before, and has no successor, has had its chance, if there is another.
         spent = files[-1] if len(files) > 1 and files[-1].name == self._tried else None
-        state = self._load(but=spent)
+        try:
+            state = self._load(but=spent)
+        except UserError:  # the one before is damaged
+            state, spent = self._load(), None
         if state is None or rate_factor <= LEAST_RATE_FACTOR:
             advice = "the checkpoints are kept; start anew with a lower --optimizer.learning-rate"
             raise DivergenceError(f"{error}; with {rate_factor:.2g} of the learning rate it still does: {advice}")

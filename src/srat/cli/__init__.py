@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with deferring_signals() as interruption:
             dispatch([arg for arg in args if arg != "--debug"])
+            sys.stdout.flush()
             interruption.check()
         return 0
     except UserError as error:

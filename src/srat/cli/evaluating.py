@@ -35,7 +35,8 @@ def evaluate_run(
     Raises:
         UserError: if the test set is of other data, or the folder cannot be written or holds another run's results.
     """
-    model, facts = load_with_facts(folder.path, which=which, device=device)
+    with telling_of_memory(f"the model does not fit on {device}"):
+        model, facts = load_with_facts(folder.path, which=which, device=device)
     there, wanted = (test.class_names, image_shape(test)), (facts.class_names, facts.shape)
     said = f"expected {_said(*wanted)}, got {_said(*there)}"
     require(there == wanted, f"this test set is not of the data that the model was trained on: {said}")

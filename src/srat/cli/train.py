@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from srat.attacks import Natural
-from srat.cli.evaluating import evaluate_run
+from srat.cli.evaluating import WAIT, evaluate_run
 from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, other_words, parse, parse_choices
 from srat.composition import compose
 from srat.config import FAMILIES, Config
@@ -96,7 +96,7 @@ def run(args: list[str]) -> None:
             on_divergence=options.on_divergence,
         )
         evaluate = partial(evaluate_run, folder, test, attacks, device=device, seed=config.seed, observer=observer)
-        with folder.locked():
+        with folder.locked(wait=WAIT):
             last = evaluate("last")
             show_last(last, config, console)
             best = best_evaluation(result, last, evaluate)
@@ -145,8 +145,11 @@ def best_evaluation(run: Run, last: Evaluation, evaluate: Callable[[Which], Eval
         return None
     if run.best_epoch < len(run.history) - 1:
         return evaluate("best")
-    write_atomically(RunFolder(run.folder).evaluation("best"), last.to_json())
-    return last
+    path = RunFolder(run.folder).evaluation("best")
+    best = Evaluation.read(path) if path.exists() else last
+    best = replace(best, results={**best.results, **last.results})
+    write_atomically(path, best.to_json())
+    return best
 
 
 def read_arguments(args: list[str]) -> tuple[Options, Config]:

@@ -97,6 +97,7 @@ def _declared_bytes(archive: zipfile.ZipFile, name: str) -> int:
         require(length <= _LONGEST_HEADER, f"{name} has a header of {length:,} bytes")
         text = io.BytesIO(length.to_bytes(2, "little") + file.read(length))
     shape, _, dtype = header.read_array_header_1_0(text)
+    require(min(shape, default=0) >= 0, f"{name} has the shape {shape}")
     require(not dtype.hasobject, f"{name} holds Python objects, expected plain numbers or text")
     return math.prod(shape) * max(dtype.itemsize, 1)
 
@@ -130,6 +131,7 @@ def _class_names(array: Any, labels: Tensor, path: Path) -> tuple[str, ...]:
     if array is not None:
         require(array.ndim == 1, f"{path}: class_names: expected a list of names, got shape {array.shape}")
         require(_is_text(array), f"{path}: class_names: expected text, got {array.dtype}")
+        require(len(array) <= len(labels), f"{path}: {len(array):,} class_names, but only {len(labels):,} images")
         return tuple(str(name) for name in array.tolist())
     # A class may be rare, but of so many labels not most can be without an example: that is no label, but a mistake.
     require(len(labels) > 0, f"{path}: a data set without images")

@@ -59,11 +59,17 @@ class _Reconstruct(_Part):
 
 
 class _Latin1(_Part):
-    """Stands in for ``codecs.encode``: how protocols below 3 write bytes."""
+    """Stands in for ``codecs.encode``, by which protocols below 3 write bytes: no more of them than the file has."""
 
-    def __new__(cls, text: object, encoding: object) -> Any:
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+
+    def __call__(self, text: object, encoding: object) -> bytes:
         if not isinstance(text, str) or encoding != "latin1":
             raise pickle.UnpicklingError("bytes in another encoding than latin1")
+        self._budget -= len(text)
+        if self._budget < 0:
+            raise pickle.UnpicklingError("the same bytes over and over")
         return text.encode("latin1")
 
 
@@ -73,7 +79,6 @@ _ARRAY_PARTS: Mapping[tuple[str, str], Any] = {
     ("numpy._core.multiarray", "_reconstruct"): _Reconstruct,
     ("numpy", "ndarray"): _ByteArray,
     ("numpy", "dtype"): _ByteType,
-    ("_codecs", "encode"): _Latin1,
 }
 
 
@@ -86,20 +91,22 @@ _OPCODES = frozenset(
     EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 GLOBAL STACK_GLOBAL REDUCE BUILD
     """.split()  # noqa: SIM905 - forty quoted names are no easier to read
 )
-_MOST_OPCODES = 2_000_000
+_MOST_OPCODES, _LONGEST_TUPLE, _LARGEST_NUMBER = 500_000, 16, 1 << 62
 
 
 def check_opcodes(content: bytes) -> None:
-    """Refuse a pickle of other parts, or of so many that it would take minutes.
+    """Refuse a pickle of other parts, of so many that it would take minutes, or of numbers that collide as keys.
 
     Raises:
         UnpicklingError: with the reason.
     """
-    for count, (opcode, _, _) in enumerate(pickletools.genops(content)):
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if opcode.name not in _OPCODES:
             raise pickle.UnpicklingError(f"it has the opcode {opcode.name}")
         if count > _MOST_OPCODES:
             raise pickle.UnpicklingError("it has no end")
+        if isinstance(argument, int) and abs(argument) > _LARGEST_NUMBER:
+            raise pickle.UnpicklingError("it has a huge number")
 
 
 def _shallow(load: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -107,6 +114,8 @@ def _shallow(load: Callable[[Any], None]) -> Callable[[Any], None]:
 
     def load_shallow(unpickler: Any) -> None:
         load(unpickler)
+        if len(unpickler.stack[-1]) > _LONGEST_TUPLE:
+            raise pickle.UnpicklingError("it has a long tuple")
         # The hash of a deep one takes forever, or the stack.
         if any(isinstance(inner, tuple) for part in unpickler.stack[-1] if isinstance(part, tuple) for inner in part):
             raise pickle.UnpicklingError("it has tuples in tuples in tuples")
@@ -126,10 +135,14 @@ class ArrayUnpickler(pickle._Unpickler):
 
     dispatch: ClassVar[Any] = _PLAIN_LOADS | {code[0]: _shallow(_PLAIN_LOADS[code[0]]) for code in _TUPLE_CODES}
 
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="bytes")
+        self._parts = {**_ARRAY_PARTS, ("_codecs", "encode"): _Latin1(len(content))}
+
     def find_class(self, module: str, name: str) -> Any:
         """Return one of the parts of an array, or refuse."""
         try:
-            return _ARRAY_PARTS[module, name]
+            return self._parts[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
                 f"it asks for {module}.{name}, which has no place in a file of images"
@@ -144,7 +157,7 @@ def read_batch(content: bytes, *, label_key: str, path: Path | str) -> tuple[Ten
     """
     try:
         check_opcodes(content)
-        batch = ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
+        batch = ArrayUnpickler(content).load()
         data, labels = batch[b"data"], batch[label_key.encode()]
     except Exception as error:  # whatever a stranger's pickle makes go wrong, it is the file's fault
         raise UserError(

@@ -60,7 +60,7 @@ def read_mat(content: bytes, *, path: Path | str) -> Dataset:
     valid = images.dtype == np.uint8 and images.ndim == 4 and images.shape[:3] == (32, 32, 3)
     require(valid, f"{path}: expected X of 32 × 32 × 3 × n bytes, got {images.dtype} of shape {images.shape}")
     require(len(labels) == images.shape[3], f"{path}: {images.shape[3]} images but {len(labels)} labels")
-    require(bool(np.isin(labels, range(11)).all()), f"{path}: expected labels from 1 to 10 under y")
+    require(bool(np.isin(labels, range(11)).all()), f"{path}: expected labels from 0 to 10 under y")
     digits = np.where(labels == 10, 0, labels).astype(np.int64)
     return Dataset(
         torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1))),
