@@ -16,8 +16,9 @@ from srat.fitting import fit
 from srat.machine import is_out_of_memory
 from srat.memory import Footprint, check_memory, step_bytes
 from srat.methods import METHODS
-from srat.models import wrap
+from srat.models import Architecture, wrap
 from srat.models.small_cnn import SmallCNN
+from srat.registry import choices
 from srat.trainer import train_step
 from srat.training import set_up
 
@@ -111,8 +112,10 @@ def test_a_model_that_cannot_be_traced_is_not_judged(monkeypatch):
     assert "could not be told beforehand" in said[0]
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("model", ["small-cnn", "resnet18", "wide-resnet", "linear"])
+@pytest.mark.parametrize(
+    ("method", "model"),
+    [*((method, "linear") for method in METHODS), *(("srat-ldam", model) for model in choices(Architecture))],
+)
 def test_what_we_ship_can_be_traced(method, model):
     config = compose(method=method, model=model, augmentation="crop-flip")
     data = Dataset(torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20) % 10, tuple("0123456789"))
