@@ -42,7 +42,9 @@ def trace(method):
         # A deferred method's weights apply from the middle of the trace.
         weights = training.class_weights if step >= STEPS // 2 or not deferred else torch.ones(10)
         indices = batches[step % len(batches)]
-        sums = Sums(*train_step(training, indices, weights, partial(generator, 0, step=step)).tolist())
+        rng = partial(generator, 0, step=step)
+        batch = training.feed.batch(indices, rng("augment"))
+        sums = Sums(*train_step(training, batch, weights, rng).tolist())
         norm = torch.cat([p.detach().flatten() for p in training.module.parameters()]).double().norm().item()
         rows.append([round(x, 6) for x in (sums.objective / sums.examples, sums.correct / sums.examples, norm)])
     return rows

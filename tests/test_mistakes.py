@@ -4,7 +4,6 @@ The numbers are those of the project's list; the mistakes of evaluation under st
 several processes are not in this file.
 """
 
-import importlib
 import itertools
 import math
 import os
@@ -18,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from srat import checkpoint, fitting, trainer
+from srat import attacks, checkpoint, fitting, trainer
 from srat.attacks import PGD, Natural, projections
 from srat.checkpoint import State
 from srat.composition import compose
@@ -66,19 +65,24 @@ def polluting_gradient(loss_at, images):
     return images.grad
 
 
-def check_gradients_stay(model, images, labels, rng):
+def check_gradients_stay(run, model):
     for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, 0.5)
-    attack(model, images, labels, rng)
+    run()
     assert all((parameter.grad == 0.5).all() for parameter in model.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_1_an_attack_leaves_parameter_gradients_alone(model, images, labels, rng, monkeypatch):
-    check_gradients_stay(model, images, labels, rng)
-    # The package's attribute of that name is the function; the module is meant.
-    monkeypatch.setattr(importlib.import_module("srat.attacks.pgd"), "input_gradient", polluting_gradient)
+    def bare():
+        PGD(steps=3)(lambda x: cross_entropy(model(x), labels), images, generator=rng)
+
+    check_gradients_stay(bare, model)
+    monkeypatch.setattr(attacks.base, "input_gradient", polluting_gradient)
     with pytest.raises(AssertionError):
-        check_gradients_stay(model, images, labels, rng)
+        check_gradients_stay(bare, model)
+    # A model that is lent has no gradients to pollute.
+    check_gradients_stay(lambda: attack(model, images, labels, rng), model)
 
 
 # 2. BatchNorm statistics or modes moved by an attack.
@@ -126,11 +130,11 @@ def check_budget(images, rng):
     assert strong.max() <= 1
 
 
-def one_sided(images, epsilon, *, generator):
-    return images + epsilon * torch.rand(images.shape, generator=generator)
+def one_sided(shape, epsilon, *, generator):
+    return epsilon * torch.rand(shape, generator=generator)
 
 
-@pytest.mark.parametrize("mistake", [{"start": one_sided}, {"project": lambda x, center, epsilon: x}])
+@pytest.mark.parametrize("mistake", [{"noise": one_sided}, {"project": lambda x, center, epsilon: x}])
 def test_3_start_budget_and_range(mistake, rng, monkeypatch):
     images = 0.3 + 0.4 * torch.rand(12, 3, 8, 8, generator=rng)
     check_budget(images, rng)
@@ -419,7 +423,8 @@ def test_18_in_a_step_of_the_trainer():
     def step(weight_of_the_absent):
         training = fitting.set_up(replace(tiny(), attack=Natural()), make_fabric("cpu"), data, None, None)
         weights = torch.tensor([1.0, 1.0, 1.0, weight_of_the_absent])
-        return trainer.train_step(training, present, weights, partial(generator, 0))
+        rng = partial(generator, 0)
+        return trainer.train_step(training, training.feed.batch(present, rng("augment")), weights, rng)
 
     assert torch.equal(step(1.0), step(78.0))
 

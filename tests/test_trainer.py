@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -15,12 +16,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import srat
+import srat.training
 from srat import fitting, trainer
 from srat.attacks import input_gradient
 from srat.checkpoint import TensorFile, list_checkpoints, load_checkpoint, open_tensors, write_tensors
 from srat.composition import compose
 from srat.config import Config
-from srat.data import Dataset, Source, prepare
+from srat.data import Dataset, Feed, Source, prepare
 from srat.data.augmentation import CropFlip
 from srat.data.digits import Digits
 from srat.data.holdout import Holdout
@@ -70,7 +72,7 @@ class TestStep:
             return generator(0, purpose)
 
         training.model.train()
-        train_step(training, torch.arange(32), weights, rng)
+        train_step(training, training.feed.batch(torch.arange(32), rng("augment")), weights, rng)
         self.by_hand(reference, batch, weights, config, rng("attack"))
         for ours, theirs in zip(training.module.state_dict().values(), reference.state_dict().values(), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
@@ -103,9 +105,11 @@ class TestStep:
     def test_no_class_is_changed_by_one_that_is_absent(self, batch):
         training = set_up(tiny("cb-reweight"), make_fabric("cpu"), batch, None, None)
         present = torch.nonzero(batch.labels < 3).flatten()
-        sums = train_step(training, present, torch.ones(4), lambda p: generator(0, p))
+        rng = partial(generator, 0)
+        sums = train_step(training, training.feed.batch(present, rng("augment")), torch.ones(4), rng)
         other = set_up(tiny("cb-reweight"), make_fabric("cpu"), batch, None, None)
-        again = train_step(other, present, torch.tensor([1.0, 1.0, 1.0, 78.0]), lambda p: generator(0, p))
+        weights = torch.tensor([1.0, 1.0, 1.0, 78.0])
+        again = train_step(other, other.feed.batch(present, rng("augment")), weights, rng)
         assert torch.equal(sums, again)
         assert same(training.module.state_dict(), other.module.state_dict())
 
@@ -231,15 +235,21 @@ class TestEpochs:
     @pytest.fixture
     def steps(self, monkeypatch):
         """Record learning rate, weights, indices and a draw for each step."""
-        seen = []
-        real = trainer.train_step
+        seen, orders = [], []
+        real, real_batch = trainer.train_step, Feed.batch
 
-        def spy(training, indices, weights, rng):
+        def spy_batch(feed, indices, generator):
+            orders.append((indices.tolist(), torch.rand(2, generator=generator.clone_state()).tolist()))
+            return real_batch(feed, indices, generator)
+
+        def spy(training, batch, weights, rng):
             rate = training.optimizer.param_groups[0]["lr"]
-            draws = tuple(torch.rand(2, generator=rng(purpose)).tolist() for purpose in ("attack", "augment"))
-            seen.append((rate, weights.tolist(), indices.tolist(), str(draws)))
-            return real(training, indices, weights, rng)
+            indices, augmenting = orders.pop()
+            draws = (torch.rand(2, generator=rng("attack")).tolist(), augmenting)
+            seen.append((rate, weights.tolist(), indices, str(draws)))
+            return real(training, batch, weights, rng)
 
+        monkeypatch.setattr(Feed, "batch", spy_batch)
         monkeypatch.setattr(trainer, "train_step", spy)
         return seen
 
@@ -790,14 +800,14 @@ class TestDivergence:
             fit(self.wild())
 
     def test_a_gradient_that_is_not_finite_is_enough(self, monkeypatch, tmp_path):
-        real, norms = trainer.get_total_norm, []
+        real, norms = srat.training.get_total_norm, []
 
         def third(gradients):
             norms.append(real(gradients))
             return norms[-1] * (math.inf if len(norms) == 3 else 1)
 
         monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
-        monkeypatch.setattr(trainer, "get_total_norm", third)
+        monkeypatch.setattr(srat.training, "get_total_norm", third)
         with pytest.raises(UserError, match=r"in epoch 1, step 3 \(largest logit until then"):
             fit(tiny(), out=tmp_path)
 
@@ -805,8 +815,8 @@ class TestDivergence:
     def test_a_rollback_halves_the_rate_and_goes_on(self, monkeypatch, tmp_path, epoch, caplog):
         real, poisoned = trainer.train_step, []
 
-        def poison(training, indices, weights, rng):
-            sums = real(training, indices, weights, rng)
+        def poison(training, batch, weights, rng):
+            sums = real(training, batch, weights, rng)
             if len(poisoned) == 5 * (epoch - 1) + 3:  # the fourth step of that epoch, once
                 sums[:] = math.nan
             poisoned.append(training.optimizer.param_groups[0]["lr"])
@@ -825,8 +835,8 @@ class TestDivergence:
     def test_a_rollback_that_does_not_help_ends_and_keeps_a_checkpoint(self, monkeypatch, tmp_path, good, caplog):
         real, done = trainer.train_step, []
 
-        def poison(training, indices, weights, rng):
-            sums = real(training, indices, weights, rng)
+        def poison(training, batch, weights, rng):
+            sums = real(training, batch, weights, rng)
             if len(done) >= good:
                 sums[:] = math.nan
             done.append(1)
@@ -849,8 +859,8 @@ class TestDivergence:
     def test_a_damaged_checkpoint_is_not_gone_back_to(self, monkeypatch, tmp_path, caplog):
         real, done = trainer.train_step, []
 
-        def poison(training, indices, weights, rng):
-            sums = real(training, indices, weights, rng)
+        def poison(training, batch, weights, rng):
+            sums = real(training, batch, weights, rng)
             done.append(1)
             if len(done) == 5:
                 newest = list_checkpoints(tmp_path / "checkpoints")[-1]
@@ -867,8 +877,8 @@ class TestDivergence:
     def test_an_interrupted_rollback_goes_on_with_half_the_rate(self, monkeypatch, tmp_path):
         real, seen = trainer.train_step, []
 
-        def poison(training, indices, weights, rng):
-            sums = real(training, indices, weights, rng)
+        def poison(training, batch, weights, rng):
+            sums = real(training, batch, weights, rng)
             seen.append(training.optimizer.param_groups[0]["lr"])
             if len(seen) == 4:
                 sums[:] = math.nan

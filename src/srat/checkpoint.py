@@ -43,6 +43,8 @@ class State:
     """The metrics of those steps so far."""
     rate_factor: float = 1.0
     """What the learning rates are multiplied by: halved at each roll-back."""
+    scaler: dict[str, float] = field(default_factory=dict)
+    """What fp16 multiplies its gradients by, and when that changes; empty otherwise."""
     seconds: float = 0.0
     """Time spent, over all sessions."""
     history: list[Row] = field(default_factory=list)
@@ -60,7 +62,7 @@ class State:
         return f"epoch {self.epoch + 1}, step {self.step}"
 
 
-_FACTS = ("epoch", "step", "rate_factor", "seconds", "history", "best_epoch", "best_score")
+_FACTS = ("epoch", "step", "rate_factor", "scaler", "seconds", "history", "best_epoch", "best_score")
 
 
 def write_tensors(path: Path, tensors: Tensors, facts: Facts) -> None:
@@ -230,7 +232,10 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], model: nn.Module, optim
 def _check(state: State) -> None:
     numbers = (state.rate_factor, state.seconds, state.best_score)
     require(all(type(n) is int and n >= 0 for n in (state.epoch, state.step)), "a position that is none")
-    require(all(type(n) in (int, float) for n in numbers), "text where a number was expected")
+    require(isinstance(state.scaler, dict), "no state of a scaler")
+    require(
+        all(type(n) in (int, float) for n in (*numbers, *state.scaler.values())), "text where a number was expected"
+    )
     require(state.best_epoch is None or type(state.best_epoch) is int, "a best epoch that is none")
     require((state.best_epoch is None) == (not state.best_weights), "a best epoch without its weights")
     require(state.sums.dtype == torch.float64, "other sums")

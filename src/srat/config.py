@@ -23,6 +23,7 @@ from srat.models import Architecture, AttackMode, Head
 from srat.models.heads import CosineHead, LossHead
 from srat.models.small_cnn import SmallCNN
 from srat.objective import Objective
+from srat.precision import PrecisionName
 from srat.registry import Member
 from srat.schedules import Schedule
 from srat.serialization import describe_mistake, differences, identity, make_converter
@@ -94,6 +95,8 @@ class Config:
     objective: Objective = Objective()
     optimizer: SGD = SGD(learning_rate=_DIGITS.learning_rate)
     schedule: Schedule = Schedule()
+    precision: PrecisionName = "fp32"
+    """Arithmetic of training: bf16 and fp16 mix half precision in, tf32 rounds on GPUs; evaluation stays in fp32."""
     evaluation: PGD = PGD(epsilon=_DIGITS.epsilon, step_size=_DIGITS.step_size, steps=20)
 
     def __post_init__(self) -> None:

@@ -1,19 +1,28 @@
-"""Which device a run goes to, and what it is."""
+"""Which devices a run goes to, and what they are."""
 
+import inspect
+import logging
+import os
 import platform
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from srat.errors import require
+from srat.precision import PrecisionName, make_precision
+from srat.processes import world_size
 
 
-def make_fabric(device: str) -> Fabric:
-    """Return Lightning Fabric on one device.
+def make_fabric(device: str, precision: PrecisionName = "fp32") -> Fabric:
+    """Return Lightning Fabric on one device, or on this process's among those of a job that torchrun has started.
 
     Args:
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+        precision: what the training step computes in.
 
     Raises:
         UserError: if the device is unknown or not there.
@@ -24,20 +33,38 @@ def make_fabric(device: str) -> Fabric:
         known and (not index or index.isdecimal()),
         f"--device: expected auto, cpu, cuda or cuda:N, got '{device}'",
     )
+    world, here = world_size(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    require(world == 1 or not index, f"--device {device}: several processes take a device each; say --device cuda")
     available = torch.cuda.device_count()
-    missing = kind == "cuda" and available <= int(index or 0)
-    require(not missing, f"--device {device}: there is no such CUDA device here (found {available}); try --device cpu")
-    on_cuda = kind == "cuda" or (kind == "auto" and available > 0)
-    return Fabric(accelerator="cuda" if on_cuda else "cpu", devices=[int(index or 0)] if on_cuda else 1)
+    wanted = int(index or 0) + 1 if world == 1 else here
+    missing = kind == "cuda" and available < wanted
+    there = f"found {available}" if world == 1 else f"found {available} for {here} processes"
+    require(not missing, f"--device {device}: there is no such CUDA device here ({there}); try --device cpu")
+    accelerator = "cuda" if kind == "cuda" or (kind == "auto" and available >= wanted) else "cpu"
+    plugin = make_precision(precision, accelerator)
+    if world == 1:
+        devices = [int(index or 0)] if accelerator == "cuda" else 1
+        return Fabric(accelerator=accelerator, devices=devices, plugins=[plugin])
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # Statistics of BatchNorm are averaged after each step instead of being overwritten by those of the first process.
+    parameters = inspect.signature(DistributedDataParallel.__init__).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"  # as it was called
+    keeping: Any = {name: False}
+    strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), **keeping)
+    fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=world // here, strategy=strategy, plugins=[plugin])
+    fabric.launch()
+    return fabric
 
 
-def describe(device: torch.device) -> dict[str, Any]:
-    """Return what a run's figures depend on beside its configuration: device and versions."""
+def describe(device: torch.device, processes: int = 1, *, compiled: bool = False) -> dict[str, Any]:
+    """Return what a run's figures depend on beside its configuration: device, processes, compiler and versions."""
     import srat
 
     cpu = f"cpu, {torch.get_num_threads()} threads"
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
+        "processes": processes,
+        "compiled": compiled,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "srat": srat.__version__,

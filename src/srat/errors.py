@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 
 LONGEST = 1_500
+LOST_PEER = 76
+"""Exit code of a process that ends because another one of its job has."""
 
 
 class UserError(ValueError):
@@ -13,6 +15,10 @@ class UserError(ValueError):
         # A stranger's names come in here: no line break, no terminal's control sequence, no page of text.
         line = printable(" ".join(message.split()))
         super().__init__(line if len(line) <= LONGEST else f"{line[:LONGEST]} …")
+
+
+class LostPeerError(UserError):
+    """Another process of the job has ended, and this one waits for it in vain; why is the other's to tell."""
 
 
 def printable(text: str) -> str:

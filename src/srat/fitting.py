@@ -1,14 +1,15 @@
 """From a configuration to a trained model in a folder."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from srat.cadence import Cadence, Every
 from srat.checkpoint import State
+from srat.compiling import CompileChoice
 from srat.config import Config
 from srat.data import prepare
 from srat.devices import describe, make_fabric
@@ -18,6 +19,7 @@ from srat.machine import telling_of_memory
 from srat.memory import check_memory
 from srat.models.wrapper import Custom
 from srat.observer import Observer
+from srat.processes import join
 from srat.run import ModelFacts, Run, image_shape, load_with_facts, read_facts
 from srat.run_folder import RunFolder
 from srat.safekeeping import Keeper, OnDivergence, Unkept
@@ -34,11 +36,13 @@ def fit(
     observer: Observer | None = None,
     checkpoint_every: str = "auto",
     on_divergence: OnDivergence = "stop",
+    compiled: CompileChoice = "auto",
 ) -> Run:
     """Train a model as ``config`` says, or go on where the run in ``out`` stopped; the test data is never loaded.
 
     A run that was stopped at any moment and goes on ends in the same bytes as one that never stopped. Of one that has
-    ended, nothing is changed. With ``out``, SIGTERM, SIGUSR1 and Ctrl-C let the step in flight end, and save.
+    ended, nothing is changed. With ``out``, SIGTERM, SIGUSR1 and Ctrl-C let the step in flight end, and save. In a
+    script that torchrun has started, each process has its share of every batch; the first one writes.
 
     Args:
         config: the run.
@@ -48,6 +52,7 @@ def fit(
         observer: told of progress.
         checkpoint_every: "auto" (as often as costs a hundredth of the time), "200" steps, or "10m" minutes.
         on_divergence: "stop", or "rollback": back to the last checkpoint, with half the learning rate.
+        compiled: "off", a mode of ``torch.compile``, or "auto": compiled on CUDA, not on the CPU.
 
     Raises:
         UserError: on data that cannot be read, a folder that holds another run or is in use, a device that is not
@@ -59,23 +64,35 @@ def fit(
     observer = observer or Observer()
     every = Every.parse(checkpoint_every)
     require(out is not None or on_divergence == "stop", "--on-divergence rollback needs --out, a folder of checkpoints")
-    fabric = make_fabric(device)
+    fabric = make_fabric(device, config.precision)
+    processes = join()
     folder = RunFolder(Path(out)) if out is not None else None
     if folder is not None and (ended := ended_run(folder, config, model, device=str(fabric.device))):
         return ended
     with telling_of_memory(f"the images and the model do not fit on {fabric.device}"):
         data = prepare(config.data, config.imbalance, config.holdout, seed=config.seed)
-        training = set_up(config, fabric, data.train, data.held_out, model)
+        training = set_up(
+            config,
+            fabric,
+            data.train,
+            data.held_out,
+            model,
+            processes=processes,
+            compiled=compiled,
+            notice=observer.notice,
+        )
     check_memory(training, train_step, notice=observer.notice)
     if folder is None:
         return as_run(training, run_epochs(training, Unkept(), observer), None)
-    with deferring_signals() as interruption, folder.locked():
+    with deferring_signals() as interruption, folder.locked() if processes.first else nullcontext():
+        processes.wait()
         # Once more: what was so without the lock may have changed.
         if ended := ended_run(folder, config, model, device=str(fabric.device)):
             return ended
-        with folder.writing():
-            folder.start(config, data)
-            note_environment(folder, fabric.device, observer)
+        if processes.first:
+            with folder.writing():
+                folder.start(config, data)
+                note_environment(folder, training, observer)
         keeper = Keeper(
             training,
             folder=folder,
@@ -86,8 +103,10 @@ def fit(
         )
         state = run_epochs(training, keeper, observer)
         keeper.tick(state)
-        with folder.writing():
-            write_results(training, state, folder)
+        if processes.first:
+            with folder.writing():
+                write_results(training, state, folder)
+        processes.wait()
         interruption.check()
     return as_run(training, state, folder.path)
 
@@ -97,16 +116,17 @@ def as_run(training: Training, state: State, folder: Path | None) -> Run:
     return Run(
         config=training.config,
         folder=folder,
-        model=training.module.eval(),
+        model=training.plain.eval(),
         best_epoch=state.best_epoch,
         history=state.history,
         seconds=state.seconds,
     )
 
 
-def note_environment(folder: RunFolder, device: torch.device, observer: Observer) -> None:
+def note_environment(folder: RunFolder, training: Training, observer: Observer) -> None:
     """Write on what a run begins, and tell of it if it goes on with something else: sums may round otherwise there."""
-    now, then = describe(device), folder.read_environment()
+    now = describe(training.fabric.device, training.processes.count, compiled=training.compiled)
+    then = folder.read_environment()
     changed = [f"{name} {then[name]}, now {now[name]}" for name in now if name in then and then[name] != now[name]]
     if changed:
         observer.notice(f"this run began with {'; '.join(changed)}: it will not be equal to the bit to one that stayed")

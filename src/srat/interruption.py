@@ -44,6 +44,11 @@ class Interruption:
         if number == signal.SIGINT and sys.stderr is not None and sys.stderr.isatty():
             os.write(2, b"\nsrat: stopping after this step; Ctrl-C again ends at once\n")
 
+    @property
+    def received(self) -> int:
+        """The signal that has come, 0 if none has."""
+        return self._received or 0
+
     def check(self) -> None:
         """Raise ``Interrupted`` if a signal has come."""
         if self._received is not None:

@@ -4,6 +4,7 @@ import copy
 import traceback
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +14,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from srat.data import Batch
 from srat.errors import UserError, require
 from srat.files import size
 from srat.machine import free_memory, is_out_of_memory
+from srat.models import Output
+from srat.processes import ALONE
 from srat.training import Training, make_optimizer
 
 Rng = Callable[[str], torch.Generator]
-TrainStep = Callable[[Training, Tensor, Tensor, Rng], Tensor]
+TrainStep = Callable[[Training, Batch, Tensor, Rng], Tensor]
 
 
 def available(device: torch.device) -> int:
@@ -76,9 +80,14 @@ def step_bytes(training: Training, train_step: TrainStep, *, batch_size: int) ->
     with fake, Footprint() as footprint:
         footprint.count((*module.parameters(), *module.buffers()))
         weights = footprint.live
-        traced = replace(training, model=_Bare(module), optimizer=make_optimizer(training.config, module))
-        indices = torch.zeros(batch_size, dtype=torch.long, device=device)
-        train_step(traced, indices, torch.ones_like(training.class_weights), lambda _: rng)
+        traced = replace(
+            training,
+            model=_Bare(module, training.fabric.autocast),
+            folding=None,
+            optimizer=make_optimizer(training.config, module),
+            processes=ALONE,
+        )
+        train_step(traced, blank_batch(training, batch_size), torch.ones_like(training.class_weights), lambda _: rng)
         # What is left when the step is done is the optimiser's: it was not there yet at the peak.
         momentum = footprint.live - weights
     best = weights if training.held_out is not None else 0
@@ -132,7 +141,7 @@ def largest_batch(training: Training, train_step: TrainStep, rng: Rng, failed: B
         if training.fabric.device.type == "cuda":
             torch.cuda.empty_cache()
         try:
-            train_step(training, torch.arange(batch, device=training.fabric.device), weights, rng)
+            train_step(training, blank_batch(training, batch), weights, rng)
         except Exception as error:
             require(is_out_of_memory(error), f"out of memory, and then {error}")
             failed = error
@@ -141,16 +150,26 @@ def largest_batch(training: Training, train_step: TrainStep, rng: Rng, failed: B
     return 0
 
 
+def blank_batch(training: Training, size: int) -> Batch:
+    """Return a batch of black images."""
+    device = training.fabric.device
+    images = torch.zeros(size, *training.train.images.shape[1:], device=device)
+    return Batch(images, torch.zeros(size, dtype=torch.long, device=device), slice(0, size))
+
+
 class _Bare(nn.Module):
     """A model as Fabric wraps it, without Fabric."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, autocast: Callable[[], AbstractContextManager[None]]) -> None:
         super().__init__()
         self.module = module
+        self._autocast = autocast
 
-    def forward(self, images: Tensor) -> Any:
-        """Return the model's output."""
-        return self.module(images)
+    def forward(self, images: Tensor) -> Output:
+        """Return the model's output in fp32."""
+        with self._autocast():
+            output = self.module(images)
+        return Output(*(tensor.float() for tensor in output))
 
 
 def _without_contents(module: nn.Module, fake: FakeTensorMode) -> nn.Module:

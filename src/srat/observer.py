@@ -13,13 +13,13 @@ class Observer:
     def training(self, *, epochs: int, steps: int, done: int) -> None:
         """A run of ``epochs`` epochs of ``steps`` steps begins, or goes on after ``done`` steps in all."""
 
-    def step(self) -> None:
-        """A step, or a batch of an evaluation, was handed to the device."""
+    def step(self, count: int = 1) -> None:
+        """A step was handed to the device, or ``count`` images of an evaluation are done with."""
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """An epoch ended with these metrics."""
 
-    def evaluating(self, name: str, *, batches: int) -> None:
+    def evaluating(self, name: str, *, images: int) -> None:
         """The evaluation called ``name`` begins."""
 
     def notice(self, text: str) -> None:

@@ -77,6 +77,7 @@ class Keeper(Unkept):
         observer: Observer,
     ) -> None:
         self._model, self._optimizer, self._run = training.module, training.optimizer, training.config.id
+        self._processes, self._precision = training.processes, training.fabric.strategy.precision
         self._folder = folder
         self._cadence = cadence
         self._on_divergence = on_divergence
@@ -103,24 +104,29 @@ class Keeper(Unkept):
         return state
 
     def between_steps(self, state: State) -> None:
-        """Save if it is time.
+        """Save if it is time; of several processes, all do the same at the same step.
 
         Raises:
             Interrupted: if a signal has come.
             DivergenceError: if a checkpoint was due, and the state is not fit to be kept.
         """
-        if self._cadence.step():
+        is_time = self._processes.first and self._cadence.step()
+        due, signal = self._processes.largest(int(is_time), self._interruption.received)
+        if due:
             self.save(state)
-        self._interruption.check()
+        if signal:
+            raise Interrupted(signal)
 
     def between_batches(self) -> None:
-        """Raise ``Interrupted`` if a signal has come."""
-        self._interruption.check()
+        """Raise ``Interrupted`` if a signal has come; several processes wait for the next step, to stop together."""
+        if self._processes.count == 1:
+            self._interruption.check()
 
     def after_epoch(self, state: State) -> None:
         """Write the metrics of the epochs so far."""
-        with self._folder.writing():
-            self._folder.write_metrics(state.history)
+        if self._processes.first:
+            with self._folder.writing():
+                self._folder.write_metrics(state.history)
 
     def save(self, state: State) -> None:
         """Write a checkpoint, unless the run has diverged; here, and at an epoch's end, the device is waited for.
@@ -132,6 +138,9 @@ class Keeper(Unkept):
         start = time.monotonic()
         self.tick(state)
         check_finite(state, self._model)
+        if not self._processes.first:
+            return
+        state.scaler = self._precision.state_dict()
         with self._folder.writing():
             save_checkpoint(self._folder.checkpoints, state, self._model, self._optimizer, run=self._run)
         self._cadence.saved(cost=time.monotonic() - start)
@@ -165,6 +174,7 @@ class Keeper(Unkept):
         if self._on_divergence == "stop":
             advice = "a lower --optimizer.learning-rate may help, or --on-divergence rollback goes on with half of it"
             raise DivergenceError(f"{error}; the last good checkpoint is kept: {advice}")
+        self._processes.wait()
         files = list_checkpoints(self._folder.checkpoints)
         # One that was gone back to before, and has no successor, has had its chance, if there is another.
         spent = files[-1] if len(files) > 1 and files[-1].name == self._tried else None
@@ -177,14 +187,17 @@ class Keeper(Unkept):
             raise DivergenceError(f"{error}; with {rate_factor:.2g} of the learning rate it still does: {advice}")
         state.rate_factor = rate_factor / 2
         self.save(state)
-        if spent is not None:
+        if spent is not None and self._processes.first:
             spent.unlink()
+        self._processes.wait()
         self._tried = list_checkpoints(self._folder.checkpoints)[-1].name
         self._observer.notice(f"{error}; back to {state.position}, with {state.rate_factor:g} of the learning rate")
         return state
 
     def _load(self, *, but: Path | None = None) -> State | None:
-        return load_checkpoint(
+        if not self._processes.first:  # which puts damaged ones aside
+            self._processes.wait()
+        state = load_checkpoint(
             self._folder.checkpoints,
             self._model,
             self._optimizer,
@@ -192,6 +205,11 @@ class Keeper(Unkept):
             notice=self._observer.notice,
             but=but,
         )
+        if self._processes.first:
+            self._processes.wait()
+        if state is not None:
+            self._precision.load_state_dict(state.scaler)
+        return state
 
 
 def check_finite(state: State, module: torch.nn.Module) -> None:

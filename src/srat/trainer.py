@@ -8,11 +8,10 @@ from functools import partial
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 
 from srat.attacks import LossAt, Natural
 from srat.checkpoint import State
-from srat.data import epoch_batches, to_unit
+from srat.data import Batch
 from srat.errors import UserError
 from srat.evaluation import count
 from srat.feature_losses import NoFeatureLoss
@@ -20,8 +19,9 @@ from srat.losses import cross_entropy
 from srat.machine import is_out_of_memory, telling_of_memory
 from srat.memory import largest_batch
 from srat.metrics import Row, Sums, accumulate, batch_sums, held_out_row, no_sums, training_row
-from srat.models import Output, attacked, logits_of
+from srat.models import Output, logits_of
 from srat.observer import Observer
+from srat.precision import rescale_gradient, tensor_float
 from srat.random import derive_seed, generator
 from srat.safekeeping import DivergenceError, Unkept, check_finite
 from srat.training import Training
@@ -36,7 +36,10 @@ def run_epochs(training: Training, keeper: Unkept, observer: Observer) -> State:
     steps = math.ceil(len(training.train) / config.batch_size)
     state = keeper.restore()
     observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        tensor_float(config.precision == "tf32"),
+    ):
         while state.epoch < config.epochs:
             try:
                 with keeper.saving_when_interrupted(state):
@@ -53,21 +56,19 @@ def run_epochs(training: Training, keeper: Unkept, observer: Observer) -> State:
 
 def train_epoch(training: Training, state: State, keeper: Unkept, observer: Observer) -> None:
     """Train what is left of an epoch: Lines 3 to 8 of Algorithm 1, or 12 to 17 once the weights apply."""
-    config, device, epoch = training.config, training.fabric.device, state.epoch
+    config, device, rank, epoch = training.config, training.fabric.device, training.processes.rank, state.epoch
     rate = config.schedule.learning_rate(epoch, epochs=config.epochs, base=config.optimizer.learning_rate)
     set_learning_rate(training.optimizer, rate * state.rate_factor)
     deferred = not config.schedule.weights_apply(epoch, epochs=config.epochs)
     weights = torch.ones_like(training.class_weights) if deferred else training.class_weights
-    order = generator(config.seed, "order", epoch=epoch)
-    batches = epoch_batches(len(training.train), config.batch_size, generator=order, device=device)
     state.sums = state.sums.to(device)
     training.model.train()
-    for step in range(state.step, len(batches)):
-        rng = partial(generator, config.seed, epoch=epoch, step=step, device=device)
+    for step, batch in enumerate(training.feed.epoch(epoch, state.step), start=state.step):
+        rng = partial(generator, config.seed, epoch=epoch, step=step, rank=rank, device=device)
         # What the model itself draws, as Dropout does, comes from the global generator.
-        torch.manual_seed(derive_seed(config.seed, "model", epoch=epoch, step=step))
+        torch.manual_seed(derive_seed(config.seed, "model", epoch=epoch, step=step, rank=rank))
         with telling_what_fits(training):
-            sums = train_step(training, batches[step], weights, rng)
+            sums = train_step(training, batch, weights, rng)
         state.sums = accumulate(state.sums, sums, step=step)
         state.step = step + 1
         observer.step()
@@ -82,43 +83,56 @@ def train_epoch(training: Training, state: State, keeper: Unkept, observer: Obse
 
 
 def train_step(
-    training: Training, indices: Int[Tensor, " batch"], weights: Float[Tensor, " classes"], rng: Rng
+    training: Training, batch: Batch, weights: Float[Tensor, " classes"], rng: Rng
 ) -> Float[Tensor, " sums"]:
     """Do one step of Algorithm 1 (Lines 4 to 7, 13 to 16) and return its ``Sums``.
 
     Args:
-        training: model, data, optimiser.
-        indices: (batch,), the examples.
+        training: model, optimiser, objective.
+        batch: the examples.
         weights: (classes,), w of each class; ones before the weights apply.
         rng: a purpose → the generator for it in this step.
     """
-    config = training.config
-    labels = training.train.labels[indices]
-    images = config.augmentation(to_unit(training.train.images[indices]), generator=rng("augment"))
-    with attacked(training.module, config.inner.batch_norm) as served:
-        adversarial = config.attack.perturb(inner_loss(training, served, labels), images, generator=rng("attack"))
-    output: Output = training.model(adversarial)
-    losses = config.loss(output.logits, labels, training.class_counts)
-    value = config.objective(losses, weights[labels], config.feature_loss(output.embedding, labels))
-    training.fabric.backward(value.total)
-    gradients = [parameter.grad for parameter in training.module.parameters() if parameter.grad is not None]
-    sums = batch_sums(value, output.logits, labels, training.under[labels], get_total_norm(gradients))
+    config, labels = training.config, batch.labels
+    with training.lent() as served:
+        loss_at = inner_loss(training, served, labels[batch.own])
+        adversarial = config.attack.perturb(loss_at, batch.images, generator=rng("attack"))
+    logits, embedding = gathered(training, training.model(adversarial), len(labels))
+    losses = config.loss(logits, labels, training.class_counts)
+    value = config.objective(losses, weights[labels], config.feature_loss(embedding, labels))
+    # The gradient is the sum over the processes, of which Fabric takes the mean.
+    training.fabric.backward(value.total * training.processes.count)
+    sums = batch_sums(value, logits, labels, training.under[labels], training.gradient_norm())
     training.optimizer.step()
     training.optimizer.zero_grad()
+    training.average_statistics()
     return sums
 
 
-def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " batch"]) -> LossAt:
-    """Return what the training attack maximises.
+def gathered(training: Training, output: Output, n: int) -> tuple[Float[Tensor, "batch _"], Float[Tensor, "batch _"]]:
+    """Return logits and embedding of the whole batch of ``n``, so that objective and metrics are those of the batch."""
+    width = output.logits.shape[1]
+    rows = training.processes.gather(torch.cat((output.logits, output.embedding), dim=1), n)
+    return rows[:, :width], rows[:, width:]
+
+
+def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " own"]) -> LossAt:
+    """Return what the training attack maximises; the model computes in the run's precision, the loss in fp32.
 
     Class weights, being positive, would move no step of it. In exact arithmetic it does not matter either which of
     cross-entropy, focal and LDAM it is: of a softmax they are falling functions of p_y alone, so that their gradients
     differ in length only. In float32 they part where p_y rounds to 1.
     """
-    config = training.config
+    config, autocast = training.config, training.fabric.autocast
+
+    def logits_at(images: Tensor) -> Tensor:
+        with autocast():
+            logits = logits_of(served(images)).float()
+        return rescale_gradient(logits) if config.precision == "fp16" else logits
+
     if config.inner.loss == "training":
-        return lambda x: config.loss(logits_of(served(x)), labels, training.class_counts)
-    return lambda x: cross_entropy(logits_of(served(x)), labels)
+        return lambda x: config.loss(logits_at(x), labels, training.class_counts)
+    return lambda x: cross_entropy(logits_at(x), labels)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -132,7 +146,9 @@ def validate(training: Training, keeper: Unkept) -> Row:
     config, held_out = training.config, training.held_out
     if held_out is None:
         return {}
-    evaluated = partial(count, training.module, held_out, seed=config.seed, observer=_Between(keeper))
+    evaluated = partial(
+        count, training.plain, held_out, seed=config.seed, processes=training.processes, observer=_Between(keeper)
+    )
     with telling_of_memory(f"the evaluation of the held-out part does not fit on {training.fabric.device}"):
         clean = evaluated(Natural())
         robust = clean if isinstance(config.attack, Natural) else evaluated(config.attack)
@@ -145,8 +161,9 @@ class _Between(Observer):
     def __init__(self, keeper: Unkept) -> None:
         self._keeper = keeper
 
-    def step(self) -> None:
+    def step(self, count: int = 1) -> None:
         """Pass it on."""
+        del count
         self._keeper.between_batches()
 
 
@@ -165,7 +182,7 @@ def telling_what_fits(training: Training) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not is_out_of_memory(error) or training.processes.count > 1:  # of which only one may have run out
             raise
         rng = partial(generator, training.config.seed, device=training.fabric.device)
         fitting = largest_batch(training, train_step, rng, error)

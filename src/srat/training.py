@@ -1,5 +1,8 @@
 """Model, optimiser and data of a run, on its device."""
 
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -7,12 +10,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
+from srat.attacks import Natural
+from srat.compiling import CompileChoice, compile_in_place
 from srat.config import Config
-from srat.data import Dataset, to_unit
+from srat.data import Dataset, Feed, to_unit
 from srat.errors import require
 from srat.evaluation import Groups, groups
 from srat.models import Classifier, attacked, channel_statistics
+from srat.models.base import BatchNorm
+from srat.models.folding import Folding, find_folding
+from srat.precision import compute_dtype
+from srat.processes import ALONE, Processes
 from srat.run import build_model, image_shape
 
 
@@ -22,10 +32,14 @@ class Training:
 
     config: Config
     fabric: Fabric
+    processes: Processes
     model: nn.Module
     """The model as Fabric wraps it; ``module`` is ours."""
+    compiled: bool
+    folding: Folding | None
+    """For the attack's passes; None if there is nothing to fold."""
     optimizer: torch.optim.Optimizer
-    train: Dataset
+    feed: Feed
     held_out: Dataset | None
     groups: Groups
     class_counts: Int[Tensor, " classes"]
@@ -34,34 +48,104 @@ class Training:
     """Which classes are under-represented."""
 
     @property
+    def train(self) -> Dataset:
+        """What the weights learn from."""
+        return self.feed.dataset
+
+    @property
     def module(self) -> nn.Module:
         """The model itself, which the attack sees."""
         return cast(nn.Module, self.model.module)
 
+    @property
+    def plain(self) -> nn.Module:
+        """The model as it was built: the same layers and weights, its call not compiled."""
+        return copy.copy(self.module)
+
+    @contextmanager
+    def lent(self) -> Iterator[nn.Module]:
+        """Lend the model to the training attack; see :func:`srat.models.attacked`."""
+        folded = self.folding.in_place() if self.folding is not None else nullcontext()
+        with attacked(self.module, self.config.inner.batch_norm) as served, folded:
+            yield served
+
+    def gradient_norm(self) -> Float[Tensor, ""]:
+        """Return the length of the gradient with respect to all parameters.
+
+        Under fp16 a step whose gradient overflows is left out, with a smaller scale for the next; it counts as 0.
+        """
+        self.fabric.strategy.precision.unscale_gradients(self.optimizer)
+        gradients = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
+        norm = get_total_norm(gradients)
+        return norm.nan_to_num(0.0, 0.0, 0.0) if self.config.precision == "fp16" else norm
+
+    def average_statistics(self) -> None:
+        """Give BatchNorm's running statistics the mean over the processes, each of which has seen its own images."""
+        if self.processes.count > 1:
+            norms = [module for module in self.module.modules() if isinstance(module, BatchNorm)]
+            self.processes.average_(b for norm in norms for b in norm.buffers() if b.is_floating_point())
+
 
 def set_up(
-    config: Config, fabric: Fabric, train: Dataset, held_out: Dataset | None, model: nn.Module | None
+    config: Config,
+    fabric: Fabric,
+    train: Dataset,
+    held_out: Dataset | None,
+    model: nn.Module | None,
+    *,
+    processes: Processes = ALONE,
+    compiled: CompileChoice = "off",
+    notice: Callable[[str], None] = print,
 ) -> Training:
-    """Return model, optimiser and data on the device."""
+    """Return model, optimiser and data on the device.
+
+    Args:
+        config: the run.
+        fabric: device, precision and processes.
+        train: what the weights learn from.
+        held_out: what chooses the best epoch, or None.
+        model: the user's own model, or None to build the configuration's.
+        processes: those of the run.
+        compiled: whether and how to compile the model.
+        notice: told if it cannot be compiled.
+    """
     if model is None:
         mean, std = channel_statistics(train.images)
         model = build_model(config, shape=image_shape(train), classes=len(train.class_names), mean=mean, std=std)
     else:
         check_fit(model, train)
+    done = compile_in_place(model, compiled, fabric.device, notice)
     wrapped, optimizer = fabric.setup(model, make_optimizer(config, model))
+    train = train.to(fabric.device)
     rare = groups(train.counts)
     return Training(
         config=config,
         fabric=fabric,
+        processes=processes,
         model=wrapped,
+        compiled=done,
+        folding=folding_for(config, model, train),
         optimizer=optimizer,
-        train=train.to(fabric.device),
+        feed=Feed(
+            dataset=train,
+            augmentation=config.augmentation,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            processes=processes,
+        ),
         held_out=held_out.to(fabric.device) if held_out is not None else None,
         groups=rare,
         class_counts=torch.tensor(train.counts, device=fabric.device),
         class_weights=config.weighting.weights(train.counts).to(fabric.device),
         under=torch.tensor([c in rare.under for c in range(len(train.counts))], device=fabric.device),
     )
+
+
+def folding_for(config: Config, model: nn.Module, train: Dataset) -> Folding | None:
+    """Return the folding of BatchNorm for the training attack, if it has a use for it."""
+    if isinstance(config.attack, Natural) or config.inner.batch_norm != "eval":
+        return None
+    return find_folding(copy.copy(model), to_unit(train.images[:2]), compute_dtype(config.precision))
 
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
@@ -73,6 +157,7 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
         momentum=sgd.momentum,
         weight_decay=sgd.weight_decay,
         nesterov=sgd.nesterov,
+        fused=config.precision != "fp16",  # whose gradients are unscaled before the step
     )
 
 

@@ -9,7 +9,7 @@ import torchattacks
 from torch import nn
 from torch.nn import functional as F
 
-from srat.attacks import FGSM, PGD, Attack, Natural, input_gradient, pgd, project_l2, project_linf
+from srat.attacks import FGSM, PGD, Attack, Natural, input_gradient, pgd_step, project_l2, project_linf
 from srat.attacks.named import named
 from srat.attacks.projections import GEOMETRIES, normalized_step, uniform_l2, uniform_linf
 from srat.errors import UserError
@@ -171,7 +171,7 @@ def test_restarts_compare_with_the_worst_so_far(images, rng):
 
     marks = iter([0.1, 0.2, 0.3])
     attack = PGD(restarts=3)
-    object.__setattr__(attack, "_run", lambda *_: torch.full_like(images, next(marks)))
+    object.__setattr__(attack, "_from_one_start", lambda *_: torch.full_like(images, next(marks)))
     assert attack.perturb(loss_at, images, generator=rng).unique().tolist() == pytest.approx([0.2])
 
 
@@ -182,14 +182,14 @@ def test_fgsm_from_a_random_start_steps_further(images, rng):
 
 
 def test_start_noise_is_symmetric_and_fills_the_linf_ball(rng):
-    noise = uniform_linf(torch.zeros(40, 3, 16, 16), 0.1, generator=rng)
+    noise = uniform_linf((40, 3, 16, 16), 0.1, generator=rng)
     assert noise.mean().abs() < 1e-3
     assert noise.std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.01)
     assert noise.abs().max() <= 0.1
 
 
 def test_start_noise_is_uniform_in_the_l2_ball(rng):
-    noise = uniform_l2(torch.zeros(20_000, 1, 1, 3), 2.0, generator=rng)
+    noise = uniform_l2((20_000, 1, 1, 3), 2.0, generator=rng)
     radii = noise.flatten(1).norm(dim=1)
     assert radii.max() <= 2.0 + 1e-6
     # Of a ball in three dimensions, half the volume lies within 2^(−1/3) of the radius.
@@ -221,19 +221,13 @@ def test_gradient_is_with_respect_to_the_images_alone(model, loss_at, images):
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_function_and_object_agree(loss_at, images):
+def test_attack_is_its_start_and_its_steps(loss_at, images):
     attack = PGD(steps=3)
-    function = pgd(
-        loss_at,
-        images,
-        norm="linf",
-        epsilon=attack.epsilon,
-        step_size=attack.step_size,
-        steps=3,
-        random_start=True,
-        generator=torch.Generator().manual_seed(2),
-    )
-    assert torch.equal(function, attack(loss_at, images, generator=torch.Generator().manual_seed(2)))
+    x = (images + attack.noise(images.shape, generator=torch.Generator().manual_seed(2))).clamp(0, 1)
+    for _ in range(3):
+        gradient = input_gradient(loss_at, x)
+        x = pgd_step(x, gradient, images, norm="linf", epsilon=attack.epsilon, step_size=attack.step_size)
+    assert torch.equal(x, attack(loss_at, images, generator=torch.Generator().manual_seed(2)))
 
 
 @pytest.mark.parametrize(

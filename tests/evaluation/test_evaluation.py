@@ -12,11 +12,15 @@ from torch import nn
 from torch.nn import functional as F
 
 import srat
-from srat.attacks import PGD, Natural
-from srat.data import Dataset
+from srat.attacks import PGD, Attack, Natural, input_gradient
+from srat.data import Dataset, to_unit
 from srat.errors import UserError
 from srat.evaluation import Counts, Evaluation, Result, count, evaluate_all, groups, summary, wilson
-from srat.models import Output
+from srat.evaluation.survival import Trial, survivors
+from srat.models import Output, attacked
+from srat.models.small_cnn import small_cnn_backbone
+from srat.observer import Observer
+from srat.random import generator
 
 
 @given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -149,18 +153,83 @@ def test_what_is_no_number_is_no_hit(threshold_data):
     assert count(Broken(), threshold_data, Natural(), seed=0).correct == (0, 0)
 
 
-def test_batches_and_seeds_draw_other_starts(threshold_data):
+def test_images_restarts_and_seeds_draw_other_starts(threshold_data):
     starts = []
 
     class Spy(PGD):
-        def perturb(self, loss_at, images, *, generator):
+        def noise(self, shape, *, generator):
             starts.append(torch.rand(1, generator=generator).item())
-            return images
+            return torch.zeros(shape)
 
+    # Four of the six images are right as they are, and tried from two starts each, unless the first breaks them.
     for seed in (0, 0, 1):
-        count(Threshold(), threshold_data, Spy(), seed=seed, batch_size=3)
-    assert starts[:2] == starts[2:4]
-    assert len(set(starts)) == 4
+        count(Threshold(), threshold_data, Spy(epsilon=1e-6, restarts=2), seed=seed, batch_size=3)
+    assert sorted(starts[:8]) == sorted(starts[8:16])
+    assert len(set(starts)) == 16
+
+
+def slowly(model, dataset, attack, *, seed, size):
+    """Every image through every step of every start, in full batches; right if it is so at every point."""
+    with attacked(model) as served:
+        robust = []
+        for indices in torch.arange(len(dataset)).repeat(2)[: math.ceil(len(dataset) / size) * size].split(size):
+            images, labels = to_unit(dataset.images[indices]), dataset.labels[indices]
+
+            def loss_at(x, labels=labels):
+                return F.cross_entropy(served(x), labels, reduction="none")
+
+            unbroken = served(images).argmax(dim=1) == labels
+            for start in range(attack.restarts):
+                keys = [generator(seed, f"evaluation/{attack.name}", epoch=start, step=int(i)) for i in indices]
+                noise = [attack.noise((1, *images.shape[1:]), generator=key) for key in keys]
+                x = (images + torch.cat(noise)).clamp(0, 1) if attack.random_start else images
+                unbroken &= served(x).argmax(dim=1) == labels
+                for _ in range(attack.steps):
+                    x = attack.step(x, input_gradient(loss_at, x), images)
+                    unbroken &= served(x).argmax(dim=1) == labels
+            robust.append(unbroken)
+    return torch.cat(robust)[: len(dataset)]
+
+
+ATTACKS = [
+    PGD(epsilon=0.003, step_size=0.001, steps=7),
+    PGD(epsilon=0.003, step_size=0.001, steps=3, restarts=3),
+    PGD(norm="l2", epsilon=0.05, step_size=0.01),
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("size", [16, 50, 64])
+def test_what_drops_out_changes_nothing(attack, size):
+    torch.manual_seed(0)
+    model = nn.Sequential(small_cnn_backbone(3, 8), nn.Linear(64, 4)).to(memory_format=torch.channels_last)
+    images = torch.rand(120, 3, 16, 16)
+    with torch.no_grad():
+        model[1].bias -= model.eval()(images).mean(dim=0)
+        labels = model(images).argmax(dim=1)  # all right, and near enough to the border for some to break
+    labels[::7] = (labels[::7] + 1) % 4
+    data = Dataset(images, labels, ("a", "b", "c", "d"))
+    passes = []
+    handle = model.register_forward_hook(lambda *_: passes.append(1))
+    trial = Trial(model=model, dataset=data, seed=3, batch_size=size, observer=Observer())
+    kept = survivors(trial, torch.arange(120), attack)
+    handle.remove()
+    expected = slowly(model, data, attack, seed=3, size=size)
+    assert 5 < expected.sum() < 95
+    assert torch.equal(kept, expected.nonzero().flatten())
+    if size == 16:
+        assert len(passes) < 0.8 * 8 * (1 + attack.restarts * (attack.steps + 1))
+
+
+def test_an_attack_without_steps_is_tried_on_what_is_right(threshold_data):
+    class Inversion(Attack, hidden=True):
+        def perturb(self, loss_at, images, *, generator):
+            tried.append(len(images))
+            return torch.where(images < 0.46, 1 - images, images)
+
+    tried = []
+    assert count(Threshold(), threshold_data, Inversion(), seed=0, batch_size=3).correct == (0, 2)
+    assert tried == [3, 3]
 
 
 def test_accuracies_of_no_image_are_null(tmp_path):

@@ -133,7 +133,7 @@ def test_progress_elsewhere_is_a_line_an_epoch():
     observer = LiveObserver(console)
     observer.training(epochs=12, steps=1, done=0)
     observer.epoch(ROW)
-    observer.evaluating("clean", batches=3)
+    observer.evaluating("clean", images=3)
     observer.step()
     observer.finished()
     text = console.file.getvalue()

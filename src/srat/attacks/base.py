@@ -1,6 +1,6 @@
 """What an attack is: a search for images near given ones at which a loss is large."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +44,66 @@ class Attack(Member):
     def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
         """Do what a call does, for images known to be in [0, 1]; the check waits for the device, this does not."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterativeAttack(Attack):
+    """An attack that moves each image by itself, step by step: what is broken needs no further step."""
+
+    @property
+    def iterations(self) -> int:
+        """Steps from one start."""
+        raise NotImplementedError
+
+    @property
+    def starts(self) -> int:
+        """How often to begin anew; of each image the worst counts."""
+        return 1
+
+    def noise(self, shape: Sequence[int], *, generator: torch.Generator) -> Images | None:
+        """Return what is added to images at a start, on the generator's device; None to start at the images.
+
+        Args:
+            shape: of the images, (batch, channels, height, width).
+            generator: the source of the noise.
+        """
+        raise NotImplementedError
+
+    def step(self, adversarial: Images, gradient: Images, images: Images) -> Images:
+        """Return the next point.
+
+        Args:
+            adversarial: x_t, (batch, channels, height, width), in [0, 1].
+            gradient: ∇ₓ loss(x_t), of the same shape.
+            images: the untouched images, in [0, 1].
+        """
+        raise NotImplementedError
+
+    def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
+        """Return the last points; of several starts, for each image the one with the largest loss."""
+        worst = self._from_one_start(loss_at, images, generator)
+        if self.starts == 1:
+            return worst
+        with torch.no_grad():
+            worst_loss = loss_at(worst)
+            for _ in range(self.starts - 1):
+                candidate = self._from_one_start(loss_at, images, generator)
+                loss = loss_at(candidate)
+                worse = loss > worst_loss
+                worst = torch.where(worse[:, None, None, None], candidate, worst)
+                worst_loss = torch.where(worse, loss, worst_loss)
+        return worst
+
+    def _from_one_start(self, loss_at: LossAt, images: Images, generator: torch.Generator) -> Images:
+        adversarial = started(images, self.noise(images.shape, generator=generator))
+        for _ in range(self.iterations):
+            adversarial = self.step(adversarial, input_gradient(loss_at, adversarial), images)
+        return adversarial
+
+
+def started(images: Images, noise: Images | None) -> Images:
+    """Return the images with noise on them, clipped to [0, 1]."""
+    return images if noise is None else (images + noise).clamp(0, 1)
 
 
 def input_gradient(loss_at: LossAt, images: Images) -> Images:

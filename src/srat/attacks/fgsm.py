@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import torch
 
-from srat.attacks.base import Attack, Images, LossAt
-from srat.attacks.pgd import check_budget, pgd
+from srat.attacks.base import Images, IterativeAttack
+from srat.attacks.pgd import check_budget, pgd_step
+from srat.attacks.projections import GEOMETRIES, Shape
 from srat.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class FGSM(Attack, name="fgsm"):
+class FGSM(IterativeAttack, name="fgsm"):
     """One sign step (Goodfellow et al., 2015), from a random start if asked for (Wong et al., 2020)."""
 
     epsilon: float = 8 / 255
@@ -26,16 +27,17 @@ class FGSM(Attack, name="fgsm"):
             self.step_size is None or self.step_size > 0, f"step size: expected a positive number, got {self.step_size}"
         )
 
-    def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
-        """Return the images after one projected step."""
+    @property
+    def iterations(self) -> int:
+        """One."""
+        return 1
+
+    def noise(self, shape: Shape, *, generator: torch.Generator) -> Images | None:
+        """Return noise uniform in the ball, or None without a random start."""
+        return GEOMETRIES["linf"].noise(shape, self.epsilon, generator=generator) if self.random_start else None
+
+    def step(self, adversarial: Images, gradient: Images, images: Images) -> Images:
+        """Return the projected sign step."""
         default = 1.25 * self.epsilon if self.random_start else self.epsilon
-        return pgd(
-            loss_at,
-            images,
-            norm="linf",
-            epsilon=self.epsilon,
-            step_size=default if self.step_size is None else self.step_size,
-            steps=1,
-            random_start=self.random_start,
-            generator=generator,
-        )
+        alpha = default if self.step_size is None else self.step_size
+        return pgd_step(adversarial, gradient, images, norm="linf", epsilon=self.epsilon, step_size=alpha)

@@ -4,51 +4,35 @@ from dataclasses import dataclass
 
 import torch
 
-from srat.attacks.base import Attack, Images, LossAt, input_gradient
-from srat.attacks.projections import GEOMETRIES, NormName
+from srat.attacks.base import Images, IterativeAttack
+from srat.attacks.projections import GEOMETRIES, NormName, Shape
 from srat.errors import require
 
 
-def pgd(
-    loss_at: LossAt,
-    images: Images,
-    *,
-    norm: NormName,
-    epsilon: float,
-    step_size: float,
-    steps: int,
-    random_start: bool,
-    generator: torch.Generator,
+def pgd_step(
+    adversarial: Images, gradient: Images, images: Images, *, norm: NormName, epsilon: float, step_size: float
 ) -> Images:
-    """Return x_T of projected gradient ascent: x_{t+1} = Π(x_t + α · d_t), d_t the steepest direction in the norm.
+    """Return x_{t+1} = Π(x_t + α · d_t) of projected gradient ascent, d_t the steepest direction in the norm.
 
     Π projects onto the ε-ball around the images and then clips to [0, 1]; that stays in the ball, for the
     images are in [0, 1] themselves.
 
     Args:
-        loss_at: images → the loss of each, (batch,), to be made large.
-        images: (batch, channels, height, width), in [0, 1].
+        adversarial: x_t, (batch, channels, height, width), in [0, 1].
+        gradient: ∇ₓ loss(x_t), of the same shape.
+        images: the ball's centers, in [0, 1].
         norm: "linf" or "l2".
         epsilon: ε, the budget, in [0, 1] pixel units.
         step_size: α, in the same units.
-        steps: T.
-        random_start: start at a point uniform in the ball instead of at the images.
-        generator: the source of the start.
 
     Source: Madry et al., 2018.
     """
     geometry = GEOMETRIES[norm]
-    adversarial = images
-    if random_start:
-        adversarial = geometry.start(images, epsilon, generator=generator).clamp(0, 1)
-    for _ in range(steps):
-        stepped = geometry.step(adversarial, input_gradient(loss_at, adversarial), step_size)
-        adversarial = geometry.project(stepped, images, epsilon).clamp(0, 1)
-    return adversarial.detach()
+    return geometry.project(geometry.step(adversarial, gradient, step_size), images, epsilon).clamp(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PGD(Attack, name="pgd"):
+class PGD(IterativeAttack, name="pgd"):
     """Projected gradient descent (Madry et al., 2018)."""
 
     norm: NormName = "linf"
@@ -80,32 +64,23 @@ class PGD(Attack, name="pgd"):
             + (f"x{self.restarts}" if self.restarts > 1 else "")
         )
 
-    def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
-        """Return :func:`pgd` of the images, the worst over the restarts."""
-        worst = self._run(loss_at, images, generator)
-        if self.restarts == 1:
-            return worst
-        with torch.no_grad():
-            worst_loss = loss_at(worst)
-            for _ in range(self.restarts - 1):
-                candidate = self._run(loss_at, images, generator)
-                loss = loss_at(candidate)
-                worse = loss > worst_loss
-                worst = torch.where(worse[:, None, None, None], candidate, worst)
-                worst_loss = torch.where(worse, loss, worst_loss)
-        return worst
+    @property
+    def iterations(self) -> int:
+        """The number of steps."""
+        return self.steps
 
-    def _run(self, loss_at: LossAt, images: Images, generator: torch.Generator) -> Images:
-        return pgd(
-            loss_at,
-            images,
-            norm=self.norm,
-            epsilon=self.epsilon,
-            step_size=self.step_size,
-            steps=self.steps,
-            random_start=self.random_start,
-            generator=generator,
-        )
+    @property
+    def starts(self) -> int:
+        """The number of restarts."""
+        return self.restarts
+
+    def noise(self, shape: Shape, *, generator: torch.Generator) -> Images | None:
+        """Return noise uniform in the ball, or None without a random start."""
+        return GEOMETRIES[self.norm].noise(shape, self.epsilon, generator=generator) if self.random_start else None
+
+    def step(self, adversarial: Images, gradient: Images, images: Images) -> Images:
+        """Return :func:`pgd_step`."""
+        return pgd_step(adversarial, gradient, images, norm=self.norm, epsilon=self.epsilon, step_size=self.step_size)
 
 
 def check_budget(epsilon: float, norm: NormName) -> None:

@@ -1,6 +1,7 @@
 """Starts, ascent steps and projections in the L∞ and the L2 ball, as pure functions of whole batches."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 Images = Float[Tensor, "batch channels height width"]
+Shape = Sequence[int]
 NormName = Literal["linf", "l2"]
 
 
@@ -33,18 +35,17 @@ def normalized_step(images: Images, gradient: Images, step_size: float) -> Image
     return images + step_size * gradient / _length(gradient).clamp(min=torch.finfo(gradient.dtype).tiny)
 
 
-def uniform_linf(images: Images, epsilon: float, *, generator: torch.Generator) -> Images:
-    """Return x + u with u uniform in [−ε, ε]."""
-    noise = torch.rand(images.shape, generator=generator, device=images.device, dtype=images.dtype)
-    return images + epsilon * (2 * noise - 1)
+def uniform_linf(shape: Shape, epsilon: float, *, generator: torch.Generator) -> Images:
+    """Return noise uniform in [−ε, ε], of a shape (batch, channels, height, width), on the generator's device."""
+    noise = torch.rand(shape, generator=generator, device=generator.device)
+    return epsilon * (2 * noise - 1)
 
 
-def uniform_l2(images: Images, epsilon: float, *, generator: torch.Generator) -> Images:
-    """Return x + u with u uniform in the L2 ball: a uniform direction, a radius ε · r^(1/d), r uniform in [0, 1]."""
-    direction = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
-    radius = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device, dtype=images.dtype)
-    dimensions = images[0].numel()
-    return images + epsilon * radius.pow(1 / dimensions) * direction / _length(direction)
+def uniform_l2(shape: Shape, epsilon: float, *, generator: torch.Generator) -> Images:
+    """Return noise uniform in the L2 ball: a uniform direction, a radius ε · r^(1/d), r uniform in [0, 1]."""
+    direction = torch.randn(shape, generator=generator, device=generator.device)
+    radius = torch.rand(shape[0], 1, 1, 1, generator=generator, device=generator.device)
+    return epsilon * radius.pow(1 / math.prod(shape[1:])) * direction / _length(direction)
 
 
 def _length(vectors: Images) -> Float[Tensor, "batch 1 1 1"]:
@@ -54,9 +55,9 @@ def _length(vectors: Images) -> Float[Tensor, "batch 1 1 1"]:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How to start, to step and to project in one norm."""
+    """How to draw a start, to step and to project in one norm."""
 
-    start: Callable[..., Tensor]
+    noise: Callable[..., Tensor]
     step: Callable[[Tensor, Tensor, float], Tensor]
     project: Callable[[Tensor, Tensor, float], Tensor]
 

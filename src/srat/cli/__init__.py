@@ -5,7 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from srat.errors import UserError, printable, unknown
+from srat.cli.launching import follow_leader
+from srat.errors import LOST_PEER, LostPeerError, UserError, printable, unknown
 from srat.interruption import Interrupted, deferring_signals
 
 COMMANDS = {
@@ -33,10 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in args
     try:
         with deferring_signals() as interruption:
-            dispatch([arg for arg in args if arg != "--debug"])
+            code = dispatch([arg for arg in args if arg != "--debug"])
             sys.stdout.flush()
             interruption.check()
-        return 0
+        return code
+    except LostPeerError as error:
+        return fail(str(error), LOST_PEER, debug)
     except UserError as error:
         return fail(str(error), 2, debug)
     except BrokenPipeError:
@@ -54,20 +57,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows where)", 1, debug)
 
 
-def dispatch(args: list[str]) -> None:
-    """Run the command that ``args`` names."""
+def dispatch(args: list[str]) -> int:
+    """Run the command that ``args`` names, and return its exit code."""
     if not args or args[0] in ("-h", "--help", "help"):
         print(USAGE.format(commands="\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())), end="")
-        return
+        return 0
     if args[0] == "--version":
         from srat import __version__
 
         print(f"srat {__version__}")
-        return
+        return 0
     name, *rest = args
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
-    importlib.import_module(f"srat.cli.{name}").run(rest)
+    code: int = importlib.import_module(f"srat.cli.{name}").run(rest)
+    return code
 
 
 def fail(message: str, code: int, debug: bool, kind: str = "error: ") -> int:
@@ -80,4 +84,5 @@ def fail(message: str, code: int, debug: bool, kind: str = "error: ") -> int:
 
 def entry() -> None:
     """Run the console script."""
+    follow_leader()
     sys.exit(main())

@@ -41,8 +41,8 @@ class Arguments:
     imbalance: Annotated[Imbalance, tyro.conf.arg(name="imbalance")] = NoImbalance()
 
 
-def run(args: list[str]) -> None:
-    """Print the distribution; draw it and write the indices where asked."""
+def run(args: list[str]) -> int:
+    """Print the distribution; draw it and write the indices where asked; return the exit code."""
     name = args[0] if args and not args[0].startswith("-") else None
     helped = "--help" in args or "-h" in args
     example = "'srat data cifar10 --imbalance step --ratio 100'"
@@ -52,6 +52,7 @@ def run(args: list[str]) -> None:
     shown = Choices(imbalance=config.imbalance.name)
     default = Arguments(choices=shown, source=config.data, imbalance=config.imbalance)
     show(parse(Arguments, args, command=COMMAND, default=default), make_console())
+    return 0
 
 
 def show(arguments: Arguments, console: Console) -> None:

@@ -10,6 +10,7 @@ from srat.attacks import PGD, Attack, Natural
 from srat.attacks.named import named
 from srat.attacks.projections import NormName
 from srat.cli.evaluating import evaluate_run
+from srat.cli.launching import is_one_of_several, launch
 from srat.cli.parsing import parse
 from srat.composition import compose
 from srat.config import Config
@@ -17,6 +18,7 @@ from srat.devices import make_fabric
 from srat.errors import require
 from srat.evaluation import CLEAN
 from srat.interruption import deferring_signals
+from srat.processes import join
 from srat.report.live import LiveObserver, make_console
 from srat.report.table import class_table, notes, trained_on
 from srat.run_folder import RunFolder, Which
@@ -46,26 +48,38 @@ class Arguments:
     """Seed of the attacks' starts; the run's unless given."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+    devices: int = 1
+    """Processes on this machine, each with a GPU, or its part of the CPU's cores, and its share of the images."""
 
 
-def run(args: list[str]) -> None:
-    """Evaluate, print the table of classes."""
+def run(args: list[str]) -> int:
+    """Evaluate, print the table of classes; return the exit code."""
     arguments = parse(Arguments, args, command="evaluate", default=Arguments())
     require(arguments.run != "", "srat evaluate: expected the folder of a run, as in 'srat evaluate runs/a'")
     folder = RunFolder(Path(arguments.run))
     require(folder.config.exists(), f"'{arguments.run}' is not a run's folder: there is no config.json in it")
     config = compose(Config.read(folder.config), data_dir=arguments.data_dir)
     attacks = chosen_attacks(arguments, config)
-    console = make_console()
+    if arguments.devices != 1 and not is_one_of_several():
+        return launch(["evaluate", *args], arguments.devices)
     device = str(make_fabric(arguments.device).device)
+    processes = join()
+    console = make_console(quiet=not processes.first)
     seed = config.seed if arguments.seed is None else arguments.seed
     which, test = arguments.weights, config.data.test()
-    with deferring_signals() as interruption, LiveObserver(console, interruption.check) as observer:
-        evaluation = evaluate_run(folder, test, attacks, which, device=device, seed=seed, observer=observer)
+    with (
+        processes.telling_of_lost_peers(),
+        deferring_signals() as interruption,
+        LiveObserver(console, interruption.check) as observer,
+    ):
+        evaluation = evaluate_run(
+            folder, test, attacks, which, device=device, seed=seed, processes=processes, observer=observer
+        )
     console.print(class_table(evaluation, title=f"{config.method} on {config.data.name}, weights of the {which} epoch"))
     for note in (trained_on(evaluation), *notes(evaluation)):
         console.print(note, highlight=False, markup=False)
     console.print(f"Kept in {folder.evaluation(which)}", highlight=False, markup=False, soft_wrap=True)
+    return 0
 
 
 def chosen_attacks(arguments: Arguments, config: Config) -> dict[str, Attack]:

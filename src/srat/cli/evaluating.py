@@ -1,7 +1,9 @@
 """What ``train`` and ``evaluate`` share: the evaluation of a run, kept in its folder."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 from srat.attacks import Attack
 from srat.data import Dataset
@@ -11,6 +13,7 @@ from srat.files import write_atomically
 from srat.machine import telling_of_memory
 from srat.models import ImageShape
 from srat.observer import Observer
+from srat.processes import Processes
 from srat.run import ModelFacts, image_shape, load_with_facts
 from srat.run_folder import RunFolder, Which
 
@@ -26,29 +29,35 @@ def evaluate_run(
     *,
     device: str,
     seed: int,
+    processes: Processes,
     observer: Observer,
 ) -> Evaluation:
     """Evaluate a run's weights, add the results to those that its folder holds, and return them all.
 
-    The folder is locked when results are written, not while they are made: two may go on side by side.
+    The folder is locked when results are written, not while they are made: two may go on side by side. Several
+    processes share the images; the first one writes.
 
     Raises:
         UserError: if the test set is of other data, or the folder cannot be written or holds another run's results.
     """
+    locked = partial(folder.locked, wait=WAIT) if processes.first else nullcontext
     with telling_of_memory(f"the model does not fit on {device}"):
         model, facts = load_with_facts(folder.path, which=which, device=device)
     there, wanted = (test.class_names, image_shape(test)), (facts.class_names, facts.shape)
     said = f"expected {_said(*wanted)}, got {_said(*there)}"
     require(there == wanted, f"this test set is not of the data that the model was trained on: {said}")
-    with folder.locked(wait=WAIT):  # before the hours of an attack, so that what is wrong is known at once
+    with locked():  # before the hours of an attack, so that what is wrong is known at once
         so_far = results_so_far(folder, which, facts)
     with telling_of_memory(f"the test images, or their evaluation, do not fit on {device}"):
         nothing = replace(so_far, results={})
-        fresh = evaluate_all(model, test.to(device), attacks, nothing, seed=seed, observer=observer)
-    with folder.locked(wait=WAIT):
+        fresh = evaluate_all(
+            model, test.to(device), attacks, nothing, seed=seed, processes=processes, observer=observer
+        )
+    with locked():
         there_now = results_so_far(folder, which, facts)
         evaluation = replace(there_now, results={**there_now.results, **fresh.results})
-        write_atomically(folder.evaluation(which), evaluation.to_json())
+        if processes.first:
+            write_atomically(folder.evaluation(which), evaluation.to_json())
     return evaluation
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,9 @@ from rich.markup import escape
 
 from srat.attacks import Natural
 from srat.cli.evaluating import WAIT, evaluate_run
+from srat.cli.launching import is_one_of_several, launch
 from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, other_words, parse, parse_choices
+from srat.compiling import CompileChoice
 from srat.composition import compose
 from srat.config import FAMILIES, Config
 from srat.data import Imbalance
@@ -24,6 +26,7 @@ from srat.evaluation import CLEAN, Evaluation
 from srat.files import write_atomically
 from srat.fitting import fit
 from srat.interruption import Interrupted, deferring_signals
+from srat.processes import Processes, join
 from srat.report.live import LiveObserver, make_console
 from srat.report.table import best_line, class_table, notes, trained_on
 from srat.run import Run
@@ -45,6 +48,10 @@ class Options:
     """The run's folder, by default a new one below runs/; an unfinished run in it goes on where it stopped."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+    devices: int = 1
+    """Processes on this machine, each with a GPU, or its part of the CPU's cores, and its share of every batch."""
+    compile: CompileChoice = "auto"
+    """Compile the model: auto (on CUDA), off, or a mode of torch.compile (reduce-overhead replays CUDA graphs)."""
     checkpoint_every: str = "auto"
     """A number of steps (200) or minutes (10m); auto: as often as costs a hundredth of the time."""
     on_divergence: OnDivergence = "stop"
@@ -64,11 +71,23 @@ class Arguments:
     run: Annotated[Config, tyro.conf.arg(name="")] = Config()
 
 
-def run(args: list[str]) -> None:
-    """Train, evaluate, print the table of classes."""
+def run(args: list[str]) -> int:
+    """Train, evaluate, print the table of classes; return the exit code."""
     options, config = read_arguments(args)
-    console = make_console()
-    out = options.out or new_folder(config)
+    if options.devices != 1 and not is_one_of_several():
+        out = [] if options.out is not None else ["--out", str(new_folder(config))]
+        return launch([COMMAND, *args, *out], options.devices)
+    device = str(make_fabric(options.device).device)
+    processes = join()
+    with processes.telling_of_lost_peers():
+        train(options, config, device, processes)
+    return 0
+
+
+def train(options: Options, config: Config, device: str, processes: Processes) -> None:
+    """Train, evaluate, print the table of classes."""
+    console = make_console(quiet=not processes.first)
+    out = processes.told(options.out or new_folder(config))
     folder = RunFolder(out)
     folder.check(config)
     if is_finished(folder, config):
@@ -77,7 +96,6 @@ def run(args: list[str]) -> None:
         )
         show_last(Evaluation.read(folder.evaluation("last")), config, console)
         return
-    device = str(make_fabric(options.device).device)
     test = config.data.test()  # before the hours of training, so that what is wrong with it is known at once
     console.print(headline(config, device, out), highlight=False, soft_wrap=True)
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
@@ -94,12 +112,15 @@ def run(args: list[str]) -> None:
             observer=observer,
             checkpoint_every=options.checkpoint_every,
             on_divergence=options.on_divergence,
+            compiled=options.compile,
         )
-        evaluate = partial(evaluate_run, folder, test, attacks, device=device, seed=config.seed, observer=observer)
-        with folder.locked(wait=WAIT):
+        evaluate = partial(
+            evaluate_run, folder, test, attacks, device=device, seed=config.seed, processes=processes, observer=observer
+        )
+        with folder.locked(wait=WAIT) if processes.first else nullcontext():
             last = evaluate("last")
             show_last(last, config, console)
-            best = best_evaluation(result, last, evaluate)
+            best = best_evaluation(result, last, evaluate, processes)
     if best is not None and result.best_epoch is not None:
         console.print(best_line(best, result.best_epoch + 1), highlight=False, soft_wrap=True)
     console.print(
@@ -139,7 +160,9 @@ def show_last(evaluation: Evaluation, config: Config, console: Console) -> None:
         console.print(note, highlight=False, markup=False)
 
 
-def best_evaluation(run: Run, last: Evaluation, evaluate: Callable[[Which], Evaluation]) -> Evaluation | None:
+def best_evaluation(
+    run: Run, last: Evaluation, evaluate: Callable[[Which], Evaluation], processes: Processes
+) -> Evaluation | None:
     """Return the evaluation of the best epoch's weights, which may be the last's; None without a held-out part."""
     if run.best_epoch is None or run.folder is None:
         return None
@@ -148,7 +171,8 @@ def best_evaluation(run: Run, last: Evaluation, evaluate: Callable[[Which], Eval
     path = RunFolder(run.folder).evaluation("best")
     best = Evaluation.read(path) if path.exists() else last
     best = replace(best, results={**best.results, **last.results})
-    write_atomically(path, best.to_json())
+    if processes.first:
+        write_atomically(path, best.to_json())
     return best
 
 

@@ -3,6 +3,7 @@
 from srat.data.augmentation import Augmentation
 from srat.data.base import Dataset, Source, check_images, to_unit
 from srat.data.batches import epoch_batches
+from srat.data.feed import Batch, Feed
 from srat.data.holdout import Holdout
 from srat.data.imbalance import Imbalance, exponential_counts, select, step_counts
 from srat.data.training import TrainingData, prepare
@@ -12,7 +13,9 @@ import_members(__name__)
 
 __all__ = [
     "Augmentation",
+    "Batch",
     "Dataset",
+    "Feed",
     "Holdout",
     "Imbalance",
     "Source",

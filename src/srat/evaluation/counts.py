@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from srat.attacks import Attack
-from srat.data import Dataset, to_unit
+from srat.data import Dataset
 from srat.evaluation.intervals import Accuracy, wilson
-from srat.models import attacked, logits_of
+from srat.evaluation.survival import Trial, survivors
+from srat.models import attacked
 from srat.observer import Observer
-from srat.random import generator
+from srat.precision import tensor_float
+from srat.processes import ALONE, Processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +40,6 @@ class Counts:
         return min(((right / all_, c) for c, (right, all_) in rows if all_), default=(0.0, 0))[1]
 
 
-def full_precision() -> AbstractContextManager[None]:
-    """Return a context without TF32, which convolutions on newer GPUs use for fp32 unless told otherwise."""
-    cudnn = torch.backends.cudnn
-    return cudnn.flags(
-        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
-    )
-
-
 def count(
     model: nn.Module,
     dataset: Dataset,
@@ -55,40 +47,30 @@ def count(
     *,
     seed: int,
     batch_size: int = 250,
+    processes: Processes = ALONE,
     observer: Observer | None = None,
 ) -> Counts:
-    """Return how many examples of each class the model gets right under an attack.
+    """Return how many examples of each class the model gets right, clean and at every point that an attack comes to.
 
     The attack maximises cross-entropy on the logits that are served, in fp32, with every module in eval mode; the
-    modes come back afterwards. Counts stay on the device until the end.
+    modes come back afterwards. An image that is wrong once is not attacked any further.
 
     Args:
         model: images in [0, 1] → logits, or an output that has them.
         dataset: what to evaluate on, on the model's device.
         attack: the attack; ``Natural()`` for clean accuracy.
-        seed: of the attack's randomness; batches of another size draw other starts.
+        seed: of the attack's randomness; each image has its own, in batches of any size.
         batch_size: images in a batch.
-        observer: told of each batch.
+        processes: those that share the images; each gets the counts of all.
+        observer: told of the images that are done with.
     """
     observer = observer or Observer()
-    observer.evaluating(attack.label, batches=math.ceil(len(dataset) / batch_size))
-    classes = len(dataset.class_names)
-    correct = torch.zeros(classes, dtype=torch.long, device=dataset.labels.device)
-    with attacked(model) as served, full_precision():
-        for step, start in enumerate(range(0, len(dataset), batch_size)):
-            images = to_unit(dataset.images[start : start + batch_size])
-            labels = dataset.labels[start : start + batch_size]
-
-            def loss_at(x: torch.Tensor, labels: torch.Tensor = labels) -> torch.Tensor:
-                return F.cross_entropy(logits_of(served(x)), labels, reduction="none")
-
-            rng = generator(seed, f"evaluation/{attack.label}", step=step, device=images.device)
-            adversarial = attack.perturb(loss_at, images, generator=rng)
-            with torch.no_grad():
-                logits = logits_of(served(adversarial))
-            # NaN would count as a vote for class 0.
-            hits = (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
-            correct.index_add_(0, labels, hits.long())
-            observer.step()
+    device = dataset.labels.device
+    mine = torch.arange(processes.rank, len(dataset), processes.count, device=device)
+    observer.evaluating(attack.label, images=len(mine))
+    with attacked(model) as served, tensor_float(False):
+        trial = Trial(model=served, dataset=dataset, seed=seed, batch_size=batch_size, observer=observer)
+        kept = survivors(trial, mine, attack)
     observer.finished()
-    return Counts(correct=tuple(correct.tolist()), total=dataset.counts)
+    correct = torch.bincount(dataset.labels[kept], minlength=len(dataset.class_names))
+    return Counts(correct=tuple(processes.sum(correct).tolist()), total=dataset.counts)

@@ -13,6 +13,7 @@ from srat.evaluation.counts import count
 from srat.evaluation.record import Evaluation, Result, describe_attack
 from srat.models import attacked, logits_of
 from srat.observer import Observer
+from srat.processes import ALONE, Processes
 
 
 def evaluate(
@@ -54,6 +55,7 @@ def evaluate_all(
     evaluation: Evaluation,
     *,
     seed: int,
+    processes: Processes = ALONE,
     observer: Observer | None = None,
 ) -> Evaluation:
     """Return ``evaluation`` with the results under each attack put in.
@@ -64,10 +66,11 @@ def evaluate_all(
         attacks: what to evaluate under, by the name of the result; ``Natural()`` for clean accuracy.
         evaluation: results so far.
         seed: of the attacks' randomness.
+        processes: those that share the images.
         observer: told of progress.
     """
     for name, attack in attacks.items():
-        counts = count(model, dataset, attack, seed=seed, observer=observer)
+        counts = count(model, dataset, attack, seed=seed, processes=processes, observer=observer)
         evaluation = evaluation.with_result(name, Result(counts=counts, attack=describe_attack(attack)))
     return evaluation
 

@@ -1,14 +1,20 @@
 """The feature separation loss (Eq. 6)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from srat.errors import require
 from srat.feature_losses.base import FeatureLoss, Features, FeatureTerm, Labels
+
+_CHUNK = 1 << 21
+"""Pairs that are looked at at once: larger batches take their anchors in parts, so that memory grows linearly."""
 
 
 def separation(
@@ -31,24 +37,64 @@ def separation(
     Source: Eq. 6, after the supervised contrastive loss of Khosla et al., 2020, on one view.
     """
     z = F.normalize(features, dim=1) if normalize else features
-    similarity = z @ z.T / temperature
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    with torch.autocast(z.device.type, enabled=False):
+        losses: Tensor = _Separation.apply(z, labels, temperature)  # type: ignore[no-untyped-call]
+    return losses
+
+
+class _Separation(Function):
+    """The loss of given z, with its gradient in closed form: of a large batch's pairs nothing is kept in between."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, labels: Tensor, temperature: float) -> Tensor:
+        chunks = _chunks(len(z))
+        losses, slopes = zip(*(_anchors(z, labels, temperature, rows) for rows in chunks), strict=True)
+        ctx.save_for_backward(z, labels, *(slopes if len(chunks) == 1 else ()))
+        ctx.temperature = temperature
+        return torch.cat(losses)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        z, labels, *kept = ctx.saved_tensors
+        gradient = torch.zeros_like(z)
+        for rows in _chunks(len(z)):
+            slope = kept[0] if kept else _anchors(z, labels, ctx.temperature, rows)[1]
+            slope = slope * upstream[rows, None]
+            gradient[rows].addmm_(slope, z)
+            gradient.addmm_(slope.T, z[rows])
+        return gradient, None, None
+
+
+def _chunks(n: int) -> list[slice]:
+    size = max(1, _CHUNK // n)
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _anchors(z: Tensor, labels: Tensor, temperature: float, rows: slice) -> tuple[Tensor, Tensor]:
+    """Return L of the anchors ``rows``, and ∂L_i/∂(z_i·z_j) = (softmax_{a ≠ i}(S_i)_j − [j ∈ P(i)]/|P(i)|) / τ."""
+    similarity = (z[rows] @ z.T).div_(temperature)
     # A finite fill: a batch of one has nobody else, and logsumexp over −∞ alone would have a NaN gradient.
-    others = similarity.masked_fill(itself, torch.finfo(similarity.dtype).min)
-    log_probability = similarity - others.logsumexp(dim=1, keepdim=True)
-    positive = _positives(labels)
-    total = log_probability.masked_fill(~positive, 0).sum(dim=1)
-    return -total / positive.sum(dim=1).clamp(min=1)
+    similarity.diagonal(rows.start).fill_(torch.finfo(z.dtype).min)
+    positive = (labels[rows, None] == labels).to(z.dtype)
+    positive.diagonal(rows.start).zero_()
+    counts = positive.sum(dim=1, keepdim=True)
+    shares = positive.div_(counts.clamp(min=1))
+    counted = counts.clamp(max=1)
+    log_sums = similarity.logsumexp(dim=1, keepdim=True)
+    losses = (counted * log_sums).squeeze(1) - (shares * similarity).sum(dim=1)
+    slope = similarity.sub_(log_sums).exp_().mul_(counted).sub_(shares).div_(temperature)
+    return losses, slope
 
 
 def has_positive(labels: Labels) -> Bool[Tensor, " batch"]:
     """Return for each anchor whether another example of its class is in the batch."""
-    return _positives(labels).any(dim=1)
-
-
-def _positives(labels: Labels) -> Bool[Tensor, "batch batch"]:
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    return (labels[:, None] == labels[None, :]) & ~itself
+    ordered, order = labels.sort()
+    same = ordered[1:] == ordered[:-1]
+    nobody = same.new_zeros(1)
+    return torch.empty_like(labels, dtype=torch.bool).scatter_(
+        0, order, torch.cat((same, nobody)) | torch.cat((nobody, same))
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

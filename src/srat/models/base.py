@@ -104,7 +104,7 @@ def channel_statistics(images: Tensor) -> tuple[Float[Tensor, " channels"], Floa
 
 @contextmanager
 def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]:
-    """Lend the model to an attack, and put every module's mode back; no BatchNorm statistic moves.
+    """Lend the model to an attack, and put everything back; no BatchNorm statistic moves, no parameter gets a gradient.
 
     Args:
         model: the model under attack.
@@ -115,6 +115,10 @@ def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]
     training = [module.training for module in modules]
     norms = [module for module in modules if isinstance(module, BatchNorm)]
     tracking = [norm.track_running_stats for norm in norms]
+    # The attack asks for none of their gradients, but a compiled model would compute them all.
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in wanted:
+        parameter.requires_grad_(False)
     model.train(mode == "train_frozen_stats")
     if mode == "train_frozen_stats":
         for norm in norms:
@@ -122,6 +126,8 @@ def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]
     try:
         yield model
     finally:
+        for parameter in wanted:
+            parameter.requires_grad_(True)
         for module, was in zip(modules, training, strict=True):
             module.training = was
         for norm, was in zip(norms, tracking, strict=True):

@@ -23,10 +23,10 @@ class PatientConsole(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def make_console() -> Console:
+def make_console(*, quiet: bool = False) -> Console:
     """Return the console to print to; where it is no terminal, nothing is cut to a width."""
-    console = PatientConsole()
-    return console if console.is_terminal else PatientConsole(width=200)
+    console = PatientConsole(quiet=quiet)
+    return console if console.is_terminal else PatientConsole(quiet=quiet, width=200)
 
 
 class LiveObserver(Observer):
@@ -58,16 +58,16 @@ class LiveObserver(Observer):
             self._console.print(f"going on after epoch {done // steps}, step {done % steps}", highlight=False)
         self._start("training", total=epochs * steps, completed=done, stays=True)
 
-    def evaluating(self, name: str, *, batches: int) -> None:
+    def evaluating(self, name: str, *, images: int) -> None:
         """Start the bar of an evaluation, or say so where there is no terminal to draw in."""
         if not self._console.is_terminal:
             self._console.print(f"evaluating {name} …", highlight=False)
-        self._start(f"evaluating {name}", total=batches, completed=0, stays=False)
+        self._start(f"evaluating {name}", total=images, completed=0, stays=False)
 
-    def step(self) -> None:
+    def step(self, count: int = 1) -> None:
         """Advance the bar."""
         for task in self._bar.task_ids:
-            self._bar.advance(task)
+            self._bar.advance(task, count)
         self._between()
 
     def epoch(self, row: Mapping[str, Any]) -> None:

@@ -1,0 +1,125 @@
+"""Several processes on this machine: started, watched, and ended together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import IO
+
+from srat.errors import LOST_PEER, require
+from srat.interruption import STOPPING, Interruption, deferring_signals
+
+GRACE = 15.0
+"""Seconds that the other processes have to end by themselves when one has failed."""
+_LEADER = "SRAT_LEADER"
+
+
+def is_one_of_several() -> bool:
+    """Return whether this process was started, by ``launch`` or torchrun, as one of those of a job."""
+    return "RANK" in os.environ
+
+
+def launch(args: Sequence[str], processes: int) -> int:
+    """Run ``srat`` with these words in several processes, and return the exit code of the job.
+
+    The first process speaks. When one fails the others are ended, and its error is told. Signals go to all.
+
+    Args:
+        args: the command line.
+        processes: how many.
+    """
+    require(1 <= processes <= 1024, f"--devices: expected 1 to 1,024 processes, got {processes}")
+    environment = _environment(processes)
+    with ExitStack() as open_files, deferring_signals() as interruption:
+        said = [open_files.enter_context(tempfile.TemporaryFile()) for _ in range(processes)]
+        job = [_start(args, rank, environment, said[rank]) for rank in range(processes)]
+        try:
+            ended = _watch(job, interruption)
+        finally:
+            for process in job:
+                if process.poll() is None:
+                    process.kill()
+                process.wait()
+        return _verdict(job, ended, said)
+
+
+def follow_leader() -> None:
+    """In a process that ``launch`` has started: end as by SIGTERM when the one that watches it is gone."""
+    if os.environ.get(_LEADER) is not None:
+
+        def wait_for_the_end() -> None:
+            while os.read(0, 1):
+                pass
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=wait_for_the_end, daemon=True).start()
+
+
+def _environment(processes: int) -> dict[str, str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    threads = max(1, len(os.sched_getaffinity(0)) // processes) if hasattr(os, "sched_getaffinity") else 1
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        _LEADER: str(os.getpid()),
+    }
+
+
+def _start(args: Sequence[str], rank: int, environment: dict[str, str], said: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own words
+        [sys.executable, "-m", "srat", *args],
+        env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        stdin=subprocess.PIPE,
+        stdout=None if rank == 0 else subprocess.DEVNULL,
+        stderr=None if rank == 0 else said,
+        process_group=0,  # a Ctrl-C reaches this process alone, and goes from here to each of them once
+    )
+
+
+def _watch(job: Sequence[subprocess.Popen[bytes]], interruption: Interruption) -> list[int]:
+    """Wait until all have ended, and return their ranks in the order in which they did."""
+    ended: list[int] = []
+    passed_on, deadline = False, None
+    while len(ended) < len(job):
+        for rank, process in enumerate(job):
+            if rank not in ended and process.poll() is not None:
+                ended.append(rank)
+                # One that a signal has stopped in good order is no failure: the others are about to do the same.
+                orderly = process.returncode in (0, *(128 + number for number in STOPPING))
+                deadline = deadline if orderly else deadline or time.monotonic() + GRACE
+        if interruption.received and not passed_on:
+            passed_on = True
+            for process in job:
+                process.send_signal(interruption.received)
+        if deadline is not None and time.monotonic() > deadline:
+            return ended
+        time.sleep(0.05)
+    return ended
+
+
+def _verdict(job: Sequence[subprocess.Popen[bytes]], ended: list[int], said: Sequence[IO[bytes]]) -> int:
+    codes = [128 - process.returncode if process.returncode < 0 else process.returncode for process in job]
+    causes = [rank for rank in ended if codes[rank] not in (0, LOST_PEER)]
+    if not causes:
+        return max(codes)
+    # The first process tells of its errors itself.
+    if 0 not in causes or job[0].returncode < 0:
+        cause = causes[0]
+        said[cause].seek(0)
+        text = said[cause].read().decode(errors="replace").strip()
+        by_signal = f"was ended by signal {-job[cause].returncode}"
+        print(text or f"srat: error: process {cause} of {len(job)} {by_signal}", file=sys.stderr)
+        return codes[cause]
+    return codes[0]

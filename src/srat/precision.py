@@ -1,0 +1,73 @@
+"""The arithmetic of a training step; losses, sign steps and weights are fp32 in each."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from lightning_fabric.plugins.precision.amp import MixedPrecision
+from lightning_fabric.plugins.precision.precision import Precision
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+
+PrecisionName = Literal["fp32", "tf32", "bf16", "fp16"]
+"""fp32; tf32, its matrix products rounded to 10 bits on the GPUs that can; bf16 and fp16, mixed with fp32."""
+_HALVES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_PEAK = 2.0**6
+"""Largest entry of the gradient that an attack sends into an fp16 model: what follows it stays clear of both ends."""
+
+
+class Mixed(MixedPrecision):
+    """Mixed precision in which the model meets the images themselves, not rounded ones."""
+
+    def convert_input(self, data: Any) -> Any:
+        """Return ``data``."""
+        return data
+
+
+def make_precision(name: PrecisionName, device: str) -> Precision:
+    """Return what Fabric computes with.
+
+    Args:
+        name: the precision.
+        device: "cpu" or "cuda".
+    """
+    if name == "bf16":
+        return Mixed("bf16-mixed", device)
+    return Mixed("16-mixed", device, GradScaler(device)) if name == "fp16" else Precision()
+
+
+def compute_dtype(name: PrecisionName) -> torch.dtype:
+    """Return what convolutions and matrix products take in."""
+    return _HALVES.get(name, torch.float32)
+
+
+@contextmanager
+def tensor_float(allowed: bool) -> Iterator[None]:
+    """Allow TF32 within, or forbid it: PyTorch's convolutions on newer GPUs use it for fp32 unless told otherwise."""
+    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = allowed
+        yield
+    finally:
+        for backend, was in zip(backends, before, strict=True):
+            backend.allow_tf32 = was
+
+
+def rescale_gradient(logits: Tensor) -> Tensor:
+    """Return the logits, whose gradient is scaled on its way back to a largest entry of 64 in each example.
+
+    Attacks need its direction alone. In fp16 the gradient of a confident example would vanish on the way: it starts
+    at 1 − p_y, and below 6e-8 there is nothing.
+
+    Args:
+        logits: (batch, classes), fp32.
+    """
+    if logits.requires_grad:
+        tiny = torch.finfo(logits.dtype).tiny
+        logits.register_hook(  # type: ignore[no-untyped-call]
+            lambda g: g * (_PEAK / g.abs().amax(dim=1, keepdim=True).clamp(min=tiny)).clamp(max=1e30)
+        )
+    return logits
