@@ -1,5 +1,6 @@
 """What this machine has left, and what it says when that is nothing."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,19 @@ def free_memory() -> int:
                 used = int((group / usage).read_text()) - int(numbers[reclaimable])
                 free = min(free, int((group / limit).read_text()) - used)
     return max(free, 0)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available(device: torch.device) -> int:
+    """Return the bytes that can still be had on a device."""
+    if device.type != "cuda":
+        return free_memory()
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + unused)
 
 
 def _groups(root: str) -> list[Path]:

@@ -17,21 +17,13 @@ from torch.utils._pytree import tree_leaves
 from srat.data import Batch
 from srat.errors import UserError, require
 from srat.files import size
-from srat.machine import free_memory, is_out_of_memory
+from srat.machine import available, is_out_of_memory
 from srat.models import Output
 from srat.processes import ALONE
 from srat.training import Training, make_optimizer
 
 Rng = Callable[[str], torch.Generator]
 TrainStep = Callable[[Training, Batch, Tensor, Rng], Tensor]
-
-
-def available(device: torch.device) -> int:
-    """Return the bytes that can still be had on a device."""
-    if device.type != "cuda":
-        return free_memory()
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(torch.cuda.mem_get_info(device)[0] + unused)
 
 
 class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -25,6 +25,8 @@ from srat.precision import compute_dtype
 from srat.processes import ALONE, Processes
 from srat.run import build_model, image_shape
 
+_SAMPLE = 2_000
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Training:
@@ -109,14 +111,14 @@ def set_up(
         compiled: whether and how to compile the model.
         notice: told if it cannot be compiled.
     """
+    train = train.to(fabric.device)
     if model is None:
-        mean, std = channel_statistics(train.images)
+        mean, std = channel_statistics(sample(train))
         model = build_model(config, shape=image_shape(train), classes=len(train.class_names), mean=mean, std=std)
     else:
         check_fit(model, train)
     done = compile_in_place(model, compiled, fabric.device, notice)
     wrapped, optimizer = fabric.setup(model, make_optimizer(config, model))
-    train = train.to(fabric.device)
     rare = groups(train.counts)
     return Training(
         config=config,
@@ -141,11 +143,19 @@ def set_up(
     )
 
 
+def sample(train: Dataset) -> Tensor:
+    """Return the images, on the CPU, that normalisation is made of: all, or of those in files some, evenly spread."""
+    if isinstance(train.images, Tensor):
+        return train.images.cpu()
+    return train.images[torch.linspace(0, len(train) - 1, min(len(train), _SAMPLE)).long()]
+
+
 def folding_for(config: Config, model: nn.Module, train: Dataset) -> Folding | None:
     """Return the folding of BatchNorm for the training attack, if it has a use for it."""
     if isinstance(config.attack, Natural) or config.inner.batch_norm != "eval":
         return None
-    return find_folding(copy.copy(model), to_unit(train.images[:2]), compute_dtype(config.precision))
+    images = to_unit(train.images[:2]).to(train.labels.device)
+    return find_folding(copy.copy(model), images, compute_dtype(config.precision))
 
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:

@@ -233,7 +233,7 @@ def read_folder(content: bytes, folder: Path) -> object:
         if not (folder / kind / name / "1.png").exists():
             Image.new("L", (2, 2)).save(folder / kind / name / "1.png")
     (folder / "train" / "a" / "2.png").write_bytes(content)
-    return Folder(dir=folder, size=4).train()
+    return Folder(dir=folder, size=4).train().images[:]
 
 
 def folder_seeds(_: Path) -> list[bytes]:

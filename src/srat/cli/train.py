@@ -96,7 +96,7 @@ def train(options: Options, config: Config, device: str, processes: Processes) -
         )
         show_last(Evaluation.read(folder.evaluation("last")), config, console)
         return
-    test = config.data.test()  # before the hours of training, so that what is wrong with it is known at once
+    test = config.data.test().to("cpu")  # before the hours of training, so that what is wrong with it is known at once
     console.print(headline(config, device, out), highlight=False, soft_wrap=True)
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
     with (

@@ -11,7 +11,9 @@ import tyro
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from srat.data.image_files import ImageFiles
 from srat.errors import require
+from srat.machine import available
 from srat.registry import NOT_IDENTITY, Member
 
 Device = torch.device | str
@@ -20,10 +22,10 @@ DataDir = Annotated[Path | None, tyro.conf.arg(aliases=("--data-dir",))]
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled images, held as tensors.
+    """Labelled images.
 
     Args:
-        images: (n, channels, height, width), uint8 in [0, 255] or floating point in [0, 1].
+        images: (n, channels, height, width), uint8 in [0, 255] or floating point in [0, 1]; or files of images.
         labels: (n,), integers in [0, classes).
         class_names: a name for each class, in the order of the labels.
 
@@ -31,7 +33,7 @@ class Dataset:
         UserError: if shapes, labels or pixel values are not as stated.
     """
 
-    images: Tensor
+    images: Tensor | ImageFiles
     labels: Tensor
     class_names: tuple[str, ...]
 
@@ -50,7 +52,8 @@ class Dataset:
         require(classes >= 2, f"expected at least two classes, got {classes}: {', '.join(self.class_names)}")
         low, high = int(labels.min()), int(labels.max())
         require(low >= 0 and high < classes, f"labels: expected integers from 0 to {classes - 1}, got {low} to {high}")
-        check_images(images)
+        if isinstance(images, Tensor):
+            check_images(images)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -63,11 +66,25 @@ class Dataset:
     def subset(self, indices: Int[Tensor, " kept"]) -> "Dataset":
         """Return the examples at ``indices``, images and labels in step."""
         indices = indices.to(self.labels.device)
-        return Dataset(self.images[indices], self.labels[indices], self.class_names)
+        kept = self.images[indices] if isinstance(self.images, Tensor) else self.images.subset(indices)
+        return Dataset(kept, self.labels[indices], self.class_names)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the images lie elsewhere than the labels, and have to be brought for each batch."""
+        return not isinstance(self.images, Tensor) or self.images.device != self.labels.device
+
+    def take(self, indices: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen channels height width"]:
+        """Return images in [0, 1], where they lie."""
+        return to_unit(self.images[indices.to(self.images.device)])
 
     def to(self, device: Device) -> "Dataset":
-        """Return the same examples on ``device``."""
-        return Dataset(self.images.to(device), self.labels.to(device), self.class_names)
+        """Return the same examples on ``device``; images that do not fit into half of it stay where they are."""
+        device = torch.device(device)
+        images = self.images if isinstance(self.images, Tensor) else self.images.loaded()
+        if isinstance(images, Tensor) and (device.type == "cpu" or images.nbytes <= available(device) // 2):
+            images = images.to(device)
+        return Dataset(images, self.labels.to(device), self.class_names)
 
 
 def check_names(class_names: tuple[str, ...]) -> None:

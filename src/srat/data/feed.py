@@ -1,18 +1,25 @@
 """The batches of a run: keyed by epoch and step, so that one that goes on gets those that it would have got."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from srat.data.augmentation import Augmentation
-from srat.data.base import Dataset, to_unit
+from srat.data.base import Dataset
 from srat.data.batches import epoch_batches
 from srat.processes import ALONE, Processes
 from srat.random import generator
+
+T = TypeVar("T")
+_AHEAD = 3
+"""Batches that are made ready while the model computes."""
 
 
 class Batch(NamedTuple):
@@ -28,11 +35,11 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Feed:
-    """Batches of images that lie on the device.
+    """The batches of a data set; images that do not lie on the device are brought there ahead of time.
 
     Args:
-        dataset: the images, on the device.
-        augmentation: what is done to them.
+        dataset: images and labels; the labels lie on the device.
+        augmentation: what is done to the images, where they lie.
         batch_size: the largest batch, over all processes.
         seed: of order and augmentation.
         processes: whose images are which.
@@ -46,8 +53,13 @@ class Feed:
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from step ``first`` on."""
-        for step, indices in enumerate(self.order(epoch)[first:], start=first):
-            yield self.batch(indices, self.augmenting(epoch, step))
+        tasks = (
+            partial(self.batch, indices, self.augmenting(epoch, step))
+            for step, indices in enumerate(self.order(epoch)[first:], start=first)
+        )
+        batches = ahead(tasks) if self.dataset.streamed else (task() for task in tasks)
+        for batch in batches:
+            yield batch._replace(images=batch.images.to(batch.labels.device, non_blocking=True))
 
     def order(self, epoch: int) -> tuple[Int[Tensor, " batch"], ...]:
         """Return the examples of each batch of an epoch."""
@@ -56,11 +68,27 @@ class Feed:
 
     def augmenting(self, epoch: int, step: int) -> torch.Generator:
         """Return the source of a step's augmentation."""
-        rank, device = self.processes.rank, self.dataset.labels.device
+        rank, device = self.processes.rank, self.dataset.images.device
         return generator(self.seed, "augment", epoch=epoch, step=step, rank=rank, device=device)
 
     def batch(self, indices: Int[Tensor, " batch"], rng: torch.Generator) -> Batch:
-        """Return the batch of these examples."""
+        """Return the batch of these examples, its images where those of the data set lie."""
         own = self.processes.share(len(indices))
-        images = self.augmentation(to_unit(self.dataset.images[indices[own]]), generator=rng)
-        return Batch(images, self.dataset.labels[indices], own)
+        labels = self.dataset.labels[indices]
+        images = self.augmentation(self.dataset.take(indices[own]), generator=rng)
+        return Batch(images.pin_memory() if labels.is_cuda and not images.is_cuda else images, labels, own)
+
+
+def ahead(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """Yield what the tasks return, in their order, the next ones under way meanwhile in a thread of their own."""
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(task))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -51,8 +51,9 @@ def hash_contents(*parts: Dataset | None) -> str:
     digest = sha256()
     for part in parts:
         if part is not None:
-            for tensor in (part.images, part.labels):
-                digest.update(tensor.contiguous().numpy().data)
+            images = part.images
+            digest.update(images.contiguous().numpy().data if isinstance(images, Tensor) else images.hash_contents())
+            digest.update(part.labels.contiguous().numpy().data)
     return digest.hexdigest()
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from srat.attacks import Attack, IterativeAttack, LossAt, Natural, input_gradient, started
-from srat.data import Dataset, to_unit
+from srat.data import Dataset
 from srat.losses import cross_entropy
 from srat.models import logits_of
 from srat.observer import Observer
@@ -46,7 +46,8 @@ class Trial:
 
     def load(self, indices: Int[Tensor, " batch"]) -> tuple[Images, Int[Tensor, " batch"]]:
         """Return images in [0, 1] and labels."""
-        return to_unit(self.dataset.images[indices]), self.dataset.labels[indices]
+        labels = self.dataset.labels[indices]
+        return self.dataset.take(indices).to(labels.device), labels
 
     def full_batches(self, indices: Int[Tensor, " n"]) -> Iterator[Int[Tensor, " batch"]]:
         """Yield the indices in batches of one size, the last filled up with what comes first.

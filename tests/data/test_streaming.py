@@ -1,0 +1,162 @@
+"""Images that stay in their files: the same bytes as from memory, in the same order, after any interruption."""
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srat import trainer
+from srat.checkpoint import open_tensors
+from srat.composition import compose
+from srat.data import Dataset, Feed
+from srat.data.augmentation import CropFlip
+from srat.data.feed import ahead
+from srat.data.folder import Folder
+from srat.data.image_files import ImageFiles
+from srat.errors import UserError
+from srat.evaluation import count
+from srat.fitting import fit
+from srat.interruption import Interrupted
+from srat.models.small_cnn import SmallCNN
+from srat.random import generator
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Three classes of 40, 30 and 20 images that differ, in several sizes."""
+    rng = np.random.default_rng(0)
+    for label, (name, n) in enumerate((("a", 40), ("b", 30), ("c", 20))):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(n):
+            side = 10 + i % 3
+            pixels = rng.integers(0, 120, (side, side, 3)) + np.eye(3, dtype=int)[label] * 130
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "data" / name / f"{i:02d}.png")
+    return tmp_path / "data"
+
+
+def config(photographs, streaming, epochs=2, **fields):
+    source = Folder(dir=photographs, size=8, streaming=streaming, **fields)
+    base = replace(compose(method="srat-ce", data="folder", epochs=epochs, batch_size=16), data=source)
+    return replace(
+        base, model=SmallCNN(width=4), attack=replace(base.attack, steps=2), augmentation=CropFlip(padding=1)
+    )
+
+
+def weights(path):
+    return (path / "model.safetensors").read_bytes().split(b"sha256")[1][80:]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_run_from_files_ends_in_the_bytes_of_one_from_memory(photographs, tmp_path, workers):
+    for streaming in ("always", "never"):
+        run = fit(config(photographs, streaming, workers=workers), out=tmp_path / streaming)
+    names = ("always", "never")
+    tensors = [open_tensors(tmp_path / name / "model.safetensors").tensors() for name in names]
+    assert all(torch.equal(tensors[0][key], tensors[1][key]) for key in tensors[0])
+    assert (tmp_path / "always" / "metrics.csv").read_text() == (tmp_path / "never" / "metrics.csv").read_text()
+    test = config(photographs, "always").data.test()
+    assert test.to("cpu").streamed
+    evaluated = [
+        count(run.model, config(photographs, name).data.test().to("cpu"), run.config.evaluation, seed=0, batch_size=7)
+        for name in names
+    ]
+    assert evaluated[0] == evaluated[1]
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 7])
+def test_a_resume_is_exact(photographs, tmp_path, stop, monkeypatch):
+    fit(config(photographs, "always"), out=tmp_path / "whole")
+    real, done = trainer.train_step, []
+
+    def interrupted(*args):
+        sums = real(*args)
+        done.append(1)
+        if len(done) == stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return sums
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "train_step", interrupted)
+        with pytest.raises(Interrupted):
+            fit(config(photographs, "always"), out=tmp_path / "stopped")
+    fit(config(photographs, "always"), out=tmp_path / "stopped")
+    assert weights(tmp_path / "whole") == weights(tmp_path / "stopped")
+
+
+def test_a_damaged_file_is_named_when_its_turn_comes(photographs, tmp_path):
+    path = photographs / "a" / "05.png"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"05\.png: not a readable image, or truncated"):
+        fit(config(photographs, "always"), out=tmp_path / "run")
+
+
+def test_changed_files_are_not_gone_on_with(photographs, tmp_path):
+    fit(config(photographs, "always"), out=tmp_path / "run")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    one, other, *_ = config(photographs, "always").data.train().images.paths
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(UserError, match="the data has changed since this run began"):
+        fit(config(photographs, "always"), out=tmp_path / "run")
+
+
+def test_what_fits_is_decoded_beforehand(photographs, monkeypatch):
+    train = config(photographs, "auto").data.train()
+    assert isinstance(train.images, ImageFiles)
+    assert not train.to("cpu").streamed
+    monkeypatch.setattr("srat.data.image_files.free_memory", lambda: 4 * train.images.nbytes - 1)
+    assert train.to("cpu").streamed
+    subset = train.subset(torch.tensor([3, 1]))
+    assert torch.equal(subset.images[:], train.images[torch.tensor([3, 1])])
+
+
+def test_batches_do_not_depend_on_where_the_images_lie(photographs):
+    lazy = config(photographs, "always").data.train()
+    loaded = Dataset(lazy.images[:], lazy.labels, lazy.class_names)
+    feeds = [Feed(dataset=data, augmentation=CropFlip(padding=1), batch_size=16, seed=3) for data in (lazy, loaded)]
+    assert [feed.dataset.streamed for feed in feeds] == [True, False]
+    for one, other in zip(feeds[0].epoch(2, 1), feeds[1].epoch(2, 1), strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
+    first = next(feeds[0].epoch(2, 1))
+    again = feeds[1].batch(feeds[1].order(2)[1], generator(3, "augment", epoch=2, step=1))
+    assert torch.equal(first.images, again.images)
+
+
+class TestAhead:
+    def test_keeps_the_order(self):
+        assert list(ahead(lambda i=i: time.sleep(0.001 * (i % 3)) or i for i in range(30))) == list(range(30))
+
+    def test_works_while_the_result_is_used(self):
+        done = []
+        tasks = iter([lambda i=i: done.append(i) or i for i in range(10)])
+        batches = ahead(tasks)
+        next(batches)
+        deadline = time.monotonic() + 5
+        while len(done) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert done == [0, 1, 2, 3]  # the one that was asked for, and three ahead
+
+    def test_an_error_comes_at_its_turn(self):
+        def fail():
+            raise UserError("damaged")
+
+        batches = ahead([lambda: 1, fail, lambda: 3])
+        assert next(batches) == 1
+        with pytest.raises(UserError, match="damaged"):
+            next(batches)
+
+    def test_leaves_no_thread_behind(self):
+        before = threading.active_count()
+        batches = ahead(lambda i=i: i for i in range(100))
+        next(batches)
+        batches.close()
+        deadline = time.monotonic() + 5
+        while threading.active_count() > before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert threading.active_count() == before
