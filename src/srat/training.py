@@ -1,6 +1,7 @@
 """Model, optimiser and data of a run, on its device."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -111,6 +112,9 @@ def set_up(
         compiled: whether and how to compile the model.
         notice: told if it cannot be compiled.
     """
+    smallest = len(train) // math.ceil(len(train) / config.batch_size)
+    told = f"--batch-size {config.batch_size}: expected at least one image for each of {processes.count} processes"
+    require(smallest >= processes.count, f"{told}, got batches of {smallest}")
     train = train.to(fabric.device)
     if model is None:
         mean, std = channel_statistics(sample(train))

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from srat.cli.launching import follow_leader
+from srat.cli.launching import follow_leader, launch, processes_to_launch
 from srat.errors import LOST_PEER, LostPeerError, UserError, printable, unknown
 from srat.interruption import Interrupted, deferring_signals
 
@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with deferring_signals() as interruption:
             code = dispatch([arg for arg in args if arg != "--debug"])
             sys.stdout.flush()
-            interruption.check()
+            if code == 0:
+                interruption.check()
         return code
     except LostPeerError as error:
         return fail(str(error), LOST_PEER, debug)
@@ -70,6 +71,8 @@ def dispatch(args: list[str]) -> int:
     name, *rest = args
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
+    if (processes := processes_to_launch(rest)) != 1:
+        return launch(args, processes)
     code: int = importlib.import_module(f"srat.cli.{name}").run(rest)
     return code
 

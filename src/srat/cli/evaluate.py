@@ -10,7 +10,6 @@ from srat.attacks import PGD, Attack, Natural
 from srat.attacks.named import named
 from srat.attacks.projections import NormName
 from srat.cli.evaluating import evaluate_run
-from srat.cli.launching import is_one_of_several, launch
 from srat.cli.parsing import parse
 from srat.composition import compose
 from srat.config import Config
@@ -60,8 +59,6 @@ def run(args: list[str]) -> int:
     require(folder.config.exists(), f"'{arguments.run}' is not a run's folder: there is no config.json in it")
     config = compose(Config.read(folder.config), data_dir=arguments.data_dir)
     attacks = chosen_attacks(arguments, config)
-    if arguments.devices != 1 and not is_one_of_several():
-        return launch(["evaluate", *args], arguments.devices)
     device = str(make_fabric(arguments.device).device)
     processes = join()
     console = make_console(quiet=not processes.first)

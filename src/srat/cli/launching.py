@@ -1,5 +1,6 @@
 """Several processes on this machine: started, watched, and ended together."""
 
+import itertools
 import os
 import signal
 import socket
@@ -20,9 +21,21 @@ GRACE = 15.0
 _LEADER = "SRAT_LEADER"
 
 
-def is_one_of_several() -> bool:
-    """Return whether this process was started, by ``launch`` or torchrun, as one of those of a job."""
-    return "RANK" in os.environ
+def processes_to_launch(args: Sequence[str]) -> int:
+    """Return how many processes the words ask for, 1 in a process that was started as one of several."""
+    asked = value_of("--devices", args)
+    number = asked is not None and asked.removeprefix("-").isdecimal() and "--help" not in args and "-h" not in args
+    return int(asked or 1) if number and "RANK" not in os.environ else 1
+
+
+def value_of(flag: str, args: Sequence[str]) -> str | None:
+    """Return the value that the words give to a flag, if they do."""
+    for word, following in itertools.pairwise([*args, ""]):
+        if word == flag and following:
+            return following
+        if word.startswith(f"{flag}="):
+            return word.removeprefix(f"{flag}=")
+    return None
 
 
 def launch(args: Sequence[str], processes: int) -> int:

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from srat.attacks import Natural
 from srat.cli.evaluating import WAIT, evaluate_run
-from srat.cli.launching import is_one_of_several, launch
+from srat.cli.launching import value_of
 from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, other_words, parse, parse_choices
 from srat.compiling import CompileChoice
 from srat.composition import compose
@@ -74,9 +74,6 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Train, evaluate, print the table of classes; return the exit code."""
     options, config = read_arguments(args)
-    if options.devices != 1 and not is_one_of_several():
-        out = [] if options.out is not None else ["--out", str(new_folder(config))]
-        return launch([COMMAND, *args, *out], options.devices)
     device = str(make_fabric(options.device).device)
     processes = join()
     with processes.telling_of_lost_peers():
@@ -192,16 +189,6 @@ def base_config(args: list[str]) -> Config | None:
     if out is None or not RunFolder(Path(out)).exists or other_words(Options(), args, command=COMMAND):
         return None
     return Config.read(RunFolder(Path(out)).config)
-
-
-def value_of(flag: str, args: list[str]) -> str | None:
-    """Return the value that the words give to a flag, if they do."""
-    for word, following in itertools.pairwise([*args, ""]):
-        if word == flag and following:
-            return following
-        if word.startswith(f"{flag}="):
-            return word.removeprefix(f"{flag}=")
-    return None
 
 
 def absolute(config: Config) -> Config:

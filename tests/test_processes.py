@@ -1,0 +1,345 @@
+"""Several processes: the gradient of one, the counts of one, signals and failures shared."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+
+import psutil
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from srat.attacks import PGD, Natural
+from srat.checkpoint import list_checkpoints, open_tensors
+from srat.composition import compose
+from srat.config import Config
+from srat.data import Dataset
+from srat.devices import make_fabric
+from srat.evaluation import count
+from srat.feature_losses import Separation, has_positive, separation
+from srat.models.small_cnn import SmallCNN
+from srat.objective import reduce_anchors
+from srat.processes import ALONE, Processes, join
+from srat.random import generator
+from srat.trainer import train_step
+from srat.training import set_up
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def worker(rank, count, port, function, queue):
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(count),
+        LOCAL_WORLD_SIZE=str(count),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=port,
+    )
+    torch.set_num_threads(1)
+    make_fabric("cpu")
+    queue.put((rank, function(join())))
+    join().wait()
+
+
+def in_processes(count, function):
+    """Run ``function(processes)`` in several processes, and return what each gives back."""
+    context = mp.get_context("spawn")
+    queue, port = context.SimpleQueue(), free_port()
+    started = mp.start_processes(worker, (count, port, function, queue), nprocs=count, join=False, start_method="spawn")
+    results = dict(queue.get() for _ in range(count))
+    while not started.join(30):
+        pass
+    return [results[rank] for rank in range(count)]
+
+
+@pytest.mark.parametrize(("n", "count"), [(10, 1), (10, 3), (7, 7), (128, 5)])
+def test_shares_are_the_batch_in_order_without_padding(n, count):
+    shares = [list(range(n))[Processes(rank, count).share(n)] for rank in range(count)]
+    assert list(itertools.chain(*shares)) == list(range(n))
+    assert {len(share) for share in shares} <= {n // count, n // count + 1}
+
+
+def test_one_process_needs_no_connection():
+    x = torch.rand(4, 2, requires_grad=True)
+    assert ALONE.gather(x, 4) is x
+    assert ALONE.sum(x) is x
+    assert ALONE.largest(3, 0) == (3, 0)
+    assert ALONE.told("a") == "a"
+    ALONE.wait()
+
+
+# 19 of METHOD.md's mistakes: gathered features without gradient, or scaled by the number of processes.
+
+
+def small(precision="fp32"):
+    """A model without BatchNorm's coupling of a batch, an attack without noise, a batch of 11 that no two can halve."""
+    config = compose(method="srat-ldam", batch_size=11, augmentation="none")
+    return replace(
+        config,
+        model=SmallCNN(width=4),
+        attack=PGD(epsilon=0.1, step_size=0.02, steps=2, random_start=False),
+        precision=precision,
+    )
+
+
+def one_step(processes, *, mistake=None):
+    images = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    data = Dataset(images, torch.arange(40) % 10, tuple("0123456789"))
+    training = set_up(small(), make_fabric("cpu"), data, None, None, processes=processes)
+    if mistake is not None:
+        training = replace(training, processes=mistake(processes.rank, processes.count, processes.control))
+    training.model.eval()  # BatchNorm by its running statistics
+    rng = partial(generator, 0, rank=processes.rank)
+    batch = training.feed.batch(torch.arange(11), rng("augment"))
+    weights = torch.linspace(0.1, 3, 10)
+    gradients = []
+    training.optimizer.step = lambda *_: gradients.extend(p.grad.clone() for p in training.module.parameters())
+    sums = train_step(training, batch, weights, rng)
+    return torch.cat([g.flatten() for g in gradients]).numpy(), sums.numpy()
+
+
+class Detached(Processes):
+    def gather(self, own, n):
+        return super().gather(own, n).detach() + 0 * own.sum()
+
+
+class Unscaled(Processes):
+    """All that is gathered has the gradient of one process's rows; nobody multiplies by the number of processes."""
+
+    @property
+    def first(self):
+        return self.rank == 0
+
+    def gather(self, own, n):
+        rows = super().gather(own, n)
+        return rows.detach() + (rows - rows.detach()) / self.count
+
+
+def gradients(processes, mistake=None):
+    return one_step(processes, mistake=mistake)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_19_the_gradient_is_that_of_one_process(count):
+    alone, sums = one_step(ALONE)
+    for gradient, own_sums in in_processes(count, gradients):
+        assert torch.allclose(torch.from_numpy(gradient), torch.from_numpy(alone), rtol=1e-4, atol=1e-6)
+        # Metrics are those of the whole batch in each process; the optimiser's step was left out of both.
+        assert torch.allclose(torch.from_numpy(own_sums), torch.from_numpy(sums), rtol=1e-4)
+    assert abs(alone).max() > 0.01
+
+
+@pytest.mark.parametrize("mistake", [Detached, Unscaled])
+def test_19_the_mistakes_show(mistake):
+    alone, _ = one_step(ALONE)
+    for gradient, _ in in_processes(2, partial(gradients, mistake=mistake)):
+        assert not torch.allclose(torch.from_numpy(gradient), torch.from_numpy(alone), rtol=1e-2, atol=1e-4)
+
+
+def separated(processes):
+    features = torch.randn(13, 6, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(13) % 4
+    own = features[processes.share(13)].clone().requires_grad_()
+    rows = processes.gather(own, 13)
+    reduce_anchors(Separation()(rows, labels)).backward()
+    return own.grad.numpy()
+
+
+def test_19_features_of_other_processes_are_contrasted_with():
+    features = torch.randn(13, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    labels = torch.arange(13) % 4
+    (separation(features, labels).sum() / has_positive(labels).sum()).backward()
+    parts = [torch.from_numpy(part) for part in in_processes(2, separated)]
+    torch.testing.assert_close(torch.cat(parts), features.grad, rtol=1e-4, atol=1e-6)
+
+
+def collected(processes):
+    statistics = [torch.full((3,), float(processes.rank)), torch.full((2, 2), 10.0 * processes.rank)]
+    processes.average_(statistics)
+    return (
+        [tensor.tolist() for tensor in statistics],
+        processes.sum(torch.tensor([1, processes.rank])).tolist(),
+        processes.largest(processes.rank, 5 - processes.rank),
+        processes.told(f"rank {processes.rank}"),
+    )
+
+
+def test_what_is_shared():
+    for rank, (statistics, total, largest, told) in enumerate(in_processes(2, collected)):
+        assert statistics == [[0.5] * 3, [[5.0] * 2] * 2]
+        assert total == [2, 1]
+        assert largest == (1, 5)
+        assert told == "rank 0"
+        assert rank < 2
+
+
+def counted(processes):
+    torch.manual_seed(0)
+    data = Config().data.test().subset(torch.arange(123))
+    training = set_up(small(), make_fabric("cpu"), data, None, None, processes=processes)
+    attack = PGD(epsilon=0.02, step_size=0.01, steps=3, restarts=2)
+    counting = partial(count, training.module, data, seed=1, batch_size=50, processes=processes)
+    return [counting(attack).correct for attack in (Natural(), attack)]
+
+
+def test_evaluation_is_exact_on_any_number_of_processes():
+    alone = counted(ALONE)
+    assert 0 < sum(alone[1]) < sum(alone[0])
+    for count_ in (2, 3):
+        assert in_processes(count_, counted) == [alone] * count_
+
+
+class TestCommand:
+    """``srat train --devices 2`` and torchrun, as a user runs them."""
+
+    SHORT = ("--epochs", "2", "--model.width", "4", "--attack.steps", "2", "--device", "cpu")
+
+    @staticmethod
+    def run(*words, **options):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})}
+        return subprocess.run(words, capture_output=True, text=True, timeout=180, env=environment, **options)
+
+    def train(self, out, *words, **options):
+        return self.run(sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, *words, **options)
+
+    @staticmethod
+    def weights(out):
+        return open_tensors(out / "model.safetensors").tensors()
+
+    def test_trains_evaluates_and_says_it_once(self, tmp_path):
+        done = self.train(tmp_path / "run", "--devices", "2")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.count("under-represented") == 1
+        assert json.loads((tmp_path / "run" / "environment.json").read_text())["processes"] == 2
+        # The training's own evaluation, by two processes, against one process, and by two again.
+        path = tmp_path / "run" / "evaluation.json"
+        before = path.read_text()
+        for devices in ("1", "2"):
+            path.unlink()
+            command = ("evaluate", str(tmp_path / "run"), "--attack", "pgd-20", "--devices", devices)
+            assert self.run(sys.executable, "-m", "srat", *command).returncode == 0
+            assert path.read_text() == before
+
+    def test_the_same_again_gives_the_same_bytes_and_a_stopped_run_too(self, tmp_path):
+        words = ("--devices", "2", "--epochs", "4", "--checkpoint-every", "3")
+        assert self.train(tmp_path / "whole", *words).returncode == 0
+        command = [sys.executable, "-m", "srat", "train", "--out", str(tmp_path / "stopped"), *self.SHORT, *words]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while len(list_checkpoints(tmp_path / "stopped" / "checkpoints")) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 143
+        assert stderr.count("stopped by SIGTERM") == 1
+        assert "is saved, 'srat train --out" in stderr
+        assert self.train(tmp_path / "stopped", *words).returncode == 0
+        one, other = (self.weights(tmp_path / name) for name in ("whole", "stopped"))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+    @pytest.mark.parametrize("rank", [0, 1])
+    def test_a_killed_process_ends_the_job_with_its_error(self, tmp_path, rank):
+        out = tmp_path / "run"
+        command = [sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, "--devices", "2"]
+        process = subprocess.Popen(
+            [*command, "--epochs", "500"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 60
+        while not (out / "metrics.csv").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        workers = sorted(psutil.Process(process.pid).children(), key=lambda worker: int(worker.environ()["RANK"]))
+        workers[rank].kill()
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 137
+        assert f"process {rank} of 2 was ended by signal 9" in stderr
+        assert not any(worker.is_running() for worker in workers)
+
+    def test_the_processes_end_with_the_one_that_watches_them(self, tmp_path):
+        out = tmp_path / "run"
+        command = [sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, "--devices", "2"]
+        process = subprocess.Popen([*command, "--epochs", "500"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not (out / "metrics.csv").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        children = psutil.Process(process.pid).children()
+        process.kill()
+        process.wait()
+        assert len(children) == 2
+        _, alive = psutil.wait_procs(children, timeout=30)
+        assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
+
+    def test_an_error_of_all_is_told_once(self, tmp_path):
+        (tmp_path / "data" / "a").mkdir(parents=True)
+        done = self.train(tmp_path / "run", "--data", "folder", "--data-dir", str(tmp_path / "data"), "--devices", "2")
+        assert done.returncode == 2
+        assert done.stderr.count("srat: error:") == 1
+        assert "no image in class a" in done.stderr
+
+    def test_an_error_of_another_process_is_told(self, tmp_path):
+        script = "import os, sys; from srat.cli import main\n" + (
+            "import srat.cli.train as train\n"
+            "from srat.errors import UserError\n"
+            "real = train.fit\n"
+            "def fit(*a, **k):\n"
+            "    if os.environ['RANK'] == '1': raise UserError('the disk of process 1 is full')\n"
+            "    return real(*a, **k)\n"
+            "train.fit = fit\n"
+            "sys.exit(main())\n"
+        )
+        (tmp_path / "srat_broken.py").write_text(script)
+        runner = (
+            "import sys; import srat.cli.launching as l; real = l.subprocess.Popen\n"
+            "l.subprocess.Popen = lambda words, **k: real([words[0], '-m', 'srat_broken', *words[3:]], **k)\n"
+            "sys.exit(l.launch(sys.argv[1:], 2))\n"
+        )
+        words = ("train", "--out", str(tmp_path / "run"), *self.SHORT, "--devices", "2")
+        done = self.run(sys.executable, "-c", runner, *words, env={"PYTHONPATH": str(tmp_path)})
+        assert done.returncode == 2
+        assert "srat: error: the disk of process 1 is full" in done.stderr
+        assert "another process of this job has ended" in done.stderr
+
+    def test_torchrun_on_two_machines(self, tmp_path):
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+        torchrun += ["--master-addr", "127.0.0.1", "--master-port", free_port()]
+        words = ["-m", "srat", "train", "--out", str(tmp_path / "run"), *self.SHORT]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        nodes = [
+            subprocess.Popen(
+                [*torchrun, "--node-rank", str(node), *words],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for node in (0, 1)
+        ]
+        said = [node.communicate(timeout=120) for node in nodes]
+        assert [node.returncode for node in nodes] == [0, 0], said
+        assert [out.count("under-represented") for out, _ in said] == [1, 0]
+        # The same processes, however they were started.
+        assert self.train(tmp_path / "other", "--devices", "2").returncode == 0
+        one, other = (self.weights(tmp_path / name) for name in ("run", "other"))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+    @pytest.mark.parametrize("devices", ["0", "-1", "2000"])
+    def test_refuses_a_senseless_number(self, cli, devices, tmp_path):
+        code, _, err = cli("train", "--devices", devices, "--out", tmp_path / "run")
+        assert (code, err) == (2, f"srat: error: --devices: expected 1 to 1,024 processes, got {devices}\n")
+
+    def test_a_batch_smaller_than_the_processes_is_refused(self, tmp_path):
+        done = self.train(tmp_path / "run", "--devices", "2", "--batch-size", "1")
+        assert done.returncode == 2
+        assert "--batch-size 1: expected at least one image for each of 2 processes" in done.stderr
