@@ -1,13 +1,16 @@
 """The mistakes that this field makes: each check passes on our code, and fails once the mistake is planted in it.
 
-The numbers are those of the project's list; the mistakes of evaluation under stronger attacks, of half precision and of
-several processes are not in this file.
+The numbers are those of the project's list; the mistakes of evaluation under stronger attacks are not in this file, and
+that of several processes (19) is in ``test_processes.py``.
 """
 
+import copy
 import itertools
 import math
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +20,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import drift
+from drift import attack_of_the_trainer, check_attack
 from srat import attacks, checkpoint, fitting, trainer
 from srat.attacks import PGD, Natural, projections
 from srat.checkpoint import State
@@ -28,6 +33,7 @@ from srat.devices import make_fabric
 from srat.errors import UserError
 from srat.evaluation import Counts, Evaluation, Result
 from srat.feature_losses import has_positive, separation
+from srat.fitting import fit
 from srat.interruption import Interrupted
 from srat.losses import cross_entropy, focal, ldam
 from srat.models import Normalization, attacked, wrap
@@ -176,6 +182,74 @@ def test_4_budgets_are_in_pixel_units(model, images, labels, rng):
     wrapped = wrap(model, mean=[0.4] * 3, std=[0.2] * 3).eval()
     adversarial = PGD(epsilon=0.05)(lambda x: cross_entropy(wrapped(x).logits, labels), images, generator=rng)
     assert 0.04 < (adversarial - images).abs().max() <= 0.05 + 1e-6
+
+
+# 8. Half precision weakens attacks.    9. Compiled or TF32 code drifts.
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A confident model, and the digits that it saw."""
+    return drift.trained()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_8_half_precision_attacks_as_well(trained, precision, monkeypatch):
+    reference = attack_of_the_trainer(trained, folding=False)
+    assert 20 < reference[2] < 90
+    check_attack(attack_of_the_trainer(trained, precision=precision), reference, agreement=0.98, points=0.3)
+    if precision == "fp16":
+        monkeypatch.setattr(trainer, "rescale_gradient", lambda logits: logits)
+        with pytest.raises(AssertionError):
+            check_attack(attack_of_the_trainer(trained, precision=precision), reference, agreement=0.98, points=0.3)
+
+
+def test_8_the_loss_is_taken_in_full_precision(trained, monkeypatch):
+    seen = []
+    monkeypatch.setattr(trainer, "cross_entropy", lambda z, y: seen.append(z.dtype) or cross_entropy(z, y))
+    attack_of_the_trainer(trained, precision="bf16")
+    assert set(seen) == {torch.float32}
+
+
+def test_8_evaluation_is_in_full_precision(trained):
+    config, model, data = trained
+    dtypes = []
+    handle = model.head.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype))
+    run = fit(replace(config, epochs=1, precision="bf16"))
+    trainer.count(model, data.subset(torch.arange(20)), config.evaluation, seed=0)
+    handle.remove()
+    assert set(dtypes) == {torch.float32}
+    assert all(tensor.dtype == torch.float32 for tensor in run.model.parameters())
+
+
+def test_9_folded_code_does_not_drift(trained):
+    reference = attack_of_the_trainer(trained, folding=False)
+    check_attack(attack_of_the_trainer(trained), reference, agreement=0.99, points=0.2)
+    config, model, data = trained
+    wrong = copy.deepcopy(model)
+    wrong.backbone[1].running_var *= 1.5
+    with pytest.raises(AssertionError):  # a factor that is off
+        check_attack(attack_of_the_trainer((config, wrong, data)), reference, agreement=0.99, points=0.2)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_9_compiled_code_does_not_drift(precision):
+    # On its own: the checks of types that run in the tests are not for the compiler.
+    ran = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", drift.__file__, precision], capture_output=True, text=True
+    )
+    if ran.returncode == drift.NO_COMPILER:
+        pytest.skip(ran.stdout)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("compiled", ["off", "default", "reduce-overhead"])
+@pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
+def test_9_on_a_gpu_neither_does_anything(precision, compiled):
+    command = [sys.executable, drift.__file__, precision, compiled, "cuda"]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
 
 
 # 10. The checkpoint is chosen on the test set.

@@ -111,6 +111,29 @@ def one_step(processes, *, mistake=None):
     return torch.cat([g.flatten() for g in gradients]).numpy(), sums.numpy()
 
 
+def whole_step(processes, *, synchronized=True):
+    """A step with BatchNorm in training mode, and the step of the optimiser done; returns what the model is then."""
+    images = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    config = replace(small(), sync_batch_norm=synchronized)
+    data = Dataset(images, torch.arange(40) % 10, tuple("0123456789"))
+    training = set_up(config, make_fabric("cpu"), data, None, None, processes=processes)
+    training.model.train()
+    rng = partial(generator, 0, rank=processes.rank)
+    for step in range(2):
+        batch = training.feed.batch(torch.arange(11 * step, 11 * step + 11), rng("augment"))
+        train_step(training, batch, training.class_weights, rng)
+    return torch.cat([tensor.double().flatten() for tensor in training.module.state_dict().values()]).numpy()
+
+
+def test_synchronised_batch_norm_makes_two_processes_one():
+    alone = torch.from_numpy(whole_step(ALONE))
+    for synchronized in (True, False):
+        states = in_processes(2, partial(whole_step, synchronized=synchronized))
+        one, other = (torch.from_numpy(state) for state in states)
+        assert torch.equal(one, other)
+        assert torch.allclose(one, alone, rtol=1e-3, atol=1e-5) == synchronized
+
+
 class Detached(Processes):
     def gather(self, own, n):
         return super().gather(own, n).detach() + 0 * own.sum()

@@ -97,6 +97,8 @@ class Config:
     schedule: Schedule = Schedule()
     precision: PrecisionName = "fp32"
     """Arithmetic of training: bf16 and fp16 mix half precision in, tf32 rounds on GPUs; evaluation stays in fp32."""
+    sync_batch_norm: bool = False
+    """Of several processes: BatchNorm over the whole batch, as one process computes it, not over each one's share."""
     evaluation: PGD = PGD(epsilon=_DIGITS.epsilon, step_size=_DIGITS.step_size, steps=20)
 
     def __post_init__(self) -> None:

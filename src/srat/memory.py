@@ -1,6 +1,7 @@
 """How much memory a training step takes, how much there is, and what to do when it does not suffice."""
 
 import copy
+import math
 import traceback
 import weakref
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ from srat.errors import UserError, require
 from srat.files import size
 from srat.machine import available, is_out_of_memory
 from srat.models import Output
+from srat.models.sync_batch_norm import SyncBatchNorm2d
 from srat.processes import ALONE
 from srat.training import Training, make_optimizer
 
@@ -97,10 +99,10 @@ def check_memory(training: Training, train_step: TrainStep, *, notice: Callable[
     Raises:
         UserError: with the batch size that would fit.
     """
-    batch = min(training.config.batch_size, len(training.train))
+    batch, count = min(training.config.batch_size, len(training.train)), training.processes.count
     there = available(training.fabric.device)
     try:
-        needed = step_bytes(training, train_step, batch_size=batch)
+        needed = step_bytes(training, train_step, batch_size=math.ceil(batch / count))
         least = step_bytes(training, train_step, batch_size=1) if needed > there else 0
     except Exception as error:  # a user's model may do anything that needs contents
         notice(f"how much memory a step takes could not be told beforehand ({type(error).__name__}: {error})")
@@ -169,4 +171,8 @@ def _without_contents(module: nn.Module, fake: FakeTensorMode) -> nn.Module:
     for tensor in (*module.parameters(), *module.buffers()):
         empty = fake.from_tensor(tensor.detach())
         memo[id(tensor)] = nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty
-    return copy.deepcopy(module, memo)
+    traced = copy.deepcopy(module, memo)
+    for norm in traced.modules():
+        if isinstance(norm, SyncBatchNorm2d):
+            norm.__class__ = nn.BatchNorm2d
+    return traced

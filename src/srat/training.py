@@ -22,6 +22,7 @@ from srat.evaluation import Groups, groups
 from srat.models import Classifier, attacked, channel_statistics
 from srat.models.base import BatchNorm
 from srat.models.folding import Folding, find_folding
+from srat.models.sync_batch_norm import synchronize
 from srat.precision import compute_dtype
 from srat.processes import ALONE, Processes
 from srat.run import build_model, image_shape
@@ -121,6 +122,8 @@ def set_up(
         model = build_model(config, shape=image_shape(train), classes=len(train.class_names), mean=mean, std=std)
     else:
         check_fit(model, train)
+    if config.sync_batch_norm and processes.count > 1:
+        synchronize(model)
     done = compile_in_place(model, compiled, fabric.device, notice)
     wrapped, optimizer = fabric.setup(model, make_optimizer(config, model))
     rare = groups(train.counts)

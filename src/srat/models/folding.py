@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from srat.models.base import attacked, logits_of
+from srat.models.sync_batch_norm import SyncBatchNorm2d
 
 
 class Pair(NamedTuple):
@@ -155,7 +156,7 @@ def _is_plain(module: nn.Module) -> bool:
     parameters = {name for name, _ in module.named_parameters(recurse=False)}
     if type(module) is nn.Conv2d:
         return parameters in ({"weight"}, {"weight", "bias"})
-    return type(module) is nn.BatchNorm2d and module.running_mean is not None
+    return type(module) in (nn.BatchNorm2d, SyncBatchNorm2d) and module.running_mean is not None
 
 
 def _site(model: nn.Module, path: str) -> tuple[nn.Module, str]:

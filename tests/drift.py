@@ -1,0 +1,69 @@
+"""How far the training attack of fast code is from that of plain code.
+
+usage: python tests/drift.py PRECISION [COMPILED [DEVICE]]     fails if compiled code drifts from eager fp32
+"""
+
+import sys
+from dataclasses import replace
+
+import torch
+
+from srat import trainer
+from srat.attacks import input_gradient
+from srat.composition import compose
+from srat.data import to_unit
+from srat.devices import make_fabric
+from srat.fitting import fit
+from srat.precision import tensor_float
+from srat.random import generator
+from srat.training import set_up
+
+NO_COMPILER = 77
+AGREEMENT = {"fp32": 0.99, "tf32": 0.98, "bf16": 0.98, "fp16": 0.98}
+POINTS = {"fp32": 0.2, "tf32": 0.2, "bf16": 0.3, "fp16": 0.3}
+
+
+def trained():
+    """Return a configuration, a confident model of it, and the digits that it saw."""
+    config = compose(method="srat-ldam", epochs=8)
+    return config, fit(config, device="cpu").model, config.data.train()
+
+
+def attack_of_the_trainer(trained, *, precision="fp32", folding=True, compiled="off", device="cpu"):
+    """Return the first input gradient, the training attack's images, and the accuracy on them, counted in fp32."""
+    config, model, data = trained
+    config = replace(config, precision=precision)
+    with tensor_float(precision == "tf32"):
+        training = set_up(config, make_fabric(device, precision), data, None, None, compiled=compiled, notice=give_up)
+        training.module.load_state_dict(model.state_dict())
+        training = training if folding else replace(training, folding=None)
+        images, labels = to_unit(data.images).to(device), data.labels.to(device)
+        with training.lent() as served:
+            loss_at = trainer.inner_loss(training, served, labels)
+            gradient = input_gradient(loss_at, images).clone()
+            adversarial = config.attack.perturb(loss_at, images, generator=generator(0, "attack", device=device))
+    with torch.no_grad():
+        right = model(adversarial.cpu()).logits.argmax(dim=1) == data.labels
+    return gradient, adversarial, 100 * right.double().mean().item()
+
+
+def check_attack(weaker, reference, *, agreement, points):
+    """The same directions, no more zeros among them, and no model that looks better for it."""
+    moved = reference[0] != 0
+    assert (weaker[0] == 0).double().mean() <= (~moved).double().mean() + 0.001
+    assert (weaker[0].sign() == reference[0].sign())[moved].double().mean() > agreement
+    assert abs(weaker[2] - reference[2]) <= points
+
+
+def give_up(why):
+    """End the script: without a compiler there is nothing to compare."""
+    print(why)
+    sys.exit(NO_COMPILER)
+
+
+if __name__ == "__main__":
+    precision, compiled, device = [*sys.argv[1:], *("default", "cpu")[len(sys.argv) - 2 :]]
+    digits = trained()
+    eager = attack_of_the_trainer(digits, folding=False, device=device)
+    fast = attack_of_the_trainer(digits, precision=precision, compiled=compiled, device=device)
+    check_attack(fast, eager, agreement=AGREEMENT[precision], points=POINTS[precision])
