@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from srat import fitting, machine, memory, trainer
+from srat import fitting, machine, trainer
 from srat.composition import compose
 from srat.data import Dataset
 from srat.data.holdout import Holdout
@@ -83,18 +83,18 @@ def test_the_trace_leaves_the_run_as_it_is():
 def test_refuses_what_cannot_fit_and_says_what_does(monkeypatch):
     traced = training()
     needed = {n: step_bytes(traced, train_step, batch_size=n) for n in (64, 128)}
-    monkeypatch.setattr(memory, "free_memory", lambda: (needed[64] + needed[128]) // 2)
+    monkeypatch.setattr(machine, "free_memory", lambda: (needed[64] + needed[128]) // 2)
     with pytest.raises(
         UserError, match=r"a step of --batch-size 128 needs at least .*B on cpu, there are .*B; --batch"
     ) as e:
         check_memory(traced, train_step, notice=print)
     fitting = int(str(e.value).split("--batch-size ")[2].split()[0])
     assert 64 < fitting < 128
-    assert step_bytes(traced, train_step, batch_size=fitting) <= memory.free_memory()
+    assert step_bytes(traced, train_step, batch_size=fitting) <= machine.free_memory()
 
 
 def test_not_even_one(monkeypatch):
-    monkeypatch.setattr(memory, "free_memory", lambda: 100)
+    monkeypatch.setattr(machine, "free_memory", lambda: 100)
     with pytest.raises(UserError, match="not even a batch of one would fit"):
         check_memory(training(), train_step, notice=print)
 
@@ -108,7 +108,7 @@ def test_a_model_that_cannot_be_traced_is_not_judged(monkeypatch):
         def forward(self, x):
             return self.fc(x.flatten(1)) * (2.0 if float(x.sum()) > 1e9 else 1.0)
 
-    monkeypatch.setattr(memory, "free_memory", lambda: 100)
+    monkeypatch.setattr(machine, "free_memory", lambda: 100)
     said = []
     check_memory(training(wrap(Curious(), mean=[0.5], std=[0.5])), train_step, notice=said.append)
     assert "could not be told beforehand" in said[0]

@@ -313,7 +313,7 @@ class TestCommand:
 
     def test_an_error_of_another_process_is_told(self, tmp_path):
         script = "import os, sys; from srat.cli import main\n" + (
-            "import srat.cli.train as train\n"
+            "import srat.cli.training as train\n"
             "from srat.errors import UserError\n"
             "real = train.fit\n"
             "def fit(*a, **k):\n"

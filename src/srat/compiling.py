@@ -1,14 +1,11 @@
 """Compiling a model, where there is a compiler."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import nn
 
-CompileChoice = Literal["auto", "off", "default", "reduce-overhead", "max-autotune"]
-"""auto is default on CUDA and off on the CPU, where folding BatchNorm gains most of what compiling would, at no wait.
-The others are the modes of ``torch.compile``; reduce-overhead replays CUDA graphs."""
+from srat.options import CompileChoice
 
 
 def compile_in_place(

@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.plugins.precision.amp import MixedPrecision
+from lightning_fabric.plugins.precision.precision import Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
 from srat.errors import require
-from srat.precision import PrecisionName, make_precision
+from srat.precision import PrecisionName
 from srat.processes import world_size
 
 
@@ -54,6 +57,26 @@ def make_fabric(device: str, precision: PrecisionName = "fp32") -> Fabric:
     fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=world // here, strategy=strategy, plugins=[plugin])
     fabric.launch()
     return fabric
+
+
+class Mixed(MixedPrecision):
+    """Mixed precision in which the model meets the images themselves, not rounded ones."""
+
+    def convert_input(self, data: Any) -> Any:
+        """Return ``data``."""
+        return data
+
+
+def make_precision(name: PrecisionName, device: str) -> Precision:
+    """Return what Fabric computes with.
+
+    Args:
+        name: the precision.
+        device: "cpu" or "cuda".
+    """
+    if name == "bf16":
+        return Mixed("bf16-mixed", device)
+    return Mixed("16-mixed", device, GradScaler(device, init_scale=2.0**10)) if name == "fp16" else Precision()
 
 
 def describe(device: torch.device, processes: int = 1, *, compiled: bool = False) -> dict[str, Any]:

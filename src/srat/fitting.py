@@ -9,7 +9,6 @@ from torch import nn
 
 from srat.cadence import Cadence, Every
 from srat.checkpoint import State
-from srat.compiling import CompileChoice
 from srat.config import Config
 from srat.data import prepare
 from srat.devices import describe, make_fabric
@@ -19,10 +18,11 @@ from srat.machine import telling_of_memory
 from srat.memory import check_memory
 from srat.models.wrapper import Custom
 from srat.observer import Observer
+from srat.options import CompileChoice, OnDivergence
 from srat.processes import join
 from srat.run import ModelFacts, Run, image_shape, load_with_facts, read_facts
 from srat.run_folder import RunFolder
-from srat.safekeeping import Keeper, OnDivergence, Unkept
+from srat.safekeeping import Keeper, Unkept
 from srat.trainer import run_epochs, train_step
 from srat.training import Training, set_up
 

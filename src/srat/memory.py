@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from srat.data import Batch
+from srat.devices import make_fabric
 from srat.errors import UserError, require
 from srat.files import size
 from srat.machine import available, is_out_of_memory
@@ -74,8 +75,11 @@ def step_bytes(training: Training, train_step: TrainStep, *, batch_size: int) ->
     with fake, Footprint() as footprint:
         footprint.count((*module.parameters(), *module.buffers()))
         weights = footprint.live
+        half = training.config.precision == "fp16"  # whose scaler looks at its numbers; bf16 takes as much
         traced = replace(
             training,
+            config=replace(training.config, precision="bf16") if half else training.config,
+            fabric=make_fabric(str(device), "bf16") if half else training.fabric,
             model=_Bare(module, training.fabric.autocast),
             folding=None,
             optimizer=make_optimizer(training.config, module),
@@ -174,5 +178,5 @@ def _without_contents(module: nn.Module, fake: FakeTensorMode) -> nn.Module:
     traced = copy.deepcopy(module, memo)
     for norm in traced.modules():
         if isinstance(norm, SyncBatchNorm2d):
-            norm.__class__ = nn.BatchNorm2d
+            norm.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
     return traced

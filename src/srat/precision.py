@@ -5,36 +5,13 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
-from lightning_fabric.plugins.precision.amp import MixedPrecision
-from lightning_fabric.plugins.precision.precision import Precision
 from torch import Tensor
-from torch.amp.grad_scaler import GradScaler
 
 PrecisionName = Literal["fp32", "tf32", "bf16", "fp16"]
 """fp32; tf32, its matrix products rounded to 10 bits on the GPUs that can; bf16 and fp16, mixed with fp32."""
 _HALVES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _PEAK = 2.0**6
 """Largest entry of the gradient that an attack sends into an fp16 model: what follows it stays clear of both ends."""
-
-
-class Mixed(MixedPrecision):
-    """Mixed precision in which the model meets the images themselves, not rounded ones."""
-
-    def convert_input(self, data: Any) -> Any:
-        """Return ``data``."""
-        return data
-
-
-def make_precision(name: PrecisionName, device: str) -> Precision:
-    """Return what Fabric computes with.
-
-    Args:
-        name: the precision.
-        device: "cpu" or "cuda".
-    """
-    if name == "bf16":
-        return Mixed("bf16-mixed", device)
-    return Mixed("16-mixed", device, GradScaler(device)) if name == "fp16" else Precision()
 
 
 def compute_dtype(name: PrecisionName) -> torch.dtype:

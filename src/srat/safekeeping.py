@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -15,10 +14,10 @@ from srat.interruption import Interrupted, Interruption
 from srat.metrics import Sums
 from srat.models.base import BatchNorm
 from srat.observer import Observer
+from srat.options import OnDivergence
 from srat.run_folder import RunFolder
 from srat.training import Training
 
-OnDivergence = Literal["stop", "rollback"]
 LEAST_RATE_FACTOR = 2.0**-10
 
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from srat.attacks import Natural
-from srat.compiling import CompileChoice, compile_in_place
+from srat.compiling import compile_in_place
 from srat.config import Config
 from srat.data import Dataset, Feed, to_unit
 from srat.errors import require
@@ -23,6 +23,7 @@ from srat.models import Classifier, attacked, channel_statistics
 from srat.models.base import BatchNorm
 from srat.models.folding import Folding, find_folding
 from srat.models.sync_batch_norm import synchronize
+from srat.options import CompileChoice
 from srat.precision import compute_dtype
 from srat.processes import ALONE, Processes
 from srat.run import build_model, image_shape
@@ -78,10 +79,13 @@ class Training:
 
         Under fp16 a step whose gradient overflows is left out, with a smaller scale for the next; it counts as 0.
         """
-        self.fabric.strategy.precision.unscale_gradients(self.optimizer)
+        scaled = self.config.precision == "fp16"
+        if scaled:
+            wrapped: Any = self.optimizer
+            self.fabric.strategy.precision.unscale_gradients(wrapped.optimizer)
         gradients = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
         norm = get_total_norm(gradients)
-        return norm.nan_to_num(0.0, 0.0, 0.0) if self.config.precision == "fp16" else norm
+        return norm.nan_to_num(0.0, 0.0, 0.0) if scaled else norm
 
     def average_statistics(self) -> None:
         """Give BatchNorm's running statistics the mean over the processes, each of which has seen its own images."""

@@ -414,18 +414,18 @@ class TestMistakes:
         assert len((tmp_path / "x" / "metrics.csv").read_text().splitlines()) == 6
 
     def test_control_c(self, cli, monkeypatch):
-        import srat.cli.train
+        import srat.cli.training
 
         def interrupted(*args, **kwargs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(srat.cli.train, "fit", interrupted)
+        monkeypatch.setattr(srat.cli.training, "fit", interrupted)
         code, _, err = cli("train", *QUICK, "--out", "x")
         assert (code, err) == (130, "srat: stopped at once\n")
 
     @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 138)])
     def test_a_signal_in_the_evaluation(self, cli, monkeypatch, name, code):
-        import srat.cli.train
+        import srat.cli.training
 
         def interrupted(*args, observer, **kwargs):
             os.kill(os.getpid(), getattr(signal, name))
@@ -433,7 +433,7 @@ class TestMistakes:
 
         before = signal.getsignal(getattr(signal, name))
         with monkeypatch.context() as patch:
-            patch.setattr(srat.cli.train, "evaluate_run", interrupted)
+            patch.setattr(srat.cli.training, "evaluate_run", interrupted)
             assert cli("train", *QUICK, "--out", "x")[::2] == (
                 code,
                 f"srat: stopped by {name}: the training is done, 'srat train --out x' goes on with the evaluation\n",
@@ -442,10 +442,10 @@ class TestMistakes:
         assert cli("train", "--out", "x")[0] == 0
 
     def test_a_signal_at_the_start(self, cli, monkeypatch, tmp_path):
-        import srat.cli.train
+        import srat.cli.training
 
-        real = srat.cli.train.make_console
-        monkeypatch.setattr(srat.cli.train, "make_console", lambda: os.kill(os.getpid(), signal.SIGTERM) or real())
+        real = srat.cli.training.make_console
+        monkeypatch.setattr(srat.cli.training, "make_console", lambda: os.kill(os.getpid(), signal.SIGTERM) or real())
         code, _, err = cli("train", *QUICK, "--out", "x")
         assert (code, err) == (143, "srat: stopped by SIGTERM\n")
         assert not (tmp_path / "x").exists()
@@ -459,12 +459,12 @@ class TestMistakes:
         assert (code, err) == (130, "srat: stopped by SIGINT\n")
 
     def test_a_mistake_of_ours(self, cli, monkeypatch):
-        import srat.cli.train
+        import srat.cli.training
 
         def broken(*args, **kwargs):
             raise ZeroDivisionError("by zero")
 
-        monkeypatch.setattr(srat.cli.train, "fit", broken)
+        monkeypatch.setattr(srat.cli.training, "fit", broken)
         code, _, err = cli("train", *QUICK, "--out", "x")
         assert code == 1
         assert "ZeroDivisionError: by zero" in err
@@ -552,3 +552,29 @@ def test_fashion_mnist_from_debians_folder(cli):
     assert code == 0
     assert "Ankle boot" in out
     assert json.loads(Path("x/evaluation.json").read_text())["results"]["clean"]["total"] == [1000] * 10
+
+
+class TestStartUp:
+    """What a command does not need, it does not import; times are no matter of tests."""
+
+    @staticmethod
+    def imported(*words):
+        script = (
+            "import contextlib, io, sys\n"
+            "from srat.cli import main\n"
+            "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+            f"    main({list(words)!r})\n"
+            "print(*sys.modules)\n"
+        )
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        return set(ran.stdout.split())
+
+    @pytest.mark.parametrize("words", [(), ("--help",), ("--version",), ("trian",), ("train", "--devices", "0")])
+    def test_help_and_mistakes_need_no_torch(self, words):
+        assert not self.imported(*words) & {"torch", "numpy", "tyro", "rich"}
+
+    @pytest.mark.parametrize("words", [("train", "--help"), ("train", "--epocs", "3"), ("evaluate",), ("data",)])
+    def test_a_commands_help_needs_no_more_than_torch(self, words):
+        heavy = {"matplotlib", "sklearn", "scipy", "plotly", "ray", "lightning_fabric", "PIL", "torch._dynamo"}
+        assert "torch" in (imported := self.imported(*words))
+        assert not imported & heavy

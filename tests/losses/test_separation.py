@@ -1,5 +1,6 @@
 """The separation loss against Eq. 6 by loops, another library, and finite differences."""
 
+import importlib
 import math
 
 import pytest
@@ -9,6 +10,9 @@ from torch.nn import functional as F
 
 from srat.errors import UserError
 from srat.feature_losses import NoFeatureLoss, Separation, has_positive, separation
+from srat.memory import Footprint
+
+module = importlib.import_module("srat.feature_losses.separation")  # the package has the function of that name
 
 
 def by_loops(features, labels, temperature):
@@ -111,3 +115,44 @@ def test_no_feature_loss_costs_nothing(features, labels):
 def test_refuses_a_temperature_of_zero():
     with pytest.raises(UserError, match="temperature"):
         Separation(temperature=0.0)
+
+
+def plain(features, labels, temperature=0.1):
+    """The whole matrix of similarities at once."""
+    z = F.normalize(features, dim=1)
+    similarity = z @ z.T / temperature
+    itself = torch.eye(len(labels), dtype=torch.bool)
+    log_probability = similarity - similarity.masked_fill(itself, -1e30).logsumexp(dim=1, keepdim=True)
+    positive = (labels[:, None] == labels) & ~itself
+    return -log_probability.masked_fill(~positive, 0).sum(dim=1) / positive.sum(dim=1).clamp(min=1)
+
+
+@pytest.mark.parametrize("at_once", [1, 37 * 5, 37 * 36, 37 * 37])
+def test_in_parts_it_is_the_same(monkeypatch, rng, at_once):
+    monkeypatch.setattr(module, "_CHUNK", at_once)
+    features = torch.randn(37, 6, generator=rng, dtype=torch.float64, requires_grad=True)
+    labels, upstream = torch.arange(37) % 9, torch.rand(37, generator=rng, dtype=torch.float64)
+    gradients = []
+    for loss in (plain, separation):
+        values = loss(features, labels)
+        gradients.append((values, *torch.autograd.grad((values * upstream).sum(), features)))
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-10, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda x: separation(x, labels), features)
+
+
+def test_a_large_batch_takes_little_memory_and_is_equal_to_the_plain_form(rng):
+    features = torch.randn(8192, 512, generator=rng, requires_grad=True)
+    labels = torch.randint(10, (8192,), generator=rng)
+    with Footprint() as footprint:
+        separation(features, labels).sum().backward()
+    assert footprint.peak < 1.5e9
+    assert footprint.peak < 6 * features.nbytes  # of the batch's square alone there would be 16
+    few = features.detach()[:1024]
+    torch.testing.assert_close(separation(few, labels[:1024]), plain(few, labels[:1024]), rtol=1e-5, atol=1e-5)
+
+
+def test_half_precision_features_are_compared_in_full(rng):
+    features, labels = torch.randn(32, 8, generator=rng), torch.arange(32) % 4
+    exact = separation(features, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(separation(features, labels), exact)

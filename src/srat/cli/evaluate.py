@@ -13,7 +13,6 @@ from srat.cli.evaluating import evaluate_run
 from srat.cli.parsing import parse
 from srat.composition import compose
 from srat.config import Config
-from srat.devices import make_fabric
 from srat.errors import require
 from srat.evaluation import CLEAN
 from srat.interruption import deferring_signals
@@ -59,6 +58,8 @@ def run(args: list[str]) -> int:
     require(folder.config.exists(), f"'{arguments.run}' is not a run's folder: there is no config.json in it")
     config = compose(Config.read(folder.config), data_dir=arguments.data_dir)
     attacks = chosen_attacks(arguments, config)
+    from srat.devices import make_fabric  # Fabric takes as long to import as torch; a wrong flag shall not wait for it
+
     device = str(make_fabric(arguments.device).device)
     processes = join()
     console = make_console(quiet=not processes.first)

@@ -1,38 +1,17 @@
 """The command ``srat train``."""
 
-import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
-from rich.markup import escape
 
-from srat.attacks import Natural
-from srat.cli.evaluating import WAIT, evaluate_run
 from srat.cli.launching import value_of
 from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, other_words, parse, parse_choices
-from srat.compiling import CompileChoice
 from srat.composition import compose
 from srat.config import FAMILIES, Config
-from srat.data import Imbalance
-from srat.devices import make_fabric
-from srat.errors import printable
-from srat.evaluation import CLEAN, Evaluation
-from srat.files import write_atomically
-from srat.fitting import fit
-from srat.interruption import Interrupted, deferring_signals
-from srat.processes import Processes, join
-from srat.report.live import LiveObserver, make_console
-from srat.report.table import best_line, class_table, notes, trained_on
-from srat.run import Run
-from srat.run_folder import RunFolder, Which
-from srat.safekeeping import OnDivergence
-from srat.weightings import Uniform
+from srat.options import CompileChoice, OnDivergence
+from srat.run_folder import RunFolder
 
 COMMAND = "train"
 Choices = choices_class(*map(family_flag, ("method", *FAMILIES)), *BUDGET_FLAGS)
@@ -74,103 +53,10 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Train, evaluate, print the table of classes; return the exit code."""
     options, config = read_arguments(args)
-    device = str(make_fabric(options.device).device)
-    processes = join()
-    with processes.telling_of_lost_peers():
-        train(options, config, device, processes)
+    from srat.cli.training import train  # Fabric takes as long to import as torch; a wrong flag shall not wait for it
+
+    train(options, config)
     return 0
-
-
-def train(options: Options, config: Config, device: str, processes: Processes) -> None:
-    """Train, evaluate, print the table of classes."""
-    console = make_console(quiet=not processes.first)
-    out = processes.told(options.out or new_folder(config))
-    folder = RunFolder(out)
-    folder.check(config)
-    if is_finished(folder, config):
-        console.print(
-            f"The run in {printable(str(out))} is finished; nothing was changed.", markup=False, highlight=False
-        )
-        show_last(Evaluation.read(folder.evaluation("last")), config, console)
-        return
-    test = config.data.test().to("cpu")  # before the hours of training, so that what is wrong with it is known at once
-    console.print(headline(config, device, out), highlight=False, soft_wrap=True)
-    attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
-    with (
-        saying_how_to_go_on(folder),
-        deferring_signals() as interruption,
-        LiveObserver(console, interruption.check) as observer,
-    ):
-        interruption.check()
-        result = fit(
-            config,
-            out=out,
-            device=options.device,
-            observer=observer,
-            checkpoint_every=options.checkpoint_every,
-            on_divergence=options.on_divergence,
-            compiled=options.compile,
-        )
-        evaluate = partial(
-            evaluate_run, folder, test, attacks, device=device, seed=config.seed, processes=processes, observer=observer
-        )
-        with folder.locked(wait=WAIT) if processes.first else nullcontext():
-            last = evaluate("last")
-            show_last(last, config, console)
-            best = best_evaluation(result, last, evaluate, processes)
-    if best is not None and result.best_epoch is not None:
-        console.print(best_line(best, result.best_epoch + 1), highlight=False, soft_wrap=True)
-    console.print(
-        f"Trained in {result.seconds:.0f} s. The run is in [bold]{escape(printable(str(out)))}[/bold]",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-@contextmanager
-def saying_how_to_go_on(folder: RunFolder) -> Iterator[None]:
-    """Put into an interruption how to go on after it, if that has not been said."""
-    try:
-        yield
-    except Interrupted as stop:
-        if stop.advice or not folder.exists:
-            raise
-        done = "the training is done, " if folder.trained else ""
-        with_what = " with the evaluation" if folder.trained else ""
-        raise Interrupted(stop.signal, f"{done}{folder.how_to_go_on}{with_what}") from None
-
-
-def is_finished(folder: RunFolder, config: Config) -> bool:
-    """Return whether there is nothing left to do: trained, and all weights evaluated as the configuration says."""
-    kinds: tuple[Which, ...] = ("last", "best")
-    evaluations = [folder.evaluation(which) for which in kinds if folder.weights(which).exists()]
-    wanted = {CLEAN, config.evaluation.label}
-    return folder.trained and all(
-        path.exists() and wanted <= Evaluation.read(path).results.keys() for path in evaluations
-    )
-
-
-def show_last(evaluation: Evaluation, config: Config, console: Console) -> None:
-    """Print the table of classes of the last epoch's weights."""
-    console.print(class_table(evaluation, title=f"{config.method} on {config.data.name}, last epoch"))
-    for note in (trained_on(evaluation), *notes(evaluation)):
-        console.print(note, highlight=False, markup=False)
-
-
-def best_evaluation(
-    run: Run, last: Evaluation, evaluate: Callable[[Which], Evaluation], processes: Processes
-) -> Evaluation | None:
-    """Return the evaluation of the best epoch's weights, which may be the last's; None without a held-out part."""
-    if run.best_epoch is None or run.folder is None:
-        return None
-    if run.best_epoch < len(run.history) - 1:
-        return evaluate("best")
-    path = RunFolder(run.folder).evaluation("best")
-    best = Evaluation.read(path) if path.exists() else last
-    best = replace(best, results={**best.results, **last.results})
-    if processes.first:
-        write_atomically(path, best.to_json())
-    return best
 
 
 def read_arguments(args: list[str]) -> tuple[Options, Config]:
@@ -202,31 +88,3 @@ def shown(config: Config) -> Any:
     names = {family: getattr(config, family).name for family in FAMILIES}
     budget = {name: getattr(config.evaluation, name) for name in ("norm", "epsilon", "step_size")}
     return Choices(method=config.method, **names, **budget)
-
-
-def new_folder(config: Config) -> Path:
-    """Return a folder below runs/ that does not exist yet, named after the configuration."""
-    path = Path("runs") / f"{config.data.name}-{described(config.imbalance)}-{config.method}-{config.id[:6]}"
-    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
-    return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
-
-
-def headline(config: Config, device: str, out: Path) -> str:
-    """Return what is about to happen, in three lines."""
-    schedule, attack = config.schedule, config.attack
-    budget = "" if isinstance(attack, Natural) else f" (ε {getattr(attack, 'epsilon', 0):.4g})"
-    milestones = [m for m in schedule.milestones_of(config.epochs) if m < config.epochs]
-    falls = f", × {schedule.factor:g} after {' and '.join(map(str, milestones))}" if milestones else ""
-    weights = f"weights {config.weighting.name} after {schedule.reweight_epoch_of(config.epochs)} epochs"
-    return (
-        f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold], imbalance {described(config.imbalance)}, "
-        f"{config.model.name}, seed {config.seed}, {device}\n"
-        f"attack {attack.label}{budget}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
-        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
-    )
-
-
-def described(imbalance: Imbalance) -> str:
-    """Return an imbalance in a word, such as "step-100"."""
-    ratio = getattr(imbalance, "ratio", None)
-    return imbalance.name + (f"-{ratio:g}" if ratio is not None else "")

@@ -47,11 +47,14 @@ class _Separation(Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, labels: Tensor, temperature: float) -> Tensor:
-        chunks = _chunks(len(z))
-        losses, slopes = zip(*(_anchors(z, labels, temperature, rows) for rows in chunks), strict=True)
-        ctx.save_for_backward(z, labels, *(slopes if len(chunks) == 1 else ()))
         ctx.temperature = temperature
-        return torch.cat(losses)
+        chunks = _chunks(len(z))
+        if len(chunks) == 1:
+            losses, slope = _anchors(z, labels, temperature, chunks[0])
+            ctx.save_for_backward(z, labels, slope)
+            return losses
+        ctx.save_for_backward(z, labels)
+        return torch.cat([_anchors(z, labels, temperature, rows)[0] for rows in chunks])
 
     @staticmethod
     @once_differentiable

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from srat.errors import require
 from srat.losses.base import ClassCounts, Labels, Logits, Loss, PerExample
@@ -52,8 +51,9 @@ def ldam(
     Source: Cao et al., 2019, Eq. 13.
     """
     margins = scale * ldam_margins(class_counts, max_margin).to(logits.device, logits.dtype)
-    shift = F.one_hot(labels, logits.shape[1]) * margins[labels][:, None]
-    return cross_entropy(logits - shift, labels)
+    # Not F.one_hot, which looks at the labels, and so waits for them.
+    own = labels[:, None] == torch.arange(logits.shape[1], device=labels.device)
+    return cross_entropy(torch.where(own, logits - margins, logits), labels)
 
 
 @dataclass(frozen=True, kw_only=True)

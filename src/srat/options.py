@@ -1,0 +1,10 @@
+"""How a run is done, not what is done: choices that no result is to depend on but by rounding."""
+
+from typing import Literal
+
+CompileChoice = Literal["auto", "off", "default", "reduce-overhead", "max-autotune"]
+"""auto is default on CUDA and off on the CPU, where folding BatchNorm gains most of what compiling would, at no wait.
+The others are the modes of ``torch.compile``; reduce-overhead replays CUDA graphs."""
+
+OnDivergence = Literal["stop", "rollback"]
+"""When the loss is no number any more: stop, or go back to the last checkpoint with half the learning rate."""
