@@ -27,6 +27,8 @@ def compile_in_place(
         why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         notice(f"there is no working compiler here, going on without ({why})")
         return False
+    # Models of a kind share a cache, and past its limit they would run as they are, as only a log would tell.
+    torch.compiler.reset()
     # Batches come in two sizes at the most; a compiler that guessed at a third would make slower code.
     model.compile(mode="default" if choice == "auto" else choice, dynamic=False)
     return True

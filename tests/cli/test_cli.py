@@ -445,7 +445,9 @@ class TestMistakes:
         import srat.cli.training
 
         real = srat.cli.training.make_console
-        monkeypatch.setattr(srat.cli.training, "make_console", lambda: os.kill(os.getpid(), signal.SIGTERM) or real())
+        monkeypatch.setattr(
+            srat.cli.training, "make_console", lambda **_: os.kill(os.getpid(), signal.SIGTERM) or real()
+        )
         code, _, err = cli("train", *QUICK, "--out", "x")
         assert (code, err) == (143, "srat: stopped by SIGTERM\n")
         assert not (tmp_path / "x").exists()
