@@ -62,9 +62,9 @@ class Feed:
             yield batch._replace(images=batch.images.to(batch.labels.device, non_blocking=True))
 
     def order(self, epoch: int) -> tuple[Int[Tensor, " batch"], ...]:
-        """Return the examples of each batch of an epoch."""
+        """Return the examples of each batch of an epoch, on the device that the images are taken from."""
         order = generator(self.seed, "order", epoch=epoch)
-        return epoch_batches(len(self.dataset), self.batch_size, generator=order, device=self.dataset.labels.device)
+        return epoch_batches(len(self.dataset), self.batch_size, generator=order, device=self.dataset.images.device)
 
     def augmenting(self, epoch: int, step: int) -> torch.Generator:
         """Return the source of a step's augmentation."""
@@ -74,7 +74,7 @@ class Feed:
     def batch(self, indices: Int[Tensor, " batch"], rng: torch.Generator) -> Batch:
         """Return the batch of these examples, its images where those of the data set lie."""
         own = self.processes.share(len(indices))
-        labels = self.dataset.labels[indices]
+        labels = self.dataset.labels[indices.to(self.dataset.labels.device)]
         images = self.augmentation(self.dataset.take(indices[own]), generator=rng)
         return Batch(images.pin_memory() if labels.is_cuda and not images.is_cuda else images, labels, own)
 

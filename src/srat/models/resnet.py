@@ -33,8 +33,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs _ _"]:
         """Return relu(block(x) + shortcut(x))."""
-        inner = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(inner + self.shortcut(x))
+        inner = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)), inplace=True)))
+        return F.relu(inner.add_(self.shortcut(x)), inplace=True)
 
 
 def resnet18_backbone(channels: int, width: int = 64) -> nn.Sequential:
@@ -49,7 +49,11 @@ def resnet18_backbone(channels: int, width: int = 64) -> nn.Sequential:
 
     Source: He et al., 2016; the stem without max-pooling is the field's for CIFAR.
     """
-    blocks: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    blocks: list[nn.Module] = [
+        nn.Conv2d(channels, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    ]
     inputs = width
     for stage, outputs in enumerate((width, 2 * width, 4 * width, 8 * width)):
         blocks += [BasicBlock(inputs, outputs, stride=1 if stage == 0 else 2), BasicBlock(outputs, outputs, stride=1)]

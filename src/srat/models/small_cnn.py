@@ -24,7 +24,7 @@ def small_cnn_backbone(channels: int, width: int = 32) -> nn.Sequential:
         layers += [
             nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         ]
         inputs = outputs
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())

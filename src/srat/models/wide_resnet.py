@@ -30,8 +30,8 @@ class PreActivationBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs _ _"]:
         """Return block(x) + shortcut(x); a shortcut that convolves starts from the activated input."""
-        activated = F.relu(self.bn1(x))
-        inner: Tensor = self.conv2(F.relu(self.bn2(self.conv1(activated))))
+        activated = F.relu(self.bn1(x), inplace=True)
+        inner: Tensor = self.conv2(F.relu(self.bn2(self.conv1(activated)), inplace=True))
         return inner + (x if self.shortcut is None else self.shortcut(activated))
 
 
@@ -54,7 +54,7 @@ def wide_resnet_backbone(channels: int, depth: int = 34, widen: int = 10) -> nn.
         for block in range((depth - 4) // 6):
             blocks.append(PreActivationBlock(inputs, outputs, stride=2 if stage > 0 and block == 0 else 1))
             inputs = outputs
-    return nn.Sequential(*blocks, nn.BatchNorm2d(inputs), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(*blocks, nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 @dataclass(frozen=True, kw_only=True)
