@@ -59,9 +59,9 @@ class Watched(TorchDispatchMode):
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "item", "_unique2"}
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_step_reads_nothing_back_from_the_device(method):
-    training = set_up_for(small(method))
+@pytest.mark.parametrize(("method", "precision"), [*((m, "fp32") for m in METHODS), ("ce", "bf16"), ("ce", "fp16")])
+def test_a_step_reads_nothing_back_from_the_device(method, precision):
+    training = set_up_for(replace(small(method), precision=precision))
     with Watched() as watched:
         one_step(training)
     assert not watched.seen & WAITING
@@ -72,7 +72,7 @@ def test_a_step_reads_nothing_back_from_the_device(method):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_a_step_never_waits_for_the_gpu(precision):
     training = set_up_for(replace(small(), precision=precision), device="cuda")
     one_step(training)

@@ -273,6 +273,23 @@ class TestCommand:
         one, other = (self.weights(tmp_path / name) for name in ("whole", "stopped"))
         assert all(torch.equal(one[name], other[name]) for name in one)
 
+    def test_a_signal_to_one_of_them_stops_all_and_saves(self, tmp_path):
+        out = tmp_path / "run"
+        command = [sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, "--devices", "2"]
+        process = subprocess.Popen(
+            [*command, "--epochs", "500"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 60
+        while not (out / "metrics.csv").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        before = {path.name for path in list_checkpoints(out / "checkpoints")}
+        workers = {worker.environ()["RANK"]: worker for worker in psutil.Process(process.pid).children()}
+        workers["1"].send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 143
+        assert stderr.count("is saved, 'srat train --out") == 1
+        assert {path.name for path in list_checkpoints(out / "checkpoints")} - before
+
     @pytest.mark.parametrize("rank", [0, 1])
     def test_a_killed_process_ends_the_job_with_its_error(self, tmp_path, rank):
         out = tmp_path / "run"
@@ -311,6 +328,12 @@ class TestCommand:
         assert done.stderr.count("srat: error:") == 1
         assert "no image in class a" in done.stderr
 
+    def test_debug_reaches_them(self, tmp_path):
+        done = self.train(tmp_path / "run", "--data", "folder", "--devices", "2", "--debug")
+        assert done.returncode == 1
+        assert "Traceback" in done.stderr
+        assert "expected --data-dir DIR" in done.stderr
+
     def test_an_error_of_another_process_is_told(self, tmp_path):
         script = "import os, sys; from srat.cli import main\n" + (
             "import srat.cli.training as train\n"
@@ -334,23 +357,38 @@ class TestCommand:
         assert "srat: error: the disk of process 1 is full" in done.stderr
         assert "another process of this job has ended" in done.stderr
 
-    def test_torchrun_on_two_machines(self, tmp_path):
+    def on_two_machines(self, out, folders):
+        """Train through torchrun, a node in each folder; return exit codes and what each said."""
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
         torchrun += ["--master-addr", "127.0.0.1", "--master-port", free_port()]
-        words = ["-m", "srat", "train", "--out", str(tmp_path / "run"), *self.SHORT]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        words = ["-m", "srat", "train", "--out", str(out), *self.SHORT]
         nodes = [
             subprocess.Popen(
                 [*torchrun, "--node-rank", str(node), *words],
-                env=environment,
+                cwd=folder,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            for node in (0, 1)
+            for node, folder in enumerate(folders)
         ]
         said = [node.communicate(timeout=120) for node in nodes]
-        assert [node.returncode for node in nodes] == [0, 0], said
+        return [node.returncode for node in nodes], said
+
+    def test_machines_that_do_not_share_the_folder_are_told(self, tmp_path):
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        assert self.train("run", cwd=tmp_path / "a").returncode == 0
+        _, said = self.on_two_machines("run", (tmp_path / "a", tmp_path / "b"))
+        assert all("do not see the same folder 'run'" in err for _, err in said)
+        (tmp_path / "a" / "run" / "model.safetensors").unlink()
+        _, said = self.on_two_machines("run", (tmp_path / "a", tmp_path / "b"))
+        assert all("the processes found different checkpoints in 'run/checkpoints'" in err for _, err in said)
+
+    def test_torchrun_on_two_machines(self, tmp_path):
+        codes, said = self.on_two_machines(tmp_path / "run", (tmp_path, tmp_path))
+        assert codes == [0, 0], said
         assert [out.count("under-represented") for out, _ in said] == [1, 0]
         # The same processes, however they were started.
         assert self.train(tmp_path / "other", "--devices", "2").returncode == 0

@@ -236,11 +236,11 @@ class TestEpochs:
     def steps(self, monkeypatch):
         """Record learning rate, weights, indices and a draw for each step."""
         seen, orders = [], []
-        real, real_batch = trainer.train_step, Feed.batch
+        real, real_images = trainer.train_step, Feed.images
 
-        def spy_batch(feed, indices, generator):
+        def spy_images(feed, indices, generator):
             orders.append((indices.tolist(), torch.rand(2, generator=generator.clone_state()).tolist()))
-            return real_batch(feed, indices, generator)
+            return real_images(feed, indices, generator)
 
         def spy(training, batch, weights, rng):
             rate = training.optimizer.param_groups[0]["lr"]
@@ -249,7 +249,7 @@ class TestEpochs:
             seen.append((rate, weights.tolist(), indices, str(draws)))
             return real(training, batch, weights, rng)
 
-        monkeypatch.setattr(Feed, "batch", spy_batch)
+        monkeypatch.setattr(Feed, "images", spy_images)
         monkeypatch.setattr(trainer, "train_step", spy)
         return seen
 

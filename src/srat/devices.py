@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import os
 import platform
 from typing import Any
 
@@ -12,10 +11,12 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.plugins.precision.amp import MixedPrecision
 from lightning_fabric.plugins.precision.precision import Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
 from srat.errors import require
+from srat.machine import neighbours
 from srat.precision import PrecisionName
 from srat.processes import world_size
 
@@ -36,27 +37,36 @@ def make_fabric(device: str, precision: PrecisionName = "fp32") -> Fabric:
         known and (not index or index.isdecimal()),
         f"--device: expected auto, cpu, cuda or cuda:N, got '{device}'",
     )
-    world, here = world_size(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    world, here = world_size(), neighbours()
     require(world == 1 or not index, f"--device {device}: several processes take a device each; say --device cuda")
     available = torch.cuda.device_count()
     wanted = int(index or 0) + 1 if world == 1 else here
-    missing = kind == "cuda" and available < wanted
+    # "auto" is no leave to train on the CPU beside GPUs that are too few, or with processes that disagree.
+    missing = available < wanted and (kind == "cuda" or (kind == "auto" and available > 0))
     there = f"found {available}" if world == 1 else f"found {available} for {here} processes"
     require(not missing, f"--device {device}: there is no such CUDA device here ({there}); try --device cpu")
     accelerator = "cuda" if kind == "cuda" or (kind == "auto" and available >= wanted) else "cpu"
-    plugin = make_precision(precision, accelerator)
     if world == 1:
-        devices = [int(index or 0)] if accelerator == "cuda" else 1
-        return Fabric(accelerator=accelerator, devices=devices, plugins=[plugin])
+        return make_fabric_alone(torch.device(accelerator, int(index or 0)), precision)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # Statistics of BatchNorm are averaged after each step instead of being overwritten by those of the first process.
     parameters = inspect.signature(DistributedDataParallel.__init__).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"  # as it was called
     keeping: Any = {name: False}
     strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), **keeping)
+    plugin = make_precision(precision, accelerator)
     fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=world // here, strategy=strategy, plugins=[plugin])
     fabric.launch()
     return fabric
+
+
+def make_fabric_alone(device: torch.device, precision: PrecisionName) -> Fabric:
+    """Return Lightning Fabric on one device, whatever job this process belongs to."""
+    devices = [device.index or 0] if device.type == "cuda" else 1
+    strategy = SingleDeviceStrategy(device if device.type == "cuda" else "cpu")
+    return Fabric(
+        accelerator=device.type, devices=devices, strategy=strategy, plugins=[make_precision(precision, device.type)]
+    )
 
 
 class Mixed(MixedPrecision):

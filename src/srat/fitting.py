@@ -67,8 +67,11 @@ def fit(
     fabric = make_fabric(device, config.precision)
     processes = join()
     folder = RunFolder(Path(out)) if out is not None else None
-    if folder is not None and (ended := ended_run(folder, config, model, device=str(fabric.device))):
-        return ended
+    if folder is not None:
+        ended = ended_run(folder, config, model, device=str(fabric.device))
+        processes.require_alike(f"the processes do not see the same folder '{folder.path}'", int(ended is not None))
+        if ended:
+            return ended
     with telling_of_memory(f"the images and the model do not fit on {fabric.device}"):
         data = prepare(config.data, config.imbalance, config.holdout, seed=config.seed)
         training = set_up(

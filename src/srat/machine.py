@@ -35,6 +35,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def neighbours() -> int:
+    """Return how many processes of this job share the machine, this one included."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
 def available(device: torch.device) -> int:
     """Return the bytes that can still be had on a device."""
     if device.type != "cuda":

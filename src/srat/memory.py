@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from srat.data import Batch
-from srat.devices import make_fabric
+from srat.devices import make_fabric_alone
 from srat.errors import UserError, require
 from srat.files import size
 from srat.machine import available, is_out_of_memory
@@ -79,7 +79,7 @@ def step_bytes(training: Training, train_step: TrainStep, *, batch_size: int) ->
         traced = replace(
             training,
             config=replace(training.config, precision="bf16") if half else training.config,
-            fabric=make_fabric(str(device), "bf16") if half else training.fabric,
+            fabric=make_fabric_alone(device, "bf16") if half else training.fabric,
             model=_Bare(module, training.fabric.autocast),
             folding=None,
             optimizer=make_optimizer(training.config, module),

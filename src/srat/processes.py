@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
-from srat.errors import LostPeerError
+from srat.errors import LostPeerError, require
 
 T = TypeVar("T")
 
@@ -98,6 +99,11 @@ class Processes:
         dist.broadcast_object_list(box, group=self.control)
         return box[0]
 
+    def require_alike(self, message: str, *numbers: int) -> None:
+        """Raise ``UserError(message)`` in every process unless all have the same numbers."""
+        ends = self.largest(*numbers, *(-number for number in numbers))
+        require(list(ends[: len(numbers)]) == [-end for end in ends[len(numbers) :]], message)
+
     def wait(self) -> None:
         """Wait until every process is here."""
         if self.count > 1:
@@ -112,7 +118,8 @@ class Processes:
             known = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
             if self.count == 1 or not (isinstance(error, dist.DistError) or any(word in str(error) for word in known)):
                 raise
-            raise LostPeerError("another process of this job has ended") from error
+            why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise LostPeerError(f"another process of this job has ended, or cannot be reached ({why})") from error
 
     def _share(self, n: int, rank: int) -> slice:
         quotient, rest = divmod(n, self.count)
@@ -138,4 +145,5 @@ def join() -> Processes:
 @cache
 def _control_group() -> Any:
     atexit.register(dist.destroy_process_group)
-    return dist.new_group(backend="gloo")
+    # One process may read all of a large data set while the others wait; one that dies is noticed at once all the same.
+    return dist.new_group(backend="gloo", timeout=timedelta(days=1))

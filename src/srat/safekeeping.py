@@ -206,6 +206,11 @@ class Keeper(Unkept):
         )
         if self._processes.first:
             self._processes.wait()
+        position = (-1, -1) if state is None else (state.epoch, state.step)
+        shared = (
+            f"the processes found different checkpoints in '{self._folder.checkpoints}': they must share the folder"
+        )
+        self._processes.require_alike(shared, *position)
         if state is not None:
             self._precision.load_state_dict(state.scaler)
         return state

@@ -111,6 +111,8 @@ def train_step(
 
 def gathered(training: Training, output: Output, n: int) -> tuple[Float[Tensor, "batch _"], Float[Tensor, "batch _"]]:
     """Return logits and embedding of the whole batch of ``n``, so that objective and metrics are those of the batch."""
+    if training.processes.count == 1:
+        return output.logits, output.embedding
     width = output.logits.shape[1]
     rows = training.processes.gather(torch.cat((output.logits, output.embedding), dim=1), n)
     return rows[:, :width], rows[:, width:]
@@ -182,10 +184,13 @@ def telling_what_fits(training: Training) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error) or training.processes.count > 1:  # of which only one may have run out
+        if not is_out_of_memory(error):
             raise
+        wanted = training.config.batch_size
+        told = f"out of memory on {training.fabric.device} with --batch-size {wanted}"
+        if training.processes.count > 1:  # only this one may have run out: the others take part in no trial
+            raise UserError(f"{told} in {training.processes.count} processes") from error
         rng = partial(generator, training.config.seed, device=training.fabric.device)
         fitting = largest_batch(training, train_step, rng, error)
         advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of one fits"
-        wanted = training.config.batch_size
-        raise UserError(f"out of memory on {training.fabric.device} with --batch-size {wanted}; {advice}") from error
+        raise UserError(f"{told}; {advice}") from error

@@ -24,11 +24,14 @@ from srat.models.base import BatchNorm
 from srat.models.folding import Folding, find_folding
 from srat.models.sync_batch_norm import synchronize
 from srat.options import CompileChoice
-from srat.precision import compute_dtype
+from srat.precision import compute_dtype, tensor_float
 from srat.processes import ALONE, Processes
 from srat.run import build_model, image_shape
 
-_SAMPLE = 2_000
+_SAMPLE = 1 << 29
+"""Numbers, at the most, that normalisation is made of: all of CIFAR's, those of 3,500 photographs of 224²."""
+_PART = 1 << 24
+"""Numbers that are looked at at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,8 +84,9 @@ class Training:
         """
         scaled = self.config.precision == "fp16"
         if scaled:
-            wrapped: Any = self.optimizer
-            self.fabric.strategy.precision.unscale_gradients(wrapped.optimizer)
+            # Fabric would not, with a fused optimiser, which unscales by itself: then it does so no more.
+            wrapped, precision = cast(Any, self.optimizer), cast(Any, self.fabric.strategy.precision)
+            precision.scaler.unscale_(wrapped.optimizer)
         gradients = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
         norm = get_total_norm(gradients)
         return norm.nan_to_num(0.0, 0.0, 0.0) if scaled else norm
@@ -154,11 +158,15 @@ def set_up(
     )
 
 
-def sample(train: Dataset) -> Tensor:
-    """Return the images, on the CPU, that normalisation is made of: all, or of those in files some, evenly spread."""
-    if isinstance(train.images, Tensor):
-        return train.images.cpu()
-    return train.images[torch.linspace(0, len(train) - 1, min(len(train), _SAMPLE)).long()]
+def sample(train: Dataset) -> Iterator[Tensor]:
+    """Yield the images, on the CPU, that normalisation is made of: all, or evenly spread ones of more than that.
+
+    Which ones does not depend on where they lie.
+    """
+    numbers = math.prod(train.images.shape[1:])
+    chosen = torch.linspace(0, len(train) - 1, min(len(train), max(1, _SAMPLE // numbers)), dtype=torch.float64)
+    for part in torch.split(chosen.round().long(), max(1, _PART // numbers)):
+        yield train.images[part.to(train.images.device)].cpu()
 
 
 def folding_for(config: Config, model: nn.Module, train: Dataset) -> Folding | None:
@@ -166,7 +174,8 @@ def folding_for(config: Config, model: nn.Module, train: Dataset) -> Folding | N
     if isinstance(config.attack, Natural) or config.inner.batch_norm != "eval":
         return None
     images = to_unit(train.images[:2]).to(train.labels.device)
-    return find_folding(copy.copy(model), images, compute_dtype(config.precision))
+    with tensor_float(False):  # whose rounding would look like folding's
+        return find_folding(copy.copy(model), images, compute_dtype(config.precision))
 
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
@@ -178,7 +187,7 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
         momentum=sgd.momentum,
         weight_decay=sgd.weight_decay,
         nesterov=sgd.nesterov,
-        fused=config.precision != "fp16",  # whose gradients are unscaled before the step
+        fused=True,
     )
 
 

@@ -25,6 +25,7 @@ from srat.fitting import fit
 from srat.interruption import Interrupted
 from srat.models.small_cnn import SmallCNN
 from srat.random import generator
+from srat.training import sample
 
 
 @pytest.fixture
@@ -126,6 +127,29 @@ def test_batches_do_not_depend_on_where_the_images_lie(photographs):
     first = next(feeds[0].epoch(2, 1))
     again = feeds[1].batch(feeds[1].order(2)[1], generator(3, "augment", epoch=2, step=1))
     assert torch.equal(first.images, again.images)
+
+
+def test_normalisation_does_not_depend_on_where_the_images_lie(photographs, monkeypatch):
+    monkeypatch.setattr("srat.training._SAMPLE", 25 * 3 * 8 * 8)  # of 72 images
+    monkeypatch.setattr("srat.training._PART", 7 * 3 * 8 * 8)
+    lazy = config(photographs, "always").data.train()
+    loaded = Dataset(lazy.images[:], lazy.labels, lazy.class_names)
+    parts = [list(sample(data)) for data in (lazy, loaded)]
+    assert [len(part) for part in parts[0]] == [7, 7, 7, 4]
+    assert torch.equal(torch.cat(parts[0]), torch.cat(parts[1]))
+    assert torch.equal(parts[0][0][0], lazy.images[:1][0])
+    assert torch.equal(parts[0][-1][-1], lazy.images[len(lazy) - 1 :][0])
+
+
+def test_each_of_several_processes_takes_its_part_of_the_memory(photographs, monkeypatch):
+    images = config(photographs, "auto").data.train().images
+    monkeypatch.setattr("srat.data.image_files.free_memory", lambda: 5 * images.nbytes)
+    assert isinstance(images.loaded(), torch.Tensor)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert images.loaded() is images
+    monkeypatch.setattr("srat.data.folder.cores", lambda: 6)
+    assert config(photographs, "auto").data.train().images.workers == 3
 
 
 class TestAhead:

@@ -147,8 +147,12 @@ def test_a_large_batch_takes_little_memory_and_is_equal_to_the_plain_form(rng):
         separation(features, labels).sum().backward()
     assert footprint.peak < 1.5e9
     assert footprint.peak < 6 * features.nbytes  # of the batch's square alone there would be 16
-    few = features.detach()[:1024]
-    torch.testing.assert_close(separation(few, labels[:1024]), plain(few, labels[:1024]), rtol=1e-5, atol=1e-5)
+    few = features.detach()[:2048].requires_grad_()  # in two parts
+    ways = []
+    for loss in (separation, plain):
+        values = loss(few, labels[:2048])
+        ways.append((values, *torch.autograd.grad(values.sum(), few)))
+    torch.testing.assert_close(*ways, rtol=1e-5, atol=1e-5)
 
 
 def test_half_precision_features_are_compared_in_full(rng):
@@ -156,3 +160,5 @@ def test_half_precision_features_are_compared_in_full(rng):
     exact = separation(features, labels)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(separation(features, labels), exact)
+    halves = features.bfloat16()
+    assert torch.equal(separation(halves, labels), separation(halves.float(), labels))

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from srat.cli.launching import follow_leader, launch, processes_to_launch
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in args
     try:
         with deferring_signals() as interruption:
-            code = dispatch([arg for arg in args if arg != "--debug"])
+            code = dispatch([arg for arg in args if arg != "--debug"], debug)
             sys.stdout.flush()
             if code == 0:
                 interruption.check()
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows where)", 1, debug)
 
 
-def dispatch(args: list[str]) -> int:
+def dispatch(args: list[str], debug: bool = False) -> int:
     """Run the command that ``args`` names, and return its exit code."""
     if not args or args[0] in ("-h", "--help", "help"):
         print(USAGE.format(commands="\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())), end="")
@@ -72,7 +73,7 @@ def dispatch(args: list[str]) -> int:
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
     if (processes := processes_to_launch(rest)) != 1:
-        return launch(args, processes)
+        return launch([*args, *(["--debug"] if debug else [])], processes)
     code: int = importlib.import_module(f"srat.cli.{name}").run(rest)
     return code
 
@@ -88,4 +89,14 @@ def fail(message: str, code: int, debug: bool, kind: str = "error: ") -> int:
 def entry() -> None:
     """Run the console script."""
     follow_leader()
-    sys.exit(main())
+    try:
+        code = main()
+    except Exception:  # as --debug lets through
+        traceback.print_exc()
+        code = 1
+    if code != 0 and "RANK" in os.environ:
+        # Taking leave of the other processes may wait for them, and they may wait for this one.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -43,7 +43,9 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
     out = processes.told(options.out or new_folder(config))
     folder = RunFolder(out)
     folder.check(config)
-    if is_finished(folder, config):
+    finished = is_finished(folder, config)
+    processes.require_alike(f"the processes do not see the same folder '{out}'", int(finished))
+    if finished:
         console.print(
             f"The run in {printable(str(out))} is finished; nothing was changed.", markup=False, highlight=False
         )

@@ -1,35 +1,37 @@
-"""Augmentation of whole batches on the device they lie on."""
+"""Augmentation of whole batches where they lie; what is random is drawn on the CPU, so that it is the same anywhere."""
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Num
 from torch import Tensor
 from torch.nn import functional as F
 
 from srat.errors import require
 from srat.registry import Member
 
-Images = Float[Tensor, "batch channels height width"]
+Images = Num[Tensor, "batch channels height width"]
+"""Bytes, or floating point in [0, 1]."""
 
 
 def random_flip(images: Images, *, generator: torch.Generator) -> Images:
     """Return each image mirrored left to right with probability 1/2."""
-    mirror = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
-    return torch.where(mirror, images.flip(-1), images)
+    mirror = torch.rand(len(images), 1, 1, 1, generator=generator, device=generator.device) < 0.5
+    return torch.where(mirror.to(images.device, non_blocking=True), images.flip(-1), images)
 
 
 def random_crop(images: Images, *, padding: int, generator: torch.Generator) -> Images:
     """Return each image shifted by up to ``padding`` pixels either way, with zeros where nothing was.
 
     Args:
-        images: (batch, channels, height, width), in [0, 1].
+        images: (batch, channels, height, width).
         padding: the largest shift, in pixels.
         generator: the source of the shifts.
     """
     batch, _, height, width = images.shape
     padded = F.pad(images, (padding,) * 4)
-    shifts = torch.randint(2 * padding + 1, (2, batch, 1), generator=generator, device=images.device)
+    drawn = torch.randint(2 * padding + 1, (2, batch, 1), generator=generator, device=generator.device)
+    shifts = drawn.to(images.device, non_blocking=True)
     rows = shifts[0] + torch.arange(height, device=images.device)
     columns = shifts[1] + torch.arange(width, device=images.device)
     examples = torch.arange(batch, device=images.device)[:, None, None]
@@ -42,7 +44,7 @@ class Augmentation(Member):
     """A random change of training images that keeps their class."""
 
     def __call__(self, images: Images, *, generator: torch.Generator) -> Images:
-        """Return changed images of the same shape, in [0, 1]."""
+        """Return changed images of the same shape and type."""
         raise NotImplementedError
 
 

@@ -8,11 +8,11 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from srat.data.augmentation import Augmentation
-from srat.data.base import Dataset
+from srat.data.base import Dataset, to_unit
 from srat.data.batches import epoch_batches
 from srat.processes import ALONE, Processes
 from srat.random import generator
@@ -53,13 +53,14 @@ class Feed:
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from step ``first`` on."""
+        order = self.order(epoch)[first:]
         tasks = (
-            partial(self.batch, indices, self.augmenting(epoch, step))
-            for step, indices in enumerate(self.order(epoch)[first:], start=first)
+            partial(self.images, indices, self.augmenting(epoch, step))
+            for step, indices in enumerate(order, start=first)
         )
-        batches = ahead(tasks) if self.dataset.streamed else (task() for task in tasks)
-        for batch in batches:
-            yield batch._replace(images=batch.images.to(batch.labels.device, non_blocking=True))
+        made = ahead(tasks) if self.dataset.streamed else (task() for task in tasks)
+        for indices, images in zip(order, made, strict=True):
+            yield self._batch(indices, images)
 
     def order(self, epoch: int) -> tuple[Int[Tensor, " batch"], ...]:
         """Return the examples of each batch of an epoch, on the device that the images are taken from."""
@@ -68,15 +69,24 @@ class Feed:
 
     def augmenting(self, epoch: int, step: int) -> torch.Generator:
         """Return the source of a step's augmentation."""
-        rank, device = self.processes.rank, self.dataset.images.device
-        return generator(self.seed, "augment", epoch=epoch, step=step, rank=rank, device=device)
+        return generator(self.seed, "augment", epoch=epoch, step=step, rank=self.processes.rank)
 
     def batch(self, indices: Int[Tensor, " batch"], rng: torch.Generator) -> Batch:
-        """Return the batch of these examples, its images where those of the data set lie."""
-        own = self.processes.share(len(indices))
-        labels = self.dataset.labels[indices.to(self.dataset.labels.device)]
-        images = self.augmentation(self.dataset.take(indices[own]), generator=rng)
-        return Batch(images.pin_memory() if labels.is_cuda and not images.is_cuda else images, labels, own)
+        """Return the batch of these examples, on the device of the labels."""
+        return self._batch(indices, self.images(indices, rng))
+
+    def images(self, indices: Int[Tensor, " batch"], rng: torch.Generator) -> Num[Tensor, "own channels height width"]:
+        """Return this process's images of a batch, augmented, as and where those of the data set are."""
+        images = self.augmentation(self.dataset.images[indices[self._own(indices)]], generator=rng)
+        return images.pin_memory() if self.dataset.labels.is_cuda and not images.is_cuda else images
+
+    def _batch(self, indices: Int[Tensor, " batch"], images: Num[Tensor, "own channels height width"]) -> Batch:
+        device = self.dataset.labels.device
+        labels = self.dataset.labels[indices.to(device, non_blocking=True)]
+        return Batch(to_unit(images.to(device, non_blocking=True)), labels, self._own(indices))
+
+    def _own(self, indices: Int[Tensor, " batch"]) -> slice:
+        return self.processes.share(len(indices))
 
 
 def ahead(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:

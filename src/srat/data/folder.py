@@ -12,7 +12,7 @@ from srat.data.base import DataDir, Dataset, Source, Suggested
 from srat.data.files import not_a_folder
 from srat.data.image_files import ImageFiles, Mode, Streaming, common_mode, common_size
 from srat.errors import UserError, require
-from srat.machine import cores
+from srat.machine import cores, neighbours
 from srat.registry import NOT_IDENTITY
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -72,7 +72,7 @@ class Folder(Source, name="folder"):
             width=width,
             resize=self.size is not None,
             streaming=self.streaming,
-            workers=self.workers or min(cores(), 16),
+            workers=self.workers or min(max(1, cores() // neighbours()), 16),
         )
         labels = torch.tensor([label for label, paths in enumerate(files.values()) for _ in paths])
         return Dataset(images, labels, tuple(files))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 from srat.errors import UserError, require
-from srat.machine import free_memory, require_memory
+from srat.machine import free_memory, neighbours, require_memory
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 LARGEST_IMAGE = 1 << 26
@@ -105,7 +105,8 @@ class ImageFiles:
             UserError: if they are not to stay there and do not fit into memory.
         """
         needed = 2 * self.nbytes
-        if self.streaming == "always" or (self.streaming == "auto" and needed > free_memory() // 2):
+        # Each of several processes has its own.
+        if self.streaming == "always" or (self.streaming == "auto" and needed > free_memory() // 2 // neighbours()):
             return self
         advice = "; a smaller --data.size needs less, and --data.streaming auto leaves them in their files"
         require_memory(needed, f"{len(self):,} images of {self.width} × {self.height} pixels", advice)

@@ -36,8 +36,9 @@ def separation(
 
     Source: Eq. 6, after the supervised contrastive loss of Khosla et al., 2020, on one view.
     """
-    z = F.normalize(features, dim=1) if normalize else features
-    with torch.autocast(z.device.type, enabled=False):
+    with torch.autocast(features.device.type, enabled=False):
+        z = features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
+        z = F.normalize(z, dim=1) if normalize else z
         losses: Tensor = _Separation.apply(z, labels, temperature)  # type: ignore[no-untyped-call]
     return losses
 

@@ -1,6 +1,6 @@
 """The model that every part of the house sees: normalisation, backbone, head."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -92,14 +92,22 @@ class Architecture(Member):
         raise NotImplementedError
 
 
-def channel_statistics(images: Tensor) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
-    """Return mean and standard deviation of each channel of uint8 or [0, 1] images, in [0, 1] pixel units."""
-    divisor = 255.0 if images.dtype == torch.uint8 else 1.0
-    by_channel = images.transpose(0, 1).flatten(1)
-    # Channel by channel: a whole training set in float64 would take eight times its memory.
-    moments = [torch.std_mean(channel.double(), correction=0) for channel in by_channel]
-    std, mean = (torch.stack(column) / divisor for column in zip(*moments, strict=True))
+def channel_statistics(parts: Iterable[Tensor]) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
+    """Return mean and standard deviation of each channel of uint8 or [0, 1] images, in [0, 1] pixel units.
+
+    Args:
+        parts: the images, (n, channels, height, width), in as many parts as fit into memory, all of one type.
+    """
+    moments = torch.stack([_moments(part) for part in parts]).sum(dim=0)
+    mean = moments[1] / moments[0]
+    std = (moments[2] / moments[0] - mean.square()).clamp(min=0).sqrt()
     return mean.float(), std.clamp(min=1 / 255).float()
+
+
+def _moments(images: Tensor) -> Float[Tensor, "3 channels"]:
+    """Return number, sum and sum of squares of each channel's values, in float64."""
+    x = images.transpose(0, 1).flatten(1).double() / (255.0 if images.dtype == torch.uint8 else 1.0)
+    return torch.stack((torch.full_like(x[:, 0], x.shape[1]), x.sum(dim=1), x.square().sum(dim=1)))
 
 
 @contextmanager

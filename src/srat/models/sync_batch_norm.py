@@ -10,20 +10,22 @@ from torch.distributed.nn.functional import all_reduce
 class SyncBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm whose statistics in training are those of the whole batch: N processes compute what one would.
 
-    In eval mode, and where the statistics are not tracked, it is ``nn.BatchNorm2d``.
+    In eval mode it is ``nn.BatchNorm2d``.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name there
         """Return normalised images."""
-        if not (self.training and self.track_running_stats):
+        if not self.training:
             return super().forward(input)
         with torch.autocast(input.device.type, enabled=False):
             x = input.float()
-            count = _sum(x.new_tensor([x.numel() / x.shape[1]]))
-            mean = _sum(x.sum(dim=(0, 2, 3))) / count
+            own = x.new_full((1,), x.numel() / x.shape[1])  # made on the device: nothing waits for it
+            sums = _sum(torch.cat((own, x.sum(dim=(0, 2, 3)))))
+            count, mean = sums[:1], sums[1:] / sums[:1]
             centered = x - mean[:, None, None]
             variance = _sum(centered.square().sum(dim=(0, 2, 3))) / count
-            self._track(mean.detach(), variance.detach(), count)
+            if self.track_running_stats:
+                self._track(mean.detach(), variance.detach(), count.detach())
             factor = (variance + self.eps).rsqrt()
             normalized = centered * (factor if self.weight is None else factor * self.weight)[:, None, None]
             shifted = normalized if self.bias is None else normalized + self.bias[:, None, None]

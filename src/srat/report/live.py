@@ -34,7 +34,8 @@ class LiveObserver(Observer):
 
     Args:
         console: where to draw.
-        between: called between two steps, or batches; it may raise to end them.
+        between: called between two batches of an evaluation; it may raise to end it. A training ends by itself, with
+            all its processes at the same step.
     """
 
     def __init__(self, console: Console, between: Callable[[], None] = lambda: None) -> None:
@@ -44,6 +45,7 @@ class LiveObserver(Observer):
         self._below = Text()
         self._live = Live(console=console)
         self._epochs = 0
+        self._evaluating = False
 
     def __enter__(self) -> "LiveObserver":
         return self
@@ -53,13 +55,14 @@ class LiveObserver(Observer):
 
     def training(self, *, epochs: int, steps: int, done: int) -> None:
         """Start the bar of a training run."""
-        self._epochs = epochs
+        self._epochs, self._evaluating = epochs, False
         if done:
             self._console.print(f"going on after epoch {done // steps}, step {done % steps}", highlight=False)
         self._start("training", total=epochs * steps, completed=done, stays=True)
 
     def evaluating(self, name: str, *, images: int) -> None:
         """Start the bar of an evaluation, or say so where there is no terminal to draw in."""
+        self._evaluating = True
         if not self._console.is_terminal:
             self._console.print(f"evaluating {name} …", highlight=False)
         self._start(f"evaluating {name}", total=images, completed=0, stays=False)
@@ -68,7 +71,8 @@ class LiveObserver(Observer):
         """Advance the bar."""
         for task in self._bar.task_ids:
             self._bar.advance(task, count)
-        self._between()
+        if self._evaluating:
+            self._between()
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Show an epoch's metrics below the bar, or as a line where there is no terminal to draw in."""
