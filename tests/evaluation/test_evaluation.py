@@ -15,8 +15,8 @@ import srat
 from srat.attacks import PGD, Attack, Natural, input_gradient
 from srat.data import Dataset, to_unit
 from srat.errors import UserError
-from srat.evaluation import Counts, Evaluation, Result, count, evaluate_all, groups, summary, wilson
-from srat.evaluation.survival import Trial, survivors
+from srat.evaluation import Counts, Evaluation, Result, count, evaluate_all, groups, summary, survival, wilson
+from srat.evaluation.survival import NEVER, Trial, outcome
 from srat.models import Output, attacked
 from srat.models.small_cnn import small_cnn_backbone
 from srat.observer import Observer
@@ -169,26 +169,29 @@ def test_images_restarts_and_seeds_draw_other_starts(threshold_data):
 
 
 def slowly(model, dataset, attack, *, seed, size):
-    """Every image through every step of every start, in full batches; right if it is so at every point."""
+    """Every image through every step of every start, in full batches; when it is wrong first, and what it is then."""
     with attacked(model) as served:
-        robust = []
+        firsts, classes = [], []
         for indices in torch.arange(len(dataset)).repeat(2)[: math.ceil(len(dataset) / size) * size].split(size):
             images, labels = to_unit(dataset.images[indices]), dataset.labels[indices]
 
             def loss_at(x, labels=labels):
                 return F.cross_entropy(served(x), labels, reduction="none")
 
-            unbroken = served(images).argmax(dim=1) == labels
+            said = [served(images).argmax(dim=1)]
             for start in range(attack.restarts):
                 keys = [generator(seed, f"evaluation/{attack.name}", epoch=start, step=int(i)) for i in indices]
                 noise = [attack.noise((1, *images.shape[1:]), generator=key) for key in keys]
                 x = (images + torch.cat(noise)).clamp(0, 1) if attack.random_start else images
-                unbroken &= served(x).argmax(dim=1) == labels
+                said.append(served(x).argmax(dim=1))
                 for _ in range(attack.steps):
                     x = attack.step(x, input_gradient(loss_at, x), images)
-                    unbroken &= served(x).argmax(dim=1) == labels
-            robust.append(unbroken)
-    return torch.cat(robust)[: len(dataset)]
+                    said.append(served(x).argmax(dim=1))
+            for label, column in zip(labels.tolist(), torch.stack(said, dim=1).tolist(), strict=True):
+                first = next((point for point, each in enumerate(column) if each != label), NEVER)
+                firsts.append(first)
+                classes.append(label if first == NEVER else column[first])
+    return torch.tensor(firsts)[: len(dataset)], torch.tensor(classes)[: len(dataset)]
 
 
 ATTACKS = [
@@ -200,7 +203,10 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("size", [16, 50, 64])
-def test_what_drops_out_changes_nothing(attack, size):
+@pytest.mark.parametrize("at_once", [{}, {"_PART": 5 * 3 * 16 * 16 * 30}, {"_PASSES": {"cpu": 8}}])
+def test_what_drops_out_changes_nothing(attack, size, at_once, monkeypatch):
+    for name, value in at_once.items():
+        monkeypatch.setattr(survival, name, value)
     torch.manual_seed(0)
     model = nn.Sequential(small_cnn_backbone(3, 8), nn.Linear(64, 4)).to(memory_format=torch.channels_last)
     images = torch.rand(120, 3, 16, 16)
@@ -212,12 +218,14 @@ def test_what_drops_out_changes_nothing(attack, size):
     passes = []
     handle = model.register_forward_hook(lambda *_: passes.append(1))
     trial = Trial(model=model, dataset=data, seed=3, batch_size=size, observer=Observer())
-    kept = survivors(trial, torch.arange(120), attack)
+    found = outcome(trial, torch.arange(120), attack)
     handle.remove()
-    expected = slowly(model, data, attack, seed=3, size=size)
-    assert 5 < expected.sum() < 95
-    assert torch.equal(kept, expected.nonzero().flatten())
-    if size == 16:
+    broken_at, predicted = slowly(model, data, attack, seed=3, size=size)
+    assert 5 < (broken_at == NEVER).sum() < 95
+    assert len(broken_at.unique()) > 4
+    assert torch.equal(found.broken_at, broken_at)
+    assert torch.equal(found.predicted, predicted)
+    if size == 16 and not at_once:
         assert len(passes) < 0.8 * 8 * (1 + attack.restarts * (attack.steps + 1))
 
 

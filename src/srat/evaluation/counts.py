@@ -10,7 +10,7 @@ from torch import nn
 from srat.attacks import Attack
 from srat.data import Dataset
 from srat.evaluation.intervals import Accuracy, wilson
-from srat.evaluation.survival import Trial, survivors
+from srat.evaluation.survival import Trial, outcome
 from srat.models import attacked
 from srat.observer import Observer
 from srat.precision import tensor_float
@@ -70,7 +70,7 @@ def count(
     observer.evaluating(attack.label, images=len(mine))
     with attacked(model) as served, tensor_float(False):
         trial = Trial(model=served, dataset=dataset, seed=seed, batch_size=batch_size, observer=observer)
-        kept = survivors(trial, mine, attack)
+        survived = outcome(trial, mine, attack).survived
     observer.finished()
-    correct = torch.bincount(dataset.labels[kept], minlength=len(dataset.class_names))
+    correct = torch.bincount(dataset.labels[mine[survived]], minlength=len(dataset.class_names))
     return Counts(correct=tuple(processes.sum(correct).tolist()), total=dataset.counts)

@@ -1,21 +1,49 @@
-"""Which images a model gets right whatever an attack does; what is broken is not attacked any further."""
+"""What becomes of each image under an attack; what is broken is not attacked any further."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 
 from srat.attacks import Attack, IterativeAttack, LossAt, Natural, input_gradient, started
-from srat.data import Dataset
+from srat.data import Dataset, to_unit
+from srat.data.feed import ahead
 from srat.losses import cross_entropy
 from srat.models import logits_of
 from srat.observer import Observer
 from srat.random import generator
 
+T = TypeVar("T")
 Images = Float[Tensor, "batch channels height width"]
+NEVER = -1
+"""When an image breaks that nothing has broken."""
+_PART = 1 << 30
+"""Bytes of images and their noise that lie on the device at once."""
+_PASSES = {"cpu": 1, "cuda": 8}
+"""How often a device is asked whether all is done: a GPU would have to be waited for."""
+
+
+class Outcome(NamedTuple):
+    """What became of each of some images."""
+
+    broken_at: Int[Tensor, " n"]
+    """0: wrong as it is; k > 0: wrong at the k-th point of the attack, its starts included; −1: never."""
+    predicted: Int[Tensor, " n"]
+    """The class that the model gave it there; the true one if it never broke."""
+
+    @property
+    def survived(self) -> Bool[Tensor, " n"]:
+        """Which images nothing has broken."""
+        return self.broken_at == NEVER
+
+    def updated(self, positions: Int[Tensor, " some"], later: "Outcome") -> "Outcome":
+        """Return the outcome with that of some images put in."""
+        return Outcome(*(mine.index_copy(0, positions, new) for mine, new in zip(self, later, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,6 +64,16 @@ class Trial:
     batch_size: int
     observer: Observer
 
+    @property
+    def device(self) -> torch.device:
+        """Where the labels lie, and where the model computes."""
+        return self.dataset.labels.device
+
+    @property
+    def slots(self) -> int:
+        """Images in every pass: kernels, and with them the rounding of an image's logits, depend on it."""
+        return min(self.batch_size, len(self.dataset))
+
     def logits(self, images: Images) -> Float[Tensor, "batch classes"]:
         """Return what the model says."""
         return logits_of(self.model(images))
@@ -44,21 +82,30 @@ class Trial:
         """Return what attacks maximise."""
         return lambda images: cross_entropy(self.logits(images), labels)
 
-    def load(self, indices: Int[Tensor, " batch"]) -> tuple[Images, Int[Tensor, " batch"]]:
-        """Return images in [0, 1] and labels."""
-        labels = self.dataset.labels[indices]
-        return self.dataset.take(indices).to(labels.device), labels
-
-    def full_batches(self, indices: Int[Tensor, " n"]) -> Iterator[Int[Tensor, " batch"]]:
-        """Yield the indices in batches of one size, the last filled up with what comes first.
-
-        Kernels, and with them the rounding of an image's logits, depend on the size of the batch that it is in.
-        """
+    def full_batches(self, indices: Int[Tensor, " n"]) -> Iterator[tuple[Images, Int[Tensor, " batch"]]]:
+        """Yield images and labels in batches of one size, the last filled up with what comes first."""
         if len(indices) == 0:
             return
-        size = min(self.batch_size, len(self.dataset))
-        filled = math.ceil(len(indices) / size) * size
-        yield from indices.repeat(math.ceil(filled / len(indices)))[:filled].reshape(-1, size)
+        filled = math.ceil(len(indices) / self.slots) * self.slots
+        batches = torch.split(indices.repeat(math.ceil(filled / len(indices)))[:filled], self.slots)
+        for batch, images in zip(batches, self._brought(batches), strict=True):
+            yield to_unit(images), self.dataset.labels[batch]
+
+    def parts(
+        self, indices: Int[Tensor, " n"], noise: Callable[[Int[Tensor, " part"]], T]
+    ) -> Iterator[tuple[Num[Tensor, "part channels height width"], Int[Tensor, " part"], T]]:
+        """Yield images as the data set has them, labels, and noise, in as few parts as the device bears."""
+        each = 5 * math.prod(self.dataset.images.shape[1:])
+        parts = torch.split(indices, max(self.slots, _PART // each)) if len(indices) else ()
+        for part, images in zip(parts, self._brought(parts), strict=True):
+            yield images, self.dataset.labels[part], noise(part)
+
+    def _brought(self, groups: Iterable[Int[Tensor, " _"]]) -> Iterator[Num[Tensor, "_ channels height width"]]:
+        """Yield the images of each group, on the device; those in files are decoded ahead."""
+        source = self.dataset.images
+        tasks = (partial(source.__getitem__, group.to(source.device)) for group in groups)
+        for images in ahead(tasks) if self.dataset.streamed else (task() for task in tasks):
+            yield images.to(self.device)
 
 
 def right(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
@@ -66,124 +113,163 @@ def right(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"])
     return (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
 
 
-def survivors(trial: Trial, indices: Int[Tensor, " n"], attack: Attack) -> Int[Tensor, " survivors"]:
-    """Return those images that the model gets right as they are and at every point that the attack comes to.
+def outcome(trial: Trial, indices: Int[Tensor, " n"], attack: Attack) -> Outcome:
+    """Return when each image breaks: as it is, or at one of the points that the attack comes to.
 
     Args:
         trial: model and images.
         indices: the images to try.
         attack: the attack; ``Natural()`` leaves the images as they are.
     """
-    clean = _unbroken(trial, indices, Natural())
+    clean = _looked_at(trial, indices, Natural())
     if isinstance(attack, Natural):
         trial.observer.step(len(indices))
         return clean
-    trial.observer.step(len(indices) - len(clean))
+    standing = clean.survived.nonzero().flatten()
+    trial.observer.step(len(indices) - len(standing))
     if isinstance(attack, IterativeAttack):
-        return _Pool(trial, attack, clean).run()
-    kept = _unbroken(trial, clean, attack)
-    trial.observer.step(len(clean))
-    return kept
+        return clean.updated(standing, _iterated(trial, indices[standing], attack))
+    return clean.updated(standing, _looked_at(trial, indices[standing], attack))
 
 
-def _unbroken(trial: Trial, indices: Int[Tensor, " n"], attack: Attack) -> Int[Tensor, " unbroken"]:
-    kept = []
-    for number, batch in enumerate(trial.full_batches(indices)):
-        images, labels = trial.load(batch)
-        rng = generator(trial.seed, f"evaluation/{attack.label}", step=number, device=images.device)
+def _looked_at(trial: Trial, indices: Int[Tensor, " n"], attack: Attack) -> Outcome:
+    """Return which images are wrong where an attack leaves them, point 0 without one and 1 with one."""
+    point = 0 if isinstance(attack, Natural) else 1
+    broken, said = [], []
+    for number, (images, labels) in enumerate(trial.full_batches(indices)):
+        rng = generator(trial.seed, f"evaluation/{attack.label}", step=number, device=trial.device)
         images = attack.perturb(trial.loss_at(labels), images, generator=rng)
         with torch.no_grad():
-            kept.append(right(trial.logits(images), labels))
-        trial.observer.step(0)
-    return indices[torch.cat(kept)[: len(indices)]] if kept else indices
+            logits = trial.logits(images)
+        broken.append(torch.where(right(logits, labels), NEVER, point))
+        said.append(logits.argmax(dim=1))
+        trial.observer.step(point * min(trial.slots, len(indices) - number * trial.slots))
+    return Outcome(*(torch.cat([indices[:0], *each])[: len(indices)] for each in (broken, said)))
+
+
+def _iterated(trial: Trial, indices: Int[Tensor, " n"], attack: IterativeAttack) -> Outcome:
+    """Return at which point each image breaks, from one start after the other."""
+    labels = trial.dataset.labels[indices]
+    result = Outcome(torch.full_like(labels, NEVER), labels)
+    standing = torch.arange(len(indices), device=labels.device)
+    for start in range(attack.starts):
+        first, last = start * (attack.iterations + 1) + 1, start + 1 == attack.starts
+        parts = trial.parts(indices[standing], partial(_noise, trial, attack, start))
+        found = [_Pool(trial, attack, *part, first=first, last=last).run() for part in parts]
+        if not found:
+            break
+        together = Outcome(*(torch.cat(column) for column in zip(*found, strict=True)))
+        result = result.updated(standing, together)
+        standing = standing[together.survived]
+    return result
+
+
+def _noise(trial: Trial, attack: IterativeAttack, start: int, indices: Int[Tensor, " part"]) -> Images | None:
+    """Return what each image has for itself; drawn on the CPU, it is the same on every device."""
+    purpose, shape = f"evaluation/{attack.name}", (1, *trial.dataset.images.shape[1:])
+    noises = (
+        attack.noise(shape, generator=generator(trial.seed, purpose, epoch=start, step=example))
+        for example in indices.tolist()
+    )
+    drawn = [noise for noise in noises if noise is not None]
+    return torch.cat(drawn).to(trial.device) if drawn else None
 
 
 class _Pool:
     """Slots of a batch that is always full: an image leaves when it is broken or has been through all, the next comes.
 
-    Every image takes the same steps from the same starts as it would in any other company.
+    Every image takes the same steps from the same start as it would in any other company. All decisions are made on
+    the device.
+
+    Args:
+        trial: the model.
+        attack: the attack.
+        images: the queue, as the data set has them.
+        labels: theirs.
+        noise: what each begins with, if the attack begins with noise.
+        first: the number of the first point.
+        last: whether those who survive are done with.
     """
 
-    def __init__(self, trial: Trial, attack: IterativeAttack, indices: Int[Tensor, " n"]) -> None:
-        self._trial, self._attack, self._indices = trial, attack, indices
-        self._waiting = iter(indices.tolist())
+    def __init__(
+        self,
+        trial: Trial,
+        attack: IterativeAttack,
+        images: Num[Tensor, "n channels height width"],
+        labels: Int[Tensor, " n"],
+        noise: Images | None,
+        *,
+        first: int,
+        last: bool,
+    ) -> None:
+        self._trial, self._attack, self._first, self._last = trial, attack, first, last
+        self._queue, self._noise = images, noise
+        self._n = len(labels)
+        # A row more, where what is written for an idle slot goes.
+        self._labels = torch.cat((labels, labels[:1]))
+        self._broken_at, self._predicted = torch.full_like(self._labels, NEVER), self._labels.clone()
+        slots = torch.arange(trial.slots, device=trial.device)
+        self._occupant, self._next = slots.clamp(max=self._n), slots.new_tensor(min(trial.slots, self._n))
+        self._step = torch.zeros_like(slots)
+        self._images = self._loaded()
+        self._adversarial = self._started()
 
-    def run(self) -> Int[Tensor, " survivors"]:
-        """Return the images that nothing has broken."""
-        first = next(self._trial.full_batches(self._indices), None)
-        if first is None:
-            return self._indices
-        self._images, self._labels = self._trial.load(first)
-        self._adversarial = self._images.clone()
-        slots = len(first)
-        self._occupant: list[int | None] = [None] * slots
-        self._start, self._step = [0] * slots, [0] * slots
-        self._admit(list(range(slots)))
-        survived: list[int] = []
-        while any(occupant is not None for occupant in self._occupant):
-            survived += self._advance()
-            self._trial.observer.step(0)
-        return torch.tensor(sorted(survived), dtype=torch.long, device=self._indices.device)
+    def run(self) -> Outcome:
+        """Return what became of the queue."""
+        every = _PASSES[self._trial.device.type]
+        left, told = self._n, 0
+        while left:
+            for _ in range(every):
+                self._advance()
+            left, broken = self._standing()
+            done = self._n - left if self._last else broken
+            self._trial.observer.step(done - told)
+            told = done
+        return Outcome(self._broken_at[:-1], self._predicted[:-1])
 
-    def _advance(self) -> list[int]:
-        """Look at every slot once and move it on; return the images that have been through all."""
+    def _standing(self) -> tuple[int, int]:
+        """Return how many are not through yet, and how many are broken; the device is waited for."""
+        waiting = self._n - self._next + (self._occupant < self._n).sum()
+        left, broken = torch.stack((waiting, (self._broken_at[:-1] != NEVER).sum())).tolist()
+        return left, broken
+
+    def _advance(self) -> None:
+        """Look at every slot once and move it on."""
+        labels = self._labels[self._occupant]
         seen: list[Tensor] = []
 
         def loss_at(images: Images) -> Float[Tensor, " batch"]:
             logits = self._trial.logits(images)
-            seen.append(right(logits.detach(), self._labels))
-            return cross_entropy(logits, self._labels)
+            seen.append(logits.detach())
+            return cross_entropy(logits, labels)
 
         gradient = input_gradient(loss_at, self._adversarial)
-        unbroken = seen[0].tolist()
-        survived, free, again = [], [], []
-        for slot, occupant in enumerate(self._occupant):
-            if occupant is None:
-                continue
-            if not unbroken[slot]:
-                free.append(slot)
-            elif self._step[slot] < self._attack.iterations:
-                self._step[slot] += 1
-            elif self._start[slot] + 1 < self._attack.starts:
-                again.append(slot)
-            else:
-                survived.append(occupant)
-                free.append(slot)
-        self._adversarial = self._attack.step(self._adversarial, gradient, self._images)
-        for slot in again:
-            self._start[slot] += 1
-        self._begin(again)
-        self._trial.observer.step(len(free))
+        broken = ~right(seen[0], labels)
+        self._note(broken, seen[0].argmax(dim=1))
+        free = broken | (self._step == self._attack.iterations)
+        moved = self._attack.step(self._adversarial, gradient, self._images)
+        self._step = torch.where(free, 0, self._step + 1)
         self._admit(free)
-        return survived
+        self._images = torch.where(free[:, None, None, None], self._loaded(), self._images)
+        self._adversarial = torch.where(free[:, None, None, None], self._started(), moved)
 
-    def _admit(self, slots: list[int]) -> None:
-        """Fill slots with those who wait; without any, a slot stays idle."""
-        admitted = []
-        for slot in slots:
-            self._occupant[slot] = next(self._waiting, None)
-            self._start[slot] = 0
-            if self._occupant[slot] is not None:
-                admitted.append(slot)
-        if admitted:
-            indices = torch.tensor([self._occupant[slot] for slot in admitted], device=self._indices.device)
-            self._images[admitted], self._labels[admitted] = self._trial.load(indices)
-        self._begin(admitted)
+    def _note(self, broken: Bool[Tensor, " slots"], predicted: Int[Tensor, " slots"]) -> None:
+        """Write down which images are broken, at which point, and what they were taken for."""
+        written = torch.where(broken, self._occupant, self._n)
+        self._broken_at.index_copy_(0, written, self._first + self._step)
+        self._predicted.index_copy_(0, written, predicted)
 
-    def _begin(self, slots: list[int]) -> None:
-        """Put slots at the start of the attack."""
-        if not slots:
-            return
-        shape = (1, *self._images.shape[1:])
-        # Drawn on the CPU: the same starts on every device.
-        noises = [self._attack.noise(shape, generator=self._rng(slot)) for slot in slots]
-        drawn = [noise for noise in noises if noise is not None]
-        noise = torch.cat(drawn).to(self._images.device) if drawn else None
-        self._adversarial[slots] = started(self._images[slots], noise)
-        for slot in slots:
-            self._step[slot] = 0
+    def _admit(self, free: Bool[Tensor, " slots"]) -> None:
+        """Give free slots to those who wait; without any, a slot stays idle."""
+        admitted = (self._next + free.cumsum(dim=0) - 1).clamp(max=self._n)
+        self._occupant = torch.where(free, admitted, self._occupant)
+        self._next = (self._next + free.sum()).clamp(max=self._n)
 
-    def _rng(self, slot: int) -> torch.Generator:
-        example, start = self._occupant[slot], self._start[slot]
-        assert example is not None
-        return generator(self._trial.seed, f"evaluation/{self._attack.name}", epoch=start, step=example)
+    def _loaded(self) -> Images:
+        """Return the untouched image of each slot's occupant."""
+        return to_unit(self._queue[self._occupant.clamp(max=self._n - 1)])
+
+    def _started(self) -> Images:
+        """Return the point at which each slot's occupant begins."""
+        noise = None if self._noise is None else self._noise[self._occupant.clamp(max=self._n - 1)]
+        return started(self._images, noise)
