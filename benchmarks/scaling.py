@@ -37,6 +37,7 @@ from measuring import (
 
 from srat.attacks import PGD
 from srat.devices import make_fabric
+from srat.machine import keep_freed_memory
 from srat.processes import join
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
@@ -176,6 +177,7 @@ def main() -> None:
     """Measure, draw and write."""
     options = parser().parse_args()
     set_threads(options)
+    keep_freed_memory()  # as ``srat train`` does
     if options.worker:
         work_as_one_of_several(options)
         return

@@ -68,7 +68,8 @@ def cost(batch: int, device: str, rounds: int) -> list[tuple[str, ...]]:
     """Return time and memory of each way."""
     features, labels = drawn(batch, device)
     calls = {name: lambda loss=loss: forward_and_backward(loss, features, labels) for name, loss in LOSSES.items()}
-    taken = interleaved(calls, rounds=rounds, device=device, warm_up=1)
+    repeats = max(1, 3_276_800 // batch**2)  # of what is short, many
+    taken = interleaved(calls, rounds=rounds, device=device, repeats=repeats, warm_up=1)
     rows = []
     for name, loss in LOSSES.items():
         time = Spread.of([1e3 * seconds for seconds in taken[name]])

@@ -1,5 +1,7 @@
 """Memory: what a step takes, traced without taking it; what is said when it does not suffice."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -210,3 +212,21 @@ def test_the_trace_is_near_the_truth_on_cuda():
         batch = real.feed.batch(torch.arange(128, device="cuda"), rng("augment"))
         train_step(real, batch, torch.ones(10, device="cuda"), rng)
     assert 0.7 < (traced + weights) / torch.cuda.max_memory_allocated() < 1.1
+
+
+def test_memory_that_is_freed_is_kept():
+    script = (
+        "import resource, sys, torch; from srat.machine import keep_freed_memory\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def step(): torch.cat([torch.ones(1 << 24) for _ in range(3)])\n"  # of 67 MB each: glibc would keep none
+        "if sys.argv[1] == 'keep' and not keep_freed_memory(): sys.exit(77)\n"
+        "step(); step(); before = faults()\n"
+        "for _ in range(5): step()\n"
+        "print(faults() - before)\n"
+    )
+    command = [sys.executable, "-c", script]
+    ran = [subprocess.run([*command, word], capture_output=True, text=True) for word in ("keep", "give back")]
+    if ran[0].returncode == 77:
+        pytest.skip("another C library than glibc")
+    kept, usual = (int(each.stdout) for each in ran)
+    assert kept < 0.5 * usual

@@ -1,5 +1,6 @@
 """What this machine has left, and what it says when that is nothing."""
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 # Versions 2 and 1 of Linux' control groups: where a group lies, its limit, its use, what of that can be had back.
 _V2 = ("", "memory.max", "memory.current", "inactive_file")
+# Of glibc's malloc.h: M_MMAP_MAX, nothing straight from the system; M_TRIM_THRESHOLD and M_TOP_PAD, nothing back to it.
+_KEEPING = ((-4, 0), (-1, (1 << 31) - 1), (-2, 1 << 26))
 _V1 = ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
@@ -33,6 +36,18 @@ def free_memory() -> int:
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep what it frees for its next tensors, for good; return whether that can be had (glibc alone).
+
+    Otherwise large tensors come from the operating system anew in every step, page by page, each filled with zeros.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # another C library, or another system
+        return False
+    return all(mallopt(option, value) for option, value in _KEEPING)
 
 
 def neighbours() -> int:

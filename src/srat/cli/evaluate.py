@@ -16,6 +16,7 @@ from srat.config import Config
 from srat.errors import require
 from srat.evaluation import CLEAN
 from srat.interruption import deferring_signals
+from srat.machine import keep_freed_memory
 from srat.processes import join
 from srat.report.live import LiveObserver, make_console
 from srat.report.table import class_table, notes, trained_on
@@ -62,6 +63,8 @@ def run(args: list[str]) -> int:
 
     device = str(make_fabric(arguments.device).device)
     processes = join()
+    if device == "cpu":
+        keep_freed_memory()
     console = make_console(quiet=not processes.first)
     seed = config.seed if arguments.seed is None else arguments.seed
     which, test = arguments.weights, config.data.test()

@@ -21,6 +21,7 @@ from srat.evaluation import CLEAN, Evaluation
 from srat.files import write_atomically
 from srat.fitting import fit
 from srat.interruption import Interrupted, deferring_signals
+from srat.machine import keep_freed_memory
 from srat.processes import Processes, join
 from srat.report.live import LiveObserver, make_console
 from srat.report.table import best_line, class_table, notes, trained_on
@@ -33,6 +34,8 @@ def train(options: Options, config: Config) -> None:
     """Train, evaluate, print the table of classes."""
     device = str(make_fabric(options.device).device)
     processes = join()
+    if device == "cpu":
+        keep_freed_memory()
     with processes.telling_of_lost_peers():
         train_on(device, processes, options, config)
 
