@@ -31,10 +31,13 @@ class Variant:
     precision: PrecisionName
     compiled: CompileChoice = "off"
     folding: bool = True
+    channels_last: bool = True
 
 
 VARIANTS = {
+    "fp32-plain": Variant("fp32", folding=False, channels_last=False),
     "fp32-unfolded": Variant("fp32", folding=False),
+    "fp32-channels-first": Variant("fp32", channels_last=False),
     "fp32": Variant("fp32"),
     "fp32-compiled": Variant("fp32", "default"),
     "bf16": Variant("bf16"),
@@ -79,6 +82,8 @@ class Work:
             raise SystemExit(f"{variant}: not compiled")
         # The variants share one cache; beyond its limit a model would run uncompiled, as only a log would tell.
         torch._dynamo.config.recompile_limit = 64
+        if not variant.channels_last:
+            training.module.to(memory_format=torch.contiguous_format)
         training.model.train()
         return training if variant.folding else replace(training, folding=None)
 

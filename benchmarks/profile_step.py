@@ -1,6 +1,6 @@
 """Where a training step's time goes: its five largest costs by self time, before and after.
 
-Before: fp32, uncompiled, nothing folded, weights in PyTorch's usual layout. After: the variant that --after names.
+Before: "fp32-plain", uncompiled, nothing folded, in PyTorch's usual layout. After: the variant that --after names.
 On the CPU a cost is an operator, on CUDA a kernel; shares are of all self time that the profiler sees.
 
 usage: python benchmarks/profile_step.py [--after VARIANT] [--device cuda]
@@ -8,7 +8,6 @@ usage: python benchmarks/profile_step.py [--after VARIANT] [--device cuda]
 
 from typing import Any
 
-import torch
 from measuring import (
     Function,
     Variant,
@@ -28,14 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 LARGEST, LONGEST_NAME = 5, 48
 
 
-def before(work: Work) -> Function:
-    """Return the step as it would be without any of our measures."""
-    training = work.training(Variant("fp32", folding=False))
-    training.module.to(memory_format=torch.contiguous_format)
-    return stepper(training, one_batch(training))
-
-
-def after(work: Work, variant: Variant) -> Function:
+def step_of(work: Work, variant: Variant) -> Function:
     """Return the step of a variant."""
     training = work.training(variant)
     return stepper(training, one_batch(training))
@@ -80,7 +72,8 @@ def main() -> None:
     if options.after not in known:
         parser.error(f"--after: there is no {options.after}; there are: {', '.join(known)}")
     work = work_of(options)
-    steps = {"before": before(work), f"after: {options.after}": after(work, known[options.after])}
+    named = {"before": "fp32-plain", f"after: {options.after}": options.after}
+    steps = {title: step_of(work, known[name]) for title, name in named.items()}
     columns = [[(name, "ms", "share"), *column(costs(step, options.device))] for name, step in steps.items()]
     print(heading(options.device, model=work.config.model, batch=options.batch, method=options.method))
     print(

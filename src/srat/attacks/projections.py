@@ -27,7 +27,7 @@ def project_l2(images: Images, center: Images, epsilon: float) -> Images:
 
 def sign_step(images: Images, gradient: Images, step_size: float) -> Images:
     """Return the steepest ascent in L∞: x + α · sign(g)."""
-    return images + step_size * gradient.sign()
+    return images.add(gradient.sign(), alpha=step_size)
 
 
 def normalized_step(images: Images, gradient: Images, step_size: float) -> Images:
