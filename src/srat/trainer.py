@@ -132,9 +132,12 @@ def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " own"
             logits = logits_of(served(images)).float()
         return rescale_gradient(logits) if config.precision == "fp16" else logits
 
-    if config.inner.loss == "training":
-        return lambda x: config.loss(logits_at(x), labels, training.class_counts)
-    return lambda x: cross_entropy(logits_at(x), labels)
+    def usual(logits: Tensor, labels: Tensor) -> Tensor:
+        if config.inner.loss == "training":
+            return config.loss(logits, labels, training.class_counts)
+        return cross_entropy(logits, labels)
+
+    return lambda x: config.attack.loss(usual, logits_at(x), labels)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

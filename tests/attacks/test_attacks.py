@@ -9,7 +9,18 @@ import torchattacks
 from torch import nn
 from torch.nn import functional as F
 
-from srat.attacks import FGSM, PGD, Attack, Natural, input_gradient, pgd_step, project_l2, project_linf
+from srat.attacks import (
+    FGSM,
+    PGD,
+    Attack,
+    Natural,
+    PGDMargin,
+    input_gradient,
+    margin,
+    pgd_step,
+    project_l2,
+    project_linf,
+)
 from srat.attacks.named import named
 from srat.attacks.projections import GEOMETRIES, normalized_step, uniform_l2, uniform_linf
 from srat.errors import UserError
@@ -25,6 +36,7 @@ ATTACKS = [
     PGD(restarts=3, steps=2),
     PGD(norm="l2", epsilon=0.5, step_size=0.1),
     PGD(norm="l2", epsilon=0.5, step_size=0.1, random_start=False),
+    PGDMargin(),
 ]
 
 
@@ -250,9 +262,10 @@ def test_labels():
     assert Natural().label == "clean"
 
 
-@pytest.mark.parametrize("name", ["pgd", "pgd-0", "autoattack", "pdg-20", "pgd--1"])
+@pytest.mark.parametrize(
+    "name", ["pgd", "pgd-0", "pdg-20", "pgd--1", "autoattack-2", "pgd-margin-", "apgd", "square-5"]
+)
 def test_refuses_names_of_attacks_that_are_not_there(name):
-    # Above all "autoattack": the name is kept for all four of its attacks.
     with pytest.raises(UserError, match=r"unknown attack|attack steps"):
         named(name, PGD())
 
@@ -275,3 +288,42 @@ def test_refuses_names_of_attacks_that_are_not_there(name):
 def test_refuses_what_is_out_of_range(make):
     with pytest.raises(UserError):
         make()
+
+
+def test_margin_by_hand():
+    logits = torch.tensor([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0], [0.5, 0.5, 0.0]])
+    assert margin(logits, torch.tensor([0, 1, 0])).tolist() == [-1.0, 2.0, 0.0]
+    version = logits._version
+    margin(logits, torch.tensor([0, 1, 0]))
+    assert logits._version == version
+
+
+def test_the_margin_sees_what_a_saturated_softmax_hides(model, images, labels):
+    """5 of METHOD.md's mistakes: at a thousandfold scale cross-entropy's gradient is zero for what is right."""
+
+    def scaled(x):
+        return 1e4 * model(x)
+
+    with torch.no_grad():
+        labels = model(images).argmax(dim=1)
+    attack = PGDMargin()
+    usual = input_gradient(lambda x: F.cross_entropy(scaled(x), labels, reduction="none"), images)
+    own = input_gradient(lambda x: attack.loss(F.cross_entropy, scaled(x), labels), images)
+    assert (usual == 0).double().mean() > 0.9
+    assert (own == 0).double().mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("pgd-margin", "pgd-margin-7"),
+        ("pgd-margin-30", "pgd-margin-30"),
+        ("apgd-ce", "apgd-ce"),
+        ("autoattack", "autoattack"),
+        ("fab-t", "fab-t"),
+    ],
+)
+def test_names_of_the_suite(name, label):
+    attack = named(name, PGD(epsilon=0.02, steps=7))
+    assert (attack.label, attack.epsilon) == (label, 0.02)
+    assert named(name, PGD(norm="l2", epsilon=0.5, steps=7)).label == f"{label}-l2"

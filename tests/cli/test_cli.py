@@ -188,6 +188,17 @@ class TestEvaluate:
         assert cli("evaluate", finished, "--attack", "pgd-2")[0] == 0
         assert json.loads((finished / "evaluation.json").read_text())["results"]["pgd-2"] == before
 
+    def test_several_of_the_suite_in_one_call(self, cli, finished):
+        words = [word for name in ("pgd-margin-3", "apgd-ce") for word in ("--attack", name)]
+        code, out, _ = cli("evaluate", finished, *words, "--step-size", "0.05", "--device", "cpu")
+        assert code == 0
+        assert "apgd-ce %" in out
+        results = json.loads((finished / "evaluation.json").read_text())["results"]
+        # The reference chooses its steps by itself.
+        assert {"pgd-margin-3-step-0.05", "apgd-ce"} <= set(results)
+        assert results["apgd-ce"]["attack"] == {"name": "apgd-ce", "norm": "linf", "epsilon": 0.1}
+        assert sum(results["apgd-ce"]["correct"]) <= sum(results["clean"]["correct"])
+
     def test_another_budget_has_another_name(self, cli, finished):
         assert cli("evaluate", finished, "--attack", "pgd-2", "--epsilon", "0.3", "--weights", "best")[0] == 0
         results = json.loads((finished / "evaluation-best.json").read_text())["results"]
@@ -199,7 +210,7 @@ class TestEvaluate:
         [
             ([], "expected the folder of a run"),
             (["nowhere"], "'nowhere' is not a run's folder"),
-            (["RUN", "--attack", "autoattack"], "unknown attack 'autoattack'"),
+            (["RUN", "--attack", "autoattak"], "unknown attack 'autoattak', did you mean 'autoattack'?"),
             (["RUN", "--attack", "pgd-0"], "attack steps: expected 1"),
             (["RUN", "--epsilon", "9"], "epsilon: expected above 0"),
             (["RUN", "--weights", "first"], "'first'"),
@@ -428,6 +439,7 @@ class TestMistakes:
         import srat.cli.training
 
         def interrupted(*args, observer, **kwargs):
+            observer.evaluating("pgd-20", images=1)
             os.kill(os.getpid(), getattr(signal, name))
             observer.step()
 

@@ -218,7 +218,7 @@ def test_what_drops_out_changes_nothing(attack, size, at_once, monkeypatch):
     passes = []
     handle = model.register_forward_hook(lambda *_: passes.append(1))
     trial = Trial(model=model, dataset=data, seed=3, batch_size=size, observer=Observer())
-    found = outcome(trial, torch.arange(120), attack)
+    found = outcome(trial, attack)
     handle.remove()
     broken_at, predicted = slowly(model, data, attack, seed=3, size=size)
     assert 5 < (broken_at == NEVER).sum() < 95

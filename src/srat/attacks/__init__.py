@@ -4,21 +4,31 @@ from srat.attacks.base import Attack, IterativeAttack, LossAt, input_gradient, s
 from srat.attacks.fgsm import FGSM
 from srat.attacks.natural import Natural
 from srat.attacks.pgd import PGD, pgd_step
-from srat.attacks.projections import project_l2, project_linf
+from srat.attacks.pgd_margin import PGDMargin, margin
+from srat.attacks.projections import project_l2, project_linf, within
+from srat.attacks.reference import ReferenceAttack
 from srat.registry import import_members
 
 import_members(__name__)
 
+AnyAttack = Attack | ReferenceAttack
+"""Whatever a model can be evaluated under."""
+
 __all__ = [
     "FGSM",
     "PGD",
+    "AnyAttack",
     "Attack",
     "IterativeAttack",
     "LossAt",
     "Natural",
+    "PGDMargin",
+    "ReferenceAttack",
     "input_gradient",
+    "margin",
     "pgd_step",
     "project_l2",
     "project_linf",
     "started",
+    "within",
 ]

@@ -11,6 +11,8 @@ from srat.data.base import check_images
 from srat.registry import Member
 
 Images = Float[Tensor, "batch channels height width"]
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits (batch, classes) and labels (batch,) → the loss of each example, (batch,)."""
 LossAt = Callable[[Tensor], Tensor]
 """Images (batch, channels, height, width) → the loss of each, (batch,); the labels are the function's own."""
 
@@ -23,6 +25,10 @@ class Attack(Member):
     def label(self) -> str:
         """The attack's name in results and tables, such as "pgd-20"."""
         return self.name
+
+    def loss(self, usual: Loss, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return what the attack makes large, (batch,): the ``usual`` loss, unless it has one of its own."""
+        return usual(logits, labels)
 
     def __call__(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
         """Return adversarial images.

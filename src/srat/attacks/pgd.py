@@ -59,7 +59,7 @@ class PGD(IterativeAttack, name="pgd"):
     def label(self) -> str:
         """ "pgd-20"; other norms and restarts are part of the name."""
         return (
-            f"pgd-{self.steps}"
+            f"{self.name}-{self.steps}"
             + ("" if self.norm == "linf" else f"-{self.norm}")
             + (f"x{self.restarts}" if self.restarts > 1 else "")
         )

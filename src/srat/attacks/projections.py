@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 Images = Float[Tensor, "batch channels height width"]
@@ -23,6 +23,24 @@ def project_l2(images: Images, center: Images, epsilon: float) -> Images:
     """Return the nearest point with ‖x − center‖₂ ≤ ε: center + δ · min(1, ε/‖δ‖₂)."""
     delta = images - center
     return center + delta * (epsilon / _length(delta).clamp(min=torch.finfo(delta.dtype).tiny)).clamp(max=1)
+
+
+def within(
+    images: Images, center: Images, *, norm: NormName, epsilon: float, tolerance: float = 1e-6
+) -> Bool[Tensor, " batch"]:
+    """Return which images are in [0, 1] and, but for rounding, within ε of their centers; NaN is not.
+
+    Args:
+        images: (batch, channels, height, width).
+        center: of the same shape.
+        norm: "linf" or "l2".
+        epsilon: ε, in [0, 1] pixel units.
+        tolerance: for rounding, in the same units; in L2 times the length of a side of the image's space, √d.
+    """
+    delta = (images - center).flatten(1)
+    length = delta.abs().amax(dim=1) if norm == "linf" else torch.linalg.vector_norm(delta, dim=1)
+    slack = tolerance if norm == "linf" else tolerance * math.sqrt(delta.shape[1])
+    return (length <= epsilon + slack) & ((images >= 0) & (images <= 1)).flatten(1).all(dim=1)
 
 
 def sign_step(images: Images, gradient: Images, step_size: float) -> Images:

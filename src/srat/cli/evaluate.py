@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from srat.attacks import PGD, Attack, Natural
+from srat.attacks import PGD, AnyAttack, Natural, ReferenceAttack
 from srat.attacks.named import named
 from srat.attacks.projections import NormName
 from srat.cli.evaluating import evaluate_run
@@ -30,7 +30,8 @@ class Arguments:
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
     """The run's folder."""
     attack: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """fgsm or pgd-N for any N; may be given several times; by default the one of the run's configuration."""
+    """fgsm, pgd-N and pgd-margin-N for any N, apgd-ce, apgd-t, fab-t, square, autoattack (these four, by the reference
+    implementation); may be given several times; by default the one of the run's configuration."""
     weights: Which = "last"
     """The weights of the last epoch, or of the best on the held-out part."""
     norm: NormName | None = None
@@ -83,7 +84,7 @@ def run(args: list[str]) -> int:
     return 0
 
 
-def chosen_attacks(arguments: Arguments, config: Config) -> dict[str, Attack]:
+def chosen_attacks(arguments: Arguments, config: Config) -> dict[str, AnyAttack]:
     """Return what to evaluate under, by the name of the result; what differs from the run's own is part of the name."""
     given = {name: getattr(arguments, name) for name in ("norm", "epsilon", "step_size", "restarts")}
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -92,15 +93,17 @@ def chosen_attacks(arguments: Arguments, config: Config) -> dict[str, Attack]:
         not other_ball or "epsilon" in changed, "--norm needs --epsilon: budgets of another norm are of another size"
     )
     threat: PGD = replace(config.evaluation, **changed)
-    attacks: dict[str, Attack] = {CLEAN: Natural()}
+    attacks: dict[str, AnyAttack] = {CLEAN: Natural()}
     for attack in [named(name, threat) for name in arguments.attack] or [threat]:
-        suffix = "" if isinstance(attack, Natural) else _suffix(arguments, threat, config)
+        suffix = "" if isinstance(attack, Natural) else _suffix(attack, arguments, threat, config)
         attacks[attack.label + suffix] = attack
     return attacks
 
 
-def _suffix(arguments: Arguments, threat: PGD, config: Config) -> str:
+def _suffix(attack: AnyAttack, arguments: Arguments, threat: PGD, config: Config) -> str:
     own = {"eps": config.evaluation.epsilon, "step": config.evaluation.step_size, "seed": config.seed}
     seed = config.seed if arguments.seed is None else arguments.seed
     now = {"eps": threat.epsilon, "step": threat.step_size, "seed": seed}
+    if isinstance(attack, ReferenceAttack):  # which chooses its steps by itself
+        now["step"] = own["step"]
     return "".join(f"-{name}-{value:.4g}" for name, value in now.items() if value != own[name])

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
-from srat.attacks import Attack
+from srat.attacks import AnyAttack
 from srat.data import Dataset
 from srat.errors import require
 from srat.evaluation import Evaluation, evaluate_all
@@ -24,7 +24,7 @@ WAIT = 30.0
 def evaluate_run(
     folder: RunFolder,
     test: Dataset,
-    attacks: Mapping[str, Attack],
+    attacks: Mapping[str, AnyAttack],
     which: Which,
     *,
     device: str,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from srat.attacks import Attack
+from srat.attacks import AnyAttack
 from srat.data import Dataset
 from srat.evaluation.intervals import Accuracy, wilson
 from srat.evaluation.survival import Trial, outcome
@@ -43,7 +43,7 @@ class Counts:
 def count(
     model: nn.Module,
     dataset: Dataset,
-    attack: Attack,
+    attack: AnyAttack,
     *,
     seed: int,
     batch_size: int = 250,
@@ -65,12 +65,12 @@ def count(
         observer: told of the images that are done with.
     """
     observer = observer or Observer()
-    device = dataset.labels.device
-    mine = torch.arange(processes.rank, len(dataset), processes.count, device=device)
-    observer.evaluating(attack.label, images=len(mine))
     with attacked(model) as served, tensor_float(False):
-        trial = Trial(model=served, dataset=dataset, seed=seed, batch_size=batch_size, observer=observer)
-        survived = outcome(trial, mine, attack).survived
+        trial = Trial(
+            model=served, dataset=dataset, seed=seed, batch_size=batch_size, observer=observer, processes=processes
+        )
+        observer.evaluating(attack.label, images=len(trial.mine()))
+        survived = outcome(trial, attack).survived
     observer.finished()
-    correct = torch.bincount(dataset.labels[mine[survived]], minlength=len(dataset.class_names))
-    return Counts(correct=tuple(processes.sum(correct).tolist()), total=dataset.counts)
+    correct = torch.bincount(dataset.labels[survived], minlength=len(dataset.class_names))
+    return Counts(correct=tuple(correct.tolist()), total=dataset.counts)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from srat.attacks import PGD, Attack, Natural
+from srat.attacks import PGD, AnyAttack, Natural
 from srat.attacks.named import named
 from srat.data import Dataset, to_unit
 from srat.errors import require
@@ -21,7 +21,7 @@ def evaluate(
     images: Tensor,
     labels: Tensor,
     *,
-    attack: Attack | str | None = None,
+    attack: AnyAttack | str | None = None,
     batch_size: int = 250,
     seed: int = 0,
 ) -> Result:
@@ -31,7 +31,7 @@ def evaluate(
         model: images in [0, 1] → logits (batch, classes), or an output that has them; it normalises by itself.
         images: (n, channels, height, width), uint8 or in [0, 1].
         labels: (n,), integers in [0, classes).
-        attack: an attack, a name such as "pgd-20" (ε = 8/255, α = 2/255), or None for clean accuracy.
+        attack: an attack, a name such as "pgd-20" or "autoattack" (ε = 8/255, α = 2/255), or None for clean accuracy.
         batch_size: images in a batch.
         seed: of the attack's randomness.
 
@@ -45,13 +45,13 @@ def evaluate(
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)
     chosen = named(attack, PGD()) if isinstance(attack, str) else attack or Natural()
     counts = count(model, dataset, chosen, seed=seed, batch_size=batch_size)
-    return Result(counts=counts, attack=describe_attack(chosen))
+    return Result(counts=counts, attack=describe_attack(chosen, classes))
 
 
 def evaluate_all(
     model: nn.Module,
     dataset: Dataset,
-    attacks: Mapping[str, Attack],
+    attacks: Mapping[str, AnyAttack],
     evaluation: Evaluation,
     *,
     seed: int,
@@ -69,9 +69,10 @@ def evaluate_all(
         processes: those that share the images.
         observer: told of progress.
     """
+    classes = len(dataset.class_names)
     for name, attack in attacks.items():
         counts = count(model, dataset, attack, seed=seed, processes=processes, observer=observer)
-        evaluation = evaluation.with_result(name, Result(counts=counts, attack=describe_attack(attack)))
+        evaluation = evaluation.with_result(name, Result(counts=counts, attack=describe_attack(attack, classes)))
     return evaluation
 
 

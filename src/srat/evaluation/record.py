@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from srat.attacks import Attack
+from srat.attacks import AnyAttack, ReferenceAttack
 from srat.errors import UserError, require
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups, groups
@@ -86,9 +86,10 @@ class Evaluation:
             raise UserError(f"{path}: not a readable evaluation ({type(error).__name__}: {error})") from error
 
 
-def describe_attack(attack: Attack) -> dict[str, Any]:
-    """Return an attack's name and parameters."""
-    return {"name": attack.name, **dataclasses.asdict(attack)}
+def describe_attack(attack: AnyAttack, classes: int) -> dict[str, Any]:
+    """Return an attack's name and parameters, and what is to be said of it on so many classes."""
+    note = attack.note(classes) if isinstance(attack, ReferenceAttack) else ""
+    return {"name": attack.name, **dataclasses.asdict(attack)} | ({"note": note} if note else {})
 
 
 def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:

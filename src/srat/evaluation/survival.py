@@ -10,12 +10,23 @@ import torch
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 
-from srat.attacks import Attack, IterativeAttack, LossAt, Natural, input_gradient, started
+from srat.attacks import (
+    AnyAttack,
+    Attack,
+    IterativeAttack,
+    LossAt,
+    Natural,
+    ReferenceAttack,
+    input_gradient,
+    started,
+    within,
+)
 from srat.data import Dataset, to_unit
 from srat.data.feed import ahead
 from srat.losses import cross_entropy
 from srat.models import logits_of
 from srat.observer import Observer
+from srat.processes import ALONE, Processes
 from srat.random import generator
 
 T = TypeVar("T")
@@ -55,7 +66,8 @@ class Trial:
         dataset: the images.
         seed: of the attacks' randomness; every image has its own.
         batch_size: images in each pass.
-        observer: told of each image that is done with.
+        observer: told of each image that this process is done with.
+        processes: those that share the images.
     """
 
     model: nn.Module
@@ -63,6 +75,7 @@ class Trial:
     seed: int
     batch_size: int
     observer: Observer
+    processes: Processes = ALONE
 
     @property
     def device(self) -> torch.device:
@@ -78,9 +91,13 @@ class Trial:
         """Return what the model says."""
         return logits_of(self.model(images))
 
-    def loss_at(self, labels: Int[Tensor, " batch"]) -> LossAt:
-        """Return what attacks maximise."""
-        return lambda images: cross_entropy(self.logits(images), labels)
+    def loss_at(self, attack: Attack, labels: Int[Tensor, " batch"]) -> LossAt:
+        """Return what an attack maximises."""
+        return lambda images: attack.loss(cross_entropy, self.logits(images), labels)
+
+    def mine(self) -> Int[Tensor, " own"]:
+        """Return the images that are this process's."""
+        return torch.arange(self.processes.rank, len(self.dataset), self.processes.count, device=self.device)
 
     def full_batches(self, indices: Int[Tensor, " n"]) -> Iterator[tuple[Images, Int[Tensor, " batch"]]]:
         """Yield images and labels in batches of one size, the last filled up with what comes first."""
@@ -100,6 +117,10 @@ class Trial:
         for part, images in zip(parts, self._brought(parts), strict=True):
             yield images, self.dataset.labels[part], noise(part)
 
+    def images(self, indices: Int[Tensor, " n"]) -> Images:
+        """Return images in [0, 1], on the device."""
+        return to_unit(next(self._brought([indices])))
+
     def _brought(self, groups: Iterable[Int[Tensor, " _"]]) -> Iterator[Num[Tensor, "_ channels height width"]]:
         """Yield the images of each group, on the device; those in files are decoded ahead."""
         source = self.dataset.images
@@ -113,23 +134,62 @@ def right(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"])
     return (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
 
 
-def outcome(trial: Trial, indices: Int[Tensor, " n"], attack: Attack) -> Outcome:
-    """Return when each image breaks: as it is, or at one of the points that the attack comes to.
+def outcome(trial: Trial, attack: AnyAttack) -> Outcome:
+    """Return when each image of the data set breaks: as it is, or at one of the points that the attack comes to.
 
     Args:
         trial: model and images.
-        indices: the images to try.
         attack: the attack; ``Natural()`` leaves the images as they are.
     """
+    indices = trial.mine()
     clean = _looked_at(trial, indices, Natural())
-    if isinstance(attack, Natural):
-        trial.observer.step(len(indices))
-        return clean
     standing = clean.survived.nonzero().flatten()
-    trial.observer.step(len(indices) - len(standing))
+    left = 0 if isinstance(attack, Natural) else len(standing)
+    trial.observer.step(len(indices) - left)
+    if isinstance(attack, ReferenceAttack):
+        return _searched(trial, _shared(trial, clean), attack)
     if isinstance(attack, IterativeAttack):
-        return clean.updated(standing, _iterated(trial, indices[standing], attack))
-    return clean.updated(standing, _looked_at(trial, indices[standing], attack))
+        clean = clean.updated(standing, _iterated(trial, indices[standing], attack))
+    elif left:
+        clean = clean.updated(standing, _looked_at(trial, indices[standing], attack))
+    return _shared(trial, clean)
+
+
+def _shared(trial: Trial, own: Outcome) -> Outcome:
+    """Return the outcome of all images, of which each process knows that of its own."""
+    whole = [tensor.new_zeros(len(trial.dataset)).index_copy(0, trial.mine(), tensor) for tensor in own]
+    return Outcome(*map(trial.processes.sum, whole))
+
+
+def _searched(trial: Trial, clean: Outcome, attack: ReferenceAttack) -> Outcome:
+    """Return which stage of an attack breaks each image; whole batches go to one process or another.
+
+    The reference draws for a batch what it draws for any: its batches are kept, down to the small one at the end.
+    """
+    result, processes = clean, trial.processes
+    for number, stage in enumerate(attack.stages, start=1):
+        standing = result.survived.nonzero().flatten()
+        batches = torch.split(standing, trial.batch_size)[processes.rank :: processes.count] if len(standing) else ()
+        # What a process knows of others' images is nothing, so that the sum is what is known.
+        found = [torch.zeros_like(column) for column in result]
+        for batch in batches:
+            for column, mine in zip(found, _tried(trial, batch, stage, number), strict=True):
+                column[batch] = mine
+            trial.observer.step(len(batch) if stage is attack.stages[-1] else 0)
+        together = Outcome(*(processes.sum(column)[standing] for column in found))
+        result = result.updated(standing, together)
+    return result
+
+
+def _tried(trial: Trial, batch: Int[Tensor, " batch"], stage: ReferenceAttack, number: int) -> Outcome:
+    """Return which images of a batch a stage breaks, within its budget."""
+    images, labels = trial.images(batch), trial.dataset.labels[batch]
+    classes = len(trial.dataset.class_names)
+    adversarial = stage(trial.logits, images, labels, classes=classes, seed=trial.seed)
+    with torch.no_grad():
+        logits = trial.logits(adversarial)
+    broken = ~right(logits, labels) & within(adversarial, images, norm=stage.norm, epsilon=stage.epsilon)
+    return Outcome(torch.where(broken, number, NEVER), torch.where(broken, logits.argmax(dim=1), labels))
 
 
 def _looked_at(trial: Trial, indices: Int[Tensor, " n"], attack: Attack) -> Outcome:
@@ -138,7 +198,7 @@ def _looked_at(trial: Trial, indices: Int[Tensor, " n"], attack: Attack) -> Outc
     broken, said = [], []
     for number, (images, labels) in enumerate(trial.full_batches(indices)):
         rng = generator(trial.seed, f"evaluation/{attack.label}", step=number, device=trial.device)
-        images = attack.perturb(trial.loss_at(labels), images, generator=rng)
+        images = attack.perturb(trial.loss_at(attack, labels), images, generator=rng)
         with torch.no_grad():
             logits = trial.logits(images)
         broken.append(torch.where(right(logits, labels), NEVER, point))
@@ -241,7 +301,7 @@ class _Pool:
         def loss_at(images: Images) -> Float[Tensor, " batch"]:
             logits = self._trial.logits(images)
             seen.append(logits.detach())
-            return cross_entropy(logits, labels)
+            return self._attack.loss(cross_entropy, logits, labels)
 
         gradient = input_gradient(loss_at, self._adversarial)
         broken = ~right(seen[0], labels)

@@ -58,7 +58,7 @@ def notes(evaluation: Evaluation) -> list[str]:
             f"The test set is not balanced ({min(totals):,} to {max(totals):,} images a class): "
             f"'overall' leans to the large classes; the mean over the classes is {means}."
         )
-    return said
+    return said + [str(result.attack["note"]) for result in evaluation.results.values() if "note" in result.attack]
 
 
 def trained_on(evaluation: Evaluation) -> str:

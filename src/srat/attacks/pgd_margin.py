@@ -1,0 +1,36 @@
+"""PGD on the margin between the logits, which no scale of theirs can hide."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from srat.attacks.base import Loss
+from srat.attacks.pgd import PGD
+
+
+def margin(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    """Return max_{j ≠ y} z_j − z_y of each example: positive where it is wrong, and never saturated.
+
+    Args:
+        logits: z, (batch, classes), at any scale.
+        labels: y, (batch,).
+
+    Returns:
+        (batch,), in the units of the logits.
+
+    Source: Carlini and Wagner, 2017, f₆ with its sign turned, to be maximised.
+    """
+    others = logits.scatter(1, labels[:, None], -torch.inf).max(dim=1).values
+    return others - logits.gather(1, labels[:, None]).squeeze(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PGDMargin(PGD, name="pgd-margin"):
+    """Projected gradient descent on the margin (Carlini and Wagner's loss) instead of cross-entropy."""
+
+    def loss(self, usual: Loss, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return :func:`margin`."""
+        del usual
+        return margin(logits, labels)

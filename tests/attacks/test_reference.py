@@ -1,0 +1,190 @@
+"""The attacks of AutoAttack: what the reference finds on the same model, images and seed."""
+
+import logging
+import warnings
+
+import pyautoattack
+import pytest
+import torch
+from torch import nn
+
+from srat.attacks import PGD, ReferenceAttack, within
+from srat.attacks.named import named
+from srat.attacks.reference import APGDT, AutoAttack
+from srat.data import Dataset
+from srat.evaluation import count, survival
+from srat.evaluation.survival import NEVER, Trial, outcome
+from srat.models import attacked
+from srat.observer import Observer
+from srat.registry import members
+
+STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
+
+
+def net(classes):
+    """Smooth enough for attacks to agree upon much, and not upon all."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(128, 32), nn.ReLU(), nn.Linear(32, classes)).eval()
+
+
+def before(classes, n=45, batch_size=20, seed=3):
+    """A trial on images that the model gets right, but for a few."""
+    model = net(classes)
+    images = torch.rand(n, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        model[-1].bias -= model(images).mean(dim=0)
+        labels = model(images).argmax(dim=1)
+    labels[::9] = (labels[::9] + 1) % classes
+    data = Dataset(images, labels, tuple(map(str, range(classes))))
+    return Trial(model=model, dataset=data, seed=seed, batch_size=batch_size, observer=Observer())
+
+
+EPSILON = {"linf": 0.03, "l2": 0.12}
+
+
+def theirs(trial, names, norm, epsilon):
+    """Which images the reference leaves unbroken, by its own evaluation."""
+    data, classes = trial.dataset, len(trial.dataset.class_names)
+    version = "standard" if len(names) == 4 else "custom"
+    given = {"attacks": list(names)} if version == "custom" else {}
+    attack = pyautoattack.AutoAttack(
+        trial.model, norm={"linf": "Linf", "l2": "L2"}[norm], eps=epsilon, seed=trial.seed, version=version, **given
+    )
+    attack.apgd.n_restarts = attack.fab.n_restarts = 1  # of the standard version
+    attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = min(9, classes - 1)
+    attack.logger.setLevel(logging.CRITICAL)
+    adversarial, _ = attack.run_standard_evaluation(data.images, data.labels, batch_size=trial.batch_size)
+    with torch.no_grad():
+        return trial.model(adversarial).argmax(dim=1) == data.labels
+
+
+@pytest.fixture(autouse=True)
+def _few_queries(monkeypatch):
+    """Square asks 5,000 times; 300 times will do here, on both sides."""
+    from pyautoattack.square import SquareAttack
+
+    real = SquareAttack.attack_single_run
+
+    def shorter(self, x, y):
+        self.n_queries = 300
+        return real(self, x, y)
+
+    monkeypatch.setattr(SquareAttack, "attack_single_run", shorter)
+
+
+@pytest.mark.parametrize(("name", "norm"), [*((name, "linf") for name in STAGES), ("autoattack", "l2")])
+def test_every_attack_finds_what_the_reference_finds(name, norm):
+    trial = before(classes=10)
+    ours = named(name, PGD(norm=norm, epsilon=EPSILON[norm]))
+    with attacked(trial.model):
+        found = outcome(trial, ours)
+        expected = theirs(trial, STAGES if name == "autoattack" else (name,), norm, EPSILON[norm])
+    assert torch.equal(found.survived, expected)
+    assert 3 < expected.sum() < 37
+    assert (found.broken_at == 0).sum() == 5
+    assert set(found.broken_at.unique().tolist()) <= {NEVER, *range(len(ours.stages) + 1)}
+    assert torch.equal(found.predicted == trial.dataset.labels, found.survived)
+
+
+def test_autoattack_is_no_weaker_than_any_part_of_it_and_than_pgd():
+    trial = before(classes=10, n=20)
+    with attacked(trial.model):
+        broken = {
+            name: ~outcome(trial, named(name, PGD(epsilon=0.03, step_size=0.005))).survived
+            for name in (*STAGES, "pgd-20", "autoattack")
+        }
+    assert all((broken["autoattack"] >= broken[name]).all() for name in STAGES)
+    assert broken["autoattack"].sum() >= broken["pgd-20"].sum()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_few_classes_take_the_margin_and_say_so(classes):
+    trial = before(classes=classes)
+    attack = AutoAttack(epsilon=0.03)
+    with attacked(trial.model):
+        found = outcome(trial, attack)
+    assert (found.broken_at > 0).sum() > 0
+    assert attack.note(classes) == f"apgd-t: on {classes} classes DLR is undefined, the margin took its place"
+    assert APGDT().note(4) == ""
+
+
+def test_four_to_nine_classes_have_fewer_targets():
+    trial = before(classes=5)
+    with attacked(trial.model):
+        assert torch.equal(outcome(trial, AutoAttack(epsilon=0.03)).survived, theirs(trial, STAGES, "linf", 0.03))
+
+
+def test_dlr_is_undefined_on_three_classes():
+    trial = before(classes=3)
+    with attacked(trial.model), pytest.raises(IndexError):
+        theirs(trial, ("apgd-t",), "linf", 0.03)
+
+
+@pytest.mark.parametrize("name", sorted(members(ReferenceAttack)))
+def test_leaves_everything_as_it_was(name):
+    trial = before(classes=4, n=20)
+    model = trial.model
+    before_state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    images = trial.dataset.images.clone()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        count(model, trial.dataset, named(name, PGD(epsilon=0.03)), seed=0)
+    assert torch.equal(torch.rand(3), expected)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(before_state[key], tensor) for key, tensor in model.state_dict().items())
+    assert torch.equal(trial.dataset.images, images)
+
+
+def test_what_leaves_the_budget_counts_for_nothing(monkeypatch):
+    """A search that goes ten times as far as it may breaks nothing."""
+    real = ReferenceAttack.__call__
+
+    def too_far(self, logits_at, images, labels, **settings):
+        found = real(self, logits_at, images, labels, **settings)
+        return images + 10 * (found - images)
+
+    trial = before(classes=10)
+    with attacked(trial.model):
+        monkeypatch.setattr(ReferenceAttack, "__call__", too_far)
+        assert (outcome(trial, named("apgd-ce", PGD(epsilon=0.03))).broken_at <= 0).all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_within_by_hand(norm):
+    center = torch.full((6, 1, 2, 2), 0.5)
+    points = center.clone()
+    points[1] += 0.1 if norm == "linf" else 0.05  # on the border
+    points[2, 0, 0, 0] += 0.1 + 1e-4
+    points[3, 0, 1, 1] = torch.nan
+    points[4], center[4] = 1.01, 1.0
+    points[5, 0, 0, 0] -= 0.1
+    assert within(points, center, norm=norm, epsilon=0.1).tolist() == [True, True, False, False, False, True]
+
+
+class Two(survival.Processes):
+    """One of two processes, whose sums the other's part is put into by hand."""
+
+    def sum(self, tensor):
+        return tensor
+
+
+def test_batches_are_shared_and_not_changed_by_the_number_of_processes():
+    attack = AutoAttack(epsilon=0.03)
+    alone = before(classes=10)
+    with attacked(alone.model):
+        clean = survival._looked_at(alone, alone.mine(), named("clean", PGD()))
+        stage = attack.stages[0]
+        parts = []
+        for rank in (0, 1):
+            trial = before(classes=10)
+            object.__setattr__(trial, "processes", Two(rank, 2))
+            found = survival._searched(trial, clean, stage)
+            parts.append(found)
+        whole = survival._searched(alone, clean, stage)
+    standing = clean.survived.nonzero().flatten()
+    for number, batch in enumerate(torch.split(standing, alone.batch_size)):
+        assert torch.equal(parts[number % 2].broken_at[batch], whole.broken_at[batch])
