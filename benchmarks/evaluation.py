@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import srat
 from srat.attacks import PGD, input_gradient, started
-from srat.data import Dataset
+from srat.data import Dataset, to_unit
 from srat.data.digits import Digits
 from srat.evaluation import count
 from srat.losses import cross_entropy
@@ -56,7 +56,7 @@ def through_all(model: nn.Module, dataset: Dataset, attack: PGD) -> tuple[int, .
 
 def unbroken(model: nn.Module, dataset: Dataset, attack: PGD, indices: Tensor) -> Tensor:
     """Return those of a batch's indices whose images are right at every point."""
-    images, labels = dataset.take(indices), dataset.labels[indices]
+    images, labels = to_unit(dataset.images[indices]), dataset.labels[indices]
     right = torch.ones_like(labels, dtype=torch.bool)
 
     def loss_at(points: Tensor) -> Tensor:

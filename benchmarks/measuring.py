@@ -15,11 +15,12 @@ from srat.composition import compose
 from srat.config import SGD, Config
 from srat.data import Batch, Dataset
 from srat.devices import make_fabric
+from srat.machine import keep_freed_memory
 from srat.precision import PrecisionName, tensor_float
 from srat.processes import ALONE, Processes
 from srat.random import generator
 from srat.trainer import train_step
-from srat.training import Training, set_up
+from srat.training import Training, folding_for, set_up
 
 Function = Callable[[], object]
 
@@ -84,6 +85,7 @@ class Work:
         torch._dynamo.config.recompile_limit = 64
         if not variant.channels_last:
             training.module.to(memory_format=torch.contiguous_format)
+            training = replace(training, folding=folding_for(config, training.module, training.train))
         training.model.train()
         return training if variant.folding else replace(training, folding=None)
 
@@ -169,6 +171,7 @@ def step_parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--width", type=int, help="channels of the first stage; the model's own by default")
     made.add_argument("--method", default="ce")
     made.add_argument("--repeats", type=int, default=1, help="steps in a measurement")
+    made.add_argument("--keep-memory", action="store_true", help="as srat's commands do on a CPU; also for the others")
     return made
 
 
@@ -180,9 +183,11 @@ def work_of(options: argparse.Namespace) -> Work:
 
 
 def set_threads(options: argparse.Namespace) -> None:
-    """Set the number of threads, if one was asked for."""
+    """Set the number of threads, and what becomes of freed memory, if that was asked for."""
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    if getattr(options, "keep_memory", False):
+        keep_freed_memory()
 
 
 def variants_on(device: str) -> dict[str, Variant]:

@@ -134,16 +134,22 @@ def test_a_run_repeats_itself_and_resumes_exactly(precision, tmp_path):
     assert bool(open_tensors(newest).facts["scaler"]) == (precision == "fp16")
 
 
-def test_a_step_that_overflows_in_fp16_is_left_out_and_no_divergence():
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_step_that_overflows_in_fp16_is_left_out_and_no_divergence(steps):
     training = set_up_for(replace(small(), precision="fp16"))
     scaler = training.fabric.strategy.precision.scaler
-    one_step(training)
+    scaler._lazy_init_scale_growth_tracker(torch.device("cpu"))
+    for _ in range(steps):
+        one_step(training)
     scaler._scale.fill_(2.0**60)
     before = [p.detach().clone() for p in training.module.parameters()]
     sums = one_step(training)
     assert sums.isfinite().all()
     assert all(torch.equal(a, b) for a, b in zip(before, training.module.parameters(), strict=True))
     assert scaler.get_scale() == 2.0**59
+    momenta = [state["momentum_buffer"] for state in training.optimizer.state.values()]
+    assert all(momentum.isfinite().all() for momentum in momenta)
+    assert all((momentum == 0).all() for momentum in momenta) == (steps == 0)
 
 
 def test_rescaling_keeps_the_direction_of_each_gradient():

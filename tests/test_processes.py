@@ -266,9 +266,9 @@ class TestCommand:
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=60)
-        assert process.returncode == 143
+        assert process.returncode == 143, stderr
         assert stderr.count("stopped by SIGTERM") == 1
-        assert "is saved, 'srat train --out" in stderr
+        assert "is saved, the same command goes on from there" in stderr
         assert self.train(tmp_path / "stopped", *words).returncode == 0
         one, other = (self.weights(tmp_path / name) for name in ("whole", "stopped"))
         assert all(torch.equal(one[name], other[name]) for name in one)
@@ -287,7 +287,7 @@ class TestCommand:
         workers["1"].send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 143
-        assert stderr.count("is saved, 'srat train --out") == 1
+        assert stderr.count("is saved, the same command goes on") == 1
         assert {path.name for path in list_checkpoints(out / "checkpoints")} - before
 
     @pytest.mark.parametrize("rank", [0, 1])
@@ -330,11 +330,12 @@ class TestCommand:
 
     def test_debug_reaches_them(self, tmp_path):
         done = self.train(tmp_path / "run", "--data", "folder", "--devices", "2", "--debug")
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert "Traceback" in done.stderr
         assert "expected --data-dir DIR" in done.stderr
 
-    def test_an_error_of_another_process_is_told(self, tmp_path):
+    @pytest.mark.parametrize("debug", [(), ("--debug",)])
+    def test_an_error_of_another_process_is_told(self, tmp_path, debug):
         script = "import os, sys; from srat.cli import main\n" + (
             "import srat.cli.training as train\n"
             "from srat.errors import UserError\n"
@@ -343,7 +344,7 @@ class TestCommand:
             "    if os.environ['RANK'] == '1': raise UserError('the disk of process 1 is full')\n"
             "    return real(*a, **k)\n"
             "train.fit = fit\n"
-            "sys.exit(main())\n"
+            "import srat.cli; srat.cli.entry()\n"
         )
         (tmp_path / "srat_broken.py").write_text(script)
         runner = (
@@ -351,7 +352,7 @@ class TestCommand:
             "l.subprocess.Popen = lambda words, **k: real([words[0], '-m', 'srat_broken', *words[3:]], **k)\n"
             "sys.exit(l.launch(sys.argv[1:], 2))\n"
         )
-        words = ("train", "--out", str(tmp_path / "run"), *self.SHORT, "--devices", "2")
+        words = ("train", "--out", str(tmp_path / "run"), *self.SHORT, "--devices", "2", *debug)
         done = self.run(sys.executable, "-c", runner, *words, env={"PYTHONPATH": str(tmp_path)})
         assert done.returncode == 2
         assert "srat: error: the disk of process 1 is full" in done.stderr
@@ -385,6 +386,9 @@ class TestCommand:
         (tmp_path / "a" / "run" / "model.safetensors").unlink()
         _, said = self.on_two_machines("run", (tmp_path / "a", tmp_path / "b"))
         assert all("the processes found different checkpoints in 'run/checkpoints'" in err for _, err in said)
+        codes, said = self.on_two_machines("fresh", (tmp_path / "a", tmp_path / "b"))
+        assert all(codes)
+        assert all("the processes found different checkpoints in 'fresh/checkpoints'" in err for _, err in said)
 
     def test_torchrun_on_two_machines(self, tmp_path):
         codes, said = self.on_two_machines(tmp_path / "run", (tmp_path, tmp_path))

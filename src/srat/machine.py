@@ -16,9 +16,10 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 # Versions 2 and 1 of Linux' control groups: where a group lies, its limit, its use, what of that can be had back.
 _V2 = ("", "memory.max", "memory.current", "inactive_file")
-# Of glibc's malloc.h: M_MMAP_MAX, nothing straight from the system; M_TRIM_THRESHOLD and M_TOP_PAD, nothing back to it.
-_KEEPING = ((-4, 0), (-1, (1 << 31) - 1), (-2, 1 << 26))
 _V1 = ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+# Of glibc's malloc.h: M_MMAP_MAX, nothing straight from the system; M_TRIM_THRESHOLD, nothing back to it; M_TOP_PAD.
+_KEEPING = ((-4, 0), (-1, -1), (-2, 1 << 26))
 
 
 def free_memory() -> int:

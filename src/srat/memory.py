@@ -76,13 +76,14 @@ def step_bytes(training: Training, train_step: TrainStep, *, batch_size: int) ->
         footprint.count((*module.parameters(), *module.buffers()))
         weights = footprint.live
         half = training.config.precision == "fp16"  # whose scaler looks at its numbers; bf16 takes as much
+        config = replace(training.config, precision="bf16") if half else training.config
         traced = replace(
             training,
-            config=replace(training.config, precision="bf16") if half else training.config,
+            config=config,
             fabric=make_fabric_alone(device, "bf16") if half else training.fabric,
             model=_Bare(module, training.fabric.autocast),
             folding=None,
-            optimizer=make_optimizer(training.config, module),
+            optimizer=make_optimizer(config, module),
             processes=ALONE,
         )
         train_step(traced, blank_batch(training, batch_size), torch.ones_like(training.class_weights), lambda _: rng)

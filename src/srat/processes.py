@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -118,7 +119,8 @@ class Processes:
             known = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
             if self.count == 1 or not (isinstance(error, dist.DistError) or any(word in str(error) for word in known)):
                 raise
-            why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            why = re.sub(r"^\[[^]]*\] ", "", first).split(". ")[0]  # without the place in gloo's code, and its advice
             raise LostPeerError(f"another process of this job has ended, or cannot be reached ({why})") from error
 
     def _share(self, n: int, rank: int) -> slice:
@@ -145,5 +147,6 @@ def join() -> Processes:
 @cache
 def _control_group() -> Any:
     atexit.register(dist.destroy_process_group)
-    # One process may read all of a large data set while the others wait; one that dies is noticed at once all the same.
-    return dist.new_group(backend="gloo", timeout=timedelta(days=1))
+    # One process may read all of a large data set while the others wait. A process that dies is noticed at once all the
+    # same; a machine that falls silent only after this.
+    return dist.new_group(backend="gloo", timeout=timedelta(hours=2))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -98,6 +99,8 @@ class Keeper(Unkept):
                 self._observer.notice(f"there is no checkpoint in '{self._folder.checkpoints}': starting anew")
             # At once, so that there is always something to go back to, and a disk that is full is found out early.
             self.save(state)
+            self._processes.wait()
+            self._processes.require_alike(self._unshared, len(list_checkpoints(self._folder.checkpoints)))
         if state.rate_factor < 1:
             self._observer.notice(f"the learning rate is {state.rate_factor:g} of the schedule's, since a roll-back")
         return state
@@ -157,7 +160,9 @@ class Keeper(Unkept):
             yield
         except Interrupted as stop:
             self.save(state)
-            advice = f"{state.position} is saved, {self._folder.how_to_go_on} from there"
+            # Of several processes as many have to go on, for the same bytes.
+            how = self._folder.how_to_go_on if self._processes.count == 1 else "the same command goes on"
+            advice = f"{state.position} is saved, {how} from there"
             raise Interrupted(stop.signal, advice) from None
 
     def roll_back(self, error: DivergenceError, *, rate_factor: float) -> State:
@@ -194,9 +199,9 @@ class Keeper(Unkept):
         return state
 
     def _load(self, *, but: Path | None = None) -> State | None:
-        if not self._processes.first:  # which puts damaged ones aside
-            self._processes.wait()
-        state = load_checkpoint(
+        """Return what the newest checkpoint says, for all processes; the first one looks before the others do."""
+        load = partial(
+            load_checkpoint,
             self._folder.checkpoints,
             self._model,
             self._optimizer,
@@ -204,16 +209,24 @@ class Keeper(Unkept):
             notice=self._observer.notice,
             but=but,
         )
-        if self._processes.first:
-            self._processes.wait()
-        position = (-1, -1) if state is None else (state.epoch, state.step)
-        shared = (
-            f"the processes found different checkpoints in '{self._folder.checkpoints}': they must share the folder"
-        )
-        self._processes.require_alike(shared, *position)
+        state, error = None, ""
+        if self._processes.first:  # which puts damaged ones aside
+            try:
+                state = load()
+            except UserError as found:
+                error = str(found)
+        if error := self._processes.told(error):
+            raise UserError(error)
+        if not self._processes.first:
+            state = load()
+        self._processes.require_alike(self._unshared, *((-1, -1) if state is None else (state.epoch, state.step)))
         if state is not None:
             self._precision.load_state_dict(state.scaler)
         return state
+
+    @property
+    def _unshared(self) -> str:
+        return f"the processes found different checkpoints in '{self._folder.checkpoints}': they must share the folder"
 
 
 def check_finite(state: State, module: torch.nn.Module) -> None:

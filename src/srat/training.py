@@ -181,7 +181,7 @@ def folding_for(config: Config, model: nn.Module, train: Dataset) -> Folding | N
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser of a configuration."""
     sgd = config.optimizer
-    return torch.optim.SGD(
+    made = torch.optim.SGD(
         model.parameters(),
         lr=sgd.learning_rate,
         momentum=sgd.momentum,
@@ -189,6 +189,11 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
         nesterov=sgd.nesterov,
         fused=True,
     )
+    if config.precision == "fp16" and sgd.momentum:
+        # A first step that overflows is left out, but not the making of its momentum, of memory as it was found.
+        for parameter in model.parameters():
+            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return made
 
 
 def check_fit(model: nn.Module, train: Dataset) -> None:

@@ -203,7 +203,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("size", [16, 50, 64])
-@pytest.mark.parametrize("at_once", [{}, {"_PART": 5 * 3 * 16 * 16 * 30}, {"_PASSES": {"cpu": 8}}])
+@pytest.mark.parametrize("at_once", [{}, {"_PART": 5 * 3 * 16 * 16 * 30}, {"passes_between_looks": lambda device: 8}])
 def test_what_drops_out_changes_nothing(attack, size, at_once, monkeypatch):
     for name, value in at_once.items():
         monkeypatch.setattr(survival, name, value)

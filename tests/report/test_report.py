@@ -147,7 +147,7 @@ def test_what_goes_on_says_where_and_notices_are_seen():
     observer.training(epochs=4, steps=5, done=7)
     observer.notice("x.safetensors: damaged [bold]; going on from the one before it")
     first, second = console.file.getvalue().splitlines()
-    assert first == "going on after epoch 1, step 2"
+    assert first == "going on from epoch 2, step 2"
     assert second == "note: x.safetensors: damaged [bold]; going on from the one before it"
 
 

@@ -79,9 +79,9 @@ def dispatch(args: list[str], debug: bool = False) -> int:
 
 
 def fail(message: str, code: int, debug: bool, kind: str = "error: ") -> int:
-    """Tell of an error in one line, and return ``code``; with --debug, raise it again."""
+    """Tell of an error in one line, after its traceback with --debug, and return ``code``."""
     if debug:
-        raise
+        traceback.print_exc()
     print(f"srat: {kind}{printable(' '.join(message.split()))}", file=sys.stderr)
     return code
 
@@ -89,11 +89,7 @@ def fail(message: str, code: int, debug: bool, kind: str = "error: ") -> int:
 def entry() -> None:
     """Run the console script."""
     follow_leader()
-    try:
-        code = main()
-    except Exception:  # as --debug lets through
-        traceback.print_exc()
-        code = 1
+    code = main()
     if code != 0 and "RANK" in os.environ:
         # Taking leave of the other processes may wait for them, and they may wait for this one.
         sys.stdout.flush()

@@ -55,7 +55,7 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         show_last(Evaluation.read(folder.evaluation("last")), config, console)
         return
     test = config.data.test().to("cpu")  # before the hours of training, so that what is wrong with it is known at once
-    console.print(headline(config, device, out), highlight=False, soft_wrap=True)
+    console.print(headline(config, device, out, processes.count), highlight=False, soft_wrap=True)
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
     with (
         saying_how_to_go_on(folder),
@@ -141,16 +141,17 @@ def new_folder(config: Config) -> Path:
     return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
 
 
-def headline(config: Config, device: str, out: Path) -> str:
+def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     """Return what is about to happen, in three lines."""
     schedule, attack = config.schedule, config.attack
     budget = "" if isinstance(attack, Natural) else f" (ε {getattr(attack, 'epsilon', 0):.4g})"
     milestones = [m for m in schedule.milestones_of(config.epochs) if m < config.epochs]
     falls = f", × {schedule.factor:g} after {' and '.join(map(str, milestones))}" if milestones else ""
     weights = f"weights {config.weighting.name} after {schedule.reweight_epoch_of(config.epochs)} epochs"
+    several = f", {processes} processes" if processes > 1 else ""
     return (
         f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold], imbalance {described(config.imbalance)}, "
-        f"{config.model.name}, seed {config.seed}, {device}\n"
+        f"{config.model.name}, seed {config.seed}, {device}{several}\n"
         f"attack {attack.label}{budget}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
         f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
     )

@@ -74,10 +74,6 @@ class Dataset:
         """Whether the images lie elsewhere than the labels, and have to be brought for each batch."""
         return not isinstance(self.images, Tensor) or self.images.device != self.labels.device
 
-    def take(self, indices: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen channels height width"]:
-        """Return images in [0, 1], where they lie."""
-        return to_unit(self.images[indices.to(self.images.device)])
-
     def to(self, device: Device) -> "Dataset":
         """Return the same examples on ``device``; images that do not fit into half of it stay where they are."""
         device = torch.device(device)

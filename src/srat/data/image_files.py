@@ -109,7 +109,7 @@ class ImageFiles:
         if self.streaming == "always" or (self.streaming == "auto" and needed > free_memory() // 2 // neighbours()):
             return self
         advice = "; a smaller --data.size needs less, and --data.streaming auto leaves them in their files"
-        require_memory(needed, f"{len(self):,} images of {self.width} × {self.height} pixels", advice)
+        require_memory(needed * neighbours(), f"{len(self):,} images of {self.width} × {self.height} pixels", advice)
         return self[:]
 
     def hash_contents(self) -> bytes:

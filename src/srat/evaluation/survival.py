@@ -24,6 +24,7 @@ from srat.attacks import (
 from srat.data import Dataset, to_unit
 from srat.data.feed import ahead
 from srat.losses import cross_entropy
+from srat.machine import available
 from srat.models import logits_of
 from srat.observer import Observer
 from srat.processes import ALONE, Processes
@@ -35,8 +36,6 @@ NEVER = -1
 """When an image breaks that nothing has broken."""
 _PART = 1 << 30
 """Bytes of images and their noise that lie on the device at once."""
-_PASSES = {"cpu": 1, "cuda": 8}
-"""How often a device is asked whether all is done: a GPU would have to be waited for."""
 
 
 class Outcome(NamedTuple):
@@ -45,7 +44,7 @@ class Outcome(NamedTuple):
     broken_at: Int[Tensor, " n"]
     """0: wrong as it is; k > 0: wrong at the k-th point of the attack, its starts included; −1: never."""
     predicted: Int[Tensor, " n"]
-    """The class that the model gave it there; the true one if it never broke."""
+    """The class that the model gave it there (any, if its logits were no numbers); the true one if it never broke."""
 
     @property
     def survived(self) -> Bool[Tensor, " n"]:
@@ -112,8 +111,10 @@ class Trial:
         self, indices: Int[Tensor, " n"], noise: Callable[[Int[Tensor, " part"]], T]
     ) -> Iterator[tuple[Num[Tensor, "part channels height width"], Int[Tensor, " part"], T]]:
         """Yield images as the data set has them, labels, and noise, in as few parts as the device bears."""
-        each = 5 * math.prod(self.dataset.images.shape[1:])
-        parts = torch.split(indices, max(self.slots, _PART // each)) if len(indices) else ()
+        source = self.dataset.images
+        each = math.prod(source.shape[1:]) * (source.dtype.itemsize + torch.float32.itemsize)
+        room = min(_PART, available(self.device) // 8) // each
+        parts = torch.split(indices, max(self.slots, room)) if len(indices) else ()
         for part, images in zip(parts, self._brought(parts), strict=True):
             yield images, self.dataset.labels[part], noise(part)
 
@@ -235,6 +236,11 @@ def _noise(trial: Trial, attack: IterativeAttack, start: int, indices: Int[Tenso
     return torch.cat(drawn).to(trial.device) if drawn else None
 
 
+def passes_between_looks(device: torch.device) -> int:
+    """Return how often to ask a device whether all is done: it has to be waited for, unless it is the CPU."""
+    return 1 if device.type == "cpu" else 8
+
+
 class _Pool:
     """Slots of a batch that is always full: an image leaves when it is broken or has been through all, the next comes.
 
@@ -276,7 +282,7 @@ class _Pool:
 
     def run(self) -> Outcome:
         """Return what became of the queue."""
-        every = _PASSES[self._trial.device.type]
+        every = passes_between_looks(self._trial.device)
         left, told = self._n, 0
         while left:
             for _ in range(every):

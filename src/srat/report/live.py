@@ -57,7 +57,9 @@ class LiveObserver(Observer):
         """Start the bar of a training run."""
         self._epochs, self._evaluating = epochs, False
         if done:
-            self._console.print(f"going on after epoch {done // steps}, step {done % steps}", highlight=False)
+            inside = f"from epoch {done // steps + 1}, step {done % steps}"
+            where = inside if done % steps else f"after epoch {done // steps}"
+            self._console.print(f"going on {where}", highlight=False)
         self._start("training", total=epochs * steps, completed=done, stays=True)
 
     def evaluating(self, name: str, *, images: int) -> None:
