@@ -23,10 +23,12 @@ from srat.data import Dataset
 from srat.devices import make_fabric
 from srat.evaluation import count
 from srat.feature_losses import Separation, has_positive, separation
+from srat.fitting import fit
 from srat.models.small_cnn import SmallCNN
 from srat.objective import reduce_anchors
 from srat.processes import ALONE, Processes, join
 from srat.random import generator
+from srat.run_folder import RunFolder
 from srat.trainer import train_step
 from srat.training import set_up
 
@@ -408,3 +410,18 @@ class TestCommand:
         done = self.train(tmp_path / "run", "--devices", "2", "--batch-size", "1")
         assert done.returncode == 2
         assert "--batch-size 1: expected at least one image for each of 2 processes" in done.stderr
+
+
+def test_no_process_writes_before_all_have_looked(tmp_path, monkeypatch):
+    """A slower one would find what the first has written meanwhile, and take it for another's."""
+    events = []
+
+    def note(kind, name):
+        real = getattr(kind, name)
+        monkeypatch.setattr(kind, name, lambda self, *args: events.append(name) or real(self, *args))
+
+    note(RunFolder, "check")
+    note(RunFolder, "start")
+    note(Processes, "require_alike")
+    fit(replace(compose(epochs=1), model=SmallCNN(width=4)), out=tmp_path / "run", device="cpu")
+    assert events[: events.index("start")] == ["check", "require_alike"] * 2

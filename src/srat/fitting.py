@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -19,7 +20,7 @@ from srat.memory import check_memory
 from srat.models.wrapper import Custom
 from srat.observer import Observer
 from srat.options import CompileChoice, OnDivergence
-from srat.processes import join
+from srat.processes import Processes, join
 from srat.run import ModelFacts, Run, image_shape, load_with_facts, read_facts
 from srat.run_folder import RunFolder
 from srat.safekeeping import Keeper, Unkept
@@ -67,11 +68,9 @@ def fit(
     fabric = make_fabric(device, config.precision)
     processes = join()
     folder = RunFolder(Path(out)) if out is not None else None
-    if folder is not None:
-        ended = ended_run(folder, config, model, device=str(fabric.device))
-        processes.require_alike(f"the processes do not see the same folder '{folder.path}'", int(ended is not None))
-        if ended:
-            return ended
+    look = partial(ended_run, folder, config, model, device=str(fabric.device), processes=processes)
+    if ended := look():
+        return ended
     with telling_of_memory(f"the images and the model do not fit on {fabric.device}"):
         data = prepare(config.data, config.imbalance, config.holdout, seed=config.seed)
         training = set_up(
@@ -90,7 +89,7 @@ def fit(
     with deferring_signals() as interruption, folder.locked() if processes.first else nullcontext():
         processes.wait()
         # Once more: what was so without the lock may have changed.
-        if ended := ended_run(folder, config, model, device=str(fabric.device)):
+        if ended := look():
             return ended
         if processes.first:
             with folder.writing():
@@ -136,13 +135,18 @@ def note_environment(folder: RunFolder, training: Training, observer: Observer) 
     folder.write_environment(now | then)
 
 
-def ended_run(folder: RunFolder, config: Config, model: nn.Module | None, *, device: str) -> Run | None:
-    """Return the run in a folder if its training has ended.
+def ended_run(
+    folder: RunFolder | None, config: Config, model: nn.Module | None, *, device: str, processes: Processes
+) -> Run | None:
+    """Return the run in a folder if its training has ended; no process writes there before all have looked.
 
     Raises:
-        UserError: if the folder holds another run, or something that is none.
+        UserError: if the folder holds another run, or something that is none, or not the same for all processes.
     """
+    if folder is None:
+        return None
     folder.check(config)
+    processes.require_alike(f"the processes do not see the same folder '{folder.path}'", int(folder.trained))
     if not folder.trained:
         return None
     trained, _ = load_with_facts(folder.path, model=model, device=device)
