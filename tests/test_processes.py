@@ -240,6 +240,17 @@ class TestCommand:
     def train(self, out, *words, **options):
         return self.run(sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, *words, **options)
 
+    def in_mid_training(self, out):
+        """Start a long run of two processes, and return what watches them once an epoch is done."""
+        command = [sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, "--devices", "2"]
+        process = subprocess.Popen(
+            [*command, "--epochs", "500"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 60
+        while not (out / "metrics.csv").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return process
+
     @staticmethod
     def weights(out):
         return open_tensors(out / "model.safetensors").tensors()
@@ -277,13 +288,7 @@ class TestCommand:
 
     def test_a_signal_to_one_of_them_stops_all_and_saves(self, tmp_path):
         out = tmp_path / "run"
-        command = [sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, "--devices", "2"]
-        process = subprocess.Popen(
-            [*command, "--epochs", "500"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        deadline = time.monotonic() + 60
-        while not (out / "metrics.csv").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        process = self.in_mid_training(out)
         before = {path.name for path in list_checkpoints(out / "checkpoints")}
         workers = {worker.environ()["RANK"]: worker for worker in psutil.Process(process.pid).children()}
         workers["1"].send_signal(signal.SIGTERM)
@@ -295,13 +300,7 @@ class TestCommand:
     @pytest.mark.parametrize("rank", [0, 1])
     def test_a_killed_process_ends_the_job_with_its_error(self, tmp_path, rank):
         out = tmp_path / "run"
-        command = [sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, "--devices", "2"]
-        process = subprocess.Popen(
-            [*command, "--epochs", "500"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        deadline = time.monotonic() + 60
-        while not (out / "metrics.csv").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        process = self.in_mid_training(out)
         workers = sorted(psutil.Process(process.pid).children(), key=lambda worker: int(worker.environ()["RANK"]))
         workers[rank].kill()
         _, stderr = process.communicate(timeout=60)
@@ -311,14 +310,10 @@ class TestCommand:
 
     def test_the_processes_end_with_the_one_that_watches_them(self, tmp_path):
         out = tmp_path / "run"
-        command = [sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, "--devices", "2"]
-        process = subprocess.Popen([*command, "--epochs", "500"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while not (out / "metrics.csv").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        process = self.in_mid_training(out)
         children = psutil.Process(process.pid).children()
         process.kill()
-        process.wait()
+        process.communicate(timeout=60)
         assert len(children) == 2
         _, alive = psutil.wait_procs(children, timeout=30)
         assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
