@@ -167,16 +167,17 @@ def _searched(trial: Trial, clean: Outcome, attack: ReferenceAttack) -> Outcome:
 
     The reference draws for a batch what it draws for any: its batches are kept, down to the small one at the end.
     """
-    result, processes = clean, trial.processes
-    for number, stage in enumerate(attack.stages, start=1):
+    result, processes, stages = clean, trial.processes, attack.stages
+    for number, stage in enumerate(stages, start=1):
         standing = result.survived.nonzero().flatten()
         batches = torch.split(standing, trial.batch_size)[processes.rank :: processes.count] if len(standing) else ()
         # What a process knows of others' images is nothing, so that the sum is what is known.
         found = [torch.zeros_like(column) for column in result]
         for batch in batches:
-            for column, mine in zip(found, _tried(trial, batch, stage, number), strict=True):
+            tried = _tried(trial, batch, stage, number)
+            for column, mine in zip(found, tried, strict=True):
                 column[batch] = mine
-            trial.observer.step(len(batch) if stage is attack.stages[-1] else 0)
+            trial.observer.step(len(batch) if number == len(stages) else int((~tried.survived).sum()))
         together = Outcome(*(processes.sum(column)[standing] for column in found))
         result = result.updated(standing, together)
     return result
