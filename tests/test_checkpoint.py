@@ -10,19 +10,11 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from srat.checkpoint import (
-    DamagedError,
-    State,
-    TensorFile,
-    list_checkpoints,
-    load_checkpoint,
-    open_tensors,
-    save_checkpoint,
-    write_tensors,
-)
+from srat.checkpoint import State, list_checkpoints, load_checkpoint, save_checkpoint
 from srat.errors import UserError
 from srat.files import write_atomically
 from srat.metrics import no_sums
+from srat.tensor_file import DamagedError, TensorFile, open_tensors, write_tensors
 
 
 def make():
@@ -198,7 +190,7 @@ class TestDamage:
         def fail(path):
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr("srat.checkpoint.check_digest", fail)
+        monkeypatch.setattr("srat.tensor_file.check_digest", fail)
         with pytest.raises(UserError, match="cannot be read .Input/output error") as raised:
             load(two, *make())
         assert type(raised.value) is UserError

@@ -9,7 +9,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srat import trainer
-from srat.checkpoint import open_tensors
 from srat.composition import compose
 from srat.data import Dataset
 from srat.data.augmentation import CropFlip
@@ -21,6 +20,7 @@ from srat.methods import METHODS
 from srat.models.small_cnn import SmallCNN
 from srat.precision import compute_dtype, rescale_gradient, tensor_float
 from srat.random import generator
+from srat.tensor_file import open_tensors
 from srat.training import set_up
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.multiprocessing as mp
 
 from srat.attacks import PGD, Natural
-from srat.checkpoint import list_checkpoints, open_tensors
+from srat.checkpoint import list_checkpoints
 from srat.composition import compose
 from srat.config import Config
 from srat.data import Dataset
@@ -29,6 +29,7 @@ from srat.objective import reduce_anchors
 from srat.processes import ALONE, Processes, join
 from srat.random import generator
 from srat.run_folder import RunFolder
+from srat.tensor_file import open_tensors
 from srat.trainer import train_step
 from srat.training import set_up
 

@@ -19,7 +19,7 @@ import srat
 import srat.training
 from srat import fitting, trainer
 from srat.attacks import input_gradient
-from srat.checkpoint import TensorFile, list_checkpoints, load_checkpoint, open_tensors, write_tensors
+from srat.checkpoint import list_checkpoints, load_checkpoint
 from srat.composition import compose
 from srat.config import Config
 from srat.data import Dataset, Feed, Source, prepare
@@ -39,6 +39,7 @@ from srat.observer import Observer
 from srat.random import generator
 from srat.run import load_with_facts
 from srat.run_folder import RunFolder
+from srat.tensor_file import TensorFile, open_tensors, write_tensors
 from srat.trainer import inner_loss, train_step
 from srat.training import set_up
 

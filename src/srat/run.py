@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srat.checkpoint import TensorFile, open_tensors
 from srat.config import Config
 from srat.data import Dataset
 from srat.errors import UserError, require
 from srat.metrics import Row
 from srat.models import Classifier, ImageShape, build
 from srat.run_folder import RunFolder, Which
+from srat.tensor_file import TensorFile, open_tensors
 
 _LONGEST_SIDE = 1 << 16
 

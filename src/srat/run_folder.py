@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from srat.checkpoint import Tensors, write_tensors
 from srat.config import Config
 from srat.data import TrainingData
 from srat.errors import UserError, require
 from srat.files import parse_json, read_bounded, remove_leftovers, write_atomically
 from srat.metrics import Row
+from srat.tensor_file import Tensors, write_tensors
 
 Which = Literal["last", "best"]
 _LOCK = ".lock"

@@ -400,7 +400,8 @@ class TestMistakes:
         assert "pgd-2" in Evaluation.read(copy / "evaluation.json").results
 
     def test_a_full_disk(self, cli, monkeypatch, tmp_path):
-        from srat.checkpoint import list_checkpoints, open_tensors
+        from srat.checkpoint import list_checkpoints
+        from srat.tensor_file import open_tensors
 
         real, written = os.fsync, []
 

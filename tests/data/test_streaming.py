@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from srat import trainer
-from srat.checkpoint import open_tensors
 from srat.composition import compose
 from srat.data import Dataset, Feed
 from srat.data.augmentation import CropFlip
@@ -25,6 +24,7 @@ from srat.fitting import fit
 from srat.interruption import Interrupted
 from srat.models.small_cnn import SmallCNN
 from srat.random import generator
+from srat.tensor_file import open_tensors
 from srat.training import sample
 
 

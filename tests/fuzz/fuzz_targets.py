@@ -18,7 +18,7 @@ import scipy.io
 import torch
 from PIL import Image
 
-from srat.checkpoint import State, load_checkpoint, save_checkpoint, write_tensors
+from srat.checkpoint import State, load_checkpoint, save_checkpoint
 from srat.config import Config
 from srat.data.arrays import Arrays
 from srat.data.cifar import read_batch
@@ -29,6 +29,7 @@ from srat.data.svhn import read_mat
 from srat.evaluation import Counts, Evaluation, Result
 from srat.models import ImageShape
 from srat.run import ModelFacts, load
+from srat.tensor_file import write_tensors
 
 
 @dataclass(frozen=True)

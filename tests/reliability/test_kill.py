@@ -7,7 +7,8 @@ import time
 import pytest
 from kill import RUN, different, killed_run, run
 
-from srat.checkpoint import list_checkpoints, open_tensors
+from srat.checkpoint import list_checkpoints
+from srat.tensor_file import open_tensors
 
 WORDS = [*RUN, "--epochs", "4", "--model.width", "8", "--checkpoint-every", "1"]
 
