@@ -65,6 +65,15 @@ class RunFolder:
         """The evaluation of those weights."""
         return self.path / ("evaluation.json" if which == "last" else "evaluation-best.json")
 
+    def examples(self, which: Which) -> Path:
+        """What became of each test image in that evaluation."""
+        return self.path / ("examples.safetensors" if which == "last" else "examples-best.safetensors")
+
+    @property
+    def unfinished(self) -> Path:
+        """The folder of evaluations that go on, or were stopped."""
+        return self.path / "unfinished"
+
     @property
     def exists(self) -> bool:
         """Whether a run has begun here."""
@@ -116,7 +125,7 @@ class RunFolder:
         try:
             with FileLock(file, is_singleton=True).acquire(timeout=wait):
                 file.write_text(f"{os.getpid()}\n{socket.gethostname()}\n")
-                for folder in (self.path, self.checkpoints):
+                for folder in (self.path, self.checkpoints, self.unfinished):
                     remove_leftovers(folder)
                 yield
         except Timeout:

@@ -49,7 +49,6 @@ class TensorFile:
     """A file of :func:`write_tensors` whose checksum is right; its tensors are not read yet."""
 
     path: Path
-    digest: str
     facts: Facts
     shapes: Mapping[str, tuple[int, ...]]
 
@@ -66,7 +65,7 @@ def open_tensors(path: Path) -> TensorFile:
         DamagedError: if the file is missing, is not ours, or a bit of it has changed.
     """
     try:
-        digest = check_digest(path)
+        digest_of(path)
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             facts = {
@@ -79,10 +78,10 @@ def open_tensors(path: Path) -> TensorFile:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise DamagedError(f"{path}: not a readable file of weights, or damaged ({error})") from error
-    return TensorFile(path, digest, facts, shapes)
+    return TensorFile(path, facts, shapes)
 
 
-def check_digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     """Return a file's checksum; raise ``ValueError`` or ``OSError`` unless it is what its header says."""
     require(path.is_file(), "no such file")
     with path.open("rb") as file:

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from dataclasses import replace
 
 import pyautoattack
 import pytest
@@ -10,12 +11,15 @@ from torch import nn
 
 from srat.attacks import PGD, ReferenceAttack, within
 from srat.attacks.named import named
-from srat.attacks.reference import APGDT, AutoAttack
+from srat.attacks.reference import APGDCE, APGDT, AutoAttack
 from srat.data import Dataset
 from srat.evaluation import count, survival
-from srat.evaluation.survival import NEVER, Trial, outcome
+from srat.evaluation.journal import Progress
+from srat.evaluation.outcome import NEVER
+from srat.evaluation.survival import Trial, outcome
 from srat.models import attacked
 from srat.observer import Observer
+from srat.processes import ALONE
 from srat.registry import members
 
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
@@ -168,26 +172,29 @@ def test_within_by_hand(norm):
     assert within(points, center, norm=norm, epsilon=0.1).tolist() == [True, True, False, False, False, True]
 
 
-class Two(survival.Processes):
-    """One of two processes, whose sums the other's part is put into by hand."""
+class One(survival.Processes):
+    """One of two processes, which hears nothing of the other's part."""
 
     def sum(self, tensor):
         return tensor
 
+    def told(self, value):
+        return value
+
 
 def test_batches_are_shared_and_not_changed_by_the_number_of_processes():
-    attack = AutoAttack(epsilon=0.03)
-    alone = before(classes=10)
-    with attacked(alone.model):
-        clean = survival._looked_at(alone, alone.mine(), named("clean", PGD()))
-        stage = attack.stages[0]
-        parts = []
-        for rank in (0, 1):
-            trial = before(classes=10)
-            object.__setattr__(trial, "processes", Two(rank, 2))
-            found = survival._searched(trial, clean, stage)
-            parts.append(found)
-        whole = survival._searched(alone, clean, stage)
-    standing = clean.survived.nonzero().flatten()
-    for number, batch in enumerate(torch.split(standing, alone.batch_size)):
-        assert torch.equal(parts[number % 2].broken_at[batch], whole.broken_at[batch])
+    trial = before(classes=10)
+    with attacked(trial.model):
+        clean = Progress.none(trial.dataset.labels)
+        for images, found in survival.rounds(trial, named("clean", PGD()))[0](clean):
+            clean.note_(images, 0, found)
+        shares = [
+            list(survival._searched(replace(trial, processes=processes), APGDCE(epsilon=0.03), 1, clean))
+            for processes in (ALONE, One(0, 2), One(1, 2))
+        ]
+    alone, *others = shares
+    assert len(alone) == 2
+    assert [len(each) for each in others] == [1, 1]
+    for (batch, found), (other_batch, other_found) in zip(alone, others[0] + others[1], strict=True):
+        assert torch.equal(batch, other_batch)
+        assert torch.equal(found.broken_at, other_found.broken_at)

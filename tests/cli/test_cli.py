@@ -381,7 +381,8 @@ class TestMistakes:
 
     def test_what_was_trained_and_not_evaluated_is_evaluated(self, cli, finished, tmp_path):
         copy = shutil.copytree(finished, tmp_path / "copy")
-        (copy / "evaluation.json").unlink()
+        for name in ("evaluation.json", "examples.safetensors", "examples-best.safetensors"):
+            (copy / name).unlink()
         code, out, _ = cli("train", "--out", copy)
         assert code == 0
         assert "epoch 1/2" not in out
@@ -390,8 +391,9 @@ class TestMistakes:
 
     def test_a_run_evaluated_otherwise_only_is_not_finished(self, cli, finished, tmp_path):
         copy = shutil.copytree(finished, tmp_path / "copy")
-        for name in ("evaluation.json", "evaluation-best.json"):
-            (copy / name).unlink()
+        for kind in ("", "-best"):
+            (copy / f"evaluation{kind}.json").unlink()
+            (copy / f"examples{kind}.safetensors").unlink()
         for which in ("last", "best"):
             assert cli("evaluate", copy, "--attack", "fgsm", "--weights", which)[0] == 0
         code, out, _ = cli("train", "--out", copy)

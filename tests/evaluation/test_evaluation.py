@@ -15,8 +15,9 @@ import srat
 from srat.attacks import PGD, Attack, Natural, input_gradient
 from srat.data import Dataset, to_unit
 from srat.errors import UserError
-from srat.evaluation import Counts, Evaluation, Result, count, evaluate_all, groups, summary, survival, wilson
-from srat.evaluation.survival import NEVER, Trial, outcome
+from srat.evaluation import Counts, Evaluation, Result, count, describe_attack, groups, summary, survival, wilson
+from srat.evaluation.outcome import NEVER
+from srat.evaluation.survival import Trial, outcome
 from srat.models import Output, attacked
 from srat.models.small_cnn import small_cnn_backbone
 from srat.observer import Observer
@@ -246,15 +247,17 @@ def test_accuracies_of_no_image_are_null(tmp_path):
     content = json.loads(evaluation.to_json(), parse_constant=lambda name: pytest.fail(name))
     assert content["results"]["clean"]["summary"]["under"] == {"accuracy": None, "low": 0.0, "high": 1.0}
     nothing = Result(counts=Counts(correct=(0, 0), total=(0, 0)), attack={})
-    assert "null" in evaluation.with_result("clean", nothing).to_json()
+    assert "null" in evaluation.with_results({"clean": nothing}).to_json()
 
 
 @pytest.fixture
 def evaluation(threshold_data):
-    empty = Evaluation(class_names=threshold_data.class_names, train_counts=(90, 10))
-    return evaluate_all(
-        Threshold(), threshold_data, {"clean": Natural(), "pgd-20": PGD(steps=20, epsilon=0.1)}, empty, seed=0
-    )
+    attacks = {"clean": Natural(), "pgd-20": PGD(steps=20, epsilon=0.1)}
+    results = {
+        name: Result(counts=count(Threshold(), threshold_data, attack, seed=0), attack=describe_attack(attack, 2))
+        for name, attack in attacks.items()
+    }
+    return Evaluation(class_names=threshold_data.class_names, train_counts=(90, 10), results=results)
 
 
 def test_the_file_keeps_its_contract(evaluation):
@@ -281,8 +284,8 @@ def test_the_file_is_read_back(evaluation, tmp_path):
 
 def test_a_result_replaces_the_one_of_its_name(evaluation):
     other = Result(counts=Counts(correct=(0, 0), total=(3, 3)), attack={})
-    assert list(evaluation.with_result("clean", other).results) == ["clean", "pgd-20"]
-    assert evaluation.with_result("clean", other).results["clean"] == other
+    assert list(evaluation.with_results({"clean": other}).results) == ["clean", "pgd-20"]
+    assert evaluation.with_results({"clean": other}).results["clean"] == other
 
 
 GOOD = """{"class_names": ["a", "b"], "train_counts": [1, 2],

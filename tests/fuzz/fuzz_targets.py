@@ -26,7 +26,7 @@ from srat.data.fashion_mnist import parse_idx
 from srat.data.files import read_from_tar, unpack
 from srat.data.folder import Folder
 from srat.data.svhn import read_mat
-from srat.evaluation import Counts, Evaluation, Result
+from srat.evaluation import Counts, Evaluation, Examples, Origin, Outcome, Result
 from srat.models import ImageShape
 from srat.run import ModelFacts, load
 from srat.tensor_file import write_tensors
@@ -117,6 +117,24 @@ def evaluation_seeds(_: Path) -> list[bytes]:
     result = Result(counts=Counts(correct=(3, 1), total=(5, 5)), attack={"name": "pgd", "epsilon": 0.1})
     evaluation = Evaluation(class_names=("a", "b"), train_counts=(10, 2), results={"clean": result, "pgd-20": result})
     return [evaluation.to_json().encode()]
+
+
+def read_examples(content: bytes, folder: Path) -> object:
+    """Read what became of each image, and derive from it what the evaluation says."""
+    file = folder / "examples.safetensors"
+    file.write_bytes(with_true_digest(content))
+    return Examples.read(file).results()
+
+
+def examples_seeds(folder: Path) -> list[bytes]:
+    """Return four images under two attacks."""
+    labels = torch.tensor([0, 1, 1, 0])
+    examples = Examples(labels=labels, class_names=("a", "b"), test="00", weights="11")
+    for name, broken in (("pgd-20", [0, -1, 3, -1]), ("fgsm", [0, 1, 1, -1])):
+        found = Outcome(torch.tensor(broken), torch.tensor([1, 0, 1, 0]))
+        examples = examples.with_outcome(name, found, Origin(attack={"name": name}, seed=0, budget=""))
+    examples.write(folder / "seed")
+    return [(folder / "seed").read_bytes()]
 
 
 def read_config(content: bytes, folder: Path) -> object:
@@ -260,6 +278,7 @@ TARGETS = {
     "cifar": Target(read_cifar, cifar_seeds),
     "config": Target(read_config, config_seeds),
     "evaluation": Target(read_evaluation, evaluation_seeds),
+    "examples": Target(read_examples, examples_seeds),
     "folder": Target(read_folder, folder_seeds),
     "idx": Target(read_idx, idx_seeds),
     "mat": Target(read_svhn, mat_seeds),

@@ -26,6 +26,8 @@ RESULTS = (
     "model-best.safetensors",
     "evaluation.json",
     "evaluation-best.json",
+    "examples.safetensors",
+    "examples-best.safetensors",
 )
 # Sessions are forked from a process that has imported everything, so that kills fall into the run, not into imports.
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -49,10 +51,21 @@ def session(words: list[str], largest_file: int | None = None) -> None:
 
 def run(folder: Path, words: list[str], largest_file: int | None = None) -> int:
     """Run to the end, and return the exit code."""
-    process = CONTEXT.Process(target=session, args=([*words, "--out", str(folder)], largest_file))
-    process.start()
+    return finished([*words, "--out", str(folder)], largest_file)
+
+
+def finished(words: list[str], largest_file: int | None = None) -> int:
+    """Run a command to the end, and return the exit code."""
+    process = start_session(words, largest_file)
     process.join()
     return process.exitcode
+
+
+def start_session(words: list[str], largest_file: int | None = None) -> multiprocessing.Process:
+    """Start a command in a process of its own."""
+    process = CONTEXT.Process(target=session, args=(words, largest_file))
+    process.start()
+    return process
 
 
 def killed_run(
@@ -61,8 +74,7 @@ def killed_run(
     """Kill a run so many times, and let it end; return how often what was going on."""
     seen: Counter[str] = Counter()
     while seen["kills"] < kills:
-        process = CONTEXT.Process(target=session, args=([*words, "--out", str(folder)],))
-        process.start()
+        process = start_session([*words, "--out", str(folder)])
         time.sleep(longest * draw.random() ** 1.5)
         if process.exitcode is not None:
             break

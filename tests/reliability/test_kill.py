@@ -1,13 +1,15 @@
 """The short form of kill.py: a run that is killed at any moment ends as if it had not been."""
 
 import random
+import shutil
 import signal
 import time
 
 import pytest
-from kill import RUN, different, killed_run, run
+from kill import RUN, different, finished, killed_run, run, start_session
 
 from srat.checkpoint import list_checkpoints
+from srat.evaluation import Evaluation
 from srat.tensor_file import open_tensors
 
 WORDS = [*RUN, "--epochs", "4", "--model.width", "8", "--checkpoint-every", "1"]
@@ -33,6 +35,27 @@ def test_a_killed_run_ends_in_the_same_bytes(whole, seconds, tmp_path, number):
     seen = killed_run(tmp_path, WORDS, kills=6, number=number, draw=random.Random(0), longest=seconds)
     assert seen["kills"] >= 1
     assert different(whole, tmp_path) == []
+
+
+def test_a_killed_autoattack_ends_in_the_same_bytes(whole, tmp_path):
+    one, other = (shutil.copytree(whole, tmp_path / name) for name in ("one", "other"))
+    words = ["--attack", "autoattack", "--epsilon", "0.25"]
+    start = time.monotonic()
+    assert finished(["evaluate", str(one), *words]) == 0
+    longest = time.monotonic() - start
+    draw, stopped_in_the_middle = random.Random(0), 0
+    for share in (0.3, 0.6):
+        process = start_session(["evaluate", str(other), *words])
+        process.join(share * longest * draw.uniform(0.9, 1.1))
+        process.kill()
+        process.join()
+        stopped_in_the_middle += any((other / "unfinished").glob("last-autoattack-eps-0.25.0.safetensors"))
+    assert stopped_in_the_middle
+    assert finished(["evaluate", str(other), *words]) == 0
+    assert not (other / "unfinished").exists()
+    assert different(one, other) == []
+    results = Evaluation.read(other / "evaluation.json").results
+    assert 0 < sum(results["autoattack-eps-0.25"].counts.correct) < sum(results["clean"].counts.correct)
 
 
 def test_a_run_that_could_not_write_goes_on_where_it_was(whole, tmp_path):

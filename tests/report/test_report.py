@@ -13,7 +13,7 @@ from srat.errors import printable
 from srat.evaluation import Accuracy, Counts, Evaluation, Result
 from srat.report.distribution import distribution_table, draw_distribution
 from srat.report.live import LiveObserver, make_console
-from srat.report.table import best_line, class_table, notes, percent
+from srat.report.table import best_line, class_table, notes, percent, print_evaluation
 
 
 def shown(*things, width=100, terminal=False):
@@ -66,6 +66,18 @@ def test_numbers_stand_where_they_belong(evaluation):
 def test_every_line_is_of_one_width(evaluation, width):
     lines = shown(class_table(evaluation, title="t"), width=width).splitlines()
     assert max(map(len, lines)) <= width
+
+
+def test_many_attacks_stand_in_several_tables(evaluation):
+    results = {f"pgd-{steps}": evaluation.results["pgd-20"] for steps in range(100, 105)}
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    print_evaluation(console, evaluation.with_results(results), title="t")
+    text = console.file.getvalue()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(text.count(f"{name} % [95 % interval]") == 1 for name in ("clean", "pgd-20", *results))
+    assert text.count("worst class") == 4
+    assert text.count("The weights learned from") == 1
 
 
 def test_percent():

@@ -1,5 +1,7 @@
 """The command ``srat evaluate``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,17 +11,17 @@ import tyro
 from srat.attacks import PGD, AnyAttack, Natural, ReferenceAttack
 from srat.attacks.named import named
 from srat.attacks.projections import NormName
-from srat.cli.evaluating import evaluate_run
+from srat.cli.evaluating import TestSet, evaluate_run
 from srat.cli.parsing import parse
 from srat.composition import compose
 from srat.config import Config
 from srat.errors import require
 from srat.evaluation import CLEAN
-from srat.interruption import deferring_signals
+from srat.interruption import Interrupted, deferring_signals
 from srat.machine import keep_freed_memory
 from srat.processes import join
 from srat.report.live import LiveObserver, make_console
-from srat.report.table import class_table, notes, trained_on
+from srat.report.table import print_evaluation
 from srat.run_folder import RunFolder, Which
 
 
@@ -68,8 +70,9 @@ def run(args: list[str]) -> int:
         keep_freed_memory()
     console = make_console(quiet=not processes.first)
     seed = config.seed if arguments.seed is None else arguments.seed
-    which, test = arguments.weights, config.data.test()
+    which, test = arguments.weights, TestSet.of(config.data.test())
     with (
+        saying_that_it_goes_on(),
         processes.telling_of_lost_peers(),
         deferring_signals() as interruption,
         LiveObserver(console, interruption.check) as observer,
@@ -77,11 +80,19 @@ def run(args: list[str]) -> int:
         evaluation = evaluate_run(
             folder, test, attacks, which, device=device, seed=seed, processes=processes, observer=observer
         )
-    console.print(class_table(evaluation, title=f"{config.method} on {config.data.name}, weights of the {which} epoch"))
-    for note in (trained_on(evaluation), *notes(evaluation)):
-        console.print(note, highlight=False, markup=False)
+    title = f"{config.method} on {config.data.name}, weights of the {which} epoch"
+    print_evaluation(console, evaluation, title=title)
     console.print(f"Kept in {folder.evaluation(which)}", highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+@contextmanager
+def saying_that_it_goes_on() -> Iterator[None]:
+    """Put into an interruption how to go on after it."""
+    try:
+        yield
+    except Interrupted as stop:
+        raise Interrupted(stop.signal, "the same command goes on from there") from None
 
 
 def chosen_attacks(arguments: Arguments, config: Config) -> dict[str, AnyAttack]:
@@ -95,12 +106,12 @@ def chosen_attacks(arguments: Arguments, config: Config) -> dict[str, AnyAttack]
     threat: PGD = replace(config.evaluation, **changed)
     attacks: dict[str, AnyAttack] = {CLEAN: Natural()}
     for attack in [named(name, threat) for name in arguments.attack] or [threat]:
-        suffix = "" if isinstance(attack, Natural) else _suffix(attack, arguments, threat, config)
-        attacks[attack.label + suffix] = attack
+        attacks[attack.label + _suffix(attack, arguments, threat, config)] = attack
     return attacks
 
 
 def _suffix(attack: AnyAttack, arguments: Arguments, threat: PGD, config: Config) -> str:
+    """Return what differs from the run's own; the norm is part of the attack's label."""
     own = {"eps": config.evaluation.epsilon, "step": config.evaluation.step_size, "seed": config.seed}
     seed = config.seed if arguments.seed is None else arguments.seed
     now = {"eps": threat.epsilon, "step": threat.step_size, "seed": seed}

@@ -1,14 +1,14 @@
 """What ``train`` and ``evaluate`` share: the evaluation of a run, kept in its folder."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import TypeVar, cast
 
-from srat.attacks import AnyAttack
-from srat.data import Dataset
+from srat.attacks import PGD, AnyAttack, Natural
+from srat.data import Dataset, hash_contents
 from srat.errors import require
-from srat.evaluation import Evaluation, evaluate_all
+from srat.evaluation import BATCH_SIZE, Evaluation, Examples, FileJournal, Origin, Outcome, describe_attack, examine
 from srat.files import write_atomically
 from srat.machine import telling_of_memory
 from srat.models import ImageShape
@@ -16,14 +16,33 @@ from srat.observer import Observer
 from srat.processes import Processes
 from srat.run import ModelFacts, image_shape, load_with_facts
 from srat.run_folder import RunFolder, Which
+from srat.tensor_file import digest_of
 
+T = TypeVar("T")
 WAIT = 30.0
 """Seconds to wait for another process that is writing its results."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TestSet:
+    """The test images of a run, and the hash of what they were read from."""
+
+    dataset: Dataset
+    sha256: str
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "TestSet":
+        """Return a test set as its source gives it."""
+        return cls(dataset=dataset, sha256=hash_contents(dataset))
+
+    def loaded(self) -> "TestSet":
+        """Return it with its images in memory, if they are to be there."""
+        return replace(self, dataset=self.dataset.to("cpu"))
+
+
 def evaluate_run(
     folder: RunFolder,
-    test: Dataset,
+    test: TestSet,
     attacks: Mapping[str, AnyAttack],
     which: Which,
     *,
@@ -34,31 +53,116 @@ def evaluate_run(
 ) -> Evaluation:
     """Evaluate a run's weights, add the results to those that its folder holds, and return them all.
 
-    The folder is locked when results are written, not while they are made: two may go on side by side. Several
-    processes share the images; the first one writes.
+    What the folder holds already is not made again; what was begun, by whatever ended, goes on. The folder is locked
+    when results are written, not while they are made: two may go on side by side. Several processes share the images;
+    the first one writes.
 
     Raises:
         UserError: if the test set is of other data, or the folder cannot be written or holds another run's results.
     """
-    locked = partial(folder.locked, wait=WAIT) if processes.first else nullcontext
     with telling_of_memory(f"the model does not fit on {device}"):
         model, facts = load_with_facts(folder.path, which=which, device=device)
-    there, wanted = (test.class_names, image_shape(test)), (facts.class_names, facts.shape)
+    there, wanted = (test.dataset.class_names, image_shape(test.dataset)), (facts.class_names, facts.shape)
     said = f"expected {_said(*wanted)}, got {_said(*there)}"
     require(there == wanted, f"this test set is not of the data that the model was trained on: {said}")
-    with locked():  # before the hours of an attack, so that what is wrong is known at once
-        so_far = results_so_far(folder, which, facts)
+    weights = digest_of(folder.weights(which))
+    results = _Results(folder=folder, which=which, facts=facts, test=test, weights=weights)
+    evaluation, origins = told_by_first(processes, results.so_far)
     with telling_of_memory(f"the test images, or their evaluation, do not fit on {device}"):
-        nothing = replace(so_far, results={})
-        fresh = evaluate_all(
-            model, test.to(device), attacks, nothing, seed=seed, processes=processes, observer=observer
-        )
-    with locked():
-        there_now = results_so_far(folder, which, facts)
-        evaluation = replace(there_now, results={**there_now.results, **fresh.results})
-        if processes.first:
-            write_atomically(folder.evaluation(which), evaluation.to_json())
+        dataset = test.dataset.to(device)
+        for name, attack in attacks.items():
+            origin = origin_of(attack, seed, facts)
+            if origins.get(name) == origin:
+                continue
+            journal = FileJournal(
+                folder.unfinished,
+                f"{which}-{name}",
+                rank=processes.rank,
+                identity={"test": test.sha256, "weights": weights, "batch_size": BATCH_SIZE, **asdict(origin)},
+                images=len(dataset),
+                notice=observer.notice,
+            )
+            found = examine(model, dataset, attack, seed=seed, processes=processes, observer=observer, journal=journal)
+            evaluation = told_by_first(processes, partial(results.with_outcome, name, found, origin))
+            if processes.first:
+                journal.remove()
     return evaluation
+
+
+def told_by_first(processes: Processes, ask: Callable[[], T]) -> T:
+    """Return what the first process finds, in all of them."""
+    return cast(T, processes.told(ask() if processes.first else None))
+
+
+def origin_of(attack: AnyAttack, seed: int, facts: ModelFacts) -> Origin:
+    """Return what makes the outcome of an attack on a run's model."""
+    return Origin(
+        attack=describe_attack(attack, len(facts.class_names)),
+        seed=0 if isinstance(attack, Natural) else seed,
+        budget=budget_suffix(attack, facts.config.evaluation),
+    )
+
+
+def budget_suffix(attack: AnyAttack, own: PGD) -> str:
+    """Return what the name of a result says of norm and ε, where they are not those of the run's own attack."""
+    norm, epsilon = getattr(attack, "norm", own.norm), getattr(attack, "epsilon", own.epsilon)
+    return (f"-{norm}" if norm != own.norm else "") + (f"-eps-{epsilon:.4g}" if epsilon != own.epsilon else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Results:
+    """The results in a run's folder, which the first process reads and writes, others' results at the same time too."""
+
+    folder: RunFolder
+    which: Which
+    facts: ModelFacts
+    test: TestSet
+    weights: str
+
+    def so_far(self) -> tuple[Evaluation, Mapping[str, Origin]]:
+        """Return the evaluation, and what made which result of it; what a killed process left out is put in."""
+        with self.folder.locked(wait=WAIT):
+            return self._kept(self._examples())
+
+    def with_outcome(self, name: str, outcome: Outcome, origin: Origin) -> Evaluation:
+        """Put an outcome in, and return the evaluation."""
+        with self.folder.locked(wait=WAIT):
+            return self._kept(self._examples().with_outcome(name, outcome, origin))[0]
+
+    def _kept(self, examples: Examples) -> tuple[Evaluation, Mapping[str, Origin]]:
+        evaluation = results_so_far(self.folder, self.which, self.facts).with_results(examples.results())
+        if examples.outcomes:
+            examples.write(self.folder.examples(self.which))
+            write_atomically(self.folder.evaluation(self.which), evaluation.to_json())
+        return evaluation, examples.origins
+
+    def _examples(self) -> Examples:
+        """Return what the folder holds of each image; nothing at first."""
+        examples = Examples(
+            labels=self.test.dataset.labels.cpu(),
+            class_names=self.test.dataset.class_names,
+            test=self.test.sha256,
+            weights=self.weights,
+        )
+        # The best epoch may be the last: what is known of the one's weights is known of the other's.
+        twin = self._read("best" if self.which == "last" else "last")
+        if twin is not None and (twin.test, twin.weights) == (examples.test, examples.weights):
+            examples = examples.with_all_of(twin)
+        own = self._read(self.which)
+        if own is None:
+            return examples
+        for what, kept, now in (("test images", own.test, examples.test), ("weights", own.weights, examples.weights)):
+            require(
+                kept == now,
+                f"{self.folder.examples(self.which)}: these results are of other {what} (SHA-256 {kept[:8]}…, now "
+                f"{now[:8]}…), and cannot stand beside new ones: remove it and "
+                f"{self.folder.evaluation(self.which).name} to evaluate anew",
+            )
+        return examples.with_all_of(own)
+
+    def _read(self, which: Which) -> Examples | None:
+        path = self.folder.examples(which)
+        return Examples.read(path) if path.exists() else None
 
 
 def results_so_far(folder: RunFolder, which: Which, facts: ModelFacts) -> Evaluation:

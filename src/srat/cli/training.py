@@ -1,9 +1,8 @@
 """What ``srat train`` does once it knows what it is to do."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,21 +10,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from srat.attacks import Natural
-from srat.cli.evaluating import WAIT, evaluate_run
+from srat.cli.evaluating import WAIT, TestSet, evaluate_run
 from srat.cli.train import Options
 from srat.config import Config
 from srat.data import Imbalance
 from srat.devices import make_fabric
 from srat.errors import printable
 from srat.evaluation import CLEAN, Evaluation
-from srat.files import write_atomically
 from srat.fitting import fit
 from srat.interruption import Interrupted, deferring_signals
 from srat.machine import keep_freed_memory
 from srat.processes import Processes, join
 from srat.report.live import LiveObserver, make_console
-from srat.report.table import best_line, class_table, notes, trained_on
-from srat.run import Run
+from srat.report.table import best_line, print_evaluation
 from srat.run_folder import RunFolder, Which
 from srat.weightings import Uniform
 
@@ -54,7 +51,8 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         )
         show_last(Evaluation.read(folder.evaluation("last")), config, console)
         return
-    test = config.data.test().to("cpu")  # before the hours of training, so that what is wrong with it is known at once
+    # Before the hours of training, so that what is wrong with it is known at once.
+    test = TestSet.of(config.data.test()).loaded()
     console.print(headline(config, device, out, processes.count), highlight=False, soft_wrap=True)
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
     with (
@@ -78,9 +76,9 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         with folder.locked(wait=WAIT) if processes.first else nullcontext():
             last = evaluate("last")
             show_last(last, config, console)
-            best = best_evaluation(result, last, evaluate, processes)
-    if best is not None and result.best_epoch is not None:
-        console.print(best_line(best, result.best_epoch + 1), highlight=False, soft_wrap=True)
+            best = None if result.best_epoch is None else best_line(evaluate("best"), result.best_epoch + 1)
+    if best is not None:
+        console.print(best, highlight=False, soft_wrap=True)
     console.print(
         f"Trained in {result.seconds:.0f} s. The run is in [bold]{escape(printable(str(out)))}[/bold]",
         highlight=False,
@@ -113,25 +111,7 @@ def is_finished(folder: RunFolder, config: Config) -> bool:
 
 def show_last(evaluation: Evaluation, config: Config, console: Console) -> None:
     """Print the table of classes of the last epoch's weights."""
-    console.print(class_table(evaluation, title=f"{config.method} on {config.data.name}, last epoch"))
-    for note in (trained_on(evaluation), *notes(evaluation)):
-        console.print(note, highlight=False, markup=False)
-
-
-def best_evaluation(
-    run: Run, last: Evaluation, evaluate: Callable[[Which], Evaluation], processes: Processes
-) -> Evaluation | None:
-    """Return the evaluation of the best epoch's weights, which may be the last's; None without a held-out part."""
-    if run.best_epoch is None or run.folder is None:
-        return None
-    if run.best_epoch < len(run.history) - 1:
-        return evaluate("best")
-    path = RunFolder(run.folder).evaluation("best")
-    best = Evaluation.read(path) if path.exists() else last
-    best = replace(best, results={**best.results, **last.results})
-    if processes.first:
-        write_atomically(path, best.to_json())
-    return best
+    print_evaluation(console, evaluation, title=f"{config.method} on {config.data.name}, last epoch")
 
 
 def new_folder(config: Config) -> Path:

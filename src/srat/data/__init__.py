@@ -6,7 +6,7 @@ from srat.data.batches import epoch_batches
 from srat.data.feed import Batch, Feed
 from srat.data.holdout import Holdout
 from srat.data.imbalance import Imbalance, exponential_counts, select, step_counts
-from srat.data.training import TrainingData, prepare
+from srat.data.training import TrainingData, hash_contents, prepare
 from srat.registry import import_members
 
 import_members(__name__)
@@ -23,6 +23,7 @@ __all__ = [
     "check_images",
     "epoch_batches",
     "exponential_counts",
+    "hash_contents",
     "prepare",
     "select",
     "step_counts",

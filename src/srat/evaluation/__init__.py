@@ -1,21 +1,31 @@
-"""Counts per class, groups, intervals, and evaluation.json."""
+"""What becomes of each image, counts per class, groups, intervals, and the files that hold them."""
 
-from srat.evaluation.counts import Counts, count
-from srat.evaluation.evaluate import evaluate, evaluate_all
+from srat.evaluation.counts import Counts
+from srat.evaluation.evaluate import BATCH_SIZE, count, evaluate, examine
+from srat.evaluation.examples import Examples, Origin
 from srat.evaluation.groups import Groups, groups
 from srat.evaluation.intervals import Accuracy, wilson
-from srat.evaluation.record import CLEAN, Evaluation, Result, summary
+from srat.evaluation.journal import FileJournal, Journal
+from srat.evaluation.outcome import Outcome
+from srat.evaluation.record import CLEAN, Evaluation, Result, describe_attack, summary
 
 __all__ = [
+    "BATCH_SIZE",
     "CLEAN",
     "Accuracy",
     "Counts",
     "Evaluation",
+    "Examples",
+    "FileJournal",
     "Groups",
+    "Journal",
+    "Origin",
+    "Outcome",
     "Result",
     "count",
+    "describe_attack",
     "evaluate",
-    "evaluate_all",
+    "examine",
     "groups",
     "summary",
     "wilson",

@@ -1,6 +1,6 @@
 """Evaluating a model, ours or any other."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +9,18 @@ from srat.attacks import PGD, AnyAttack, Natural
 from srat.attacks.named import named
 from srat.data import Dataset, to_unit
 from srat.errors import require
-from srat.evaluation.counts import count
-from srat.evaluation.record import Evaluation, Result, describe_attack
+from srat.evaluation.counts import Counts
+from srat.evaluation.journal import Journal
+from srat.evaluation.outcome import Outcome
+from srat.evaluation.record import Result, describe_attack
+from srat.evaluation.survival import Trial, outcome
 from srat.models import attacked, logits_of
 from srat.observer import Observer
+from srat.precision import tensor_float
 from srat.processes import ALONE, Processes
+
+BATCH_SIZE = 250
+"""Images in a batch. AutoAttack draws for a batch as a whole, so that its results depend on it."""
 
 
 def evaluate(
@@ -22,7 +29,7 @@ def evaluate(
     labels: Tensor,
     *,
     attack: AnyAttack | str | None = None,
-    batch_size: int = 250,
+    batch_size: int = BATCH_SIZE,
     seed: int = 0,
 ) -> Result:
     """Return the model's correct and all examples of each class, clean or under an attack.
@@ -44,36 +51,52 @@ def evaluate(
     classes = _class_count(model, images[:1].to(device))
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)
     chosen = named(attack, PGD()) if isinstance(attack, str) else attack or Natural()
-    counts = count(model, dataset, chosen, seed=seed, batch_size=batch_size)
-    return Result(counts=counts, attack=describe_attack(chosen, classes))
+    found = examine(model, dataset, chosen, seed=seed, batch_size=batch_size)
+    counts = Counts.of(found.survived, dataset.labels, classes)
+    return Result(counts=counts, attack=describe_attack(chosen, classes), outcome=found)
 
 
-def evaluate_all(
+def examine(
     model: nn.Module,
     dataset: Dataset,
-    attacks: Mapping[str, AnyAttack],
-    evaluation: Evaluation,
+    attack: AnyAttack,
     *,
     seed: int,
+    batch_size: int = BATCH_SIZE,
     processes: Processes = ALONE,
     observer: Observer | None = None,
-) -> Evaluation:
-    """Return ``evaluation`` with the results under each attack put in.
+    journal: Journal | None = None,
+) -> Outcome:
+    """Return what becomes of each example, clean and at every point that an attack comes to.
+
+    The attack maximises cross-entropy (or its own loss) on the logits that are served, in fp32, with every module in
+    eval mode; the modes come back afterwards. An image that is wrong once is not attacked any further.
 
     Args:
-        model: the model.
-        dataset: the test set, on the model's device.
-        attacks: what to evaluate under, by the name of the result; ``Natural()`` for clean accuracy.
-        evaluation: results so far.
-        seed: of the attacks' randomness.
-        processes: those that share the images.
-        observer: told of progress.
+        model: images in [0, 1] → logits, or an output that has them.
+        dataset: what to evaluate on, on the model's device.
+        attack: the attack; ``Natural()`` for clean accuracy.
+        seed: of the attack's randomness; each image has its own, in batches of any size.
+        batch_size: images in a batch.
+        processes: those that share the images; each gets the outcome of all.
+        observer: told of the images that are done with.
+        journal: keeps the progress, and knows of that before.
     """
-    classes = len(dataset.class_names)
-    for name, attack in attacks.items():
-        counts = count(model, dataset, attack, seed=seed, processes=processes, observer=observer)
-        evaluation = evaluation.with_result(name, Result(counts=counts, attack=describe_attack(attack, classes)))
-    return evaluation
+    observer = observer or Observer()
+    with attacked(model) as served, tensor_float(False):
+        trial = Trial(
+            model=served, dataset=dataset, seed=seed, batch_size=batch_size, observer=observer, processes=processes
+        )
+        observer.evaluating(attack.label, images=len(trial.mine()))
+        found = outcome(trial, attack, journal)
+    observer.finished()
+    return found
+
+
+def count(model: nn.Module, dataset: Dataset, attack: AnyAttack, **how: Any) -> Counts:
+    """Return how many examples of each class the model gets right under an attack; arguments as for :func:`examine`."""
+    found = examine(model, dataset, attack, **how)
+    return Counts.of(found.survived, dataset.labels, len(dataset.class_names))
 
 
 def _class_count(model: nn.Module, image: Tensor) -> int:

@@ -13,6 +13,7 @@ from srat.errors import UserError, require
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups, groups
 from srat.evaluation.intervals import Accuracy
+from srat.evaluation.outcome import Outcome
 from srat.files import parse_json, read_bounded
 
 CLEAN = "clean"
@@ -28,6 +29,8 @@ class Result:
 
     counts: Counts
     attack: Mapping[str, Any]
+    outcome: Outcome | None = field(default=None, compare=False, repr=False)
+    """What became of each image, where that is at hand."""
 
     @property
     def accuracy(self) -> Accuracy:
@@ -48,9 +51,9 @@ class Evaluation:
         """Well- and under-represented classes."""
         return groups(self.train_counts)
 
-    def with_result(self, name: str, result: Result) -> "Evaluation":
-        """Return the evaluation with one more result, or one replaced."""
-        return dataclasses.replace(self, results={**self.results, name: result})
+    def with_results(self, results: Mapping[str, Result]) -> "Evaluation":
+        """Return the evaluation with more results, or some replaced."""
+        return dataclasses.replace(self, results={**self.results, **results})
 
     def to_json(self) -> str:
         """Return the contents of evaluation.json."""

@@ -1,10 +1,10 @@
 """What becomes of each image under an attack; what is broken is not attacked any further."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int, Num
@@ -23,6 +23,8 @@ from srat.attacks import (
 )
 from srat.data import Dataset, to_unit
 from srat.data.feed import ahead
+from srat.evaluation.journal import Journal, Progress
+from srat.evaluation.outcome import NEVER, Outcome
 from srat.losses import cross_entropy
 from srat.machine import available
 from srat.models import logits_of
@@ -32,28 +34,16 @@ from srat.random import generator
 
 T = TypeVar("T")
 Images = Float[Tensor, "batch channels height width"]
-NEVER = -1
-"""When an image breaks that nothing has broken."""
+_UNDECIDED = -2
+"""When an image breaks that is not through with a round."""
 _PART = 1 << 30
 """Bytes of images and their noise that lie on the device at once."""
 
 
-class Outcome(NamedTuple):
-    """What became of each of some images."""
-
-    broken_at: Int[Tensor, " n"]
-    """0: wrong as it is; k > 0: wrong at the k-th point of the attack, its starts included; −1: never."""
-    predicted: Int[Tensor, " n"]
-    """The class that the model gave it there (any, if its logits were no numbers); the true one if it never broke."""
-
-    @property
-    def survived(self) -> Bool[Tensor, " n"]:
-        """Which images nothing has broken."""
-        return self.broken_at == NEVER
-
-    def updated(self, positions: Int[Tensor, " some"], later: "Outcome") -> "Outcome":
-        """Return the outcome with that of some images put in."""
-        return Outcome(*(mine.index_copy(0, positions, new) for mine, new in zip(self, later, strict=True)))
+Found = tuple[Int[Tensor, " some"], Outcome]
+"""Some images, as positions in the data set, and what has become of them."""
+Round = Callable[[Progress], Iterator[Found]]
+"""One go at the images that still stand: yields those that it is through with, once for each."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,34 +86,32 @@ class Trial:
 
     def mine(self) -> Int[Tensor, " own"]:
         """Return the images that are this process's."""
-        return torch.arange(self.processes.rank, len(self.dataset), self.processes.count, device=self.device)
+        return self.own(torch.arange(len(self.dataset), device=self.device))
 
-    def full_batches(self, indices: Int[Tensor, " n"]) -> Iterator[tuple[Images, Int[Tensor, " batch"]]]:
-        """Yield images and labels in batches of one size, the last filled up with what comes first."""
-        if len(indices) == 0:
-            return
-        filled = math.ceil(len(indices) / self.slots) * self.slots
-        batches = torch.split(indices.repeat(math.ceil(filled / len(indices)))[:filled], self.slots)
-        for batch, images in zip(batches, self._brought(batches), strict=True):
-            yield to_unit(images), self.dataset.labels[batch]
+    def own(self, images: Int[Tensor, " n"]) -> Int[Tensor, " own"]:
+        """Return those of some images that are this process's."""
+        return images[images % self.processes.count == self.processes.rank]
+
+    def full(self, batch: Int[Tensor, " n"]) -> Int[Tensor, " slots"]:
+        """Return a batch filled up with its own first images: all passes are of one size."""
+        return batch.repeat(math.ceil(self.slots / len(batch)))[: self.slots]
 
     def parts(
-        self, indices: Int[Tensor, " n"], noise: Callable[[Int[Tensor, " part"]], T]
-    ) -> Iterator[tuple[Num[Tensor, "part channels height width"], Int[Tensor, " part"], T]]:
-        """Yield images as the data set has them, labels, and noise, in as few parts as the device bears."""
+        self, images: Int[Tensor, " n"], noise: Callable[[Int[Tensor, " part"]], T]
+    ) -> Iterator[tuple[Int[Tensor, " part"], Num[Tensor, "part channels height width"], T]]:
+        """Yield positions, images as the data set has them, and noise, in as few parts as the device bears."""
         source = self.dataset.images
         each = math.prod(source.shape[1:]) * (source.dtype.itemsize + torch.float32.itemsize)
         room = min(_PART, available(self.device) // 8) // each
-        parts = torch.split(indices, max(self.slots, room)) if len(indices) else ()
-        for part, images in zip(parts, self._brought(parts), strict=True):
-            yield images, self.dataset.labels[part], noise(part)
+        parts = torch.split(images, max(self.slots, room)) if len(images) else ()
+        for part, pixels in zip(parts, self._raw(parts), strict=True):
+            yield part, pixels, noise(part)
 
-    def images(self, indices: Int[Tensor, " n"]) -> Images:
-        """Return images in [0, 1], on the device."""
-        return to_unit(next(self._brought([indices])))
+    def brought(self, groups: Iterable[Int[Tensor, " _"]]) -> Iterator[Images]:
+        """Yield the images of each group, in [0, 1] and on the device; those in files are decoded ahead."""
+        yield from map(to_unit, self._raw(groups))
 
-    def _brought(self, groups: Iterable[Int[Tensor, " _"]]) -> Iterator[Num[Tensor, "_ channels height width"]]:
-        """Yield the images of each group, on the device; those in files are decoded ahead."""
+    def _raw(self, groups: Iterable[Int[Tensor, " _"]]) -> Iterator[Num[Tensor, "_ channels height width"]]:
         source = self.dataset.images
         tasks = (partial(source.__getitem__, group.to(source.device)) for group in groups)
         for images in ahead(tasks) if self.dataset.streamed else (task() for task in tasks):
@@ -135,95 +123,99 @@ def right(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"])
     return (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
 
 
-def outcome(trial: Trial, attack: AnyAttack) -> Outcome:
+def outcome(trial: Trial, attack: AnyAttack, journal: Journal | None = None) -> Outcome:
     """Return when each image of the data set breaks: as it is, or at one of the points that the attack comes to.
 
     Args:
         trial: model and images.
         attack: the attack; ``Natural()`` leaves the images as they are.
+        journal: told of the progress, and asked for it at first; by default none is kept.
     """
-    indices = trial.mine()
-    clean = _looked_at(trial, indices, Natural())
-    standing = clean.survived.nonzero().flatten()
-    left = 0 if isinstance(attack, Natural) else len(standing)
-    trial.observer.step(len(indices) - left)
+    journal, processes, searches = journal or Journal(), trial.processes, rounds(trial, attack)
+    # One process reads: others may see other files, and all have to make the same batches.
+    begun = processes.told(journal.read() if processes.first else None)
+    progress = (begun or Progress.none(trial.dataset.labels)).to(trial.device)
+    trial.observer.step(int(progress.at(trial.mine()).through(len(searches)).sum()))
+    for number, search in enumerate(searches):
+        before = progress.copy()
+        try:
+            for images, found in search(progress):
+                progress.note_(images, number, found)
+                journal.tick(progress)
+                trial.observer.step(int(progress.at(images).through(len(searches)).sum()))
+        except BaseException:  # a signal, above all
+            journal.write(progress)
+            raise
+        # Each process knows what it has changed.
+        progress = Progress(*(old + processes.sum(new - old) for old, new in zip(before, progress, strict=True)))
+    return progress.outcome
+
+
+def rounds(trial: Trial, attack: AnyAttack) -> Sequence[Round]:
+    """Return the look at the untouched images, and then what an attack does, one after the other."""
+    clean = partial(_looked_at, trial, Natural(), 0)
+    if isinstance(attack, Natural):
+        return (clean,)
     if isinstance(attack, ReferenceAttack):
-        return _searched(trial, _shared(trial, clean), attack)
+        return clean, *(partial(_searched, trial, stage, number) for number, stage in enumerate(attack.stages, start=1))
     if isinstance(attack, IterativeAttack):
-        clean = clean.updated(standing, _iterated(trial, indices[standing], attack))
-    elif left:
-        clean = clean.updated(standing, _looked_at(trial, indices[standing], attack))
-    return _shared(trial, clean)
+        return clean, *(partial(_iterated, trial, attack, number) for number in range(1, attack.starts + 1))
+    return clean, partial(_looked_at, trial, attack, 1)
 
 
-def _shared(trial: Trial, own: Outcome) -> Outcome:
-    """Return the outcome of all images, of which each process knows that of its own."""
-    whole = [tensor.new_zeros(len(trial.dataset)).index_copy(0, trial.mine(), tensor) for tensor in own]
-    return Outcome(*map(trial.processes.sum, whole))
-
-
-def _searched(trial: Trial, clean: Outcome, attack: ReferenceAttack) -> Outcome:
-    """Return which stage of an attack breaks each image; whole batches go to one process or another.
+def _searched(trial: Trial, stage: ReferenceAttack, number: int, progress: Progress) -> Iterator[Found]:
+    """Try a stage of an attack; whole batches go to one process or another.
 
     The reference draws for a batch what it draws for any: its batches are kept, down to the small one at the end.
     """
-    result, processes, stages = clean, trial.processes, attack.stages
-    for number, stage in enumerate(stages, start=1):
-        standing = result.survived.nonzero().flatten()
-        batches = torch.split(standing, trial.batch_size)[processes.rank :: processes.count] if len(standing) else ()
-        # What a process knows of others' images is nothing, so that the sum is what is known.
-        found = [torch.zeros_like(column) for column in result]
-        for batch in batches:
-            tried = _tried(trial, batch, stage, number)
-            for column, mine in zip(found, tried, strict=True):
-                column[batch] = mine
-            trial.observer.step(len(batch) if number == len(stages) else int((~tried.survived).sum()))
-        together = Outcome(*(processes.sum(column)[standing] for column in found))
-        result = result.updated(standing, together)
-    return result
-
-
-def _tried(trial: Trial, batch: Int[Tensor, " batch"], stage: ReferenceAttack, number: int) -> Outcome:
-    """Return which images of a batch a stage breaks, within its budget."""
-    images, labels = trial.images(batch), trial.dataset.labels[batch]
-    classes = len(trial.dataset.class_names)
-    adversarial = stage(trial.logits, images, labels, classes=classes, seed=trial.seed)
-    with torch.no_grad():
-        logits = trial.logits(adversarial)
-    broken = ~right(logits, labels) & within(adversarial, images, norm=stage.norm, epsilon=stage.epsilon)
-    return Outcome(torch.where(broken, number, NEVER), torch.where(broken, logits.argmax(dim=1), labels))
-
-
-def _looked_at(trial: Trial, indices: Int[Tensor, " n"], attack: Attack) -> Outcome:
-    """Return which images are wrong where an attack leaves them, point 0 without one and 1 with one."""
-    point = 0 if isinstance(attack, Natural) else 1
-    broken, said = [], []
-    for number, (images, labels) in enumerate(trial.full_batches(indices)):
-        rng = generator(trial.seed, f"evaluation/{attack.label}", step=number, device=trial.device)
-        images = attack.perturb(trial.loss_at(attack, labels), images, generator=rng)
+    batches = torch.split(progress.standing(number), trial.batch_size)
+    left = [batch for batch in batches if bool(progress.at(batch).waiting(number).any())]
+    for batch in left[trial.processes.rank :: trial.processes.count]:
+        images, labels = next(trial.brought([batch])), trial.dataset.labels[batch]
+        adversarial = stage(trial.logits, images, labels, classes=len(trial.dataset.class_names), seed=trial.seed)
         with torch.no_grad():
-            logits = trial.logits(images)
-        broken.append(torch.where(right(logits, labels), NEVER, point))
-        said.append(logits.argmax(dim=1))
-        trial.observer.step(point * min(trial.slots, len(indices) - number * trial.slots))
-    return Outcome(*(torch.cat([indices[:0], *each])[: len(indices)] for each in (broken, said)))
+            logits = trial.logits(adversarial)
+        broken = ~right(logits, labels) & within(adversarial, images, norm=stage.norm, epsilon=stage.epsilon)
+        yield batch, broken_or_not(broken, number, logits, labels)
 
 
-def _iterated(trial: Trial, indices: Int[Tensor, " n"], attack: IterativeAttack) -> Outcome:
-    """Return at which point each image breaks, from one start after the other."""
-    labels = trial.dataset.labels[indices]
-    result = Outcome(torch.full_like(labels, NEVER), labels)
-    standing = torch.arange(len(indices), device=labels.device)
-    for start in range(attack.starts):
-        first, last = start * (attack.iterations + 1) + 1, start + 1 == attack.starts
-        parts = trial.parts(indices[standing], partial(_noise, trial, attack, start))
-        found = [_Pool(trial, attack, *part, first=first, last=last).run() for part in parts]
-        if not found:
-            break
-        together = Outcome(*(torch.cat(column) for column in zip(*found, strict=True)))
-        result = result.updated(standing, together)
-        standing = standing[together.survived]
-    return result
+def _looked_at(trial: Trial, attack: Attack, number: int, progress: Progress) -> Iterator[Found]:
+    """Look where an attack without steps leaves the images, in batches of one size."""
+    own = trial.own(progress.standing(number))
+    numbered = [
+        (position, batch)
+        for position, batch in enumerate(torch.split(own, trial.slots))
+        if bool(progress.at(batch).waiting(number).any())
+    ]
+    batches = [batch for _, batch in numbered]
+    for (position, batch), images in zip(numbered, trial.brought(map(trial.full, batches)), strict=True):
+        labels = trial.dataset.labels[trial.full(batch)]
+        rng = generator(trial.seed, f"evaluation/{attack.label}", step=position, device=trial.device)
+        adversarial = attack.perturb(trial.loss_at(attack, labels), images, generator=rng)
+        with torch.no_grad():
+            logits = trial.logits(adversarial)[: len(batch)]
+        labels = labels[: len(batch)]
+        yield batch, broken_or_not(~right(logits, labels), number, logits, labels)
+
+
+def _iterated(trial: Trial, attack: IterativeAttack, number: int, progress: Progress) -> Iterator[Found]:
+    """Move the images step by step, from one start."""
+    own = trial.own(progress.waiting(number).nonzero().flatten())
+    start, first = number - 1, (number - 1) * (attack.iterations + 1) + 1
+    for part, images, noise in trial.parts(own, partial(_noise, trial, attack, start)):
+        pool = _Pool(trial, attack, images, trial.dataset.labels[part], noise, first=first)
+        for positions, found in pool.run():
+            yield part[positions], found
+
+
+def broken_or_not(
+    broken: Bool[Tensor, " batch"],
+    point: int | Int[Tensor, " batch"],
+    logits: Float[Tensor, "batch classes"],
+    labels: Int[Tensor, " batch"],
+) -> Outcome:
+    """Return the outcome of images of which some are broken at a point."""
+    return Outcome(torch.where(broken, point, NEVER), torch.where(broken, logits.argmax(dim=1), labels))
 
 
 def _noise(trial: Trial, attack: IterativeAttack, start: int, indices: Int[Tensor, " part"]) -> Images | None:
@@ -255,7 +247,6 @@ class _Pool:
         labels: theirs.
         noise: what each begins with, if the attack begins with noise.
         first: the number of the first point.
-        last: whether those who survive are done with.
     """
 
     def __init__(
@@ -267,38 +258,31 @@ class _Pool:
         noise: Images | None,
         *,
         first: int,
-        last: bool,
     ) -> None:
-        self._trial, self._attack, self._first, self._last = trial, attack, first, last
+        self._trial, self._attack, self._first = trial, attack, first
         self._queue, self._noise = images, noise
         self._n = len(labels)
         # A row more, where what is written for an idle slot goes.
         self._labels = torch.cat((labels, labels[:1]))
-        self._broken_at, self._predicted = torch.full_like(self._labels, NEVER), self._labels.clone()
+        self._broken_at, self._predicted = torch.full_like(self._labels, _UNDECIDED), self._labels.clone()
         slots = torch.arange(trial.slots, device=trial.device)
         self._occupant, self._next = slots.clamp(max=self._n), slots.new_tensor(min(trial.slots, self._n))
         self._step = torch.zeros_like(slots)
         self._images = self._loaded()
         self._adversarial = self._started()
 
-    def run(self) -> Outcome:
-        """Return what became of the queue."""
-        every = passes_between_looks(self._trial.device)
-        left, told = self._n, 0
+    def run(self) -> Iterator[Found]:
+        """Yield which of the queue are through since the last time, and what became of them."""
+        undecided = torch.ones_like(self._labels[:-1], dtype=torch.bool)
+        left = self._n
         while left:
-            for _ in range(every):
+            for _ in range(passes_between_looks(self._trial.device)):
                 self._advance()
-            left, broken = self._standing()
-            done = self._n - left if self._last else broken
-            self._trial.observer.step(done - told)
-            told = done
-        return Outcome(self._broken_at[:-1], self._predicted[:-1])
-
-    def _standing(self) -> tuple[int, int]:
-        """Return how many are not through yet, and how many are broken; the device is waited for."""
-        waiting = self._n - self._next + (self._occupant < self._n).sum()
-        left, broken = torch.stack((waiting, (self._broken_at[:-1] != NEVER).sum())).tolist()
-        return left, broken
+            # The device is waited for here, and nowhere else.
+            through = (undecided & (self._broken_at[:-1] != _UNDECIDED)).nonzero().flatten()
+            undecided[through] = False
+            left -= len(through)
+            yield through, Outcome(self._broken_at[through], self._predicted[through])
 
     def _advance(self) -> None:
         """Look at every slot once and move it on."""
@@ -312,19 +296,19 @@ class _Pool:
 
         gradient = input_gradient(loss_at, self._adversarial)
         broken = ~right(seen[0], labels)
-        self._note(broken, seen[0].argmax(dim=1))
         free = broken | (self._step == self._attack.iterations)
+        self._note(free, broken_or_not(broken, self._first + self._step, seen[0], labels))
         moved = self._attack.step(self._adversarial, gradient, self._images)
         self._step = torch.where(free, 0, self._step + 1)
         self._admit(free)
         self._images = torch.where(free[:, None, None, None], self._loaded(), self._images)
         self._adversarial = torch.where(free[:, None, None, None], self._started(), moved)
 
-    def _note(self, broken: Bool[Tensor, " slots"], predicted: Int[Tensor, " slots"]) -> None:
-        """Write down which images are broken, at which point, and what they were taken for."""
-        written = torch.where(broken, self._occupant, self._n)
-        self._broken_at.index_copy_(0, written, self._first + self._step)
-        self._predicted.index_copy_(0, written, predicted)
+    def _note(self, through: Bool[Tensor, " slots"], found: Outcome) -> None:
+        """Write down what became of the occupants that are through."""
+        written = torch.where(through, self._occupant, self._n)
+        self._broken_at.index_copy_(0, written, found.broken_at)
+        self._predicted.index_copy_(0, written, found.predicted)
 
     def _admit(self, free: Bool[Tensor, " slots"]) -> None:
         """Give free slots to those who wait; without any, a slot stays idle."""

@@ -1,8 +1,10 @@
 """Tables for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +17,28 @@ _SUMMARY_NAMES = {
     "under": "under-represented",
     "worst_class": "worst class",
 }
+_WIDEST = 10_000
+
+
+def print_evaluation(console: Console, evaluation: Evaluation, *, title: str) -> None:
+    """Print the accuracies of each class and group, in as many tables as the width asks for, and notes on them."""
+    for part in _parts(console, evaluation):
+        console.print(class_table(part, title=title))
+    for note in (trained_on(evaluation), *notes(evaluation)):
+        console.print(note, highlight=False, markup=False)
+
+
+def _parts(console: Console, evaluation: Evaluation) -> Iterator[Evaluation]:
+    """Yield evaluations with some of the results each, whose tables fit into the console's width."""
+    part = replace(evaluation, results={})
+    for name, result in evaluation.results.items():
+        longer = part.with_results({name: result})
+        wanted = console.measure(class_table(longer, title=""), options=console.options.update(max_width=_WIDEST))
+        if part.results and wanted.maximum > console.width:
+            yield part
+            longer = replace(evaluation, results={name: result})
+        part = longer
+    yield part
 
 
 def class_table(evaluation: Evaluation, *, title: str) -> Table:

@@ -1,0 +1,159 @@
+"""How far an evaluation is, image by image, so that one that was killed goes on where it was."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from srat.cadence import Cadence, Every
+from srat.errors import UserError, require
+from srat.evaluation.outcome import NEVER, Outcome
+from srat.tensor_file import open_tensors, write_tensors
+
+
+class Progress(NamedTuple):
+    """How far each image is. An attack has rounds: the look at the untouched images, then each start or stage."""
+
+    rounds: Int[Tensor, " n"]
+    """Rounds that an image is through with; it broke in the last of them, or in none."""
+    broken_at: Int[Tensor, " n"]
+    """As in :class:`Outcome`; never, so far."""
+    predicted: Int[Tensor, " n"]
+    """As in :class:`Outcome`."""
+
+    @classmethod
+    def none(cls, labels: Int[Tensor, " n"]) -> "Progress":
+        """Return that of images with these labels, of which none has been looked at."""
+        return cls(torch.zeros_like(labels), torch.full_like(labels, NEVER), labels.clone())
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the images so far."""
+        return Outcome(self.broken_at, self.predicted)
+
+    def at(self, images: Int[Tensor, " some"]) -> "Progress":
+        """Return that of some images."""
+        return Progress(*(column[images] for column in self))
+
+    def to(self, device: torch.device) -> "Progress":
+        """Return it on a device."""
+        return Progress(*(column.to(device) for column in self))
+
+    def copy(self) -> "Progress":
+        """Return one that :meth:`note_` does not change when it changes this."""
+        return Progress(*(column.clone() for column in self))
+
+    def through(self, rounds: int) -> Bool[Tensor, " n"]:
+        """Return which images an attack of so many rounds is done with."""
+        return (self.broken_at != NEVER) | (self.rounds == rounds)
+
+    def standing(self, number: int) -> Int[Tensor, " standing"]:
+        """Return the images that rounds before ``number`` have not broken, whatever this round has done since."""
+        return ((self.broken_at == NEVER) | (self.rounds > number)).nonzero().flatten()
+
+    def waiting(self, number: int) -> Bool[Tensor, " n"]:
+        """Return which images round ``number`` has still to try."""
+        return (self.broken_at == NEVER) & (self.rounds == number)
+
+    def note_(self, images: Int[Tensor, " some"], number: int, found: Outcome) -> None:
+        """Write down what round ``number`` has made of some images."""
+        self.rounds[images] = number + 1
+        self.broken_at[images], self.predicted[images] = found
+
+
+def furthest(those: Sequence[Progress]) -> Progress:
+    """Return of each image what the one knows that has it furthest."""
+    ahead = torch.stack([each.rounds for each in those]).argmax(dim=0, keepdim=True)
+    return Progress(*(torch.stack(column).gather(0, ahead)[0] for column in zip(*those, strict=True)))
+
+
+class Journal:
+    """Keeps the progress of an evaluation; this one keeps nothing."""
+
+    def read(self) -> Progress | None:
+        """Return how far the evaluation was, on the CPU; None if it has not begun."""
+        return None
+
+    def tick(self, progress: Progress) -> None:
+        """Write, if it is time to."""
+
+    def write(self, progress: Progress) -> None:
+        """Write at once."""
+
+    def remove(self) -> None:
+        """Keep nothing any more: the evaluation has ended."""
+
+
+class FileJournal(Journal):
+    """Files of progress, one for each process that takes part, written as often as costs a hundredth of the time.
+
+    Args:
+        folder: where they are; it need not exist.
+        name: the result's name.
+        rank: this process's number.
+        identity: what else has to be the same for the evaluation to be the same one, JSON-able.
+        images: how many there are.
+        notice: told of what cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        *,
+        rank: int,
+        identity: Mapping[str, Any],
+        images: int,
+        notice: Callable[[str], None],
+    ) -> None:
+        self._folder, self._name, self._rank = folder, name, rank
+        self._identity, self._images, self._notice = json.loads(json.dumps(identity)), images, notice
+        self._cadence = Cadence(Every())
+
+    def read(self) -> Progress | None:
+        """Return how far those came who began the same evaluation, however many they were."""
+        found = [progress for path in self._files() if (progress := self._of(path)) is not None]
+        return furthest(found) if found else None
+
+    def tick(self, progress: Progress) -> None:
+        """Write, if enough time has passed since the last time."""
+        if self._cadence.step():
+            self.write(progress)
+
+    def write(self, progress: Progress) -> None:
+        """Write this process's file, whole or not at all."""
+        began = time.monotonic()
+        self._folder.mkdir(exist_ok=True)
+        tensors = {name: tensor.int() for name, tensor in progress._asdict().items()}
+        write_tensors(self._folder / f"{self._name}.{self._rank}.safetensors", tensors, {"identity": self._identity})
+        self._cadence.saved(cost=time.monotonic() - began)
+
+    def remove(self) -> None:
+        """Remove the files of all processes, and the folder if nothing else is in it."""
+        for path in self._files():
+            path.unlink(missing_ok=True)
+        if self._folder.is_dir() and not any(self._folder.iterdir()):
+            self._folder.rmdir()
+
+    def _files(self) -> list[Path]:
+        ours = re.compile(rf"{re.escape(self._name)}\.\d+\.safetensors")
+        return sorted(path for path in self._folder.glob("*.safetensors") if ours.fullmatch(path.name))
+
+    def _of(self, path: Path) -> Progress | None:
+        try:
+            file = open_tensors(path)
+            if file.facts.get("identity") != self._identity:
+                self._notice(f"{path}: of another evaluation; begun anew")
+                return None
+            shapes = dict.fromkeys(Progress._fields, (self._images,))
+            require(file.shapes == shapes, f"{path}: expected tensors {shapes}, got {file.shapes}")
+            return Progress(**{name: tensor.long() for name, tensor in file.tensors().items()})
+        except UserError as error:
+            self._notice(f"{error}; begun anew")
+            return None

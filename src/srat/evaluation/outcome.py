@@ -1,0 +1,27 @@
+"""What becomes of each image under an attack."""
+
+from typing import NamedTuple
+
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+NEVER = -1
+"""When an image breaks that nothing has broken."""
+
+
+class Outcome(NamedTuple):
+    """What became of each of some images."""
+
+    broken_at: Int[Tensor, " n"]
+    """0: wrong as it is; k > 0: wrong at the k-th point of the attack, its starts included; −1: never."""
+    predicted: Int[Tensor, " n"]
+    """The class that the model gave it there (any, if its logits were no numbers); the true one if it never broke."""
+
+    @property
+    def survived(self) -> Bool[Tensor, " n"]:
+        """Which images nothing has broken."""
+        return self.broken_at == NEVER
+
+    def at(self, chosen: Int[Tensor, " some"] | Bool[Tensor, " n"]) -> "Outcome":
+        """Return the outcome of some of the images."""
+        return Outcome(self.broken_at[chosen], self.predicted[chosen])
