@@ -7,16 +7,18 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
+import torch
 from PIL import Image
 
 import srat
 from srat.cli import main
-from srat.evaluation import Evaluation
+from srat.evaluation import Evaluation, Examples
 
 QUICK = ["--epochs", "2", "--model.width", "4", "--attack.steps", "1", "--evaluation.steps", "2", "--device", "cpu"]
 
@@ -513,6 +515,113 @@ def test_results_of_other_settings_have_other_names(cli, finished, words, name):
     assert results["pgd-2"] == own
 
 
+def test_the_worst_case_is_over_attacks_of_one_budget(cli, finished):
+    words = [word for name in ("pgd-2", "fgsm") for word in ("--attack", name)]
+    assert cli("evaluate", finished, *words)[0] == 0
+    assert cli("evaluate", finished, *words, "--epsilon", "0.05")[0] == 0
+    results = Evaluation.read(finished / "evaluation.json").results
+    examples = Examples.read(finished / "examples.safetensors")
+    for suffix in ("", "-eps-0.05"):
+        worst = results[f"worst-case{suffix}"]
+        assert {f"pgd-2{suffix}", f"fgsm{suffix}"} <= set(worst.attack["of"])
+        alone = [examples.outcomes[name].survived for name in worst.attack["of"]]
+        assert sum(worst.counts.correct) == int(torch.stack(alone).all(dim=0).sum())
+    assert not set(results["worst-case"].attack["of"]) & set(results["worst-case-eps-0.05"].attack["of"])
+
+
+def test_what_is_there_is_not_made_again(cli, finished, monkeypatch):
+    assert cli("evaluate", finished, "--attack", "pgd-2")[0] == 0
+    before = {name: (finished / name).read_bytes() for name in ("evaluation.json", "examples.safetensors")}
+    monkeypatch.setattr("srat.cli.evaluating.examine", lambda *_, **__: pytest.fail("made again"))
+    code, out, _ = cli("evaluate", finished, "--attack", "pgd-2")
+    assert (code, "pgd-2 %" in out) == (0, True)
+    assert {name: (finished / name).read_bytes() for name in before} == before
+
+
+def test_examples_are_those_of_the_counts(finished):
+    results = Evaluation.read(finished / "evaluation.json").results
+    examples = Examples.read(finished / "examples.safetensors")
+    assert {"clean", "pgd-2"} <= examples.outcomes.keys()
+    for name, found in examples.outcomes.items():
+        assert examples.counts(name) == results[name].counts
+        wrong = found.broken_at >= 0
+        assert torch.equal(found.predicted[~wrong], examples.labels[~wrong])
+        assert (found.predicted[wrong] != examples.labels[wrong]).all()
+
+
+def test_refuses_results_of_other_test_images(cli, finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    examples = replace(Examples.read(copy / "examples.safetensors"), test="00" * 32)
+    examples.write(copy / "examples.safetensors")
+    code, _, err = cli("evaluate", copy, "--attack", "pgd-5")
+    assert code == 2
+    assert "these results are of other test images (SHA-256 00000000…, now " in err
+    assert "pgd-5" not in Evaluation.read(copy / "evaluation.json").results
+
+
+def test_refuses_results_of_other_weights(cli, finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    replace(Examples.read(copy / "examples.safetensors"), weights="00" * 32).write(copy / "examples.safetensors")
+    code, _, err = cli("evaluate", copy)
+    assert code == 2
+    assert "these results are of other weights" in err
+
+
+class TestCompare:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def others(tmp_path_factory):
+        folder = tmp_path_factory.mktemp("others")
+        for name, words in {"ce": ["--method", "ce"], "seed": ["--seed", "1"]}.items():
+            assert main(["train", *QUICK, *words, "--out", str(folder / name)]) == 0
+        return folder
+
+    def test_says_what_follows(self, cli, finished, others, tmp_path):
+        out_file = tmp_path / "out.json"
+        code, out, _ = cli("compare", finished, others / "ce", "--attack", "pgd-2", "--json", out_file)
+        assert code == 0
+        assert "ce against srat-ldam, pgd-2, 500 images" in out
+        assert "pgd-2, overall: " in out
+        assert "One model of each" in out
+        rows = json.loads(out_file.read_text(), parse_constant=lambda name: pytest.fail(name))
+        assert [row["scope"] for row in rows[:3]] == ["overall", "well-represented", "under-represented"]
+        first, second = (Examples.read(run / "examples.safetensors") for run in (finished, others / "ce"))
+        right = [each.survived("pgd-2") for each in (first, second)]
+        assert rows[0]["only_first"] == int((right[0] & ~right[1]).sum())
+        assert rows[0]["difference"] == pytest.approx(float(right[1].float().mean() - right[0].float().mean()))
+
+    def test_seeds_alone_are_shown_together(self, cli, finished, others):
+        code, out, _ = cli("compare", finished, others / "seed", "--attack", "clean")
+        assert code == 0
+        assert "srat-ldam, 2 seeds, clean" in out
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ((), "expected the folders of two runs or more, got 0"),
+            (("RUN",), "expected the folders of two runs or more, got 1"),
+            (("RUN", "RUN"), "the same configuration and seed twice"),
+            (("RUN", "nowhere"), "'nowhere' is not a run's folder"),
+            (("RUN", "CE", "SEED"), "expected the same seeds of each"),
+            (("RUN", "CE", "--attack", "pgd-9"), "--attack pgd-9: not every run has this result"),
+        ],
+    )
+    def test_says_what_is_wrong(self, cli, finished, others, words, said):
+        names = {"RUN": finished, "CE": others / "ce", "SEED": others / "seed"}
+        code, _, err = cli("compare", *[names.get(word, word) for word in words])
+        assert code == 2
+        assert said in err
+
+    def test_refuses_other_images_and_other_groups(self, cli, finished, others, tmp_path):
+        copy = shutil.copytree(others / "ce", tmp_path / "copy")
+        replace(Examples.read(copy / "examples.safetensors"), test="00").write(copy / "examples.safetensors")
+        code, _, err = cli("compare", finished, copy)
+        assert code == 2
+        assert "evaluated on different test images" in err
+        (copy / "examples.safetensors").unlink()
+        assert f"'srat evaluate {copy}' makes it" in cli("compare", finished, copy)[2]
+
+
 def test_refuses_to_mix_evaluations_of_two_runs(cli, finished, tmp_path):
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -530,7 +639,7 @@ class TestTop:
     def test_help(self, cli, words):
         code, out, _ = cli(*words)
         assert code == 0
-        for command in ("train", "evaluate", "data"):
+        for command in ("train", "evaluate", "compare", "data"):
             assert f"  {command} " in out
 
     def test_version(self, cli):

@@ -13,6 +13,7 @@ from srat.interruption import Interrupted, deferring_signals
 COMMANDS = {
     "train": "train a robust classifier on imbalanced data, and evaluate it",
     "evaluate": "evaluate the model of a run under attack",
+    "compare": "compare runs image by image: differences with intervals, and what follows from them",
     "data": "show the class distribution of a data set, as it is or made imbalanced",
 }
 

@@ -1,0 +1,199 @@
+"""The command ``srat compare``."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from srat.cli.parsing import parse
+from srat.config import Config
+from srat.errors import require
+from srat.evaluation import Evaluation, Examples
+from srat.evaluation.comparison import SEEDS_ALONE, Comparison, Contender, caveat, compare, means_of, sentences
+from srat.evaluation.intervals import Mean
+from srat.files import write_atomically
+from srat.report.comparison import comparison_table, means_table
+from srat.report.live import make_console
+from srat.run_folder import RunFolder, Which
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Compare runs image by image: the first with each other one, overall, by group and by class.
+
+    Runs whose configurations differ by the seed alone are taken together; if all do, their mean is shown. Each has to
+    be evaluated first, on the same images ('srat evaluate').
+    """
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN …")] = ()
+    """The runs' folders, two at the least."""
+    attack: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Results to compare, by their names in evaluation.json; by default all that every run has."""
+    weights: Which = "last"
+    """The weights of the last epoch, or of the best on the held-out part."""
+    json: Path | None = None
+    """Write the comparisons to this file, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Evaluated:
+    """A run, and what became of each image."""
+
+    path: str
+    config: Config
+    evaluation: Evaluation
+    examples: Examples
+
+
+def run(args: list[str]) -> int:
+    """Compare, print tables and what follows from them; return the exit code."""
+    arguments = parse(Arguments, args, command="compare", default=Arguments())
+    runs = [_read(path, arguments.weights) for path in arguments.runs]
+    require(len(runs) >= 2, f"srat compare: expected the folders of two runs or more, got {len(runs)}")
+    check_alike(runs)
+    contenders = contenders_of(runs, common_attacks(runs, arguments.attack))
+    first, *others = contenders
+    examples, evaluation = runs[0].examples, runs[0].evaluation
+    console = make_console()
+    if not others:
+        for attack in first.survived:
+            means = means_of(first, attack, examples.labels.numpy(), evaluation.class_names, evaluation.groups)
+            console.print(means_table(means, f"{first.name}, {len(first.seeds)} seeds, {attack}", evaluation))
+        console.print(SEEDS_ALONE, highlight=False)
+        return 0
+    rows = compare(first, others, examples.labels.numpy(), evaluation.class_names, evaluation.groups)
+    for other, of_other in zip(others, rows, strict=True):
+        for attack in first.survived:
+            chosen = [row for row in of_other if row.attack == attack]
+            console.print(comparison_table(chosen, first.name, other.name, evaluation))
+        for sentence in sentences(of_other, first.name, other.name):
+            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    count = sum(map(len, rows))
+    console.print(caveat(len(first.seeds)), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"p is corrected for all {count} comparisons (Holm).", highlight=False)
+    if arguments.json is not None:
+        write_atomically(arguments.json, to_json(first, others, rows))
+    return 0
+
+
+def check_alike(runs: Sequence[_Evaluated]) -> None:
+    """Raise ``UserError`` unless all runs were evaluated on the same images, and have the same groups."""
+    one = runs[0]
+    for other in runs[1:]:
+        require(
+            (one.examples.test, one.examples.class_names) == (other.examples.test, other.examples.class_names),
+            f"'{one.path}' and '{other.path}' were evaluated on different test images, which cannot be paired",
+        )
+        require(
+            one.evaluation.groups == other.evaluation.groups,
+            f"'{one.path}' and '{other.path}' differ in which classes are under-represented",
+        )
+
+
+def common_attacks(runs: Sequence[_Evaluated], wanted: Sequence[str]) -> list[str]:
+    """Return the results that all runs have, under the same attack; those wanted, if any are.
+
+    Raises:
+        UserError: if there are none, or one that is wanted is not among them.
+    """
+    first = runs[0].examples.origins
+    common = [
+        name
+        for name, origin in first.items()
+        if all(name in run.examples.origins and run.examples.origins[name].attack == origin.attack for run in runs)
+    ]
+    there = "; ".join(f"'{run.path}' has {', '.join(run.examples.origins)}" for run in runs)
+    require(bool(common), f"the runs have no result in common (under the same attack, ε and steps): {there}")
+    missing = "".join([name for name in wanted if name not in common][:1])
+    require(not missing, f"--attack {missing}: not every run has this result, or by another attack: {there}")
+    return list(dict.fromkeys(wanted)) or common
+
+
+def contenders_of(runs: Sequence[_Evaluated], attacks: Sequence[str]) -> list[Contender]:
+    """Return the contenders, in the order of the runs; runs that differ by their seed alone are one.
+
+    Raises:
+        UserError: if one has a seed twice, or their seeds differ where there are several.
+    """
+    alike: dict[str, list[_Evaluated]] = defaultdict(list)
+    for each in runs:
+        alike[replace(each.config, seed=0).id].append(each)
+    together = [sorted(members, key=lambda each: each.config.seed) for members in alike.values()]
+    seeds = [tuple(each.config.seed for each in members) for members in together]
+    for members, own in zip(together, seeds, strict=True):
+        twice = len(set(own)) < len(own)
+        require(not twice, f"the same configuration and seed twice: {', '.join(each.path for each in members)}")
+        require(
+            own == seeds[0] or len(own) == len(seeds[0]) == 1,
+            f"expected the same seeds of each, got {_said(seeds[0])} of '{together[0][0].path}' and {_said(own)} of "
+            f"'{members[0].path}' (runs whose configurations differ by the seed alone are taken together)",
+        )
+    names = [_name(members, together) for members in together]
+    return [
+        Contender(
+            name=name,
+            seeds=own,
+            survived={
+                attack: np.stack([each.examples.outcomes[attack].survived.numpy() for each in members])
+                for attack in attacks
+            },
+        )
+        for name, own, members in zip(names, seeds, together, strict=True)
+    ]
+
+
+def to_json(first: Contender, others: Sequence[Contender], rows: Sequence[Sequence[Comparison]]) -> str:
+    """Return the comparisons as JSON."""
+    content = [
+        {
+            "attack": row.attack,
+            "scope": row.scope,
+            "images": row.images,
+            "first": {"name": first.name, "seeds": first.seeds, **_mean_json(row.first)},
+            "second": {"name": other.name, "seeds": other.seeds, **_mean_json(row.second)},
+            **row.difference._asdict(),
+            "corrected_p": row.corrected,
+            "only_first": row.only_first,
+            "only_second": row.only_second,
+        }
+        for other, of_other in zip(others, rows, strict=True)
+        for row in of_other
+    ]
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _mean_json(mean: Mean) -> dict[str, float | None]:
+    # JSON has no NaN: the spread of one seed is null.
+    return {name: None if math.isnan(value) else value for name, value in mean._asdict().items()}
+
+
+def _read(path: str, which: Which) -> _Evaluated:
+    folder = RunFolder(Path(path))
+    require(folder.exists, f"'{path}' is not a run's folder: there is no config.json in it")
+    for file in (folder.evaluation(which), folder.examples(which)):
+        advice = f"'srat evaluate {path}' makes it" + ("" if which == "last" else " with --weights best")
+        require(file.exists(), f"there is no {file.name} in '{path}': {advice}")
+    return _Evaluated(
+        path=path,
+        config=Config.read(folder.config),
+        evaluation=Evaluation.read(folder.evaluation(which)),
+        examples=Examples.read(folder.examples(which)),
+    )
+
+
+def _name(members: Sequence[_Evaluated], together: Sequence[Sequence[_Evaluated]]) -> str:
+    methods = [each[0].config.method for each in together]
+    own = members[0].config.method
+    if methods.count(own) == 1:
+        return own
+    return f"{own} ({members[0].path})"
+
+
+def _said(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))

@@ -1,0 +1,178 @@
+"""What follows, and what does not, from the accuracies of several models on the same images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Int
+from numpy.typing import NDArray
+
+from srat.evaluation.groups import Groups
+from srat.evaluation.intervals import Mean, mean_over_seeds
+from srat.evaluation.paired import Difference, holm, paired_difference
+
+SIGNIFICANT = 0.05
+OVERALL, WELL, UNDER = "overall", "well-represented", "under-represented"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A model, or several that differ by their seed alone."""
+
+    name: str
+    """What tables call it."""
+    seeds: tuple[int, ...]
+    """The seeds of its models, in order."""
+    survived: Mapping[str, Bool[NDArray[np.bool_], "seeds images"]]
+    """By attack: which model gets which image right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Some of the images: all, those of a group, or those of a class."""
+
+    name: str
+    """"overall", the group's or the class's."""
+    is_class: bool
+    """Whether it is one class."""
+    chosen: Bool[NDArray[np.bool_], " images"]
+    """Which images these are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two contenders on the images of one scope, under one attack."""
+
+    attack: str
+    scope: str
+    """"overall", a group, or a class's name."""
+    is_class: bool
+    """Whether the scope is one class."""
+    images: int
+    """How many there are."""
+    first: Mean
+    second: Mean
+    difference: Difference
+    """Of the second against the first."""
+    only_first: int
+    """Images, over all seeds, that only the first gets right."""
+    only_second: int
+    """Images, over all seeds, that only the second gets right."""
+    corrected: float
+    """p, corrected for all comparisons that are made beside this one (Holm)."""
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the two differ by more than chance explains, with the correction."""
+        return self.corrected < SIGNIFICANT
+
+
+def compare(
+    first: Contender,
+    others: Sequence[Contender],
+    labels: Int[NDArray[np.int64], " images"],
+    class_names: Sequence[str],
+    groups: Groups,
+) -> list[list[Comparison]]:
+    """Return, for each of the others, its comparisons with the first, under each attack: overall, by group, by class.
+
+    Args:
+        first: the one to compare with.
+        others: those compared; with the same attacks, images and seeds.
+        labels: (images,), the true classes.
+        class_names: a name for each.
+        groups: which of them are well- and which under-represented.
+    """
+    every = scopes(labels, class_names, groups)
+    rows = [
+        [_compared(first, other, attack, scope) for attack in first.survived for scope in every] for other in others
+    ]
+    corrected = iter(holm([row.difference.p for each in rows for row in each]))
+    return [[replace(row, corrected=next(corrected)) for row in each] for each in rows]
+
+
+def means_of(
+    contender: Contender,
+    attack: str,
+    labels: Int[NDArray[np.int64], " images"],
+    class_names: Sequence[str],
+    groups: Groups,
+) -> list[tuple[Scope, Mean]]:
+    """Return a contender's mean accuracy under an attack: overall, by group, by class."""
+    survived = contender.survived[attack]
+    return [(scope, mean_over_seeds(survived[:, scope.chosen])) for scope in scopes(labels, class_names, groups)]
+
+
+def scopes(labels: Int[NDArray[np.int64], " images"], class_names: Sequence[str], groups: Groups) -> list[Scope]:
+    """Return all images, those of each group, and those of each class that has any."""
+    return [
+        Scope(name=OVERALL, is_class=False, chosen=np.ones(len(labels), dtype=bool)),
+        Scope(name=WELL, is_class=False, chosen=np.isin(labels, groups.well)),
+        Scope(name=UNDER, is_class=False, chosen=np.isin(labels, groups.under)),
+        *(
+            Scope(name=name, is_class=True, chosen=labels == number)
+            for number, name in enumerate(class_names)
+            if (labels == number).any()
+        ),
+    ]
+
+
+def _compared(first: Contender, second: Contender, attack: str, scope: Scope) -> Comparison:
+    one, two = first.survived[attack][:, scope.chosen], second.survived[attack][:, scope.chosen]
+    difference = paired_difference(one, two)
+    return Comparison(
+        attack=attack,
+        scope=scope.name,
+        is_class=scope.is_class,
+        images=int(scope.chosen.sum()),
+        first=mean_over_seeds(one),
+        second=mean_over_seeds(two),
+        difference=difference,
+        only_first=int((one & ~two).sum()),
+        only_second=int((two & ~one).sum()),
+        corrected=difference.p,
+    )
+
+
+def sentences(rows: Sequence[Comparison], first: str, second: str) -> list[str]:
+    """Return in plain words what follows from comparisons of two contenders, and what does not."""
+    said = []
+    for attack in dict.fromkeys(row.attack for row in rows):
+        here = [row for row in rows if row.attack == attack]
+        said += [_sentence(row, first, second) for row in here if row.scope in (OVERALL, UNDER)]
+        apart = [row for row in here if row.is_class and row.told_apart]
+        if apart:
+            better = ", ".join(row.scope for row in apart if row.difference.difference > 0)
+            worse = ", ".join(row.scope for row in apart if row.difference.difference < 0)
+            parts = [f"better on {better}"] * bool(better) + [f"worse on {worse}"] * bool(worse)
+            said.append(f"{attack}, by class: {second} is {' and '.join(parts)}; of the other classes nothing follows.")
+    return said
+
+
+def _sentence(row: Comparison, first: str, second: str) -> str:
+    difference = row.difference
+    points = (
+        f"{100 * difference.difference:+.1f} points [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}], "
+        f"corrected p {p_text(row.corrected)}"
+    )
+    if not row.told_apart:
+        return f"{row.attack}, {row.scope}: whether {second} and {first} differ cannot be told ({points})."
+    return f"{row.attack}, {row.scope}: {second} is {'better' if difference.difference > 0 else 'worse'} ({points})."
+
+
+SEEDS_ALONE = "The intervals of means are for other seeds and other images; ± is the standard deviation over the seeds."
+
+
+def caveat(seeds: int) -> str:
+    """Return what a comparison of so many seeds does not say."""
+    if seeds == 1:
+        return (
+            "One model of each: this is about these models, not about the methods that made them; with another seed it "
+            "may come out otherwise. Train more seeds, and name all runs."
+        )
+    return f"{seeds} seeds of each: intervals and p are for other seeds and other images of the same kind."
+
+
+def p_text(p: float) -> str:
+    """Return a probability for people: "0.034", "< 0.001"."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,244 @@
+"""Intervals over seeds, paired differences, and what they say, against closed forms, naive loops and simulation."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from srat.evaluation import groups, wilson
+from srat.evaluation.comparison import OVERALL, UNDER, WELL, Contender, caveat, compare, means_of, sentences
+from srat.evaluation.intervals import Z95, crossed_variances, mean_over_seeds
+from srat.evaluation.paired import _score, holm, mcnemar, paired_difference, score_interval
+
+SIMULATIONS = 2_000
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_mcnemar_is_scipys(b, c):
+    expected = scipy.stats.binomtest(b, b + c).pvalue if b + c else 1.0
+    assert mcnemar(b, c) == pytest.approx(expected, abs=1e-12)
+
+
+def test_score_interval_is_the_published_one():
+    # Airway reactivity in 21 children, of whom 1 and 7 changed: Fagerland, Lydersen and Laake, 2014.
+    assert score_interval(7, 1, 21) == (pytest.approx(-0.517, abs=5e-4), pytest.approx(-0.026, abs=5e-4))
+
+
+def likeliest(b, c, n, delta):
+    """The probability of "only the first", by search: the largest likelihood under a difference."""
+
+    def minus_log(q):
+        cells = ((b, q), (c, q + delta), (n - b - c, 1 - 2 * q - delta))
+        return -sum(count * math.log(max(p, 1e-300)) for count, p in cells)
+
+    low, high = max(0.0, -delta), (1 - delta) / 2
+    return scipy.optimize.minimize_scalar(minus_log, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
+
+
+@pytest.mark.parametrize(("b", "c", "n"), [(7, 1, 21), (40, 20, 160), (0, 5, 50), (3, 3, 1000), (900, 1100, 10_000)])
+def test_score_is_that_of_the_likelihood_found_by_search(b, c, n):
+    for delta in (-0.3, -0.05, 0.01, 0.2):
+        q = likeliest(b, c, n, delta)
+        expected = (c - b - n * delta) / math.sqrt(n * (2 * q + delta - delta * delta))
+        assert _score(b, c, n, delta) == pytest.approx(expected, rel=1e-3)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.integers(0, n), st.just(n))))
+def test_score_interval_ends_where_the_score_is_z(counts):
+    b, c, n = counts
+    if b + c > n:
+        return
+    low, high = score_interval(b, c, n)
+    assert -1 <= low <= (c - b) / n <= high <= 1
+    for end in {low, high} - {-1.0, 1.0}:
+        assert abs(_score(b, c, n, end)) == pytest.approx(Z95, abs=1e-6)
+    assert score_interval(c, b, n) == (pytest.approx(-high, abs=1e-9), pytest.approx(-low, abs=1e-9))
+
+
+def test_crossed_variances_by_loops():
+    values = np.random.default_rng(0).normal(size=(4, 7)) + np.arange(7) + 3 * np.arange(4)[:, None]
+    seeds, images = values.shape
+    mean = sum(values[s][i] for s in range(seeds) for i in range(images)) / (seeds * images)
+    by_seed = [sum(values[s]) / images for s in range(seeds)]
+    by_image = [sum(values[s][i] for s in range(seeds)) / seeds for i in range(images)]
+    ms_seeds = images * sum((m - mean) ** 2 for m in by_seed) / (seeds - 1)
+    ms_images = seeds * sum((m - mean) ** 2 for m in by_image) / (images - 1)
+    rest = sum((values[s][i] - by_seed[s] - by_image[i] + mean) ** 2 for s in range(seeds) for i in range(images))
+    ms_rest = rest / ((seeds - 1) * (images - 1))
+    got = crossed_variances(values)
+    assert got.images == pytest.approx(ms_images / (seeds * images))
+    assert got.seeds == pytest.approx(ms_seeds / (seeds * images))
+    assert got.rest == pytest.approx(ms_rest / (seeds * images))
+    assert got.spread == pytest.approx(np.std(by_seed, ddof=1))
+
+
+def test_one_seed_is_wilson():
+    survived = np.arange(100)[None] < 37
+    mean = mean_over_seeds(survived)
+    assert mean[:3] == pytest.approx(wilson(37, 100))
+    assert math.isnan(mean.spread)
+
+
+def test_seeds_that_agree_are_as_good_as_one():
+    survived = np.tile(np.arange(100) < 37, (5, 1))
+    mean = mean_over_seeds(survived)
+    assert mean.spread == 0
+    assert mean[:3] == pytest.approx(wilson(37, 100), abs=2e-3)
+    nothing = mean_over_seeds(np.zeros((3, 50), dtype=bool))
+    assert nothing[:3] == pytest.approx(wilson(0, 50))
+
+
+def answers(rng, seeds, images, *, level=0.0, of_image=3.0, of_seed=0.1):
+    """Which of some models gets which image right: images differ much, models by their seed."""
+    logit = level + of_image * rng.standard_normal(images) + of_seed * rng.standard_normal((seeds, 1))
+    return rng.random((seeds, images)) < 1 / (1 + np.exp(-logit))
+
+
+def coverage(intervals, truth):
+    return np.mean([low <= truth <= high for low, high in intervals])
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.62])
+def test_wilson_covers_exactly(p):
+    ends = [wilson(correct, 500)[1:] for correct in range(501)]
+    weights = scipy.stats.binom.pmf(np.arange(501), 500, p)
+    assert 0.94 <= sum(w for w, (low, high) in zip(weights, ends, strict=True) if low <= p <= high) <= 0.96
+
+
+@pytest.mark.parametrize(("p", "images"), [(0.45, 10_000), (0.19, 5_000)])
+def test_wilson_covers(p, images):
+    found = np.random.default_rng(0).binomial(images, p, SIMULATIONS)
+    assert 0.94 <= coverage([wilson(int(correct), images)[1:] for correct in found], p) <= 0.96
+
+
+@pytest.mark.parametrize(("seeds", "images", "of_seed"), [(3, 2000, 0.15), (5, 3000, 0.1), (10, 1000, 0.2)])
+def test_the_interval_over_seeds_covers(seeds, images, of_seed):
+    rng = np.random.default_rng(1)
+    truth = 0.5  # images and seeds are as often hard as easy
+    found = [mean_over_seeds(answers(rng, seeds, images, of_seed=of_seed))[1:3] for _ in range(SIMULATIONS)]
+    assert 0.94 <= coverage(found, truth) <= 0.96
+    # The mistake: as if the models had images of their own, or as if there were no other seeds.
+    naive = [
+        wilson(
+            round(mean_over_seeds(answers(rng, seeds, images, of_seed=of_seed))[0] * seeds * images), seeds * images
+        )[1:]
+        for _ in range(200)
+    ]
+    assert coverage(naive, truth) < 0.8
+
+
+def test_mcnemars_false_alarms():
+    rng = np.random.default_rng(2)
+    alarms = []
+    for _ in range(SIMULATIONS):
+        b, c, _ = rng.multinomial(1000, (0.03, 0.03, 0.94))
+        alarms.append(mcnemar(int(b), int(c)) < 0.05)
+    assert 0.02 < np.mean(alarms) <= 0.05
+
+
+@pytest.mark.parametrize("of_seed", [0.05, 0.2])
+def test_false_alarms_over_seeds(of_seed):
+    rng = np.random.default_rng(3)
+    ps = []
+    for _ in range(SIMULATIONS // 2):
+        of_image = 3 * rng.standard_normal(500) + rng.standard_normal((2, 1, 500))
+        logits = of_image + of_seed * rng.standard_normal((2, 3, 1))
+        first, second = rng.random((2, 3, 500)) < 1 / (1 + np.exp(-logits))
+        ps.append(paired_difference(first, second).p)
+    assert 0.01 < np.mean(np.array(ps) < 0.05) <= 0.055
+
+
+def test_paired_interval_covers():
+    rng = np.random.default_rng(4)
+    counts = rng.multinomial(1000, (0.04, 0.06, 0.9), size=SIMULATIONS // 2)
+    found = [score_interval(int(b), int(c), 1000) for b, c, _ in counts]
+    assert 0.94 <= coverage(found, 0.02) <= 0.96
+
+
+def test_the_p_over_seeds_is_where_the_interval_ends_at_zero():
+    rng = np.random.default_rng(5)
+    first, second = answers(rng, 4, 300), answers(rng, 4, 300, level=0.3)
+    d = paired_difference(first, second)
+    found = crossed_variances(second.astype(float) - first)
+    of_images = max(0, found.images - found.rest)
+    z, t = scipy.stats.norm.ppf(1 - d.p / 2), scipy.stats.t.ppf(1 - d.p / 2, 3)
+    assert math.sqrt(z * z * of_images + t * t * found.seeds) == pytest.approx(abs(d.difference), rel=1e-6)
+    assert (d.p < 0.05) == (d.low > 0 or d.high < 0)
+    assert paired_difference(first, first).p == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("change", [0, 1, 3])
+def test_no_spread_over_seeds_is_no_certainty(change):
+    first = np.tile(np.arange(100) < 50, (3, 1))
+    second = np.tile(np.arange(100) < 50 + change, (3, 1))
+    assert paired_difference(first, second).p > 0.05
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+LABELS = np.repeat(np.arange(4), 100)
+CLASSES = ("a", "b", "c", "d")
+GROUPS = groups((90, 80, 5, 4))
+
+
+def contender(name, right, seeds=1):
+    """Gets so many of each class right, the first ones."""
+    one = np.concatenate([np.arange(100) < n for n in right])
+    return Contender(name=name, seeds=tuple(range(seeds)), survived={"pgd-20": np.tile(one, (seeds, 1))})
+
+
+def test_comparisons_by_hand():
+    one, two = contender("one", (90, 80, 10, 20)), contender("two", (90, 70, 40, 20))
+    (rows,) = compare(one, [two], LABELS, CLASSES, GROUPS)
+    assert [row.scope for row in rows] == [OVERALL, WELL, UNDER, *CLASSES]
+    found = {row.scope: row for row in rows}
+    assert (found[OVERALL].only_first, found[OVERALL].only_second, found[OVERALL].images) == (10, 30, 400)
+    assert found[OVERALL].difference.difference == pytest.approx(0.05)
+    assert found[UNDER].difference.difference == pytest.approx(0.15)
+    assert found["b"].difference.p == mcnemar(10, 0)
+    assert found["a"].difference.p == 1.0
+    assert [row.corrected for row in rows] == holm([row.difference.p for row in rows])
+    assert found["c"].told_apart
+    assert not found["a"].told_apart
+
+
+def test_the_correction_is_for_all_pairs():
+    one, two, three = (contender(name, (90, 80, 10, n)) for name, n in (("one", 20), ("two", 27), ("three", 20)))
+    (alone,) = compare(one, [two], LABELS, CLASSES, GROUPS)
+    both, _ = compare(one, [two, three], LABELS, CLASSES, GROUPS)
+    assert both[0].difference == alone[0].difference
+    assert both[0].corrected > alone[0].corrected > both[0].difference.p
+
+
+def test_sentences_say_what_follows_and_what_does_not():
+    one, two = contender("one", (90, 80, 10, 20)), contender("two", (88, 70, 60, 20))
+    (rows,) = compare(one, [two], LABELS, CLASSES, GROUPS)
+    said = sentences(rows, "one", "two")
+    assert said[0].startswith("pgd-20, overall: two is better (+9.5 points [")
+    assert said[1].startswith("pgd-20, under-represented: two is better (+25.0 points")
+    assert said[2] == "pgd-20, by class: two is better on c and worse on b; of the other classes nothing follows."
+    (rows,) = compare(one, [contender("two", (88, 80, 12, 20))], LABELS, CLASSES, GROUPS)
+    said = sentences(rows, "one", "two")
+    assert len(said) == 2
+    assert "whether two and one differ cannot be told (+0.0 points [" in said[0]
+    assert "with another seed" in caveat(1)
+    assert caveat(3).startswith("3 seeds of each")
+
+
+def test_means_by_scope():
+    rows = means_of(contender("one", (90, 80, 10, 20), seeds=3), "pgd-20", LABELS, CLASSES, GROUPS)
+    assert [scope.name for scope, _ in rows[:3]] == [OVERALL, WELL, UNDER]
+    assert [mean.accuracy for _, mean in rows[:3]] == pytest.approx([0.5, 0.85, 0.15])
+
+
+def test_classes_without_images_are_left_out():
+    (rows,) = compare(contender("one", (90, 80, 10)), [contender("two", (90, 80, 10))], LABELS[:300], CLASSES, GROUPS)
+    assert [row.scope for row in rows if row.is_class] == ["a", "b", "c"]
