@@ -69,6 +69,10 @@ class RunFolder:
         """What became of each test image in that evaluation."""
         return self.path / ("examples.safetensors" if which == "last" else "examples-best.safetensors")
 
+    def audit(self, which: Which) -> Path:
+        """Whether the robustness of those weights is real."""
+        return self.path / ("audit.json" if which == "last" else "audit-best.json")
+
     @property
     def unfinished(self) -> Path:
         """The folder of evaluations that go on, or were stopped."""

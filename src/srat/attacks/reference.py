@@ -127,11 +127,21 @@ class FABT(ReferenceAttack, name="fab-t"):
 class Square(ReferenceAttack, name="square"):
     """Square, a black-box attack of 5,000 queries (Andriushchenko et al., 2020)."""
 
+    queries: int = 5000
+    """Of the model, for each image."""
+
+    @property
+    def label(self) -> str:
+        """The attack's name; another number of queries is part of it."""
+        return super().label + (f"-{self.queries}" if self.queries != 5000 else "")
+
     def _made(self, logits_at: LogitsAt, classes: int, **settings: Any) -> Any:
         del classes
         from pyautoattack.square import SquareAttack
 
-        return SquareAttack(logits_at, p_init=0.8, n_queries=5000, n_restarts=1, resc_schedule=False, **settings)
+        return SquareAttack(
+            logits_at, p_init=0.8, n_queries=self.queries, n_restarts=1, resc_schedule=False, **settings
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from srat.interruption import Interrupted, deferring_signals
 COMMANDS = {
     "train": "train a robust classifier on imbalanced data, and evaluate it",
     "evaluate": "evaluate the model of a run under attack",
+    "audit": "check whether the robustness of a run's model is real",
     "compare": "compare runs image by image: differences with intervals, and what follows from them",
     "data": "show the class distribution of a data set, as it is or made imbalanced",
 }
@@ -31,7 +32,10 @@ commands:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 2 for the user's mistakes, 1 for ours, 128 + n for signal n."""
+    """Run a command and return its exit code: 0, 2 for the user's mistakes, 1 for ours, 128 + n for signal n.
+
+    An audit that fails returns 3.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     try:

@@ -117,7 +117,7 @@ def paired_difference(
         z, t = float(ndtri(p / 2)), float(stdtrit(seeds - 1, p / 2))
         of_both = z * z * max(0.0, found.images - found.rest) + t * t * found.seeds
         # Never less than of images on which all agree: the score interval's there.
-        least = z * z / (images + z * z)
+        least: float = z * z / (images + z * z)
         return max(math.sqrt(of_both), least)
 
     half = half_width(0.05)

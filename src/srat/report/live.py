@@ -36,10 +36,12 @@ class LiveObserver(Observer):
         console: where to draw.
         between: called between two batches of an evaluation; it may raise to end it. A training ends by itself, with
             all its processes at the same step.
+        lines: whether to say in lines, where the output is no terminal, what would be drawn in one.
     """
 
-    def __init__(self, console: Console, between: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, console: Console, between: Callable[[], None] = lambda: None, *, lines: bool = True) -> None:
         self._console = console
+        self._lines = lines
         self._between = between
         self._bar = make_bar()
         self._below = Text()
@@ -65,7 +67,7 @@ class LiveObserver(Observer):
     def evaluating(self, name: str, *, images: int) -> None:
         """Start the bar of an evaluation, or say so where there is no terminal to draw in."""
         self._evaluating = True
-        if not self._console.is_terminal:
+        if self._lines and not self._console.is_terminal:
             self._console.print(f"evaluating {name} …", highlight=False)
         self._start(f"evaluating {name}", total=images, completed=0, stays=False)
 
@@ -81,7 +83,7 @@ class LiveObserver(Observer):
         said = f"epoch {row['epoch'] + 1:{len(str(self._epochs))}d}/{self._epochs}  {_metrics(row)}"
         if self._console.is_terminal:
             self._below.plain = said
-        else:
+        elif self._lines:
             self._console.print(said, highlight=False, soft_wrap=True)
 
     def notice(self, text: str) -> None:

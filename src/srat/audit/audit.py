@@ -1,0 +1,92 @@
+"""The whole suite, made on one model."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from srat.audit.base import SEVERITY, Check, Finding, Subject, Verdict
+from srat.data import Dataset
+from srat.errors import unknown
+from srat.registry import import_members, members
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A check, and what it found; None if it could not be made."""
+
+    check: str
+    question: str
+    finding: Finding | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What all checks have found."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all verdicts."""
+        return max(self.verdicts.values(), key=SEVERITY.__getitem__, default="pass")
+
+    @property
+    def verdicts(self) -> Mapping[str, Verdict]:
+        """The verdict of each check that was made."""
+        return {entry.check: entry.finding.verdict for entry in self.entries if entry.finding}
+
+    def to_json(self, **facts: Any) -> str:
+        """Return the contents of audit.json: the facts given, and each check with verdict, evidence and figures."""
+        checks = [
+            {"check": entry.check, "question": entry.question, **(asdict(entry.finding) if entry.finding else {})}
+            for entry in self.entries
+        ]
+        return json.dumps({"verdict": self.verdict, **facts, "checks": checks}, indent=2, ensure_ascii=False) + "\n"
+
+
+def sample(test: Dataset, images: int) -> Dataset:
+    """Return the first images of each class of a test set, in equal numbers, in memory.
+
+    Args:
+        test: the test set.
+        images: how many at the most, of all classes together.
+    """
+    each = max(1, images // len(test.class_names))
+    by_class = [(test.labels == c).nonzero().flatten()[:each] for c in range(len(test.class_names))]
+    chosen = torch.cat(by_class).sort().values
+    return Dataset(test.images[chosen], test.labels[chosen], test.class_names)
+
+
+def checks(only: Sequence[str] = ()) -> list[Check]:
+    """Return the checks of those names, or all, in alphabetical order.
+
+    Raises:
+        UserError: if there is no check of a name.
+    """
+    import_members("srat.audit.checks")
+    known = members(Check)
+    for name in only:
+        if name not in known:
+            raise unknown("check", name, known)
+    return [kind() for name, kind in known.items() if not only or name in only]
+
+
+def audit(subject: Subject, only: Sequence[str] = (), told: Callable[[Entry], None] = lambda _: None) -> Audit:
+    """Return what the checks find on a model.
+
+    Args:
+        subject: the model, with all that is at hand of its data and its claims.
+        only: the names of the checks to make; all by default.
+        told: told of each check when it is done.
+
+    Raises:
+        UserError: if there is no check of a name.
+    """
+    entries = []
+    for check in checks(only):
+        entries.append(Entry(check=check.name, question=check.question, finding=check.examine(subject)))
+        told(entries[-1])
+    return Audit(entries=tuple(entries))

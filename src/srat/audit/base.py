@@ -1,0 +1,156 @@
+"""What a check is given, and what it says."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from srat.attacks import PGD, AnyAttack, Natural
+from srat.data import Dataset, to_unit
+from srat.evaluation import Evaluation, Outcome, examine, wilson
+from srat.models import attacked, logits_of
+from srat.observer import Observer
+from srat.registry import Member
+
+Verdict = Literal["pass", "warn", "fail"]
+SEVERITY: Mapping[Verdict, int] = {"pass": 0, "warn": 1, "fail": 2}
+BATCH = 250
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a check has found."""
+
+    verdict: Verdict
+    """Whether it speaks against the claimed robustness."""
+    evidence: str
+    """Why, in one sentence with numbers."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """The numbers, by name; shares and accuracies in [0, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """A model under examination; what several checks need is made once."""
+
+    model: nn.Module
+    """Images in [0, 1] → logits, or an output that has them."""
+    images: Dataset
+    """The test images that it is attacked on, all on its device."""
+    threat: PGD
+    """The attack that its robustness is claimed under: norm, budget, steps."""
+    seed: int
+    """Of all randomness."""
+    source: nn.Module | None = None
+    """A naturally trained model of the same data, to transfer adversarial images from."""
+    test: Dataset | None = None
+    """The whole test set."""
+    train: Dataset | None = None
+    """The training images."""
+    evaluation: Evaluation | None = None
+    """The published numbers."""
+    observer: Observer = field(default_factory=Observer)
+    """Told of progress."""
+
+    @cached_property
+    def clean(self) -> Outcome:
+        """What becomes of the images untouched."""
+        return self.outcome(Natural())
+
+    @cached_property
+    def base(self) -> Outcome:
+        """What becomes of them under the claimed attack."""
+        return self.outcome(self.threat)
+
+    @cached_property
+    def right(self) -> Int[Tensor, " right"]:
+        """The images that are right untouched."""
+        return self.clean.survived.nonzero().flatten()
+
+    @cached_property
+    def standing(self) -> Int[Tensor, " standing"]:
+        """The images that the claimed attack leaves unbroken."""
+        return self.base.survived.nonzero().flatten()
+
+    @property
+    def n(self) -> int:
+        """How many images there are."""
+        return len(self.images)
+
+    def outcome(self, attack: AnyAttack, *, model: nn.Module | None = None) -> Outcome:
+        """Return what becomes of all images under an attack, on this model or one made of it."""
+        return examine(model or self.model, self.images, attack, seed=self.seed, observer=self.observer)
+
+    def broken_more(self, attack: AnyAttack, *, model: nn.Module | None = None) -> int:
+        """Return how many images an attack breaks that the claimed one does not."""
+        if len(self.standing) == 0:
+            return 0
+        rest = self.images.subset(self.standing)
+        found = examine(model or self.model, rest, attack, seed=self.seed, observer=self.observer)
+        return int((~found.survived).sum())
+
+    def unit(self, positions: Int[Tensor, " some"]) -> Float[Tensor, "some channels height width"]:
+        """Return images in [0, 1], on the model's device."""
+        return to_unit(self.images.images[positions])
+
+    def logits(self, images: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n classes"]:
+        """Return what the model says, in batches."""
+        with torch.no_grad(), attacked(self.model) as served:
+            return torch.cat([logits_of(served(batch)).float() for batch in torch.split(images, BATCH)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Member):
+    """One way in which robustness can be unreal, and how to see it."""
+
+    question: ClassVar[str]
+    """What it asks."""
+
+    def examine(self, subject: Subject) -> Finding | None:
+        """Return what is found; None if what it takes is not at hand."""
+        raise NotImplementedError
+
+
+class Remade(nn.Module):
+    """A model with its logits changed.
+
+    Args:
+        model: the model.
+        change: logits → logits.
+    """
+
+    def __init__(self, model: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self.change = model, change
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the changed logits."""
+        return self.change(logits_of(self.model(images)))
+
+
+def judged(count: int, total: int, *, warn: float, fail: float) -> Verdict:
+    """Return what a share of images says: it warns or fails where it is surely above a limit, by its interval.
+
+    So a few images more or less, with another seed, do not turn a verdict round.
+    """
+    low = wilson(count, total).low
+    return "fail" if low > fail else "warn" if low > warn else "pass"
+
+
+def percent(count: float, total: float = 1.0) -> str:
+    """Return a share in per cent, such as "3.2 %"."""
+    return f"{100 * count / total:.1f} %" if total else "–"
+
+
+def stronger(threat: PGD, *, steps: int = 1, restarts: int = 1, alpha: float | None = None) -> PGD:
+    """Return the claimed attack with so many times its steps and starts, and steps of another size."""
+    return replace(
+        threat,
+        steps=threat.steps * steps,
+        restarts=threat.restarts * restarts,
+        step_size=threat.step_size if alpha is None else alpha,
+    )

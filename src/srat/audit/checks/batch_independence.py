@@ -1,0 +1,35 @@
+"""An image in other company."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from srat.audit.base import Check, Finding, Subject
+from srat.audit.checks.determinism import compared
+from srat.models import attacked, logits_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchIndependence(Check, name="batch-independence"):
+    """BatchNorm in train mode, and its kind: an image's accuracy is that of its batch."""
+
+    question: ClassVar[str] = "Do an image's logits stay the same in whatever batch it comes?"
+    images: int = 64
+    """How many are tried."""
+    tolerance: float = 1e-2
+    """Of the largest difference, over the logits' standard deviation; kernels of other sizes round otherwise."""
+
+    def examine(self, subject: Subject) -> Finding:
+        """Show each of some images alone, and among all of them with the others inverted."""
+        images = subject.unit(torch.arange(min(self.images, subject.n)))
+        with torch.no_grad(), attacked(subject.model) as served:
+            alone = torch.cat([logits_of(served(image[None])).float() for image in images])
+            company = []
+            for half in (slice(None, None, 2), slice(1, None, 2)):
+                others = 1 - images
+                others[half] = images[half]
+                company.append(logits_of(served(others)).float()[half])
+        together = torch.empty_like(alone)
+        together[::2], together[1::2] = company
+        return compared(alone, together, self.tolerance, "alone and in company")

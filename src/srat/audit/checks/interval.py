@@ -1,0 +1,38 @@
+"""What the numbers can tell apart."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from srat.audit.base import Check, Finding, Subject
+from srat.evaluation import CLEAN, summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval(Check, name="interval"):
+    """Too few test images for what is said of them."""
+
+    question: ClassVar[str] = "Are the intervals of each group narrow enough for differences of a few points?"
+    widest: float = 0.05
+    """Widest 95 % interval, from end to end, of a group."""
+
+    def examine(self, subject: Subject) -> Finding | None:
+        """Measure the intervals of the published numbers."""
+        if subject.evaluation is None or not subject.evaluation.results:
+            return None
+        groups, results = subject.evaluation.groups, subject.evaluation.results
+        widths = {
+            f"{name}, {group}": accuracy.high - accuracy.low
+            for name, result in results.items()
+            for group, accuracy in summary(result.counts, groups).items()
+            if group != "worst_class" and name != CLEAN
+        }
+        if not widths:
+            return None
+        where = max(widths, key=widths.__getitem__)
+        width = widths[where]
+        return Finding(
+            verdict="pass" if width <= self.widest else "warn",
+            evidence=f"the widest interval has {100 * width:.1f} points ({where})"
+            + ("" if width <= self.widest else ": smaller differences are not to be told from these images"),
+            figures={"widest": width},
+        )

@@ -1,0 +1,43 @@
+"""Another loss, and logits of another scale."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from srat.attacks import PGDMargin
+from srat.audit.base import Check, Finding, Remade, Subject, judged, percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossAndScale(Check, name="loss-and-scale"):
+    """Logits so large that cross-entropy has no gradient in floating point, or so small that it has but one."""
+
+    question: ClassVar[str] = "Do the margin loss, and logits of other scales, break no more than the claimed attack?"
+    warn: float = 0.01
+    """Share of images that one of them breaks beside the claimed attack, …"""
+    fail: float = 0.05
+    """… above which the claimed accuracy is an accident of its loss."""
+
+    def examine(self, subject: Subject) -> Finding:
+        """Attack the margin, and cross-entropy at the scales 1/s, s and 10 s, s the logits' median lead."""
+        threat, n = subject.threat, subject.n
+        lead = subject.logits(subject.unit(torch.arange(n))).topk(2, dim=1).values
+        s = max(float((lead[:, 0] - lead[:, 1]).median()), 1e-6)
+        scales = {f"× {scale:.3g}": scale for scale in (1 / s, s, 10 * s)}
+        margin = PGDMargin(**vars(threat))
+        broken = {"margin": subject.broken_more(margin)}
+        for name, scale in scales.items():
+            broken[name] = subject.broken_more(threat, model=Remade(subject.model, partial(_times, scale)))
+        return Finding(
+            verdict=judged(max(broken.values()), n, warn=self.warn, fail=self.fail),
+            evidence="broken beside the claimed attack: "
+            + ", ".join(f"{name} {percent(count, n)}" for name, count in broken.items()),
+            figures={"logit_scale": s} | {name.replace("× ", "scale_"): count / n for name, count in broken.items()},
+        )
+
+
+def _times(scale: float, logits: Tensor) -> Tensor:
+    return logits * scale

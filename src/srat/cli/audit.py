@@ -1,0 +1,135 @@
+"""The command ``srat audit``."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from torch import nn
+
+from srat.cli.parsing import parse
+from srat.composition import compose
+from srat.config import Config
+from srat.data import Holdout
+from srat.data.imbalance import Step
+from srat.errors import require
+from srat.interruption import deferring_signals
+from srat.machine import keep_freed_memory
+from srat.observer import Observer
+from srat.report.live import LiveObserver, make_console
+from srat.run_folder import RunFolder, Which
+
+FAILED = 3
+"""Exit code of an audit that has failed."""
+SOURCE_IMAGES = 2_000
+"""Images a class that a small model learns from, whose adversarial images are transferred, …"""
+SOURCE_EPOCHS = 5
+"""… in so many epochs, …"""
+SOURCE_STEPS = 400
+"""… and so many steps, at the least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Check whether the robustness of a run's model is real; the findings are kept in its audit.json.
+
+    Each check says pass, warn or fail, with its evidence. The exit code is 3 if one fails.
+    """
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
+    """The run's folder."""
+    check: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A check by its name; may be given several times; by default all."""
+    weights: Which = "last"
+    """The weights of the last epoch, or of the best on the held-out part."""
+    images: int = 500
+    """Test images that are attacked, as many of each class."""
+    source: Path | None = None
+    """A naturally trained run to transfer adversarial images from; by default a small model is trained for it."""
+    data_dir: Path | None = None
+    """Where the data's files are; as in training unless given."""
+    seed: int | None = None
+    """Seed of all randomness; the run's unless given."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+
+
+def run(args: list[str]) -> int:
+    """Audit, print each finding and what follows; return the exit code."""
+    arguments = parse(Arguments, args, command="audit", default=Arguments())
+    require(arguments.run != "", "srat audit: expected the folder of a run, as in 'srat audit runs/a'")
+    require(arguments.images >= 1, f"--images: expected at least 1, got {arguments.images}")
+    folder = RunFolder(Path(arguments.run))
+    require(folder.exists, f"'{arguments.run}' is not a run's folder: there is no config.json in it")
+    config = compose(Config.read(folder.config), data_dir=arguments.data_dir)
+    from srat.audit import Subject, audit, checks, sample
+    from srat.cli.evaluating import results_so_far
+    from srat.data import prepare
+    from srat.devices import make_fabric
+    from srat.files import write_atomically
+    from srat.report.audit import audit_line, conclusion
+    from srat.run import load_with_facts
+
+    chosen = checks(arguments.check)
+    device = str(make_fabric(arguments.device).device)
+    if device == "cpu":
+        keep_freed_memory()
+    model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
+    test = config.data.test()
+    said = f"expected {len(facts.class_names)} classes, got {len(test.class_names)}"
+    require(test.class_names == facts.class_names, f"this test set is not of the data of the run: {said}")
+    console = make_console()
+    width = max(len(check.name) for check in chosen)
+    images = sample(test, arguments.images).to(device)
+    with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
+        wanted = any(check.name == "transfer" for check in chosen)
+        subject = Subject(
+            model=model,
+            images=images,
+            threat=config.evaluation,
+            seed=config.seed if arguments.seed is None else arguments.seed,
+            source=natural_model(arguments, config, device, observer) if wanted else None,
+            test=test,
+            train=prepare(config.data, config.imbalance, config.holdout, seed=config.seed).train,
+            evaluation=results_so_far(folder, arguments.weights, facts),
+            observer=observer,
+        )
+        console.print(f"{len(images):,} test images, {config.evaluation.label}", highlight=False)
+        found = audit(
+            subject, arguments.check, lambda entry: console.print(audit_line(entry, width=width), soft_wrap=True)
+        )
+    console.print(conclusion(found), highlight=False, soft_wrap=True)
+    path = folder.audit(arguments.weights)
+    content = found.to_json(images=len(images), seed=subject.seed, attack=vars(config.evaluation))
+    with folder.locked(wait=30.0):
+        write_atomically(path, content)
+    console.print(f"Kept in {path}", highlight=False, markup=False, soft_wrap=True)
+    return FAILED if found.verdict == "fail" else 0
+
+
+def natural_model(arguments: Arguments, config: Config, device: str, observer: Observer) -> nn.Module:
+    """Return the naturally trained model whose adversarial images are transferred: the one given, or a small one.
+
+    Raises:
+        UserError: if the one given was trained under attack, or on other classes.
+    """
+    from srat.fitting import fit
+    from srat.run import load_with_facts
+
+    if arguments.source is not None:
+        model, facts = load_with_facts(arguments.source, device=device)
+        require(
+            facts.config.method.startswith("natural"),
+            f"--source: expected a naturally trained run, got {facts.config.method} in '{arguments.source}'",
+        )
+        return model
+    own = compose(compose(data=config.data.name), method="natural", model="small-cnn", seed=config.seed)
+    images = sum(min(count, SOURCE_IMAGES) for count in config.data.train().counts)
+    natural = replace(
+        own,
+        data=config.data,
+        imbalance=Step(ratio=1, cap=SOURCE_IMAGES),
+        holdout=Holdout(fraction=0),
+        epochs=max(SOURCE_EPOCHS, SOURCE_STEPS * own.batch_size // images),
+    )
+    return fit(natural, device=device, observer=observer).model
