@@ -73,6 +73,10 @@ class RunFolder:
         """Whether the robustness of those weights is real."""
         return self.path / ("audit.json" if which == "last" else "audit-best.json")
 
+    def separability(self, which: Which) -> Path:
+        """How well the classes lie apart in the features of those weights."""
+        return self.path / ("separability.json" if which == "last" else "separability-best.json")
+
     @property
     def unfinished(self) -> Path:
         """The folder of evaluations that go on, or were stopped."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 import srat
 from srat.attacks import PGD
 from srat.attacks.base import input_gradient
-from srat.audit import Subject, sample
+from srat.audit import Subject
 from srat.models import attacked, logits_of
 
 EPSILON, HONEST_EPSILON = 0.15, 0.1
@@ -108,7 +108,7 @@ def subject(model, *, epsilon, seed=0, images=500):
     """A model under examination, with everything at hand but published numbers."""
     return Subject(
         model=model,
-        images=sample(digits(), images),
+        images=digits().sample(images),
         threat=PGD(epsilon=epsilon, step_size=epsilon / 4, steps=20),
         seed=seed,
         source=trained("natural"),

@@ -8,7 +8,7 @@ from fakes import CAUGHT_BY, EPSILON, HONEST, HONEST_EPSILON, digits, fakes, nai
 from rich.console import Console
 
 from srat.attacks import PGD
-from srat.audit import Audit, Check, Entry, Finding, Subject, audit, checks, sample
+from srat.audit import Audit, Check, Entry, Finding, Subject, audit, chosen_checks
 from srat.audit.base import judged, stronger
 from srat.audit.checks.disjoint import twins
 from srat.audit.checks.growing_epsilon import GrowingEpsilon
@@ -67,14 +67,14 @@ def test_every_file_is_a_check():
     from importlib.resources import files
 
     names = {path.stem.replace("_", "-") for path in (files("srat.audit") / "checks").iterdir() if path.suffix == ".py"}
-    assert {check.name for check in checks()} == names - {"--init--"}
-    assert all(check.question.endswith("?") for check in checks())
-    assert set(members(Check)) == {check.name for check in checks()}
+    assert {check.name for check in chosen_checks()} == names - {"--init--"}
+    assert all(check.question.endswith("?") for check in chosen_checks())
+    assert set(members(Check)) == {check.name for check in chosen_checks()}
 
 
 def test_refuses_a_check_that_there_is_not():
     with pytest.raises(UserError, match="unknown check 'effrot'.*'effort'"):
-        checks(["effrot"])
+        chosen_checks(["effrot"])
 
 
 @pytest.mark.parametrize(("count", "verdict"), [(0, "pass"), (8, "pass"), (14, "warn"), (30, "warn"), (60, "fail")])
@@ -89,10 +89,10 @@ def test_few_images_accuse_nobody():
 def test_the_sample_is_of_all_classes_alike():
     labels = torch.tensor([0, 0, 0, 1, 0, 1, 2, 2, 1, 2])
     data = Dataset(torch.arange(10).byte()[:, None, None, None], labels, ("a", "b", "c"))
-    chosen = sample(data, 6)
+    chosen = data.sample(6)
     assert chosen.images.flatten().tolist() == [0, 1, 3, 5, 6, 7]
     assert chosen.counts == (2, 2, 2)
-    assert len(sample(data, 1)) == 3
+    assert len(data.sample(1)) == 3
 
 
 def test_twins_are_those_that_a_plain_search_finds():
@@ -114,7 +114,7 @@ def test_twins_are_those_that_a_plain_search_finds():
 def bare(**facts):
     test = digits()
     model = trained("natural")
-    return Subject(model=model, images=sample(test, 10), threat=PGD(epsilon=0.1), seed=0, **facts)
+    return Subject(model=model, images=test.sample(10), threat=PGD(epsilon=0.1), seed=0, **facts)
 
 
 def test_test_images_among_the_training_images_fail():
@@ -151,10 +151,10 @@ def test_what_is_not_at_hand_is_not_made():
 def test_budgets_double_up_to_grey():
     check = GrowingEpsilon()
     assert check._budgets(bare()) == pytest.approx([0.1, 0.2, 0.4, 128 / 255])
-    l2 = Subject(model=trained("natural"), images=sample(digits(), 10), threat=PGD(norm="l2", epsilon=1.0), seed=0)
+    l2 = Subject(model=trained("natural"), images=digits().sample(10), threat=PGD(norm="l2", epsilon=1.0), seed=0)
     numbers = l2.images.images[0].numel()
     assert check._budgets(l2)[-1] == pytest.approx(128 / 255 * numbers**0.5)
-    wide = Subject(model=trained("natural"), images=sample(digits(), 10), threat=PGD(epsilon=0.9), seed=0)
+    wide = Subject(model=trained("natural"), images=digits().sample(10), threat=PGD(epsilon=0.9), seed=0)
     assert check._budgets(wide) == [0.9, 0.9]
 
 

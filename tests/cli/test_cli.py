@@ -622,6 +622,61 @@ class TestCompare:
         assert f"'srat evaluate {copy}' makes it" in cli("compare", finished, copy)[2]
 
 
+def test_separability_is_measured_and_kept(cli, finished):
+    code, out, _ = cli("separability", finished, "--images", "100", "--device", "cpu")
+    assert code == 0
+    assert "srat-ldam on digits, pgd-2, 100 test images" in out
+    content = json.loads((finished / "separability.json").read_text())
+    assert content["images"] == 100
+    assert list(content["results"]) == ["clean", "pgd-2"]
+    assert {"overall", "under-represented", "3"} <= content["results"]["pgd-2"].keys()
+    assert cli("separability")[0] == 2
+
+
+class TestAudit:
+    def test_prints_findings_and_keeps_them(self, cli, finished):
+        words = ("--check", "determinism", "--check", "interval", "--images", "50", "--device", "cpu")
+        code, out, _ = cli("audit", finished, *words)
+        assert code == 0
+        assert "pass      determinism  asked twice" in out
+        assert "warn      interval     the widest interval has" in out
+        assert "to be said beside it: interval." in out
+        content = json.loads((finished / "audit.json").read_text())
+        assert (content["verdict"], content["images"]) == ("warn", 50)
+        assert [check["check"] for check in content["checks"]] == ["determinism", "interval"]
+
+    def test_a_natural_model_is_trained_to_transfer_from(self, cli, finished, monkeypatch):
+        monkeypatch.setattr("srat.cli.audit.SOURCE_STEPS", 20)
+        assert cli("audit", finished, "--check", "transfer", "--images", "50", "--device", "cpu")[0] == 0
+        (check,) = json.loads((finished / "audit.json").read_text())["checks"]
+        assert check["verdict"] in ("pass", "warn")
+
+    def test_an_audit_that_fails_says_so(self, cli, finished, monkeypatch):
+        from srat.audit import Finding
+        from srat.audit.checks.determinism import Determinism
+
+        finding = Finding(verdict="fail", evidence="made up")
+        monkeypatch.setattr(Determinism, "examine", lambda self, subject: finding)
+        code, out, _ = cli("audit", finished, "--check", "determinism", "--device", "cpu")
+        assert code == 3
+        assert "The claimed robustness is not to be trusted: determinism." in out
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ((), "expected the folder of a run"),
+            (("nowhere",), "'nowhere' is not a run's folder"),
+            (("RUN", "--check", "all"), "unknown check 'all'; there are: balance"),
+            (("RUN", "--images", "0"), "--images: expected at least 1"),
+            (("RUN", "--source", "RUN"), "--source: expected a naturally trained run, got srat-ldam"),
+        ],
+    )
+    def test_says_what_is_wrong(self, cli, finished, words, said):
+        code, _, err = cli("audit", *[finished if word == "RUN" else word for word in words])
+        assert code == 2
+        assert said in err
+
+
 def test_refuses_to_mix_evaluations_of_two_runs(cli, finished, tmp_path):
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -639,7 +694,7 @@ class TestTop:
     def test_help(self, cli, words):
         code, out, _ = cli(*words)
         assert code == 0
-        for command in ("train", "evaluate", "compare", "data"):
+        for command in ("train", "evaluate", "compare", "audit", "separability", "data"):
             assert f"  {command} " in out
 
     def test_version(self, cli):

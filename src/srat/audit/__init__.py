@@ -1,6 +1,6 @@
 """Is the robustness real? A suite of checks (a file each), each with a verdict and its evidence."""
 
-from srat.audit.audit import Audit, Entry, audit, checks, sample
 from srat.audit.base import Check, Finding, Subject, Verdict
+from srat.audit.suite import Audit, Entry, audit, chosen_checks
 
-__all__ = ["Audit", "Check", "Entry", "Finding", "Subject", "Verdict", "audit", "checks", "sample"]
+__all__ = ["Audit", "Check", "Entry", "Finding", "Subject", "Verdict", "audit", "chosen_checks"]

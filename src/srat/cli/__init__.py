@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "evaluate the model of a run under attack",
     "audit": "check whether the robustness of a run's model is real",
     "compare": "compare runs image by image: differences with intervals, and what follows from them",
+    "separability": "measure how well the classes lie apart in a run's features",
     "data": "show the class distribution of a data set, as it is or made imbalanced",
 }
 
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def dispatch(args: list[str], debug: bool = False) -> int:
     """Run the command that ``args`` names, and return its exit code."""
     if not args or args[0] in ("-h", "--help", "help"):
-        print(USAGE.format(commands="\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())), end="")
+        print(USAGE.format(commands="\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())), end="")
         return 0
     if args[0] == "--version":
         from srat import __version__

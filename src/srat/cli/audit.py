@@ -62,7 +62,7 @@ def run(args: list[str]) -> int:
     folder = RunFolder(Path(arguments.run))
     require(folder.exists, f"'{arguments.run}' is not a run's folder: there is no config.json in it")
     config = compose(Config.read(folder.config), data_dir=arguments.data_dir)
-    from srat.audit import Subject, audit, checks, sample
+    from srat.audit import Subject, audit, chosen_checks
     from srat.cli.evaluating import results_so_far
     from srat.data import prepare
     from srat.devices import make_fabric
@@ -70,7 +70,7 @@ def run(args: list[str]) -> int:
     from srat.report.audit import audit_line, conclusion
     from srat.run import load_with_facts
 
-    chosen = checks(arguments.check)
+    chosen = chosen_checks(arguments.check)
     device = str(make_fabric(arguments.device).device)
     if device == "cpu":
         keep_freed_memory()
@@ -80,7 +80,7 @@ def run(args: list[str]) -> int:
     require(test.class_names == facts.class_names, f"this test set is not of the data of the run: {said}")
     console = make_console()
     width = max(len(check.name) for check in chosen)
-    images = sample(test, arguments.images).to(device)
+    images = test.sample(arguments.images).to(device)
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
         wanted = any(check.name == "transfer" for check in chosen)
         subject = Subject(

@@ -69,6 +69,17 @@ class Dataset:
         kept = self.images[indices] if isinstance(self.images, Tensor) else self.images.subset(indices)
         return Dataset(kept, self.labels[indices], self.class_names)
 
+    def sample(self, images: int) -> "Dataset":
+        """Return the first images of each class, as many of each, in memory.
+
+        Args:
+            images: how many at the most, of all classes together; one of each at the least.
+        """
+        each = max(1, images // len(self.class_names))
+        by_class = [(self.labels == c).nonzero().flatten()[:each] for c in range(len(self.class_names))]
+        chosen = torch.cat(by_class).sort().values
+        return Dataset(self.images[chosen], self.labels[chosen], self.class_names)
+
     @property
     def streamed(self) -> bool:
         """Whether the images lie elsewhere than the labels, and have to be brought for each batch."""

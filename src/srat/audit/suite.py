@@ -5,10 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from srat.audit.base import SEVERITY, Check, Finding, Subject, Verdict
-from srat.data import Dataset
 from srat.errors import unknown
 from srat.registry import import_members, members
 
@@ -47,20 +44,7 @@ class Audit:
         return json.dumps({"verdict": self.verdict, **facts, "checks": checks}, indent=2, ensure_ascii=False) + "\n"
 
 
-def sample(test: Dataset, images: int) -> Dataset:
-    """Return the first images of each class of a test set, in equal numbers, in memory.
-
-    Args:
-        test: the test set.
-        images: how many at the most, of all classes together.
-    """
-    each = max(1, images // len(test.class_names))
-    by_class = [(test.labels == c).nonzero().flatten()[:each] for c in range(len(test.class_names))]
-    chosen = torch.cat(by_class).sort().values
-    return Dataset(test.images[chosen], test.labels[chosen], test.class_names)
-
-
-def checks(only: Sequence[str] = ()) -> list[Check]:
+def chosen_checks(only: Sequence[str] = ()) -> list[Check]:
     """Return the checks of those names, or all, in alphabetical order.
 
     Raises:
@@ -86,7 +70,7 @@ def audit(subject: Subject, only: Sequence[str] = (), told: Callable[[Entry], No
         UserError: if there is no check of a name.
     """
     entries = []
-    for check in checks(only):
+    for check in chosen_checks(only):
         entries.append(Entry(check=check.name, question=check.question, finding=check.examine(subject)))
         told(entries[-1])
     return Audit(entries=tuple(entries))

@@ -1,0 +1,75 @@
+"""The command ``srat separability``."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from srat.cli.parsing import parse
+from srat.composition import compose
+from srat.config import Config
+from srat.errors import require
+from srat.interruption import deferring_signals
+from srat.report.live import LiveObserver, make_console
+from srat.run_folder import RunFolder, Which
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Measure how well a run's classes lie apart in its features, clean and attacked, with bootstrap intervals.
+
+    Fisher ratio, silhouette and purity of the ten nearest neighbours, overall, by group and by class. The numbers are
+    kept in the run's separability.json.
+    """
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
+    """The run's folder."""
+    weights: Which = "last"
+    """The weights of the last epoch, or of the best on the held-out part."""
+    images: int = 2_000
+    """Test images at the most, as many of each class."""
+    data_dir: Path | None = None
+    """Where the data's files are; as in training unless given."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+
+
+def run(args: list[str]) -> int:
+    """Measure, print the tables; return the exit code."""
+    arguments = parse(Arguments, args, command="separability", default=Arguments())
+    require(arguments.run != "", "srat separability: expected the folder of a run, as in 'srat separability runs/a'")
+    require(arguments.images >= 2, f"--images: expected at least 2, got {arguments.images}")
+    folder = RunFolder(Path(arguments.run))
+    require(folder.exists, f"'{arguments.run}' is not a run's folder: there is no config.json in it")
+    config = compose(Config.read(folder.config), data_dir=arguments.data_dir)
+    from srat.attacks import Natural
+    from srat.devices import make_fabric
+    from srat.evaluation import CLEAN, Evaluation
+    from srat.evaluation.separability import features_of, separability, to_plain
+    from srat.files import write_atomically
+    from srat.report.separability import separability_table
+    from srat.run import load_with_facts
+
+    device = str(make_fabric(arguments.device).device)
+    model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
+    images = config.data.test().sample(arguments.images)
+    require(images.class_names == facts.class_names, "this test set is not of the data of the run")
+    images = images.to(device)
+    console = make_console()
+    evaluation = Evaluation(class_names=facts.class_names, train_counts=facts.train_counts)
+    labels, content = images.labels.cpu().numpy(), {}
+    with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
+        for name, attack in {CLEAN: Natural(), config.evaluation.label: config.evaluation}.items():
+            features = features_of(model, images, attack, seed=config.seed, observer=observer)
+            found = separability(features, labels, facts.class_names, evaluation.groups, seed=config.seed)
+            title = f"{config.method} on {config.data.name}, {name}, {len(images):,} test images"
+            console.print(separability_table(found, evaluation, title=title))
+            content[name] = to_plain(found)
+    path = folder.separability(arguments.weights)
+    with folder.locked(wait=30.0):
+        text = json.dumps({"images": len(images), "results": content}, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(path, text)
+    console.print(f"Kept in {path}", highlight=False, markup=False, soft_wrap=True)
+    return 0
