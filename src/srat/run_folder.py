@@ -59,23 +59,23 @@ class RunFolder:
 
     def weights(self, which: Which) -> Path:
         """The weights of the last epoch, or of the best on the held-out part."""
-        return self.path / ("model.safetensors" if which == "last" else "model-best.safetensors")
+        return self.path / f"model{_suffix(which)}.safetensors"
 
-    def evaluation(self, which: Which) -> Path:
-        """The evaluation of those weights."""
-        return self.path / ("evaluation.json" if which == "last" else "evaluation-best.json")
+    def evaluation(self, which: Which, images: int | None = None) -> Path:
+        """The evaluation of those weights, on all test images or a part of them."""
+        return self.path / f"evaluation{_suffix(which, images)}.json"
 
-    def examples(self, which: Which) -> Path:
+    def examples(self, which: Which, images: int | None = None) -> Path:
         """What became of each test image in that evaluation."""
-        return self.path / ("examples.safetensors" if which == "last" else "examples-best.safetensors")
+        return self.path / f"examples{_suffix(which, images)}.safetensors"
 
     def audit(self, which: Which) -> Path:
         """Whether the robustness of those weights is real."""
-        return self.path / ("audit.json" if which == "last" else "audit-best.json")
+        return self.path / f"audit{_suffix(which)}.json"
 
     def separability(self, which: Which) -> Path:
         """How well the classes lie apart in the features of those weights."""
-        return self.path / ("separability.json" if which == "last" else "separability-best.json")
+        return self.path / f"separability{_suffix(which)}.json"
 
     @property
     def unfinished(self) -> Path:
@@ -207,6 +207,10 @@ class RunFolder:
             return _read_object(self.environment) if self.environment.exists() else {}
         except UserError:
             return {}
+
+
+def _suffix(which: Which, images: int | None = None) -> str:
+    return ("" if which == "last" else f"-{which}") + ("" if images is None else f"-{images}")
 
 
 def _number(text: str) -> int | float:

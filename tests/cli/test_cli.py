@@ -529,6 +529,18 @@ def test_the_worst_case_is_over_attacks_of_one_budget(cli, finished):
     assert not set(results["worst-case"].attack["of"]) & set(results["worst-case-eps-0.05"].attack["of"])
 
 
+def test_a_part_of_the_test_images_is_kept_apart(cli, finished):
+    before = (finished / "evaluation.json").read_bytes()
+    code, out, _ = cli("evaluate", finished, "--attack", "pgd-2", "--images", "55")
+    assert code == 0
+    assert "evaluation-50.json" in out
+    assert (finished / "evaluation.json").read_bytes() == before
+    part = Evaluation.read(finished / "evaluation-50.json").results["pgd-2"]
+    assert part.counts.total == (5,) * 10
+    assert cli("evaluate", finished, "--images", "0")[0] == 2
+    assert "evaluation.json" in cli("evaluate", finished, "--images", "5000")[1]
+
+
 def test_what_is_there_is_not_made_again(cli, finished, monkeypatch):
     assert cli("evaluate", finished, "--attack", "pgd-2")[0] == 0
     before = {name: (finished / name).read_bytes() for name in ("evaluation.json", "examples.safetensors")}

@@ -85,12 +85,12 @@ class Subject:
         """Return what becomes of all images under an attack, on this model or one made of it."""
         return examine(model or self.model, self.images, attack, seed=self.seed, observer=self.observer)
 
-    def broken_more(self, attack: AnyAttack, *, model: nn.Module | None = None) -> int:
+    def broken_more(self, attack: AnyAttack) -> int:
         """Return how many images an attack breaks that the claimed one does not."""
         if len(self.standing) == 0:
             return 0
         rest = self.images.subset(self.standing)
-        found = examine(model or self.model, rest, attack, seed=self.seed, observer=self.observer)
+        found = examine(self.model, rest, attack, seed=self.seed, observer=self.observer)
         return int((~found.survived).sum())
 
     def unit(self, positions: Int[Tensor, " some"]) -> Float[Tensor, "some channels height width"]:

@@ -91,7 +91,7 @@ def run(args: list[str]) -> int:
             source=natural_model(arguments, config, device, observer) if wanted else None,
             test=test,
             train=prepare(config.data, config.imbalance, config.holdout, seed=config.seed).train,
-            evaluation=results_so_far(folder, arguments.weights, facts),
+            evaluation=results_so_far(folder.evaluation(arguments.weights), facts),
             observer=observer,
         )
         console.print(f"{len(images):,} test images, {config.evaluation.label}", highlight=False)

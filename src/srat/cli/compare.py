@@ -37,6 +37,8 @@ class Arguments:
     """Results to compare, by their names in evaluation.json; by default all that every run has."""
     weights: Which = "last"
     """The weights of the last epoch, or of the best on the held-out part."""
+    images: int | None = None
+    """Compare the evaluations of so many test images (srat evaluate --images)."""
     json: Path | None = None
     """Write the comparisons to this file, too."""
 
@@ -54,7 +56,7 @@ class _Evaluated:
 def run(args: list[str]) -> int:
     """Compare, print tables and what follows from them; return the exit code."""
     arguments = parse(Arguments, args, command="compare", default=Arguments())
-    runs = [_read(path, arguments.weights) for path in arguments.runs]
+    runs = [_read(path, arguments.weights, arguments.images) for path in arguments.runs]
     require(len(runs) >= 2, f"srat compare: expected the folders of two runs or more, got {len(runs)}")
     check_alike(runs)
     contenders = contenders_of(runs, common_attacks(runs, arguments.attack))
@@ -173,17 +175,19 @@ def _mean_json(mean: Mean) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in mean._asdict().items()}
 
 
-def _read(path: str, which: Which) -> _Evaluated:
+def _read(path: str, which: Which, images: int | None) -> _Evaluated:
     folder = RunFolder(Path(path))
     require(folder.exists, f"'{path}' is not a run's folder: there is no config.json in it")
-    for file in (folder.evaluation(which), folder.examples(which)):
-        advice = f"'srat evaluate {path}' makes it" + ("" if which == "last" else " with --weights best")
+    evaluation, examples = folder.evaluation(which, images), folder.examples(which, images)
+    options = ("" if which == "last" else " --weights best") + ("" if images is None else f" --images {images}")
+    for file in (evaluation, examples):
+        advice = f"'srat evaluate {path}{options}' makes it"
         require(file.exists(), f"there is no {file.name} in '{path}': {advice}")
     return _Evaluated(
         path=path,
         config=Config.read(folder.config),
-        evaluation=Evaluation.read(folder.evaluation(which)),
-        examples=Examples.read(folder.examples(which)),
+        evaluation=Evaluation.read(evaluation),
+        examples=Examples.read(examples),
     )
 
 

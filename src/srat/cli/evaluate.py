@@ -44,6 +44,8 @@ class Arguments:
     """α, likewise."""
     restarts: int | None = None
     """Starts of each attack, of which the worst counts."""
+    images: int | None = None
+    """Test images at the most, as many of each class, for attacks that take long; kept apart, in evaluation-N.json."""
     data_dir: Path | None = None
     """Where the data's files are; as in training unless given."""
     seed: int | None = None
@@ -58,6 +60,8 @@ def run(args: list[str]) -> int:
     """Evaluate, print the table of classes; return the exit code."""
     arguments = parse(Arguments, args, command="evaluate", default=Arguments())
     require(arguments.run != "", "srat evaluate: expected the folder of a run, as in 'srat evaluate runs/a'")
+    images = arguments.images
+    require(images is None or images >= 1, f"--images: expected at least 1, got {images}")
     folder = RunFolder(Path(arguments.run))
     require(folder.config.exists(), f"'{arguments.run}' is not a run's folder: there is no config.json in it")
     config = compose(Config.read(folder.config), data_dir=arguments.data_dir)
@@ -70,7 +74,7 @@ def run(args: list[str]) -> int:
         keep_freed_memory()
     console = make_console(quiet=not processes.first)
     seed = config.seed if arguments.seed is None else arguments.seed
-    which, test = arguments.weights, TestSet.of(config.data.test())
+    which, test = arguments.weights, TestSet.of(config.data.test(), arguments.images)
     with (
         saying_that_it_goes_on(),
         processes.telling_of_lost_peers(),
@@ -82,7 +86,7 @@ def run(args: list[str]) -> int:
         )
     title = f"{config.method} on {config.data.name}, weights of the {which} epoch"
     print_evaluation(console, evaluation, title=title)
-    console.print(f"Kept in {folder.evaluation(which)}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Kept in {folder.evaluation(which, test.part)}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar, cast
 
 from srat.attacks import PGD, AnyAttack, Natural
@@ -29,10 +30,15 @@ class TestSet:
 
     dataset: Dataset
     sha256: str
+    part: int | None = None
+    """How many images these are, where they are not all."""
 
     @classmethod
-    def of(cls, dataset: Dataset) -> "TestSet":
-        """Return a test set as its source gives it."""
+    def of(cls, dataset: Dataset, images: int | None = None) -> "TestSet":
+        """Return a test set as its source gives it, or the first images of each class, so many in all."""
+        if images is not None and images < len(dataset):
+            dataset = dataset.sample(images)
+            return cls(dataset=dataset, sha256=hash_contents(dataset), part=len(dataset))
         return cls(dataset=dataset, sha256=hash_contents(dataset))
 
     def loaded(self) -> "TestSet":
@@ -76,7 +82,7 @@ def evaluate_run(
                 continue
             journal = FileJournal(
                 folder.unfinished,
-                f"{which}-{name}",
+                f"{which}-{name}" if test.part is None else f"{which}-{test.part}-{name}",
                 rank=processes.rank,
                 identity={"test": test.sha256, "weights": weights, "batch_size": BATCH_SIZE, **asdict(origin)},
                 images=len(dataset),
@@ -130,10 +136,11 @@ class _Results:
             return self._kept(self._examples().with_outcome(name, outcome, origin))[0]
 
     def _kept(self, examples: Examples) -> tuple[Evaluation, Mapping[str, Origin]]:
-        evaluation = results_so_far(self.folder, self.which, self.facts).with_results(examples.results())
+        path, part = self.folder.evaluation(self.which, self.test.part), self.test.part
+        evaluation = results_so_far(path, self.facts).with_results(examples.results())
         if examples.outcomes:
-            examples.write(self.folder.examples(self.which))
-            write_atomically(self.folder.evaluation(self.which), evaluation.to_json())
+            examples.write(self.folder.examples(self.which, part))
+            write_atomically(path, evaluation.to_json())
         return evaluation, examples.origins
 
     def _examples(self) -> Examples:
@@ -151,27 +158,27 @@ class _Results:
         own = self._read(self.which)
         if own is None:
             return examples
+        folder, part = self.folder, self.test.part
         for what, kept, now in (("test images", own.test, examples.test), ("weights", own.weights, examples.weights)):
             require(
                 kept == now,
-                f"{self.folder.examples(self.which)}: these results are of other {what} (SHA-256 {kept[:8]}…, now "
-                f"{now[:8]}…), and cannot stand beside new ones: remove it and "
-                f"{self.folder.evaluation(self.which).name} to evaluate anew",
+                f"{folder.examples(self.which, part)}: these results are of other {what} (SHA-256 {kept[:8]}…, now "
+                f"{now[:8]}…), and cannot stand beside new ones: remove it and {folder.evaluation(self.which, part).name} "
+                "to evaluate anew",
             )
         return examples.with_all_of(own)
 
     def _read(self, which: Which) -> Examples | None:
-        path = self.folder.examples(which)
+        path = self.folder.examples(which, self.test.part)
         return Examples.read(path) if path.exists() else None
 
 
-def results_so_far(folder: RunFolder, which: Which, facts: ModelFacts) -> Evaluation:
-    """Return the results that a run's folder holds; none at first.
+def results_so_far(path: Path, facts: ModelFacts) -> Evaluation:
+    """Return the results that a file holds; none at first.
 
     Raises:
         UserError: if they are of another run.
     """
-    path = folder.evaluation(which)
     if not path.exists():
         return Evaluation(class_names=facts.class_names, train_counts=facts.train_counts)
     evaluation = Evaluation.read(path)

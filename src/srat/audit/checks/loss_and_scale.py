@@ -15,9 +15,11 @@ from srat.audit.base import Check, Finding, Remade, Subject, judged, percent
 class LossAndScale(Check, name="loss-and-scale"):
     """Logits so large that cross-entropy has no gradient in floating point, or so small that it has but one."""
 
-    question: ClassVar[str] = "Do the margin loss, and logits of other scales, break no more than the claimed attack?"
+    question: ClassVar[str] = (
+        "Do the margin loss, and logits of other scales, leave as much accuracy as the claimed attack?"
+    )
     warn: float = 0.01
-    """Share of images that one of them breaks beside the claimed attack, …"""
+    """Accuracy that one of them takes beyond the claimed attack, …"""
     fail: float = 0.05
     """… above which the claimed accuracy is an accident of its loss."""
 
@@ -28,14 +30,16 @@ class LossAndScale(Check, name="loss-and-scale"):
         s = max(float((lead[:, 0] - lead[:, 1]).median()), 1e-6)
         scales = {f"× {scale:.3g}": scale for scale in (1 / s, s, 10 * s)}
         margin = PGDMargin(**vars(threat))
-        broken = {"margin": subject.broken_more(margin)}
+        found = {"margin": subject.outcome(margin)}
         for name, scale in scales.items():
-            broken[name] = subject.broken_more(threat, model=Remade(subject.model, partial(_times, scale)))
+            found[name] = subject.outcome(threat, model=Remade(subject.model, partial(_times, scale)))
+        correct = {name: int(each.survived.sum()) for name, each in found.items()}
+        lost = max(0, len(subject.standing) - min(correct.values()))
         return Finding(
-            verdict=judged(max(broken.values()), n, warn=self.warn, fail=self.fail),
-            evidence="broken beside the claimed attack: "
-            + ", ".join(f"{name} {percent(count, n)}" for name, count in broken.items()),
-            figures={"logit_scale": s} | {name.replace("× ", "scale_"): count / n for name, count in broken.items()},
+            verdict=judged(lost, n, warn=self.warn, fail=self.fail),
+            evidence=f"claimed attack {percent(len(subject.standing), n)}, "
+            + ", ".join(f"{name} {percent(count, n)}" for name, count in correct.items()),
+            figures={"logit_scale": s} | {name.replace("× ", "scale_"): count / n for name, count in correct.items()},
         )
 
 
