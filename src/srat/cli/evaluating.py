@@ -163,8 +163,8 @@ class _Results:
             require(
                 kept == now,
                 f"{folder.examples(self.which, part)}: these results are of other {what} (SHA-256 {kept[:8]}…, now "
-                f"{now[:8]}…), and cannot stand beside new ones: remove it and {folder.evaluation(self.which, part).name} "
-                "to evaluate anew",
+                f"{now[:8]}…), and cannot stand beside new ones: remove it and "
+                f"{folder.evaluation(self.which, part).name} to evaluate anew",
             )
         return examples.with_all_of(own)
 

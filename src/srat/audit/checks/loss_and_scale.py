@@ -15,9 +15,7 @@ from srat.audit.base import Check, Finding, Remade, Subject, judged, percent
 class LossAndScale(Check, name="loss-and-scale"):
     """Logits so large that cross-entropy has no gradient in floating point, or so small that it has but one."""
 
-    question: ClassVar[str] = (
-        "Do the margin loss, and logits of other scales, leave as much accuracy as the claimed attack?"
-    )
+    question: ClassVar[str] = "Do the margin loss, and logits of other scales, leave as much as the claimed attack?"
     warn: float = 0.01
     """Accuracy that one of them takes beyond the claimed attack, …"""
     fail: float = 0.05
