@@ -7,10 +7,11 @@ import torch
 from fakes import CAUGHT_BY, EPSILON, HONEST, HONEST_EPSILON, digits, fakes, naive_pgd, subject, trained
 from rich.console import Console
 
+import srat
 from srat.attacks import PGD
 from srat.audit import Audit, Check, Entry, Finding, Subject, audit, chosen_checks
 from srat.audit.base import judged, stronger
-from srat.audit.checks.disjoint import twins
+from srat.audit.checks.disjoint import exact_twins, near_twins
 from srat.audit.checks.growing_epsilon import GrowingEpsilon
 from srat.data import Dataset
 from srat.errors import UserError
@@ -95,20 +96,58 @@ def test_the_sample_is_of_all_classes_alike():
     assert len(data.sample(1)) == 3
 
 
-def test_twins_are_those_that_a_plain_search_finds():
+def textured(rng, n):
+    """Smooth colour images that have nothing in common."""
+    small = torch.rand(n, 3, 6, 6, generator=rng)
+    return (255 * torch.nn.functional.interpolate(small, (32, 32), mode="bicubic").clamp(0, 1)).byte()
+
+
+def test_twins_are_those_that_were_planted():
     rng = torch.Generator().manual_seed(0)
-    smooth = torch.nn.functional.interpolate(torch.rand(60, 3, 4, 4, generator=rng), (16, 16), mode="bilinear")
-    train = Dataset((255 * smooth).byte(), torch.arange(60) % 2, ("a", "b"))
-    test_images = (255 * torch.rand(30, 3, 16, 16, generator=rng)).byte()
-    test_images[3] = train.images[7]
-    test_images[9] = (train.images[40].int() + torch.randint(-3, 4, (3, 16, 16), generator=rng)).clamp(0, 255).byte()
-    test_images[11] = 255 - train.images[12]
-    test = Dataset(test_images, torch.arange(30) % 2, ("a", "b"))
-    near, same = twins(test, train, bits=6, distance=0.04)
-    unit = [data.images.float() / 255 for data in (test, train)]
-    off = (unit[0][:, None] - unit[1][None]).square().mean(dim=(2, 3, 4)).sqrt().amin(dim=1)
-    assert near.nonzero().flatten().tolist() == (off <= 0.04).nonzero().flatten().tolist() == [3, 9]
-    assert same.nonzero().flatten().tolist() == [3]
+    train = Dataset(textured(rng, 300), torch.arange(300) % 2, ("a", "b"))
+    images = textured(rng, 60)
+    images[3] = train.images[7]
+    noise = torch.randint(-6, 7, images[0].shape, generator=rng)
+    images[9] = (train.images[40].int() + noise).clamp(0, 255).byte()
+    images[20] = (0.8 * train.images[50].float() + 30).byte()  # of another contrast
+    images[30] = train.images[60].roll(1, dims=2)  # a pixel to the right
+    images[41] = 255 - train.images[12]
+    test = Dataset(images, torch.arange(60) % 2, ("a", "b"))
+    assert exact_twins(test, train).nonzero().flatten().tolist() == [3]
+    near = near_twins(test, train, correlation=0.9, bits=12, ratio=0.4)
+    assert near.nonzero().flatten().tolist() == [3, 9, 20, 30]
+
+
+def test_near_twins_by_loops():
+    test, train = digits().subset(torch.arange(25)), srat.Config().data.train().subset(torch.arange(150))
+
+    def look(image):
+        grey = image.float().mean(dim=0)[None, None] / (255 if image.dtype == torch.uint8 else 1)
+        small = torch.nn.functional.interpolate(grey, (16, 16), mode="bilinear", antialias=True).flatten()
+        tiny = torch.nn.functional.interpolate(grey, (8, 9), mode="bilinear", antialias=True)[0, 0]
+        bits = [bool(tiny[i, j + 1] > tiny[i, j]) for i in range(8) for j in range(8)]
+        return (small - small.mean()).double(), bits
+
+    expected = []
+    for image in test.images:
+        one, one_bits = look(image)
+        others = [look(other) for other in train.images]
+        alike = torch.tensor([float(one @ other / one.norm() / other.norm()) for other, _ in others])
+        distance = (2 - 2 * alike.sort(descending=True).values).clamp(min=0).sqrt()
+        nearest = int(alike.argmax())
+        differ = sum(a != b for a, b in zip(one_bits, others[nearest][1], strict=True))
+        expected.append(bool(alike.max() >= 0.8 and differ <= 10 and distance[0] <= 0.7 * distance[9]))
+    assert 0 < sum(expected) < 25
+    assert near_twins(test, train, correlation=0.8, bits=10, ratio=0.7).tolist() == expected
+
+
+@pytest.mark.real_data("cifar10")
+def test_cifar10_has_the_twins_that_are_known():
+    # Barz and Denzler, 2020: 3.3 % of its test images have a duplicate, exact or near, in the training set.
+    data = srat.compose(data="cifar10").data
+    test, train = data.test(), data.train()
+    share = near_twins(test, train, correlation=0.9, bits=12, ratio=0.4).float().mean()
+    assert 0.01 < share < 0.033
 
 
 def bare(**facts):

@@ -1,20 +1,28 @@
 """Test images among the training images."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 from torch import Tensor
 from torch.nn import functional as F
 
 from srat.audit.base import Check, Finding, Subject, judged, percent
 from srat.data import Dataset, to_unit
 
-SIDE = 8
-"""Of the thumbnails that are hashed."""
-ROWS = 2_000
-"""Images that are hashed, or compared with all others, at a time."""
+SIDE = 16
+"""Of the grey thumbnails whose pixels are correlated."""
+HASHED = 8
+"""Of those whose differences from place to place are hashed, to 64 bits."""
+RANK = 10
+"""The neighbour whose distance the nearest one's is compared with."""
+ROWS = 1_000
+"""Images that are looked at at a time."""
+PAIRS = 1 << 25
+"""Pairs that are compared at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,67 +30,78 @@ class Disjoint(Check, name="disjoint"):
     """A test on what was learned by heart."""
 
     question: ClassVar[str] = "Is no test image, or nearly the same one, among the training images?"
-    bits: int = 6
-    """Bits of 64 in which the hashes of two images that are nearly the same may differ, …"""
-    distance: float = 0.04
-    """… and root of the mean squared difference of their pixels, in [0, 1]."""
-    warn: float = 0.0
+    correlation: float = 0.9
+    """Of the thumbnails of two images that are nearly the same, at the least, …"""
+    bits: int = 12
+    """… bits in which their hashes may differ, …"""
+    ratio: float = 0.4
+    """… and distance, over that of the tenth nearest: what is alike all over, as digits are, is no twin for that."""
+    warn: float = 0.01
     """Share of test images with a twin, …"""
-    fail: float = 0.01
+    fail: float = 0.05
     """… above which the test is not one."""
 
     def examine(self, subject: Subject) -> Finding | None:
-        """Hash thumbnails of all images, and compare those in full whose hashes are near each other."""
+        """Look for the bytes of each test image, and for its like, among the training images."""
         if subject.test is None or subject.train is None:
             return None
-        near, same = twins(subject.test, subject.train, bits=self.bits, distance=self.distance)
-        exact, total = int(same.sum()), len(subject.test)
-        like = int(near.sum())
+        same = exact_twins(subject.test, subject.train)
+        near = near_twins(subject.test, subject.train, correlation=self.correlation, bits=self.bits, ratio=self.ratio)
+        exact, like, total = int(same.sum()), int((near & ~same).sum()), len(subject.test)
         return Finding(
-            verdict=judged(like, total, warn=self.warn, fail=self.fail),
-            evidence=f"of {total:,} test images {exact:,} are among the training images, and {like - exact:,} "
-            f"({percent(like - exact, total)}) nearly so",
+            verdict=judged(exact + like, total, warn=self.warn, fail=self.fail),
+            evidence=f"of {total:,} test images {exact:,} are among the training images, and {like:,} "
+            f"({percent(like, total)}) nearly so",
             figures={"exact": exact / total, "near": like / total},
         )
 
 
-def twins(
-    test: Dataset, train: Dataset, *, bits: int, distance: float
-) -> tuple[Bool[Tensor, " test"], Bool[Tensor, " test"]]:
-    """Return which test images are nearly, and which are exactly, among the training images.
+def exact_twins(test: Dataset, train: Dataset) -> Bool[Tensor, " test"]:
+    """Return which test images are among the training images, by the hash of their pixels."""
+    known = set(_digests(train))
+    return torch.tensor([digest in known for digest in _digests(test)])
+
+
+def near_twins(test: Dataset, train: Dataset, *, correlation: float, bits: int, ratio: float) -> Bool[Tensor, " test"]:
+    """Return which test images are nearly among the training images.
 
     Args:
         test: the test images.
         train: the training images.
-        bits: in which the hashes of candidates may differ.
-        distance: root of the mean squared difference of the pixels of those that are nearly the same.
+        correlation: of the thumbnails of a test image and the training image nearest to it, at the least.
+        bits: in which the hashes of the two may differ, of 64.
+        ratio: of its distance to that of the tenth nearest, at the most.
     """
-    known = _hashes(train)
-    near, same = torch.zeros(len(test), dtype=torch.bool), torch.zeros(len(test), dtype=torch.bool)
-    for start in range(0, len(test), ROWS):
-        hashes = _hashes(test, slice(start, start + ROWS))
+    (vectors, hashes), (known, known_hashes) = _looks(test), _looks(train)
+    rank, found = min(RANK, len(train)), []
+    for some in torch.split(torch.arange(len(test)), max(1, PAIRS // len(train))):
+        alike, which = (vectors[some] @ known.T).topk(rank, dim=1)
+        distance = (2 - 2 * alike[:, [0, -1]]).clamp(min=0).sqrt()
         # Of vectors of ±1 the product is 64 less twice the number of bits that differ.
-        mine, theirs = (hashes @ known.T >= SIDE * SIDE - 2 * bits).nonzero(as_tuple=True)
-        for some in torch.split(torch.arange(len(mine)), ROWS):
-            one, other = _pixels(test, mine[some] + start), _pixels(train, theirs[some])
-            off = (one - other).flatten(1).square().mean(dim=1).sqrt()
-            near[mine[some][off <= distance] + start] = True
-            same[mine[some][off == 0] + start] = True
-    return near, same
+        differ = (HASHED * HASHED - (hashes[some] * known_hashes[which[:, 0]]).sum(dim=1)) / 2
+        apart = distance[:, 0] <= ratio * distance[:, 1]
+        found.append((alike[:, 0] >= correlation) & (differ <= bits) & apart)
+    return torch.cat(found)
 
 
-def _hashes(dataset: Dataset, part: slice | None = None) -> Float[Tensor, "n 64"]:
-    """Return for each image which of 8 × 8 places are brighter than the place before, as ±1."""
-    positions = torch.arange(len(dataset))[part or slice(None)]
-    rows = []
-    for some in torch.split(positions, ROWS):
-        grey = _pixels(dataset, some).mean(dim=1, keepdim=True)
-        thumbnails = F.interpolate(grey, (SIDE, SIDE + 1), mode="bilinear", antialias=True, align_corners=False)
-        rows.append((thumbnails[..., 1:] > thumbnails[..., :-1]).flatten(1).float() * 2 - 1)
-    return torch.cat(rows)
+def _digests(dataset: Dataset) -> Iterator[bytes]:
+    for images in _batches(dataset):
+        for image in images:
+            yield blake2b(image.contiguous().numpy().tobytes(), digest_size=16).digest()
 
 
-def _pixels(dataset: Dataset, positions: Tensor) -> Float[Tensor, "n channels height width"]:
-    images = dataset.images
-    chosen = images[positions.to(images.device)] if isinstance(images, Tensor) else images[positions]
-    return to_unit(chosen.cpu())
+def _looks(dataset: Dataset) -> tuple[Float[Tensor, "n pixels"], Float[Tensor, "n 64"]]:
+    """Return thumbnails without their mean, of length 1, and which places are brighter than the one before, as ±1."""
+    vectors, hashes = [], []
+    for images in _batches(dataset):
+        grey = to_unit(images).mean(dim=1, keepdim=True)
+        small = F.interpolate(grey, (SIDE, SIDE), mode="bilinear", antialias=True).flatten(1)
+        vectors.append(F.normalize(small - small.mean(dim=1, keepdim=True), dim=1))
+        smaller = F.interpolate(grey, (HASHED, HASHED + 1), mode="bilinear", antialias=True)
+        hashes.append((smaller[..., 1:] > smaller[..., :-1]).flatten(1).float() * 2 - 1)
+    return torch.cat(vectors), torch.cat(hashes)
+
+
+def _batches(dataset: Dataset) -> Iterator[Num[Tensor, "n channels height width"]]:
+    for start in range(0, len(dataset), ROWS):
+        yield dataset.images[start : start + ROWS].cpu()
