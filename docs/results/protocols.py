@@ -83,9 +83,8 @@ def main() -> None:
     }
     for name, counts in ours.items():
         total = sum(counts.total)
-        print(
-            f"{name} on {total:,} images: theirs {said(theirs[name], total)}, ours {said(sum(counts.correct), total)}"
-        )
+        own = said(sum(counts.correct), total)
+        print(f"{name} on {total:,} images: theirs {said(theirs[name], total)}, ours {own}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from rich.console import Console
 import srat
 from srat.attacks import PGD
 from srat.audit import Audit, Check, Entry, Finding, Subject, audit, chosen_checks
-from srat.audit.base import judged, stronger
+from srat.audit.base import Remade, judged, stronger
 from srat.audit.checks.disjoint import exact_twins, near_twins
 from srat.audit.checks.growing_epsilon import GrowingEpsilon
 from srat.data import Dataset
@@ -54,6 +54,13 @@ def test_fakes_are_caught(planted, name):
 def test_what_asks_for_no_gradient_catches_them_too(planted, name):
     fake = {"effort": "batch-statistics"}.get(name, "sigmoid")
     assert audit(subject(planted[fake], epsilon=EPSILON), [name]).verdict == "fail"
+
+
+def test_mistake_5_logits_of_a_smaller_scale_than_the_trained_one_are_found_out():
+    scaled = Remade(trained("ce"), lambda logits: logits / 30)
+    assert naive_pgd(scaled, HONEST_EPSILON) > naive_pgd(trained("ce"), HONEST_EPSILON) + 0.05
+    (entry,) = audit(subject(scaled, epsilon=HONEST_EPSILON), ["loss-and-scale"]).entries
+    assert entry.finding.verdict == "fail"
 
 
 @pytest.mark.parametrize("method", HONEST)
