@@ -1,8 +1,8 @@
 """The mistakes that this field makes: each check passes on our code, and fails once the mistake is planted in it.
 
-The numbers are those of the project's list. Not in this file are logits of another scale (5) and masked gradients (6), in
-``audit/test_audit.py``; parts of AutoAttack under its name (7) and two or three classes (21), in
-``attacks/test_reference.py``; and several processes (19), in ``test_processes.py``.
+The numbers are those of the project's list. Not in this file are logits of another scale (5) and masked gradients (6):
+``audit/test_audit.py``; parts of AutoAttack under its name (7) and two or three classes (21):
+``attacks/test_reference.py``; and several processes (19): ``test_processes.py``.
 """
 
 import copy
