@@ -9,7 +9,7 @@ demo: setup
 	$(VENV)/bin/srat train
 
 test: check
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --numprocesses logical --dist loadfile
 
 check: setup
 	$(VENV)/bin/ruff format --check --quiet .

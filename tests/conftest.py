@@ -13,6 +13,10 @@ import torch
 from srat.data import Dataset
 from srat.data.fashion_mnist import DEBIAN_FOLDER
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # each of several has a core to itself; so have the processes that it starts
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the golden traces anew")

@@ -133,7 +133,7 @@ class RunFolder:
         try:
             with FileLock(file, is_singleton=True).acquire(timeout=wait):
                 file.write_text(f"{os.getpid()}\n{socket.gethostname()}\n")
-                for folder in (self.path, self.checkpoints, self.unfinished):
+                for folder in (self.path, self.checkpoints):
                     remove_leftovers(folder)
                 yield
         except Timeout:

@@ -154,6 +154,7 @@ def test_names_that_begin_alike_are_told_apart(trial, tmp_path):
     progress = Progress.none(trial.dataset.labels)
     for name in ("pgd-2", "pgd-2-eps-0.1"):
         FileJournal(tmp_path, name, rank=0, identity={}, images=50, notice=pytest.fail).write(progress)
+    (tmp_path / ".pgd-2.1.safetensors.0123abcd.tmp").write_bytes(b"half of a file")
     FileJournal(tmp_path, "pgd-2", rank=0, identity={}, images=50, notice=pytest.fail).remove()
     assert [path.name for path in tmp_path.iterdir()] == ["pgd-2-eps-0.1.0.safetensors"]
 

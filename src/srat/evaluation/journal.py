@@ -1,5 +1,6 @@
 """How far an evaluation is, image by image, so that one that was killed goes on where it was."""
 
+import glob
 import json
 import re
 import time
@@ -135,8 +136,8 @@ class FileJournal(Journal):
         self._cadence.saved(cost=time.monotonic() - began)
 
     def remove(self) -> None:
-        """Remove the files of all processes, and the folder if nothing else is in it."""
-        for path in self._files():
+        """Remove the files of all processes, what killed ones left of them, and the folder if nothing else is in it."""
+        for path in (*self._files(), *self._folder.glob(f".{glob.escape(self._name)}.*.tmp")):
             path.unlink(missing_ok=True)
         if self._folder.is_dir() and not any(self._folder.iterdir()):
             self._folder.rmdir()
