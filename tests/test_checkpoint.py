@@ -139,7 +139,7 @@ class TestDamage:
             state, said = load(folder, model, optimizer)
             assert state.step == 1
             assert len(said) == 1
-            assert said[0].startswith(f"{newest}: not a readable file of weights, or damaged")
+            assert said[0].startswith(f"{newest}: not a readable file of tensors, or damaged")
             assert said[0].endswith("going on from the one before it, epoch-000000-step-0000001.safetensors")
             assert "\n" not in said[0]
             newest.with_suffix(".damaged").unlink()
@@ -293,7 +293,7 @@ class TestStrangers:
     def test_refuses_what_is_no_checkpoint(self, tmp_path, content):
         path = tmp_path / "x.safetensors"
         path.write_bytes(content)
-        with pytest.raises(DamagedError, match="x.safetensors: not a readable file of weights"):
+        with pytest.raises(DamagedError, match="x.safetensors: not a readable file of tensors"):
             open_tensors(path)
 
     @pytest.mark.parametrize("kind", ["missing", "folder", "fifo"])

@@ -730,7 +730,7 @@ class TestWeights:
 
     def test_damaged_ones_are_refused(self, folder, tmp_path):
         (tmp_path / "x").write_bytes((folder / "model.safetensors").read_bytes()[:-1])
-        with pytest.raises(UserError, match="x: not a readable file of weights, or damaged"):
+        with pytest.raises(UserError, match="x: not a readable file of tensors, or damaged"):
             srat.load(tmp_path / "x")
 
 

@@ -18,8 +18,8 @@ from srat.attacks import PGD
 from srat.attacks.reference import AutoAttack
 from srat.config import Config
 from srat.data import Dataset, to_unit
-from srat.evaluation import count, wilson
-from srat.models import attacked, logits_of
+from srat.evaluation import count, served, wilson
+from srat.models import logits_of
 
 
 def said(correct: int, total: int) -> str:
@@ -28,29 +28,29 @@ def said(correct: int, total: int) -> str:
     return f"{100 * accuracy.accuracy:.1f} [{100 * accuracy.low:.1f}, {100 * accuracy.high:.1f}]"
 
 
-def robustbench(served: torch.nn.Module, data: Dataset, epsilon: float, seed: int) -> int:
+def robustbench(model: torch.nn.Module, data: Dataset, epsilon: float, seed: int) -> int:
     """Return how many images RobustBench's protocol counts as robust."""
     import pyautoattack
 
     warnings.simplefilter("ignore")
     logging.disable()
     attack = pyautoattack.AutoAttack(
-        lambda x: logits_of(served(x)).clone(), norm="Linf", eps=epsilon, seed=seed, version="standard", verbose=False
+        lambda x: logits_of(model(x)).clone(), norm="Linf", eps=epsilon, seed=seed, version="standard", verbose=False
     )
     attack.device = str(data.labels.device)
     images, labels = to_unit(data.images), data.labels
     adversarial, _ = attack.run_standard_evaluation(images, labels, batch_size=250)
     with torch.no_grad():
-        return int((logits_of(served(adversarial)).argmax(dim=1) == labels).sum())
+        return int((logits_of(model(adversarial)).argmax(dim=1) == labels).sum())
 
 
-def mair(served: torch.nn.Module, data: Dataset, epsilon: float) -> int:
+def mair(model: torch.nn.Module, data: Dataset, epsilon: float) -> int:
     """Return how many images MAIR's protocol counts as robust."""
     import torchattacks
 
     class Logits(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return logits_of(served(x))
+            return logits_of(model(x))
 
     attack = torchattacks.PGD(Logits().eval(), eps=epsilon, alpha=2 / 255, steps=20, random_start=True)
     attack.device = data.labels.device
@@ -58,7 +58,7 @@ def mair(served: torch.nn.Module, data: Dataset, epsilon: float) -> int:
     for images, labels in zip(torch.split(data.images, 250), torch.split(data.labels, 250), strict=True):
         adversarial = attack(to_unit(images), labels)
         with torch.no_grad():
-            correct += int((logits_of(served(adversarial)).argmax(dim=1) == labels).sum())
+            correct += int((logits_of(model(adversarial)).argmax(dim=1) == labels).sum())
     return correct
 
 
@@ -74,9 +74,9 @@ def main() -> None:
     data, threat = test.to(options.device), PGD(steps=20)
     first = data.subset(torch.arange(options.autoattack_images))
     torch.manual_seed(0)
-    with attacked(model) as served:
-        theirs = {"MAIR, PGD-20": mair(served, data, threat.epsilon)}
-        theirs["RobustBench, AutoAttack"] = robustbench(served, first, threat.epsilon, seed=0)
+    with served(model) as lent:
+        theirs = {"MAIR, PGD-20": mair(lent, data, threat.epsilon)}
+        theirs["RobustBench, AutoAttack"] = robustbench(lent, first, threat.epsilon, seed=0)
     ours = {
         "MAIR, PGD-20": count(model, data, threat, seed=0),
         "RobustBench, AutoAttack": count(model, first, AutoAttack(epsilon=threat.epsilon), seed=0),

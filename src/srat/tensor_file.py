@@ -77,7 +77,7 @@ def open_tensors(path: Path) -> TensorFile:
     except OSError as error:  # of the disk, or a permission: the file itself may be whole
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (SafetensorError, ValueError, RuntimeError) as error:
-        raise DamagedError(f"{path}: not a readable file of weights, or damaged ({error})") from error
+        raise DamagedError(f"{path}: not a readable file of tensors, or damaged ({error})") from error
     return TensorFile(path, facts, shapes)
 
 

@@ -8,6 +8,9 @@ from srat.attacks.base import Images, IterativeAttack
 from srat.attacks.projections import GEOMETRIES, NormName, Shape
 from srat.errors import require
 
+MOST_STEPS = 10_000
+MOST_RESTARTS = 1_000
+
 
 def pgd_step(
     adversarial: Images, gradient: Images, images: Images, *, norm: NormName, epsilon: float, step_size: float
@@ -51,8 +54,9 @@ class PGD(IterativeAttack, name="pgd"):
     def __post_init__(self) -> None:
         check_budget(self.epsilon, self.norm)
         require(0 < self.step_size < float("inf"), f"step size: expected a positive number, got {self.step_size:g}")
-        require(1 <= self.steps <= 10_000, f"attack steps: expected 1 to 10,000, got {self.steps}")
-        require(1 <= self.restarts <= 1_000, f"attack restarts: expected 1 to 1,000, got {self.restarts}")
+        require(1 <= self.steps <= MOST_STEPS, f"attack steps: expected 1 to {MOST_STEPS:,}, got {self.steps}")
+        said = f"attack restarts: expected 1 to {MOST_RESTARTS:,}, got {self.restarts}"
+        require(1 <= self.restarts <= MOST_RESTARTS, said)
         require(self.random_start or self.restarts == 1, "restarts without a random start would all be the same")
 
     @property

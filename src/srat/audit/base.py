@@ -1,6 +1,6 @@
 """What a check is given, and what it says."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -10,15 +10,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from srat.attacks import PGD, AnyAttack, Natural
+from srat.attacks.pgd import MOST_RESTARTS, MOST_STEPS
 from srat.data import Dataset, to_unit
-from srat.evaluation import Evaluation, Outcome, examine, wilson
-from srat.models import attacked, logits_of
+from srat.evaluation import BATCH_SIZE, Evaluation, Outcome, examine, served, wilson
+from srat.models import logits_of
 from srat.observer import Observer
 from srat.registry import Member
 
+Labels = Int[Tensor, " batch"]
 Verdict = Literal["pass", "warn", "fail"]
 SEVERITY: Mapping[Verdict, int] = {"pass": 0, "warn": 1, "fail": 2}
-BATCH = 250
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +94,34 @@ class Subject:
         found = examine(self.model, rest, attack, seed=self.seed, observer=self.observer)
         return int((~found.survived).sum())
 
+    @property
+    def device(self) -> torch.device:
+        """Where the labels lie, and where the model computes."""
+        return self.images.labels.device
+
     def unit(self, positions: Int[Tensor, " some"]) -> Float[Tensor, "some channels height width"]:
         """Return images in [0, 1], on the model's device."""
-        return to_unit(self.images.images[positions])
+        return to_unit(self.images.subset(positions).images[:].to(self.device))
 
-    def logits(self, images: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n classes"]:
-        """Return what the model says, in batches."""
-        with torch.no_grad(), attacked(self.model) as served:
-            return torch.cat([logits_of(served(batch)).float() for batch in torch.split(images, BATCH)])
+    def batches(self, positions: Int[Tensor, " n"]) -> Iterator[tuple[Float[Tensor, "batch c h w"], Labels]]:
+        """Yield images in [0, 1] and their labels, in batches."""
+        for some in torch.split(positions, BATCH_SIZE) if len(positions) else ():
+            yield self.unit(some), self.images.labels[some]
+
+    @property
+    def every(self) -> Int[Tensor, " n"]:
+        """The positions of all images."""
+        return torch.arange(self.n, device=self.device)
+
+    @cached_property
+    def logits(self) -> Float[Tensor, "n classes"]:
+        """What the model says of all images."""
+        return self.asked()
+
+    def asked(self) -> Float[Tensor, "n classes"]:
+        """Ask the model about all images, once more."""
+        with torch.no_grad(), served(self.model) as lent:
+            return torch.cat([logits_of(lent(images)).float() for images, _ in self.batches(self.every)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +130,8 @@ class Check(Member):
 
     question: ClassVar[str]
     """What it asks."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Which of the subject's "train", "source" and "evaluation" it asks for."""
 
     def examine(self, subject: Subject) -> Finding | None:
         """Return what is found; None if what it takes is not at hand."""
@@ -150,7 +173,7 @@ def stronger(threat: PGD, *, steps: int = 1, restarts: int = 1, alpha: float | N
     """Return the claimed attack with so many times its steps and starts, and steps of another size."""
     return replace(
         threat,
-        steps=threat.steps * steps,
-        restarts=threat.restarts * restarts,
+        steps=min(threat.steps * steps, MOST_STEPS),
+        restarts=min(threat.restarts * restarts, MOST_RESTARTS),
         step_size=threat.step_size if alpha is None else alpha,
     )

@@ -1,5 +1,6 @@
 """The command ``srat audit``."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -7,17 +8,19 @@ from typing import Annotated
 import tyro
 from torch import nn
 
+from srat.cli.opening import opened, require_same_data
 from srat.cli.parsing import parse
 from srat.composition import compose
 from srat.config import Config
 from srat.data import Holdout
 from srat.data.imbalance import Step
-from srat.errors import require
+from srat.errors import printable, require
 from srat.interruption import deferring_signals
 from srat.machine import keep_freed_memory
 from srat.observer import Observer
 from srat.report.live import LiveObserver, make_console
-from srat.run_folder import RunFolder, Which
+from srat.run import ModelFacts
+from srat.run_folder import Which
 
 FAILED = 3
 """Exit code of an audit that has failed."""
@@ -33,7 +36,7 @@ SOURCE_STEPS = 400
 class Arguments:
     """Check whether the robustness of a run's model is real; the findings are kept in its audit.json.
 
-    Each check says pass, warn or fail, with its evidence. The exit code is 3 if one fails.
+    Each check says pass, warn or fail, with its evidence. The exit code is 3 if one fails. With --check nothing is kept.
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
@@ -57,18 +60,15 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Audit, print each finding and what follows; return the exit code."""
     arguments = parse(Arguments, args, command="audit", default=Arguments())
-    require(arguments.run != "", "srat audit: expected the folder of a run, as in 'srat audit runs/a'")
-    require(arguments.images >= 1, f"--images: expected at least 1, got {arguments.images}")
-    folder = RunFolder(Path(arguments.run))
-    require(folder.exists, f"'{arguments.run}' is not a run's folder: there is no config.json in it")
-    config = compose(Config.read(folder.config), data_dir=arguments.data_dir)
+    folder, config = opened(arguments.run, "audit", arguments.data_dir)
     from srat.audit import Subject, audit, chosen_checks
-    from srat.cli.evaluating import results_so_far
-    from srat.data import prepare
+    from srat.cli.evaluating import WAIT, results_so_far, versions
+    from srat.data import hash_contents, prepare
     from srat.devices import make_fabric
     from srat.files import write_atomically
     from srat.report.audit import audit_line, conclusion
     from srat.run import load_with_facts
+    from srat.tensor_file import digest_of
 
     chosen = chosen_checks(arguments.check)
     device = str(make_fabric(arguments.device).device)
@@ -76,21 +76,22 @@ def run(args: list[str]) -> int:
         keep_freed_memory()
     model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
     test = config.data.test()
-    said = f"expected {len(facts.class_names)} classes, got {len(test.class_names)}"
-    require(test.class_names == facts.class_names, f"this test set is not of the data of the run: {said}")
+    require_same_data(test, facts)
     console = make_console()
     width = max(len(check.name) for check in chosen)
     images = test.sample(arguments.images).to(device)
+    needed = frozenset().union(*(check.needs for check in chosen))
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
-        wanted = any(check.name == "transfer" for check in chosen)
         subject = Subject(
             model=model,
             images=images,
             threat=config.evaluation,
             seed=config.seed if arguments.seed is None else arguments.seed,
-            source=natural_model(arguments, config, device, observer) if wanted else None,
+            source=natural_model(arguments, config, facts, device, observer) if "source" in needed else None,
             test=test,
-            train=prepare(config.data, config.imbalance, config.holdout, seed=config.seed).train,
+            train=prepare(config.data, config.imbalance, config.holdout, seed=config.seed).train
+            if "train" in needed
+            else None,
             evaluation=results_so_far(folder.evaluation(arguments.weights), facts),
             observer=observer,
         )
@@ -99,15 +100,23 @@ def run(args: list[str]) -> int:
             subject, arguments.check, lambda entry: console.print(audit_line(entry, width=width), soft_wrap=True)
         )
     console.print(conclusion(found), highlight=False, soft_wrap=True)
-    path = folder.audit(arguments.weights)
-    content = found.to_json(images=len(images), seed=subject.seed, attack=vars(config.evaluation))
-    with folder.locked(wait=30.0):
-        write_atomically(path, content)
-    console.print(f"Kept in {path}", highlight=False, markup=False, soft_wrap=True)
+    if arguments.check:
+        console.print("Not kept: an audit is kept whole, with all its checks", highlight=False)
+    else:
+        facts_kept = {"weights": digest_of(folder.weights(arguments.weights)), "test": hash_contents(test)}
+        content = found.to_json(
+            images=len(images), seed=subject.seed, attack=vars(config.evaluation), **facts_kept, **versions()
+        )
+        with folder.locked(wait=WAIT):
+            write_atomically(folder.audit(arguments.weights), content)
+        kept = printable(str(folder.audit(arguments.weights)))
+        console.print(f"Kept in {kept}", highlight=False, markup=False, soft_wrap=True)
     return FAILED if found.verdict == "fail" else 0
 
 
-def natural_model(arguments: Arguments, config: Config, device: str, observer: Observer) -> nn.Module:
+def natural_model(
+    arguments: Arguments, config: Config, facts: ModelFacts, device: str, observer: Observer
+) -> nn.Module:
     """Return the naturally trained model whose adversarial images are transferred: the one given, or a small one.
 
     Raises:
@@ -117,11 +126,13 @@ def natural_model(arguments: Arguments, config: Config, device: str, observer: O
     from srat.run import load_with_facts
 
     if arguments.source is not None:
-        model, facts = load_with_facts(arguments.source, device=device)
+        model, theirs = load_with_facts(arguments.source, device=device)
         require(
-            facts.config.method.startswith("natural"),
-            f"--source: expected a naturally trained run, got {facts.config.method} in '{arguments.source}'",
+            theirs.config.method.startswith("natural"),
+            f"--source: expected a naturally trained run, got {theirs.config.method} in '{arguments.source}'",
         )
+        same = (theirs.class_names, theirs.shape) == (facts.class_names, facts.shape)
+        require(same, f"--source: the run in '{arguments.source}' is of other classes, or of images of another size")
         return model
     own = compose(compose(data=config.data.name), method="natural", model="small-cnn", seed=config.seed)
     images = sum(min(count, SOURCE_IMAGES) for count in config.data.train().counts)
@@ -130,6 +141,6 @@ def natural_model(arguments: Arguments, config: Config, device: str, observer: O
         data=config.data,
         imbalance=Step(ratio=1, cap=SOURCE_IMAGES),
         holdout=Holdout(fraction=0),
-        epochs=max(SOURCE_EPOCHS, SOURCE_STEPS * own.batch_size // images),
+        epochs=max(SOURCE_EPOCHS, SOURCE_STEPS // math.ceil(images / own.batch_size)),
     )
     return fit(natural, device=device, observer=observer).model

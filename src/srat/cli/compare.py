@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import tyro
 
 from srat.cli.parsing import parse
 from srat.config import Config
-from srat.errors import require
+from srat.errors import printable, require
 from srat.evaluation import Evaluation, Examples
 from srat.evaluation.comparison import SEEDS_ALONE, Comparison, Contender, caveat, compare, means_of, sentences
 from srat.evaluation.intervals import Mean
@@ -68,6 +69,8 @@ def run(args: list[str]) -> int:
             means = means_of(first, attack, examples.labels.numpy(), evaluation.class_names, evaluation.groups)
             console.print(means_table(means, f"{first.name}, {len(first.seeds)} seeds, {attack}", evaluation))
         console.print(SEEDS_ALONE, highlight=False)
+        if arguments.json is not None:
+            write_atomically(arguments.json, means_json(first, examples, evaluation))
         return 0
     rows = compare(first, others, examples.labels.numpy(), evaluation.class_names, evaluation.groups)
     for other, of_other in zip(others, rows, strict=True):
@@ -75,10 +78,10 @@ def run(args: list[str]) -> int:
             chosen = [row for row in of_other if row.attack == attack]
             console.print(comparison_table(chosen, first.name, other.name, evaluation))
         for sentence in sentences(of_other, first.name, other.name):
-            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+            console.print(printable(sentence), highlight=False, markup=False, soft_wrap=True)
     count = sum(map(len, rows))
     console.print(caveat(len(first.seeds)), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"p is corrected for all {count} comparisons (Holm).", highlight=False)
+    console.print(f"p is corrected for all {count} comparisons (Holm); each interval is for one.", highlight=False)
     if arguments.json is not None:
         write_atomically(arguments.json, to_json(first, others, rows))
     return 0
@@ -89,7 +92,8 @@ def check_alike(runs: Sequence[_Evaluated]) -> None:
     one = runs[0]
     for other in runs[1:]:
         require(
-            (one.examples.test, one.examples.class_names) == (other.examples.test, other.examples.class_names),
+            (one.examples.test, one.examples.class_names) == (other.examples.test, other.examples.class_names)
+            and torch.equal(one.examples.labels, other.examples.labels),
             f"'{one.path}' and '{other.path}' were evaluated on different test images, which cannot be paired",
         )
         require(
@@ -104,13 +108,13 @@ def common_attacks(runs: Sequence[_Evaluated], wanted: Sequence[str]) -> list[st
     Raises:
         UserError: if there are none, or one that is wanted is not among them.
     """
-    first = runs[0].examples.origins
+    results = [run.examples.results() for run in runs]
     common = [
         name
-        for name, origin in first.items()
-        if all(name in run.examples.origins and run.examples.origins[name].attack == origin.attack for run in runs)
+        for name, result in results[0].items()
+        if all(name in others and others[name].attack == result.attack for others in results)
     ]
-    there = "; ".join(f"'{run.path}' has {', '.join(run.examples.origins)}" for run in runs)
+    there = "; ".join(f"'{run.path}' has {', '.join(own)}" for run, own in zip(runs, results, strict=True))
     require(bool(common), f"the runs have no result in common (under the same attack, ε and steps): {there}")
     missing = "".join([name for name in wanted if name not in common][:1])
     require(not missing, f"--attack {missing}: not every run has this result, or by another attack: {there}")
@@ -142,7 +146,7 @@ def contenders_of(runs: Sequence[_Evaluated], attacks: Sequence[str]) -> list[Co
             name=name,
             seeds=own,
             survived={
-                attack: np.stack([each.examples.outcomes[attack].survived.numpy() for each in members])
+                attack: np.stack([each.examples.survived_result(attack).numpy() for each in members])
                 for attack in attacks
             },
         )
@@ -170,6 +174,19 @@ def to_json(first: Contender, others: Sequence[Contender], rows: Sequence[Sequen
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
+def means_json(contender: Contender, examples: Examples, evaluation: Evaluation) -> str:
+    """Return the means of several seeds as JSON."""
+    content = [
+        {"attack": attack, "scope": scope.name, "images": int(scope.chosen.sum()), "name": contender.name}
+        | {"seeds": contender.seeds, **_mean_json(mean)}
+        for attack in contender.survived
+        for scope, mean in means_of(
+            contender, attack, examples.labels.numpy(), evaluation.class_names, evaluation.groups
+        )
+    ]
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
 def _mean_json(mean: Mean) -> dict[str, float | None]:
     # JSON has no NaN: the spread of one seed is null.
     return {name: None if math.isnan(value) else value for name, value in mean._asdict().items()}
@@ -180,8 +197,9 @@ def _read(path: str, which: Which, images: int | None) -> _Evaluated:
     require(folder.exists, f"'{path}' is not a run's folder: there is no config.json in it")
     evaluation, examples = folder.evaluation(which, images), folder.examples(which, images)
     options = ("" if which == "last" else " --weights best") + ("" if images is None else f" --images {images}")
+    there = ", ".join(sorted(file.name for file in folder.path.glob("examples*.safetensors"))) or "none"
     for file in (evaluation, examples):
-        advice = f"'srat evaluate {path}{options}' makes it"
+        advice = f"'srat evaluate {path}{options}' makes it, from all images if it has no more (there is: {there})"
         require(file.exists(), f"there is no {file.name} in '{path}': {advice}")
     return _Evaluated(
         path=path,

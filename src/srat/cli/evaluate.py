@@ -11,9 +11,9 @@ import tyro
 from srat.attacks import PGD, AnyAttack, Natural, ReferenceAttack
 from srat.attacks.named import named
 from srat.attacks.projections import NormName
-from srat.cli.evaluating import TestSet, evaluate_run
+from srat.cli.evaluating import Examined, evaluate_run
+from srat.cli.opening import opened
 from srat.cli.parsing import parse
-from srat.composition import compose
 from srat.config import Config
 from srat.errors import require
 from srat.evaluation import CLEAN
@@ -22,7 +22,7 @@ from srat.machine import keep_freed_memory
 from srat.processes import join
 from srat.report.live import LiveObserver, make_console
 from srat.report.table import print_evaluation
-from srat.run_folder import RunFolder, Which
+from srat.run_folder import Which
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,8 @@ class Arguments:
     """Starts of each attack, of which the worst counts."""
     images: int | None = None
     """Test images at the most, as many of each class, for attacks that take long; kept apart, in evaluation-N.json."""
+    anew: bool = False
+    """Make again what is there already."""
     data_dir: Path | None = None
     """Where the data's files are; as in training unless given."""
     seed: int | None = None
@@ -59,12 +61,7 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Evaluate, print the table of classes; return the exit code."""
     arguments = parse(Arguments, args, command="evaluate", default=Arguments())
-    require(arguments.run != "", "srat evaluate: expected the folder of a run, as in 'srat evaluate runs/a'")
-    images = arguments.images
-    require(images is None or images >= 1, f"--images: expected at least 1, got {images}")
-    folder = RunFolder(Path(arguments.run))
-    require(folder.config.exists(), f"'{arguments.run}' is not a run's folder: there is no config.json in it")
-    config = compose(Config.read(folder.config), data_dir=arguments.data_dir)
+    folder, config = opened(arguments.run, "evaluate", arguments.data_dir)
     attacks = chosen_attacks(arguments, config)
     from srat.devices import make_fabric  # Fabric takes as long to import as torch; a wrong flag shall not wait for it
 
@@ -74,7 +71,7 @@ def run(args: list[str]) -> int:
         keep_freed_memory()
     console = make_console(quiet=not processes.first)
     seed = config.seed if arguments.seed is None else arguments.seed
-    which, test = arguments.weights, TestSet.of(config.data.test(), arguments.images)
+    which, test = arguments.weights, Examined.of(config.data.test(), arguments.images)
     with (
         saying_that_it_goes_on(),
         processes.telling_of_lost_peers(),
@@ -82,7 +79,15 @@ def run(args: list[str]) -> int:
         LiveObserver(console, interruption.check) as observer,
     ):
         evaluation = evaluate_run(
-            folder, test, attacks, which, device=device, seed=seed, processes=processes, observer=observer
+            folder,
+            test,
+            attacks,
+            which,
+            device=device,
+            seed=seed,
+            processes=processes,
+            observer=observer,
+            anew=arguments.anew,
         )
     title = f"{config.method} on {config.data.name}, weights of the {which} epoch"
     print_evaluation(console, evaluation, title=title)

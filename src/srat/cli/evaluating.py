@@ -3,19 +3,22 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar, cast
 
+import torch
+
 from srat.attacks import PGD, AnyAttack, Natural
+from srat.cli.opening import require_same_data
 from srat.data import Dataset, hash_contents
-from srat.errors import require
+from srat.errors import UserError, require
 from srat.evaluation import BATCH_SIZE, Evaluation, Examples, FileJournal, Origin, Outcome, describe_attack, examine
 from srat.files import write_atomically
 from srat.machine import telling_of_memory
-from srat.models import ImageShape
 from srat.observer import Observer
 from srat.processes import Processes
-from srat.run import ModelFacts, image_shape, load_with_facts
+from srat.run import ModelFacts, load_with_facts
 from srat.run_folder import RunFolder, Which
 from srat.tensor_file import digest_of
 
@@ -25,30 +28,30 @@ WAIT = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TestSet:
+class Examined:
     """The test images of a run, and the hash of what they were read from."""
 
     dataset: Dataset
     sha256: str
     part: int | None = None
-    """How many images these are, where they are not all."""
+    """How many images were asked for, where they are not all."""
 
     @classmethod
-    def of(cls, dataset: Dataset, images: int | None = None) -> "TestSet":
+    def of(cls, dataset: Dataset, images: int | None = None) -> "Examined":
         """Return a test set as its source gives it, or the first images of each class, so many in all."""
         if images is not None and images < len(dataset):
-            dataset = dataset.sample(images)
-            return cls(dataset=dataset, sha256=hash_contents(dataset), part=len(dataset))
+            part = dataset.sample(images)
+            return cls(dataset=part, sha256=hash_contents(part), part=images)
         return cls(dataset=dataset, sha256=hash_contents(dataset))
 
-    def loaded(self) -> "TestSet":
+    def loaded(self) -> "Examined":
         """Return it with its images in memory, if they are to be there."""
         return replace(self, dataset=self.dataset.to("cpu"))
 
 
 def evaluate_run(
     folder: RunFolder,
-    test: TestSet,
+    test: Examined,
     attacks: Mapping[str, AnyAttack],
     which: Which,
     *,
@@ -56,43 +59,49 @@ def evaluate_run(
     seed: int,
     processes: Processes,
     observer: Observer,
+    anew: bool = False,
 ) -> Evaluation:
     """Evaluate a run's weights, add the results to those that its folder holds, and return them all.
 
-    What the folder holds already is not made again; what was begun, by whatever ended, goes on. The folder is locked
-    when results are written, not while they are made: two may go on side by side. Several processes share the images;
-    the first one writes.
+    What the folder holds already is not made again, unless it is to be made ``anew``; what was begun, by whatever ended,
+    goes on. The folder is locked when results are written, not while they are made: two may go on side by side. Several
+    processes share the images; the first one writes.
 
     Raises:
         UserError: if the test set is of other data, or the folder cannot be written or holds another run's results.
     """
     with telling_of_memory(f"the model does not fit on {device}"):
         model, facts = load_with_facts(folder.path, which=which, device=device)
-    there, wanted = (test.dataset.class_names, image_shape(test.dataset)), (facts.class_names, facts.shape)
-    said = f"expected {_said(*wanted)}, got {_said(*there)}"
-    require(there == wanted, f"this test set is not of the data that the model was trained on: {said}")
+    require_same_data(test.dataset, facts)
     weights = digest_of(folder.weights(which))
     results = _Results(folder=folder, which=which, facts=facts, test=test, weights=weights)
-    evaluation, origins = told_by_first(processes, results.so_far)
+    evaluation, origins = told_by_first(processes, partial(results.so_far, observer.notice))
     with telling_of_memory(f"the test images, or their evaluation, do not fit on {device}"):
         dataset = test.dataset.to(device)
         for name, attack in attacks.items():
             origin = origin_of(attack, seed, facts)
-            if origins.get(name) == origin:
-                continue
             journal = FileJournal(
                 folder.unfinished,
                 f"{which}-{name}" if test.part is None else f"{which}-{test.part}-{name}",
                 rank=processes.rank,
-                identity={"test": test.sha256, "weights": weights, "batch_size": BATCH_SIZE, **asdict(origin)},
+                identity={"test": test.sha256, "weights": weights, "device": dataset.labels.device.type}
+                | {"batch_size": BATCH_SIZE, **asdict(origin), **versions()},
                 images=len(dataset),
                 notice=observer.notice,
             )
-            found = examine(model, dataset, attack, seed=seed, processes=processes, observer=observer, journal=journal)
-            evaluation = told_by_first(processes, partial(results.with_outcome, name, found, origin))
+            if anew or origins.get(name) != origin:
+                found = examine(
+                    model, dataset, attack, seed=seed, processes=processes, observer=observer, journal=journal
+                )
+                evaluation = told_by_first(processes, partial(results.with_outcome, name, found, origin))
             if processes.first:
                 journal.remove()
     return evaluation
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides an evaluation's result."""
+    return {name: version(name) for name in ("srat", "torch", "pyautoattack")}
 
 
 def told_by_first(processes: Processes, ask: Callable[[], T]) -> T:
@@ -122,28 +131,34 @@ class _Results:
     folder: RunFolder
     which: Which
     facts: ModelFacts
-    test: TestSet
+    test: Examined
     weights: str
 
-    def so_far(self) -> tuple[Evaluation, Mapping[str, Origin]]:
+    def so_far(self, notice: Callable[[str], None]) -> tuple[Evaluation, Mapping[str, Origin]]:
         """Return the evaluation, and what made which result of it; what a killed process left out is put in."""
         with self.folder.locked(wait=WAIT):
-            return self._kept(self._examples())
+            examples = self._examples(notice)
+            evaluation = self._kept(examples)
+        unknown = [name for name in evaluation.results if name not in examples.results()]
+        if unknown:
+            path = self.folder.evaluation(self.which, self.test.part)
+            notice(f"{path}: of {', '.join(unknown)} nothing says which weights and images they are of")
+        return evaluation, examples.origins
 
     def with_outcome(self, name: str, outcome: Outcome, origin: Origin) -> Evaluation:
         """Put an outcome in, and return the evaluation."""
         with self.folder.locked(wait=WAIT):
-            return self._kept(self._examples().with_outcome(name, outcome, origin))[0]
+            return self._kept(self._examples().with_outcome(name, outcome, origin))
 
-    def _kept(self, examples: Examples) -> tuple[Evaluation, Mapping[str, Origin]]:
+    def _kept(self, examples: Examples) -> Evaluation:
         path, part = self.folder.evaluation(self.which, self.test.part), self.test.part
         evaluation = results_so_far(path, self.facts).with_results(examples.results())
         if examples.outcomes:
             examples.write(self.folder.examples(self.which, part))
             write_atomically(path, evaluation.to_json())
-        return evaluation, examples.origins
+        return evaluation
 
-    def _examples(self) -> Examples:
+    def _examples(self, notice: Callable[[str], None] = lambda _: None) -> Examples:
         """Return what the folder holds of each image; nothing at first."""
         examples = Examples(
             labels=self.test.dataset.labels.cpu(),
@@ -152,7 +167,11 @@ class _Results:
             weights=self.weights,
         )
         # The best epoch may be the last: what is known of the one's weights is known of the other's.
-        twin = self._read("best" if self.which == "last" else "last")
+        try:
+            twin = self._read("best" if self.which == "last" else "last")
+        except UserError as error:
+            notice(f"{error} (it is not needed here)")
+            twin = None
         if twin is not None and (twin.test, twin.weights) == (examples.test, examples.weights):
             examples = examples.with_all_of(twin)
         own = self._read(self.which)
@@ -166,6 +185,10 @@ class _Results:
                 f"{now[:8]}…), and cannot stand beside new ones: remove it and "
                 f"{folder.evaluation(self.which, part).name} to evaluate anew",
             )
+        require(
+            torch.equal(own.labels, examples.labels),
+            f"{folder.examples(self.which, part)}: its labels are not those of the test images; remove it",
+        )
         return examples.with_all_of(own)
 
     def _read(self, which: Which) -> Examples | None:
@@ -185,7 +208,3 @@ def results_so_far(path: Path, facts: ModelFacts) -> Evaluation:
     of_this_run = (evaluation.class_names, evaluation.train_counts) == (facts.class_names, facts.train_counts)
     require(of_this_run, f"{path}: this evaluation is of another run; remove it to evaluate anew")
     return evaluation
-
-
-def _said(class_names: tuple[str, ...], shape: ImageShape) -> str:
-    return f"{len(class_names)} classes ({class_names[0]}, …), {shape.height} × {shape.width} × {shape.channels}"

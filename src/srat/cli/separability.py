@@ -7,13 +7,12 @@ from typing import Annotated
 
 import tyro
 
+from srat.cli.opening import opened, require_same_data
 from srat.cli.parsing import parse
-from srat.composition import compose
-from srat.config import Config
-from srat.errors import require
+from srat.errors import printable
 from srat.interruption import deferring_signals
 from srat.report.live import LiveObserver, make_console
-from srat.run_folder import RunFolder, Which
+from srat.run_folder import Which
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,24 +38,23 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Measure, print the tables; return the exit code."""
     arguments = parse(Arguments, args, command="separability", default=Arguments())
-    require(arguments.run != "", "srat separability: expected the folder of a run, as in 'srat separability runs/a'")
-    require(arguments.images >= 2, f"--images: expected at least 2, got {arguments.images}")
-    folder = RunFolder(Path(arguments.run))
-    require(folder.exists, f"'{arguments.run}' is not a run's folder: there is no config.json in it")
-    config = compose(Config.read(folder.config), data_dir=arguments.data_dir)
+    folder, config = opened(arguments.run, "separability", arguments.data_dir)
     from srat.attacks import Natural
+    from srat.cli.evaluating import WAIT, versions
+    from srat.data import hash_contents
     from srat.devices import make_fabric
-    from srat.evaluation import CLEAN, Evaluation
+    from srat.evaluation import CLEAN, Evaluation, describe_attack
     from srat.evaluation.separability import features_of, separability, to_plain
     from srat.files import write_atomically
     from srat.report.separability import separability_table
     from srat.run import load_with_facts
+    from srat.tensor_file import digest_of
 
     device = str(make_fabric(arguments.device).device)
     model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
     images = config.data.test().sample(arguments.images)
-    require(images.class_names == facts.class_names, "this test set is not of the data of the run")
-    images = images.to(device)
+    require_same_data(images, facts)
+    sha256, images = hash_contents(images), images.to(device)
     console = make_console()
     evaluation = Evaluation(class_names=facts.class_names, train_counts=facts.train_counts)
     labels, content = images.labels.cpu().numpy(), {}
@@ -66,10 +64,11 @@ def run(args: list[str]) -> int:
             found = separability(features, labels, facts.class_names, evaluation.groups, seed=config.seed)
             title = f"{config.method} on {config.data.name}, {name}, {len(images):,} test images"
             console.print(separability_table(found, evaluation, title=title))
-            content[name] = to_plain(found)
+            content[name] = {"attack": describe_attack(attack, len(facts.class_names)), "scopes": to_plain(found)}
     path = folder.separability(arguments.weights)
-    with folder.locked(wait=30.0):
-        text = json.dumps({"images": len(images), "results": content}, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(path, text)
-    console.print(f"Kept in {path}", highlight=False, markup=False, soft_wrap=True)
+    known = {"weights": digest_of(folder.weights(arguments.weights)), "test": sha256, "images": len(images)}
+    text = json.dumps({**known, "seed": config.seed, **versions(), "results": content}, indent=2, ensure_ascii=False)
+    with folder.locked(wait=WAIT):
+        write_atomically(path, f"{text}\n")
+    console.print(f"Kept in {printable(str(path))}", highlight=False, markup=False, soft_wrap=True)
     return 0

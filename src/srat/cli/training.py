@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from srat.attacks import Natural
-from srat.cli.evaluating import WAIT, TestSet, evaluate_run
+from srat.cli.evaluating import WAIT, Examined, evaluate_run
 from srat.cli.train import Options
 from srat.config import Config
 from srat.data import Imbalance
@@ -52,7 +52,7 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         show_last(Evaluation.read(folder.evaluation("last")), config, console)
         return
     # Before the hours of training, so that what is wrong with it is known at once.
-    test = TestSet.of(config.data.test()).loaded()
+    test = Examined.of(config.data.test()).loaded()
     console.print(headline(config, device, out, processes.count), highlight=False, soft_wrap=True)
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
     with (

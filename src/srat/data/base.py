@@ -66,19 +66,26 @@ class Dataset:
     def subset(self, indices: Int[Tensor, " kept"]) -> "Dataset":
         """Return the examples at ``indices``, images and labels in step."""
         indices = indices.to(self.labels.device)
-        kept = self.images[indices] if isinstance(self.images, Tensor) else self.images.subset(indices)
+        images = self.images
+        kept = images[indices.to(images.device)] if isinstance(images, Tensor) else images.subset(indices)
         return Dataset(kept, self.labels[indices], self.class_names)
 
     def sample(self, images: int) -> "Dataset":
         """Return the first images of each class, as many of each, in memory.
 
         Args:
-            images: how many at the most, of all classes together; one of each at the least.
+            images: how many at the most, of all classes together.
+
+        Raises:
+            UserError: if that is less than one of each class.
         """
-        each = max(1, images // len(self.class_names))
+        classes = len(self.class_names)
+        require(images >= classes, f"--images: expected at least one of each of {classes} classes, got {images}")
+        each = images // classes
         by_class = [(self.labels == c).nonzero().flatten()[:each] for c in range(len(self.class_names))]
         chosen = torch.cat(by_class).sort().values
-        return Dataset(self.images[chosen], self.labels[chosen], self.class_names)
+        whole = self.subset(chosen)
+        return Dataset(whole.images[:], whole.labels, self.class_names)
 
     @property
     def streamed(self) -> bool:

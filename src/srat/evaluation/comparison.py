@@ -104,17 +104,14 @@ def means_of(
 
 
 def scopes(labels: Int[NDArray[np.int64], " images"], class_names: Sequence[str], groups: Groups) -> list[Scope]:
-    """Return all images, those of each group, and those of each class that has any."""
-    return [
+    """Return all images, those of each group, and those of each class; none without images."""
+    every = (
         Scope(name=OVERALL, is_class=False, chosen=np.ones(len(labels), dtype=bool)),
         Scope(name=WELL, is_class=False, chosen=np.isin(labels, groups.well)),
         Scope(name=UNDER, is_class=False, chosen=np.isin(labels, groups.under)),
-        *(
-            Scope(name=name, is_class=True, chosen=labels == number)
-            for number, name in enumerate(class_names)
-            if (labels == number).any()
-        ),
-    ]
+        *(Scope(name=name, is_class=True, chosen=labels == number) for number, name in enumerate(class_names)),
+    )
+    return [scope for scope in every if scope.chosen.any()]
 
 
 def _compared(first: Contender, second: Contender, attack: str, scope: Scope) -> Comparison:
@@ -139,7 +136,7 @@ def sentences(rows: Sequence[Comparison], first: str, second: str) -> list[str]:
     said = []
     for attack in dict.fromkeys(row.attack for row in rows):
         here = [row for row in rows if row.attack == attack]
-        said += [_sentence(row, first, second) for row in here if row.scope in (OVERALL, UNDER)]
+        said += [_sentence(row, first, second) for row in here if not row.is_class and row.scope != WELL]
         apart = [row for row in here if row.is_class and row.told_apart]
         if apart:
             better = ", ".join(row.scope for row in apart if row.difference.difference > 0)

@@ -13,14 +13,11 @@ from srat.evaluation.counts import Counts
 from srat.evaluation.journal import Journal
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Result, describe_attack
+from srat.evaluation.serving import BATCH_SIZE, served
 from srat.evaluation.survival import Trial, outcome
-from srat.models import attacked, logits_of
+from srat.models import logits_of
 from srat.observer import Observer
-from srat.precision import tensor_float
 from srat.processes import ALONE, Processes
-
-BATCH_SIZE = 250
-"""Images in a batch. AutoAttack draws for a batch as a whole, so that its results depend on it."""
 
 
 def evaluate(
@@ -83,9 +80,9 @@ def examine(
         journal: keeps the progress, and knows of that before.
     """
     observer = observer or Observer()
-    with attacked(model) as served, tensor_float(False):
+    with served(model) as lent:
         trial = Trial(
-            model=served, dataset=dataset, seed=seed, batch_size=batch_size, observer=observer, processes=processes
+            model=lent, dataset=dataset, seed=seed, batch_size=batch_size, observer=observer, processes=processes
         )
         observer.evaluating(attack.label, images=len(trial.mine()))
         found = outcome(trial, attack, journal)
@@ -100,5 +97,5 @@ def count(model: nn.Module, dataset: Dataset, attack: AnyAttack, **how: Any) -> 
 
 
 def _class_count(model: nn.Module, image: Tensor) -> int:
-    with torch.no_grad(), attacked(model) as served:
-        return logits_of(served(to_unit(image))).shape[1]
+    with torch.no_grad(), served(model) as lent:
+        return logits_of(lent(to_unit(image))).shape[1]

@@ -17,7 +17,7 @@ from srat.evaluation.outcome import NEVER, Outcome
 from srat.evaluation.record import Result
 from srat.tensor_file import TensorFile, open_tensors, write_tensors
 
-_MOST_EXAMPLES = 10**8
+_MOST_NUMBERS = 10**8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,10 @@ class Examples:
     """SHA-256 of the file of weights."""
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     """What became of the images, by the result's name."""
-    origins: Mapping[str, "Origin"] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
     """What made the outcome of that name."""
 
-    def with_outcome(self, name: str, outcome: Outcome, origin: "Origin") -> "Examples":
+    def with_outcome(self, name: str, outcome: Outcome, origin: Origin) -> "Examples":
         """Return the examples with one more outcome, or one replaced."""
         plain = Outcome(*(column.cpu() for column in outcome))
         return replace(self, outcomes={**self.outcomes, name: plain}, origins={**self.origins, name: origin})
@@ -61,6 +61,10 @@ class Examples:
     def survived(self, *names: str) -> Bool[Tensor, " n"]:
         """Return which images none of the attacks has broken."""
         return reduce(torch.logical_and, (self.outcomes[name].survived for name in names))
+
+    def survived_result(self, name: str) -> Bool[Tensor, " n"]:
+        """Return which images are right in a result: under an attack, or in the worst case over several."""
+        return self.survived(*self.results()[name].attack.get("of", [name]))
 
     def counts(self, *names: str) -> Counts:
         """Return the correct and all images of each class, in the worst case over the attacks."""
@@ -98,42 +102,49 @@ class Examples:
         Raises:
             UserError: if the file is damaged, or not of that kind.
         """
-        file = open_tensors(path)
         try:
+            file = open_tensors(path)
             facts = file.facts
             origins = {str(name): Origin(**origin) for name, origin in facts["origins"].items()}
             names = {name: [f"{name}.{column}" for column in Outcome._fields] for name in origins}
             _check_shapes(file, {"labels", *(column for columns in names.values() for column in columns)})
-            tensors = {name: tensor.long() for name, tensor in file.tensors().items()}
+            tensors = file.tensors()
+            require(all(tensor.dtype == torch.int32 for tensor in tensors.values()), "columns that are no integers")
             examples = cls(
-                labels=tensors["labels"],
-                class_names=tuple(str(name) for name in facts["class_names"]),
-                test=str(facts["test"]),
-                weights=str(facts["weights"]),
-                outcomes={name: Outcome(*(tensors[column] for column in columns)) for name, columns in names.items()},
+                labels=tensors["labels"].long(),
+                class_names=tuple(facts["class_names"]),
+                test=facts["test"],
+                weights=facts["weights"],
+                outcomes={
+                    name: Outcome(*(tensors[column].long() for column in columns)) for name, columns in names.items()
+                },
                 origins=origins,
             )
             examples._check()
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise UserError(f"{path}: not a file of examples ({type(error).__name__}: {error})") from error
+            why = f"{type(error).__name__}: {error}" if not isinstance(error, UserError) else str(error)
+            raise UserError(f"{path}: not a readable file of examples ({why}); remove it to evaluate anew") from error
         return examples
 
     def _check(self) -> None:
         classes = len(self.class_names)
+        texts = (*self.class_names, self.test, self.weights, *(origin.budget for origin in self.origins.values()))
+        require(all(isinstance(text, str) for text in texts), "something else where text was expected")
         require(classes >= 2, "fewer than two classes")
-        for name, column in (
-            ("labels", self.labels),
-            *((name, each.predicted) for name, each in self.outcomes.items()),
-        ):
+        columns = {"labels": self.labels} | {name: outcome.predicted for name, outcome in self.outcomes.items()}
+        for name, column in columns.items():
             require(bool(((column >= 0) & (column < classes)).all()), f"{name}: a class that there is not")
         for name, outcome in self.outcomes.items():
+            origin = self.origins[name]
             require(bool((outcome.broken_at >= NEVER).all()), f"{name}: broken at a point that there is not")
-            require(isinstance(self.origins[name].attack.get("name"), str), f"{name}: by an attack without a name")
+            named = isinstance(origin.attack, dict) and isinstance(origin.attack.get("name"), str)
+            require(named and type(origin.seed) is int, f"{name}: by an attack without name or seed")
 
 
 def _check_shapes(file: TensorFile, wanted: set[str]) -> None:
     # Before anything is read: a stranger's file may hold more than memory does.
     require(file.shapes.keys() == wanted, f"expected {', '.join(sorted(wanted))}")
     shape = file.shapes["labels"]
-    require(len(shape) == 1 and 0 < shape[0] <= _MOST_EXAMPLES, "labels: expected one for each image")
+    require(len(shape) == 1 and shape[0] > 0, "labels: expected one for each image")
+    require(shape[0] * len(wanted) <= _MOST_NUMBERS, "more numbers than any evaluation has")
     require(all(each == shape for each in file.shapes.values()), "columns of different lengths")

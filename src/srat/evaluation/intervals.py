@@ -97,8 +97,10 @@ def mean_over_seeds(survived: Bool[NDArray[np.bool_], "seeds images"]) -> Mean:
     """
     seeds, images = survived.shape
     mean = float(survived.mean())
-    if seeds == 1 or images < 2:
-        return Mean(*wilson(int(survived[0].sum()), images), math.nan)
+    if seeds == 1:
+        return Mean(*wilson(int(survived.sum()), images), math.nan)
+    if images < 2:
+        return Mean(*wilson(mean * images, images), float(survived.mean(axis=1).std(ddof=1)))
     found = crossed_variances(survived.astype(float))
     variance = found.images + (t95(seeds - 1) / Z95) ** 2 * max(0.0, found.seeds - found.rest)
     # As many images as would be as uncertain by themselves; of models that agree, on all images, as many as there are.

@@ -5,11 +5,13 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
+from safetensors import SafetensorError
 from torch import Tensor
 
 from srat.cadence import Cadence, Every
@@ -46,9 +48,11 @@ class Progress(NamedTuple):
         """Return it on a device."""
         return Progress(*(column.to(device) for column in self))
 
-    def copy(self) -> "Progress":
-        """Return one that :meth:`note_` does not change when it changes this."""
-        return Progress(*(column.clone() for column in self))
+    def plausible(self, *, rounds: int, classes: int) -> bool:
+        """Return whether this can be that of an attack of so many rounds, on so many classes."""
+        within = ((self.rounds, 0, rounds), (self.predicted, 0, classes - 1))
+        inside = all(bool(((column >= low) & (column <= high)).all()) for column, low, high in within)
+        return inside and bool((self.broken_at >= NEVER).all())
 
     def through(self, rounds: int) -> Bool[Tensor, " n"]:
         """Return which images an attack of so many rounds is done with."""
@@ -62,10 +66,11 @@ class Progress(NamedTuple):
         """Return which images round ``number`` has still to try."""
         return (self.broken_at == NEVER) & (self.rounds == number)
 
-    def note_(self, images: Int[Tensor, " some"], number: int, found: Outcome) -> None:
-        """Write down what round ``number`` has made of some images."""
-        self.rounds[images] = number + 1
-        self.broken_at[images], self.predicted[images] = found
+    def noted(self, images: Int[Tensor, " some"], number: int, found: Outcome) -> "Progress":
+        """Return it with what round ``number`` has made of some images: whole at every moment, whatever interrupts."""
+        rounds = torch.full_like(found.broken_at, number + 1)
+        new = zip(self, (rounds, *found), strict=True)
+        return Progress(*(column.index_copy(0, images, values) for column, values in new))
 
 
 def furthest(those: Sequence[Progress]) -> Progress:
@@ -130,16 +135,23 @@ class FileJournal(Journal):
     def write(self, progress: Progress) -> None:
         """Write this process's file, whole or not at all."""
         began = time.monotonic()
-        self._folder.mkdir(exist_ok=True)
+        path = self._folder / f"{self._name}.{self._rank}.safetensors"
         tensors = {name: tensor.int() for name, tensor in progress._asdict().items()}
-        write_tensors(self._folder / f"{self._name}.{self._rank}.safetensors", tensors, {"identity": self._identity})
+        for attempt in range(3):
+            try:
+                self._folder.mkdir(exist_ok=True)
+                write_tensors(path, tensors, {"identity": self._identity})
+                break
+            except FileNotFoundError:  # another evaluation has ended, and removed the folder at that moment
+                if attempt == 2:
+                    raise
         self._cadence.saved(cost=time.monotonic() - began)
 
     def remove(self) -> None:
         """Remove the files of all processes, what killed ones left of them, and the folder if nothing else is in it."""
         for path in (*self._files(), *self._folder.glob(f".{glob.escape(self._name)}.*.tmp")):
             path.unlink(missing_ok=True)
-        if self._folder.is_dir() and not any(self._folder.iterdir()):
+        with suppress(OSError):  # not there, or in use by another evaluation
             self._folder.rmdir()
 
     def _files(self) -> list[Path]:
@@ -155,6 +167,6 @@ class FileJournal(Journal):
             shapes = dict.fromkeys(Progress._fields, (self._images,))
             require(file.shapes == shapes, f"{path}: expected tensors {shapes}, got {file.shapes}")
             return Progress(**{name: tensor.long() for name, tensor in file.tensors().items()})
-        except UserError as error:
+        except (UserError, OSError, SafetensorError) as error:
             self._notice(f"{error}; begun anew")
             return None

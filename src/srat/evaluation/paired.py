@@ -109,6 +109,8 @@ def paired_difference(
         return Difference(
             difference, *score_interval(only_first, only_second, images), mcnemar(only_first, only_second)
         )
+    if images < 2:
+        return Difference(difference, -1.0, 1.0, 1.0)
     found = crossed_variances(second.astype(float) - first.astype(float))
 
     def half_width(p: float) -> float:

@@ -1,9 +1,9 @@
 """How well the classes lie apart in the space of features, in numbers."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from srat.attacks import Attack
 from srat.data import Dataset, to_unit
 from srat.errors import require
 from srat.evaluation.groups import Groups
-from srat.losses import cross_entropy
-from srat.models import Output, attacked, logits_of
+from srat.evaluation.serving import BATCH_SIZE, last_points, served
+from srat.models import Output
 from srat.observer import Observer
 from srat.random import generator
 
@@ -25,7 +25,6 @@ Features = Float[NDArray[np.float64], "n dimensions"]
 Labels = Int[NDArray[np.int64], " n"]
 NEIGHBOURS = 10
 RESAMPLES = 1_000
-_BATCH = 250
 
 
 class Estimate(NamedTuple):
@@ -40,26 +39,16 @@ class Estimate(NamedTuple):
 class Separability:
     """How well the images of a scope lie apart from other classes'."""
 
+    scope: str
+    """"overall", a group, or a class's name."""
+    is_class: bool
+    """Whether the scope is one class."""
     fisher: Estimate
-    """Between-class over within-class scatter, ≥ 0."""
+    """Σ_c n_c ‖μ_c − μ‖² / Σ_c Σ_i ‖x_i − μ_c‖² over the scope's classes, μ the mean of all images, ≥ 0."""
     silhouette: Estimate
     """Mean of (b − a) / max(a, b), a the mean distance to the own class, b to the nearest other; in [−1, 1]."""
     purity: Estimate
-    """Share of the nearest neighbours that are of the same class, in [0, 1]."""
-
-
-def fisher_ratio(features: Features, labels: Labels, classes: Sequence[int]) -> float:
-    """Return Σ_c n_c ‖μ_c − μ‖² / Σ_c Σ_i ‖x_i − μ_c‖² over some classes, μ the mean of all images.
-
-    Args:
-        features: (n, dimensions).
-        labels: (n,).
-        classes: those that are summed over.
-
-    Source: Fisher, 1936, in the form of traces.
-    """
-    between, within = _scatters(features, labels, np.ones((1, len(labels))))
-    return float(between[:, classes].sum() / within[:, classes].sum())
+    """Share of the ten nearest neighbours that are of the same class, in [0, 1]."""
 
 
 def silhouettes(features: Features, labels: Labels) -> Float[NDArray[np.float64], " n"]:
@@ -74,47 +63,63 @@ def purities(features: Features, labels: Labels, neighbours: int = NEIGHBOURS) -
     """Return for each image the share of its nearest neighbours, itself not among them, that are of its class."""
     from sklearn.neighbors import NearestNeighbors
 
-    count = min(neighbours, len(labels) - 1)
-    nearest = NearestNeighbors(n_neighbors=count).fit(features).kneighbors(return_distance=False)
+    nearest = NearestNeighbors(n_neighbors=neighbours).fit(features).kneighbors(return_distance=False)
     same: NDArray[np.float64] = (labels[nearest] == labels[:, None]).mean(axis=1)
     return same
 
 
 def separability(
     features: Features, labels: Labels, class_names: Sequence[str], groups: Groups, *, seed: int
-) -> dict[str, Separability]:
-    """Return how well the classes lie apart: overall, by group and by class, by its name.
+) -> list[Separability]:
+    """Return how well the classes lie apart: overall, by group and by class.
 
-    The bootstrap draws images anew within each class. Silhouettes and purities it takes as they are: of images drawn
-    twice, each would be the other's nearest neighbour.
+    Classes of too few images to have ten neighbours of their own are left out. The bootstrap draws images anew within
+    each class. Silhouettes and purities it takes as they are: of images drawn twice, each would be the other's nearest
+    neighbour.
 
     Args:
-        features: (n, dimensions), at least two of each of two classes.
+        features: (n, dimensions).
         labels: (n,).
         class_names: a name for each class.
         groups: which classes are well- and which under-represented.
         seed: of the bootstrap.
+
+    Raises:
+        UserError: if fewer than two classes have images enough, or a feature is no number.
+
+    Source: Fisher, 1936 (in the form of traces); Rousseeuw, 1987; Efron and Tibshirani, 1993, for the basic interval.
     """
-    present = [c for c in range(len(class_names)) if (labels == c).any()]
-    require(len(present) >= 2, "separability: expected images of two classes at the least")
-    scopes = {"overall": present} | {
-        name: chosen
-        for name, members in (("well-represented", groups.well), ("under-represented", groups.under))
-        if (chosen := [c for c in members if c in present])
-    }
-    scopes |= {class_names[c]: [c] for c in present}
+    require(bool(np.isfinite(features).all()), "separability: expected features that are numbers, got NaN or infinity")
+    counts = np.bincount(labels, minlength=len(class_names))
+    enough = counts > NEIGHBOURS
+    said = f"separability: expected at least {NEIGHBOURS + 1} images of two classes, got {sorted(counts.tolist())}"
+    require(int(enough.sum()) >= 2, said)
+    features, labels = features[enough[labels]], labels[enough[labels]]
+    scopes = [
+        ("overall", False, range(len(class_names))),
+        ("well-represented", False, groups.well),
+        ("under-represented", False, groups.under),
+        *((name, True, (number,)) for number, name in enumerate(class_names)),
+    ]
     weights = np.concatenate([np.ones((1, len(labels))), _resampled(labels, seed)])
     between, within = _scatters(features, labels, weights)
-    by_image = {"silhouette": silhouettes(features, labels), "purity": purities(features, labels)}
-    found = {}
-    for name, classes in scopes.items():
+    silhouette, purity = silhouettes(features, labels), purities(features, labels)
+    found = []
+    for name, is_class, members in scopes:
+        classes = [c for c in members if enough[c]]
+        if not classes:
+            continue
         inside = np.isin(labels, classes)
-        fisher = between[:, classes].sum(axis=1) / np.maximum(within[:, classes].sum(axis=1), 1e-300)
-        means = {what: weights[:, inside] @ values[inside] / inside.sum() for what, values in by_image.items()}
-        found[name] = Separability(
-            fisher=_estimate(fisher, 0.0, math.inf),
-            silhouette=_estimate(means["silhouette"], -1.0, 1.0),
-            purity=_estimate(means["purity"], 0.0, 1.0),
+        share = weights[:, inside] / inside.sum()
+        fisher = between[:, classes].sum(axis=1) / np.maximum(within[:, classes].sum(axis=1), 1e-12)
+        found.append(
+            Separability(
+                scope=name,
+                is_class=is_class,
+                fisher=_estimate(fisher, 0.0, math.inf, bias=float(fisher[1:].mean() - fisher[0])),
+                silhouette=_estimate(share @ silhouette[inside], -1.0, 1.0),
+                purity=_estimate(share @ purity[inside], 0.0, 1.0),
+            )
         )
     return found
 
@@ -138,33 +143,29 @@ def features_of(
     observer.evaluating(f"features, {attack.label}", images=len(dataset))
     rows = []
     device = dataset.labels.device
-    with attacked(model) as served:
-        for number, chosen in enumerate(torch.split(torch.arange(len(dataset)), _BATCH)):
+    with served(model) as lent:
+        for number, chosen in enumerate(torch.split(torch.arange(len(dataset)), BATCH_SIZE)):
             part = dataset.subset(chosen)
-            images, labels = to_unit(part.images[:].to(device)), part.labels
-
-            def loss_at(x: torch.Tensor, labels: torch.Tensor = labels) -> torch.Tensor:
-                return cross_entropy(logits_of(served(x)), labels)
-
+            images = to_unit(part.images[:].to(device))
             rng = generator(seed, f"features/{attack.label}", step=number, device=device)
-            points = attack.perturb(loss_at, images, generator=rng)
+            points = last_points(lent, images, part.labels, attack, generator=rng)
             with torch.no_grad():
-                output = served(points)
-            require(
-                isinstance(output, Output), f"{type(model).__name__} returns logits alone: wrap it to have features"
-            )
+                output = lent(points)
+            said = f"{type(model).__name__} returns logits alone: expected an Output that has features"
+            require(isinstance(output, Output), said)
             rows.append(F.normalize(output.features, dim=1).double().cpu())
             observer.step(len(chosen))
     observer.finished()
     return torch.cat(rows).numpy()
 
 
-def to_plain(found: Mapping[str, Separability]) -> dict[str, dict[str, dict[str, float]]]:
+def to_plain(found: Sequence[Separability]) -> list[dict[str, Any]]:
     """Return the numbers as JSON-able values."""
-    return {
-        scope: {name: getattr(each, name)._asdict() for name in ("fisher", "silhouette", "purity")}
-        for scope, each in found.items()
-    }
+    numbers = ("fisher", "silhouette", "purity")
+    return [
+        {"scope": each.scope, "is_class": each.is_class} | {name: getattr(each, name)._asdict() for name in numbers}
+        for each in found
+    ]
 
 
 def _resampled(labels: Labels, seed: int) -> Float[NDArray[np.float64], "resamples n"]:
@@ -194,12 +195,12 @@ def _scatters(
     return between, within
 
 
-def _estimate(values: Float[NDArray[np.float64], " draws"], least: float, most: float) -> Estimate:
+def _estimate(values: Float[NDArray[np.float64], " draws"], least: float, most: float, bias: float = 0.0) -> Estimate:
     """Return the first value less its bias, and the basic interval of the others, between the bounds that it has.
 
     Few images push class means apart: of drawn images the Fisher ratio is larger than of all, and of all larger than of
     the class. A percentile interval would have that twice.
     """
-    value, drawn = values[0], values[1:]
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Estimate(*(float(np.clip(2 * value - other, least, most)) for other in (drawn.mean(), high, low)))
+    value, (low, high) = values[0], np.percentile(values[1:], [2.5, 97.5])
+    ends = (value - bias, 2 * value - high, 2 * value - low)
+    return Estimate(*(float(np.clip(end, least, most)) for end in ends))

@@ -14,7 +14,6 @@ from srat.attacks import (
     AnyAttack,
     Attack,
     IterativeAttack,
-    LossAt,
     Natural,
     ReferenceAttack,
     input_gradient,
@@ -25,6 +24,7 @@ from srat.data import Dataset, to_unit
 from srat.data.feed import ahead
 from srat.evaluation.journal import Journal, Progress
 from srat.evaluation.outcome import NEVER, Outcome
+from srat.evaluation.serving import last_points, right
 from srat.losses import cross_entropy
 from srat.machine import available
 from srat.models import logits_of
@@ -80,10 +80,6 @@ class Trial:
         """Return what the model says."""
         return logits_of(self.model(images))
 
-    def loss_at(self, attack: Attack, labels: Int[Tensor, " batch"]) -> LossAt:
-        """Return what an attack maximises."""
-        return lambda images: attack.loss(cross_entropy, self.logits(images), labels)
-
     def mine(self) -> Int[Tensor, " own"]:
         """Return the images that are this process's."""
         return self.own(torch.arange(len(self.dataset), device=self.device))
@@ -118,11 +114,6 @@ class Trial:
             yield images.to(self.device)
 
 
-def right(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
-    """Return which logits are right; NaN would count as a vote for class 0, and so counts as wrong."""
-    return (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
-
-
 def outcome(trial: Trial, attack: AnyAttack, journal: Journal | None = None) -> Outcome:
     """Return when each image of the data set breaks: as it is, or at one of the points that the attack comes to.
 
@@ -134,20 +125,23 @@ def outcome(trial: Trial, attack: AnyAttack, journal: Journal | None = None) -> 
     journal, processes, searches = journal or Journal(), trial.processes, rounds(trial, attack)
     # One process reads: others may see other files, and all have to make the same batches.
     begun = processes.told(journal.read() if processes.first else None)
-    progress = (begun or Progress.none(trial.dataset.labels)).to(trial.device)
+    fresh = Progress.none(trial.dataset.labels)
+    known = begun is not None and begun.plausible(rounds=len(searches), classes=len(trial.dataset.class_names))
+    progress = begun.to(trial.device) if begun is not None and known else fresh
     trial.observer.step(int(progress.at(trial.mine()).through(len(searches)).sum()))
     for number, search in enumerate(searches):
-        before = progress.copy()
+        before = progress
         try:
-            for images, found in search(progress):
-                progress.note_(images, number, found)
+            for images, found in search(before):
+                progress = progress.noted(images, number, found)
                 journal.tick(progress)
                 trial.observer.step(int(progress.at(images).through(len(searches)).sum()))
-        except BaseException:  # a signal, above all
+            # Each process knows what it has changed.
+            changes = (processes.sum(new - old) for old, new in zip(before, progress, strict=True))
+            progress = Progress(*(old + change for old, change in zip(before, changes, strict=True)))
+        except BaseException:  # a signal, or the loss of another process
             journal.write(progress)
             raise
-        # Each process knows what it has changed.
-        progress = Progress(*(old + processes.sum(new - old) for old, new in zip(before, progress, strict=True)))
     return progress.outcome
 
 
@@ -191,7 +185,7 @@ def _looked_at(trial: Trial, attack: Attack, number: int, progress: Progress) ->
     for (position, batch), images in zip(numbered, trial.brought(map(trial.full, batches)), strict=True):
         labels = trial.dataset.labels[trial.full(batch)]
         rng = generator(trial.seed, f"evaluation/{attack.label}", step=position, device=trial.device)
-        adversarial = attack.perturb(trial.loss_at(attack, labels), images, generator=rng)
+        adversarial = last_points(trial.model, images, labels, attack, generator=rng)
         with torch.no_grad():
             logits = trial.logits(adversarial)[: len(batch)]
         labels = labels[: len(batch)]

@@ -1,8 +1,7 @@
 """The table of two models, or methods, on the same images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -10,6 +9,7 @@ from srat.errors import printable
 from srat.evaluation import Evaluation
 from srat.evaluation.comparison import Comparison, Scope, p_text
 from srat.evaluation.intervals import Mean
+from srat.report.scopes import class_column_table, rarity, scope_name
 
 
 def comparison_table(rows: Sequence[Comparison], first: str, second: str, evaluation: Evaluation) -> Table:
@@ -21,59 +21,35 @@ def comparison_table(rows: Sequence[Comparison], first: str, second: str, evalua
         second: the second's.
         evaluation: says which classes are common.
     """
-    table = _table(f"{second} against {first}, {rows[0].attack}, {rows[0].images:,} images")
+    table = class_column_table(f"{second} against {first}, {rows[0].attack}, {rows[0].images:,} images")
     for heading in (f"{first} %", f"{second} %", "difference [95 %]", "only one right", "p", "corrected"):
         table.add_column(Text(printable(heading)), justify="right")
     by_group = [row for row in rows if not row.is_class]
-    for row in (*by_group, *sorted((row for row in rows if row.is_class), key=_rarity(evaluation))):
+    order = rarity(evaluation)
+    for row in (*by_group, *sorted((row for row in rows if row.is_class), key=lambda row: order(row.scope))):
         table.add_row(*_cells(row, evaluation), end_section=row is by_group[-1])
     return table
 
 
 def means_table(means: Sequence[tuple[Scope, Mean]], title: str, evaluation: Evaluation) -> Table:
     """Return the mean accuracies over seeds under one attack, groups first and then the classes."""
-    table = _table(title)
+    table = class_column_table(title)
     table.add_column("mean ± over seeds [95 % interval]", justify="right")
     by_group = [row for row in means if not row[0].is_class]
-    order = _rarity(evaluation)
-    for row in (*by_group, *sorted((row for row in means if row[0].is_class), key=lambda row: order(row[0]))):
+    order = rarity(evaluation)
+    for row in (*by_group, *sorted((row for row in means if row[0].is_class), key=lambda row: order(row[0].name))):
         scope, mean = row
-        table.add_row(_name(scope.name, scope.is_class, evaluation), _percent(mean), end_section=row is by_group[-1])
+        table.add_row(
+            scope_name(scope.name, scope.is_class, evaluation), _percent(mean), end_section=row is by_group[-1]
+        )
     return table
-
-
-def _table(title: str) -> Table:
-    table = Table(title=Text(printable(title)), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    table.pad_edge = False
-    table.add_column("class", no_wrap=True)
-    return table
-
-
-def _rarity(evaluation: Evaluation) -> Callable[[Comparison | Scope], tuple[bool, int]]:
-    counts = dict(zip(evaluation.class_names, evaluation.train_counts, strict=True))
-    under = _under(evaluation)
-
-    def key(row: Comparison | Scope) -> tuple[bool, int]:
-        name = row.scope if isinstance(row, Comparison) else row.name
-        return name in under, -counts[name]
-
-    return key
-
-
-def _under(evaluation: Evaluation) -> set[str]:
-    return {evaluation.class_names[c] for c in evaluation.groups.under}
-
-
-def _name(name: str, is_class: bool, evaluation: Evaluation) -> Text:
-    text = Text(printable(name), style="" if is_class else "bold")
-    return text.append("  under", style="yellow") if is_class and name in _under(evaluation) else text
 
 
 def _cells(row: Comparison, evaluation: Evaluation) -> list[Text]:
     d = row.difference
     style = ("green" if d.difference > 0 else "red") if row.told_apart else ""
     return [
-        _name(row.scope, row.is_class, evaluation),
+        scope_name(row.scope, row.is_class, evaluation),
         Text(_percent(row.first)),
         Text(_percent(row.second)),
         Text(f"{100 * d.difference:+.1f}  [{100 * d.low:+5.1f}, {100 * d.high:+5.1f}]", style=style),

@@ -1,33 +1,27 @@
 """The table of how well classes lie apart."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from rich import box
 from rich.table import Table
-from rich.text import Text
 
-from srat.errors import printable
 from srat.evaluation import Evaluation
 from srat.evaluation.separability import Estimate, Separability
+from srat.report.scopes import class_column_table, rarity, scope_name
 
 _COLUMNS = {"fisher": "Fisher ratio [95 %]", "silhouette": "silhouette [95 %]", "purity": "10-NN purity [95 %]"}
 
 
-def separability_table(found: Mapping[str, Separability], evaluation: Evaluation, *, title: str) -> Table:
+def separability_table(found: Sequence[Separability], evaluation: Evaluation, *, title: str) -> Table:
     """Return the numbers by group, and by class from the common to the rare."""
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
-    table.add_column("class", no_wrap=True)
+    table = class_column_table(title)
     for heading in _COLUMNS.values():
         table.add_column(heading, justify="right", no_wrap=True)
-    counts = dict(zip(evaluation.class_names, evaluation.train_counts, strict=True))
-    under = {evaluation.class_names[c] for c in evaluation.groups.under}
-    groups = [name for name in found if name not in counts]
-    for name in (*groups, *sorted((n for n in found if n in counts), key=lambda n: (n in under, -counts[n]))):
-        text = Text(printable(name), style="bold" if name in groups else "")
-        if name in under:
-            text.append("  under", style="yellow")
-        cells = [_said(getattr(found[name], column)) for column in _COLUMNS]
-        table.add_row(text, *cells, end_section=name == groups[-1])
+    order = rarity(evaluation)
+    groups = [each for each in found if not each.is_class]
+    classes = sorted((each for each in found if each.is_class), key=lambda each: order(each.scope))
+    for each in (*groups, *classes):
+        cells = [_said(getattr(each, column)) for column in _COLUMNS]
+        table.add_row(scope_name(each.scope, each.is_class, evaluation), *cells, end_section=each is groups[-1])
     return table
 
 

@@ -7,7 +7,8 @@ import torch
 
 from srat.audit.base import Check, Finding, Subject
 from srat.audit.checks.determinism import compared
-from srat.models import attacked, logits_of
+from srat.evaluation import served
+from srat.models import logits_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +23,14 @@ class BatchIndependence(Check, name="batch-independence"):
 
     def examine(self, subject: Subject) -> Finding:
         """Show each of some images alone, and among all of them with the others inverted."""
-        images = subject.unit(torch.arange(min(self.images, subject.n)))
-        with torch.no_grad(), attacked(subject.model) as served:
-            alone = torch.cat([logits_of(served(image[None])).float() for image in images])
+        images = subject.unit(subject.every[: self.images])
+        with torch.no_grad(), served(subject.model) as lent:
+            alone = torch.cat([logits_of(lent(image[None])).float() for image in images])
             company = []
             for half in (slice(None, None, 2), slice(1, None, 2)):
                 others = 1 - images
                 others[half] = images[half]
-                company.append(logits_of(served(others)).float()[half])
+                company.append(logits_of(lent(others)).float()[half])
         together = torch.empty_like(alone)
         together[::2], together[1::2] = company
         return compared(alone, together, self.tolerance, "alone and in company")

@@ -18,9 +18,7 @@ class Determinism(Check, name="determinism"):
 
     def examine(self, subject: Subject) -> Finding:
         """Ask twice, and compare."""
-        images = subject.unit(torch.arange(subject.n))
-        once, again = subject.logits(images), subject.logits(images)
-        return compared(once, again, self.tolerance, "asked twice")
+        return compared(subject.logits, subject.asked(), self.tolerance, "asked twice")
 
 
 def compared(one: torch.Tensor, other: torch.Tensor, tolerance: float, what: str) -> Finding:

@@ -30,12 +30,15 @@ class Disjoint(Check, name="disjoint"):
     """A test on what was learned by heart."""
 
     question: ClassVar[str] = "Is no test image, or nearly the same one, among the training images?"
+    needs: ClassVar[frozenset[str]] = frozenset({"train"})
     correlation: float = 0.9
     """Of the thumbnails of two images that are nearly the same, at the least, …"""
     bits: int = 12
     """… bits in which their hashes may differ, …"""
     ratio: float = 0.4
-    """… and distance, over that of the tenth nearest: what is alike all over, as digits are, is no twin for that."""
+    """… and distance, over that of the tenth nearest: what is alike all over, as digits are, is no twin for that, …"""
+    surely: float = 0.99
+    """… unless the correlation is as large as this."""
     warn: float = 0.01
     """Share of test images with a twin, …"""
     fail: float = 0.05
@@ -46,7 +49,14 @@ class Disjoint(Check, name="disjoint"):
         if subject.test is None or subject.train is None:
             return None
         same = exact_twins(subject.test, subject.train)
-        near = near_twins(subject.test, subject.train, correlation=self.correlation, bits=self.bits, ratio=self.ratio)
+        near = near_twins(
+            subject.test,
+            subject.train,
+            correlation=self.correlation,
+            bits=self.bits,
+            ratio=self.ratio,
+            surely=self.surely,
+        )
         exact, like, total = int(same.sum()), int((near & ~same).sum()), len(subject.test)
         return Finding(
             verdict=judged(exact + like, total, warn=self.warn, fail=self.fail),
@@ -62,7 +72,9 @@ def exact_twins(test: Dataset, train: Dataset) -> Bool[Tensor, " test"]:
     return torch.tensor([digest in known for digest in _digests(test)])
 
 
-def near_twins(test: Dataset, train: Dataset, *, correlation: float, bits: int, ratio: float) -> Bool[Tensor, " test"]:
+def near_twins(
+    test: Dataset, train: Dataset, *, correlation: float, bits: int, ratio: float, surely: float
+) -> Bool[Tensor, " test"]:
     """Return which test images are nearly among the training images.
 
     Args:
@@ -70,7 +82,8 @@ def near_twins(test: Dataset, train: Dataset, *, correlation: float, bits: int, 
         train: the training images.
         correlation: of the thumbnails of a test image and the training image nearest to it, at the least.
         bits: in which the hashes of the two may differ, of 64.
-        ratio: of its distance to that of the tenth nearest, at the most.
+        ratio: of its distance to that of the tenth nearest, at the most, unless …
+        surely: … the correlation is at least this.
     """
     (vectors, hashes), (known, known_hashes) = _looks(test), _looks(train)
     rank, found = min(RANK, len(train)), []
@@ -79,7 +92,7 @@ def near_twins(test: Dataset, train: Dataset, *, correlation: float, bits: int, 
         distance = (2 - 2 * alike[:, [0, -1]]).clamp(min=0).sqrt()
         # Of vectors of ±1 the product is 64 less twice the number of bits that differ.
         differ = (HASHED * HASHED - (hashes[some] * known_hashes[which[:, 0]]).sum(dim=1)) / 2
-        apart = distance[:, 0] <= ratio * distance[:, 1]
+        apart = (distance[:, 0] <= ratio * distance[:, 1]) | (alike[:, 0] >= surely)
         found.append((alike[:, 0] >= correlation) & (differ <= bits) & apart)
     return torch.cat(found)
 

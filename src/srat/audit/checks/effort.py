@@ -21,18 +21,19 @@ class Effort(Check, name="effort"):
     def examine(self, subject: Subject) -> Finding:
         """Attack with five times the steps of a quarter the size, and from five times the starts."""
         threat, n = subject.threat, subject.n
-        more_steps = subject.outcome(stronger(threat, steps=self.times, alpha=threat.step_size / 4)).survived
-        helped = int((more_steps & ~subject.base.survived).sum()) - int((subject.base.survived & ~more_steps).sum())
-        by_starts = 0
+        more = stronger(threat, steps=self.times, alpha=threat.step_size / 4)
+        more_steps = subject.outcome(more).survived
+        helped = int(more_steps.sum()) - len(subject.standing)
+        by_steps, by_starts, said = int((subject.base.survived & ~more_steps).sum()), 0, ""
         if threat.random_start:
             by_starts = subject.broken_more(stronger(threat, restarts=self.times))
-        by_steps = int((subject.base.survived & ~more_steps).sum())
+            said = f", {self.times} times the starts {percent(by_starts, n)}"
         of_steps, of_starts, of_help = (
             judged(max(0, count), n, warn=self.warn, fail=self.fail) for count in (by_steps, by_starts, helped)
         )
         return Finding(
             verdict=max(of_steps, of_starts, of_help, key=SEVERITY.__getitem__),
-            evidence=f"{threat.steps * self.times} smaller steps break {percent(by_steps, n)} more, {self.times} times "
-            f"the starts {percent(by_starts, n)}; the steps change the accuracy by {100 * helped / n:+.1f} points",
+            evidence=f"{more.steps} smaller steps break {percent(by_steps, n)} more{said}; the steps change "
+            f"the accuracy by {100 * helped / n:+.1f} points",
             figures={"broken_by_steps": by_steps / n, "broken_by_starts": by_starts / n, "change": helped / n},
         )

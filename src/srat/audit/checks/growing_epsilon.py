@@ -18,6 +18,8 @@ class GrowingEpsilon(Check, name="growing-epsilon"):
     """An attack that cannot find what is surely there: where all images can be made alike, no model can be right."""
 
     question: ClassVar[str] = "Does the accuracy fall with ε, down to chance where every image can be made grey?"
+    steps: int = 20
+    """Of each attack, at the least."""
     warn: float = 0.01
     """Share of images by which the accuracy may rise from one ε to the next, …"""
     fail: float = 0.03
@@ -26,13 +28,14 @@ class GrowingEpsilon(Check, name="growing-epsilon"):
     def examine(self, subject: Subject) -> Finding:
         """Attack with ε doubled again and again, in steps of ε / 8."""
         n, budgets = subject.n, self._budgets(subject)
+        steps = max(subject.threat.steps, self.steps)
         correct = [
-            int(subject.outcome(replace(subject.threat, epsilon=epsilon, step_size=epsilon / 8)).survived.sum())
-            for epsilon in budgets
+            int(subject.outcome(replace(subject.threat, epsilon=each, step_size=each / 8, steps=steps)).survived.sum())
+            for each in budgets
         ]
-        rise = max(0, *(later - earlier for earlier, later in pairwise(correct)))
+        rise = max((later - earlier for earlier, later in pairwise(correct)), default=0)
         chance = max(subject.images.counts) / n
-        rises = judged(rise, n, warn=self.warn, fail=self.fail)
+        rises = judged(max(0, rise), n, warn=self.warn, fail=self.fail)
         above = wilson(correct[-1], n).low > chance
         said = ", ".join(percent(count, n) for count in correct)
         return Finding(
@@ -44,8 +47,8 @@ class GrowingEpsilon(Check, name="growing-epsilon"):
     def _budgets(self, subject: Subject) -> list[float]:
         """Return the claimed ε, doubled until it makes every image grey."""
         largest = _largest(subject.threat, subject.images.images.shape[1:].numel())
-        doublings = max(1, math.ceil(math.log2(largest / subject.threat.epsilon)))
-        return [min(subject.threat.epsilon * 2**k, largest) for k in range(doublings)] + [largest]
+        doublings = math.ceil(math.log2(largest / subject.threat.epsilon))
+        return [subject.threat.epsilon * 2**k for k in range(doublings)] + [largest]
 
 
 def _largest(threat: PGD, numbers: int) -> float:

@@ -12,6 +12,7 @@ class Interval(Check, name="interval"):
     """Too few test images for what is said of them."""
 
     question: ClassVar[str] = "Are the intervals of each group narrow enough for differences of a few points?"
+    needs: ClassVar[frozenset[str]] = frozenset({"evaluation"})
     widest: float = 0.05
     """Widest 95 % interval, from end to end, of a group."""
 

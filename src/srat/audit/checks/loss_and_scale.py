@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from srat.attacks import PGDMargin
@@ -24,7 +23,7 @@ class LossAndScale(Check, name="loss-and-scale"):
     def examine(self, subject: Subject) -> Finding:
         """Attack the margin, and cross-entropy at the scales 1/s, s and 10 s, s the logits' median lead."""
         threat, n = subject.threat, subject.n
-        lead = subject.logits(subject.unit(torch.arange(n))).topk(2, dim=1).values
+        lead = subject.logits.topk(2, dim=1).values.nan_to_num()
         s = max(float((lead[:, 0] - lead[:, 1]).median()), 1e-6)
         scales = {f"× {scale:.3g}": scale for scale in (1 / s, s, 10 * s)}
         margin = PGDMargin(**vars(threat))

@@ -5,9 +5,10 @@ from typing import ClassVar
 
 import torch
 
-from srat.audit.base import BATCH, Check, Finding, Subject, judged, percent
-from srat.losses import cross_entropy
-from srat.models import attacked, logits_of
+from srat.audit.base import Check, Finding, Subject, judged, percent
+from srat.evaluation import served
+from srat.evaluation.serving import last_points, right
+from srat.models import logits_of
 from srat.random import generator
 
 
@@ -16,6 +17,7 @@ class Transfer(Check, name="transfer"):
     """Gradients that mislead: then images made for an undefended model break what the model's own attack does not."""
 
     question: ClassVar[str] = "Do adversarial images of a naturally trained model break no more than its own?"
+    needs: ClassVar[frozenset[str]] = frozenset({"source"})
     warn: float = 0.01
     """Share of images that they break beside the claimed attack, …"""
     fail: float = 0.05
@@ -26,17 +28,12 @@ class Transfer(Check, name="transfer"):
         if subject.source is None:
             return None
         n, broken = subject.n, 0
-        with attacked(subject.source) as source, attacked(subject.model) as served:
-            for number, positions in enumerate(torch.split(subject.standing, BATCH)):
-                images, labels = subject.unit(positions), subject.images.labels[positions]
-
-                def loss_at(x: torch.Tensor, labels: torch.Tensor = labels) -> torch.Tensor:
-                    return cross_entropy(logits_of(source(x)), labels)
-
-                rng = generator(subject.seed, "audit/transfer", step=number, device=images.device)
-                adversarial = subject.threat.perturb(loss_at, images, generator=rng)
+        with served(subject.source) as source, served(subject.model) as lent:
+            for number, (images, labels) in enumerate(subject.batches(subject.standing)):
+                rng = generator(subject.seed, "audit/transfer", step=number, device=subject.device)
+                adversarial = last_points(source, images, labels, subject.threat, generator=rng)
                 with torch.no_grad():
-                    broken += int((logits_of(served(adversarial)).argmax(dim=1) != labels).sum())
+                    broken += int((~right(logits_of(lent(adversarial)), labels)).sum())
         return Finding(
             verdict=judged(broken, n, warn=self.warn, fail=self.fail),
             evidence=f"images made for a naturally trained model break {percent(broken, n)} beside the claimed attack",

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
 from srat.attacks import input_gradient, started
-from srat.audit.base import BATCH, Check, Finding, Subject, judged, percent
-from srat.losses import cross_entropy
-from srat.models import attacked, logits_of
+from srat.audit.base import Check, Finding, Subject, judged, percent
+from srat.evaluation import served
+from srat.evaluation.serving import loss_on
 from srat.random import generator
 
 
@@ -24,19 +22,13 @@ class ZeroGradients(Check, name="zero-gradients"):
 
     def examine(self, subject: Subject) -> Finding:
         """Take the gradient at a random start near each image."""
-        images, labels = subject.unit(subject.right), subject.images.labels[subject.right]
-        noise = subject.threat.noise(images.shape, generator=generator(subject.seed, "audit/zero-gradients"))
-        points = started(images, None if noise is None else noise.to(images.device))
-        nothing = 0
-        with attacked(subject.model) as served:
-            for batch, label in zip(torch.split(points, BATCH), torch.split(labels, BATCH), strict=True):
-
-                def loss_at(x: torch.Tensor, label: torch.Tensor = label) -> torch.Tensor:
-                    return cross_entropy(logits_of(served(x)).float(), label)
-
-                gradient = input_gradient(loss_at, batch).flatten(1)
+        nothing, total = 0, len(subject.right)
+        with served(subject.model) as lent:
+            for number, (images, labels) in enumerate(subject.batches(subject.right)):
+                rng = generator(subject.seed, "audit/zero-gradients", step=number, device=subject.device)
+                points = started(images, subject.threat.noise(images.shape, generator=rng))
+                gradient = input_gradient(loss_on(lent, labels), points).flatten(1)
                 nothing += int(((gradient == 0) | ~gradient.isfinite()).all(dim=1).sum())
-        total = len(labels)
         return Finding(
             verdict=judged(nothing, total, warn=self.warn, fail=self.fail),
             evidence=f"{percent(nothing, total)} of {total:,} images have no gradient at all",

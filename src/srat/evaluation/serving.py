@@ -1,0 +1,58 @@
+"""A model as evaluations use it, and images as attacks leave them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from srat.attacks import Attack, LossAt
+from srat.losses import cross_entropy
+from srat.models import attacked, logits_of
+from srat.precision import tensor_float
+
+BATCH_SIZE = 250
+"""Images in a batch. AutoAttack draws for a batch as a whole, so that its results depend on it."""
+
+
+@contextmanager
+def served(model: nn.Module) -> Iterator[nn.Module]:
+    """Lend a model to an evaluation: in eval mode, in fp32 without TF32, no parameter asking for a gradient."""
+    with attacked(model) as lent, tensor_float(False):
+        yield lent
+
+
+def right(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+    """Return which logits are right; NaN would count as a vote for class 0, and so counts as wrong."""
+    return (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
+
+
+def loss_on(model: nn.Module, labels: Int[Tensor, " batch"], attack: Attack | None = None) -> LossAt:
+    """Return what an attack maximises on a model's logits: its own loss, cross-entropy by default."""
+
+    def loss_at(images: Tensor) -> Tensor:
+        logits = logits_of(model(images)).float()
+        return cross_entropy(logits, labels) if attack is None else attack.loss(cross_entropy, logits, labels)
+
+    return loss_at
+
+
+def last_points(
+    model: nn.Module,
+    images: Float[Tensor, "batch channels height width"],
+    labels: Int[Tensor, " batch"],
+    attack: Attack,
+    *,
+    generator: torch.Generator,
+) -> Float[Tensor, "batch channels height width"]:
+    """Return where an attack leaves images, whatever it has broken on its way.
+
+    Args:
+        model: the model that it is made on, as lent by :func:`served`.
+        images: in [0, 1].
+        labels: their classes.
+        attack: the attack.
+        generator: of its randomness, on the images' device.
+    """
+    return attack.perturb(loss_on(model, labels, attack), images, generator=generator)

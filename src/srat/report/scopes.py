@@ -1,0 +1,34 @@
+"""What tables by group and by class share."""
+
+from collections.abc import Callable
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from srat.errors import printable
+from srat.evaluation import Evaluation
+
+
+def class_column_table(title: str) -> Table:
+    """Return an empty table with a column for classes."""
+    table = Table(title=Text(printable(title)), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table.pad_edge = False
+    table.add_column("class", no_wrap=True)
+    return table
+
+
+def rarity(evaluation: Evaluation) -> Callable[[str], tuple[bool, int]]:
+    """Return what sorts class names from the common to the rare, the under-represented ones last."""
+    counts, under = dict(zip(evaluation.class_names, evaluation.train_counts, strict=True)), _under(evaluation)
+    return lambda name: (name in under, -counts[name])
+
+
+def _under(evaluation: Evaluation) -> set[str]:
+    return {evaluation.class_names[c] for c in evaluation.groups.under}
+
+
+def scope_name(name: str, is_class: bool, evaluation: Evaluation) -> Text:
+    """Return the name of a scope for the first column; under-represented classes are marked."""
+    text = Text(printable(name), style="" if is_class else "bold")
+    return text.append("  under", style="yellow") if is_class and name in _under(evaluation) else text
