@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -265,10 +266,32 @@ class TestCommand:
         path = tmp_path / "run" / "evaluation.json"
         before = path.read_text()
         for devices in ("1", "2"):
-            path.unlink()
+            for file in (path, *(tmp_path / "run").glob("examples*.safetensors")):
+                file.unlink()
             command = ("evaluate", str(tmp_path / "run"), "--attack", "pgd-20", "--devices", devices)
             assert self.run(sys.executable, "-m", "srat", *command).returncode == 0
             assert path.read_text() == before
+
+    def test_an_evaluation_that_two_began_is_ended_by_one(self, tmp_path):
+        one, two = tmp_path / "one", tmp_path / "two"
+        assert self.train(one).returncode == 0
+        shutil.copytree(one, two)
+        evaluate = [sys.executable, "-m", "srat", "evaluate"]
+        attack = ["--attack", "pgd-300", "--epsilon", "0.02", "--step-size", "0.002"]
+        assert self.run(*evaluate, str(one), *attack).returncode == 0
+        command = [*evaluate, str(two), *attack, "--devices", "2"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        name = "last-pgd-300-eps-0.02-step-0.002.{}.safetensors"
+        while time.monotonic() < deadline and not all((two / "unfinished" / name.format(n)).exists() for n in (0, 1)):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        assert (two / "unfinished").exists()
+        assert self.run(*evaluate, str(two), *attack).returncode == 0
+        for name in ("evaluation.json", "examples.safetensors"):
+            assert (one / name).read_bytes() == (two / name).read_bytes()
+        assert not (two / "unfinished").exists()
 
     def test_the_same_again_gives_the_same_bytes_and_a_stopped_run_too(self, tmp_path):
         words = ("--devices", "2", "--epochs", "4", "--checkpoint-every", "3")

@@ -100,7 +100,9 @@ def test_the_sample_is_of_all_classes_alike():
     chosen = data.sample(6)
     assert chosen.images.flatten().tolist() == [0, 1, 3, 5, 6, 7]
     assert chosen.counts == (2, 2, 2)
-    assert len(data.sample(1)) == 3
+    assert len(data.sample(3)) == 3
+    with pytest.raises(UserError, match="at least one of each of 3 classes, got 2"):
+        data.sample(2)
 
 
 def textured(rng, n):
@@ -121,8 +123,19 @@ def test_twins_are_those_that_were_planted():
     images[41] = 255 - train.images[12]
     test = Dataset(images, torch.arange(60) % 2, ("a", "b"))
     assert exact_twins(test, train).nonzero().flatten().tolist() == [3]
-    near = near_twins(test, train, correlation=0.9, bits=12, ratio=0.4)
+    near = near_twins(test, train, correlation=0.9, bits=12, ratio=0.4, surely=0.99)
     assert near.nonzero().flatten().tolist() == [3, 9, 20, 30]
+
+
+def test_a_twin_of_many_is_one():
+    rng = torch.Generator().manual_seed(0)
+    images = textured(rng, 100)
+    noise = torch.randint(-3, 4, (20, *images.shape[1:]), generator=rng)
+    images[:20] = (images[50].int() + noise).clamp(0, 255).byte()
+    train = Dataset(images[:50], torch.arange(50) % 2, ("a", "b"))
+    test = Dataset(images[50:], torch.arange(50) % 2, ("a", "b"))
+    near = near_twins(test, train, correlation=0.9, bits=12, ratio=0.4, surely=0.99)
+    assert near.nonzero().flatten().tolist() == [0]
 
 
 def test_near_twins_by_loops():
@@ -145,7 +158,7 @@ def test_near_twins_by_loops():
         differ = sum(a != b for a, b in zip(one_bits, others[nearest][1], strict=True))
         expected.append(bool(alike.max() >= 0.8 and differ <= 10 and distance[0] <= 0.7 * distance[9]))
     assert 0 < sum(expected) < 25
-    assert near_twins(test, train, correlation=0.8, bits=10, ratio=0.7).tolist() == expected
+    assert near_twins(test, train, correlation=0.8, bits=10, ratio=0.7, surely=2.0).tolist() == expected
 
 
 @pytest.mark.real_data("cifar10")
@@ -153,7 +166,7 @@ def test_cifar10_has_the_twins_that_are_known():
     # Barz and Denzler, 2020: 3.3 % of its test images have a duplicate, exact or near, in the training set.
     data = srat.compose(data="cifar10").data
     test, train = data.test(), data.train()
-    share = near_twins(test, train, correlation=0.9, bits=12, ratio=0.4).float().mean()
+    share = near_twins(test, train, correlation=0.9, bits=12, ratio=0.4, surely=0.99).float().mean()
     assert 0.01 < share < 0.033
 
 
@@ -201,7 +214,48 @@ def test_budgets_double_up_to_grey():
     numbers = l2.images.images[0].numel()
     assert check._budgets(l2)[-1] == pytest.approx(128 / 255 * numbers**0.5)
     wide = Subject(model=trained("natural"), images=digits().sample(10), threat=PGD(epsilon=0.9), seed=0)
-    assert check._budgets(wide) == [0.9, 0.9]
+    assert check._budgets(wide) == [0.9]
+
+
+def test_one_step_is_no_reason_to_accuse_an_honest_model():
+    threat = PGD(epsilon=HONEST_EPSILON, step_size=HONEST_EPSILON / 4, steps=1)
+    honest = Subject(model=trained("ce"), images=digits().sample(100), threat=threat, seed=0)
+    assert audit(honest, ["growing-epsilon"]).verdict == "pass"
+
+
+def test_logits_that_are_no_numbers_fail():
+    broken = Remade(trained("natural"), lambda logits: logits * torch.nan)
+    images = digits().sample(20)
+    found = audit(Subject(model=broken, images=images, threat=PGD(epsilon=0.1, steps=2), seed=0))
+    assert found.verdicts["finite"] == "fail"
+    json.loads(found.to_json(), parse_constant=lambda name: pytest.fail(name))
+
+
+@pytest.mark.parametrize("where", ["weights", "within", "rounded"])
+def test_half_precision_is_looked_for_in_the_model(where):
+    class Within(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.flatten, self.linear = torch.nn.Flatten(), torch.nn.Linear(64, 10)
+
+        def forward(self, x):
+            if where == "weights":
+                return 1.1 * self.linear.half()(self.flatten(x.half())).float()
+            if where == "within":
+                return self.linear(self.flatten(x.bfloat16()).float())
+            return 8 * (self.linear(self.flatten(x)) / 8).round()
+
+    model = Within()
+    if where == "weights":
+        model.linear.half()
+    whom = Subject(model=model, images=digits().sample(20), threat=PGD(epsilon=0.1, steps=2), seed=0)
+    (entry,) = audit(whom, ["half-precision"]).entries
+    assert (entry.finding.verdict == "fail") == (where != "rounded")
+
+
+def test_attacks_stay_within_what_there_is():
+    most = stronger(PGD(epsilon=0.1, steps=9_000, restarts=900), steps=5, restarts=5)
+    assert (most.steps, most.restarts) == (10_000, 1_000)
 
 
 def test_more_effort_is_the_same_threat():

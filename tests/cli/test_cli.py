@@ -533,11 +533,11 @@ def test_a_part_of_the_test_images_is_kept_apart(cli, finished):
     before = (finished / "evaluation.json").read_bytes()
     code, out, _ = cli("evaluate", finished, "--attack", "pgd-2", "--images", "55")
     assert code == 0
-    assert "evaluation-50.json" in out
+    assert "evaluation-55.json" in out
     assert (finished / "evaluation.json").read_bytes() == before
-    part = Evaluation.read(finished / "evaluation-50.json").results["pgd-2"]
+    part = Evaluation.read(finished / "evaluation-55.json").results["pgd-2"]
     assert part.counts.total == (5,) * 10
-    assert cli("evaluate", finished, "--images", "0")[0] == 2
+    assert "at least one of each of 10 classes, got 9" in cli("evaluate", finished, "--images", "9")[2]
     assert "evaluation.json" in cli("evaluate", finished, "--images", "5000")[1]
 
 
@@ -571,6 +571,46 @@ def test_refuses_results_of_other_test_images(cli, finished, tmp_path):
     assert "pgd-5" not in Evaluation.read(copy / "evaluation.json").results
 
 
+def test_what_is_there_may_be_made_anew(cli, finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    examples = Examples.read(copy / "examples.safetensors")
+    broken = examples.outcomes["pgd-2"]._replace(broken_at=torch.zeros(500, dtype=torch.long))
+    examples.with_outcome("pgd-2", broken, examples.origins["pgd-2"]).write(copy / "examples.safetensors")
+    assert cli("evaluate", copy, "--attack", "pgd-2")[0] == 0
+    assert sum(Evaluation.read(copy / "evaluation.json").results["pgd-2"].counts.correct) == 0
+    assert cli("evaluate", copy, "--attack", "pgd-2", "--anew")[0] == 0
+    one, two = (Evaluation.read(run / "evaluation.json").results["pgd-2"] for run in (copy, finished))
+    assert one == two
+
+
+def test_results_that_nothing_vouches_for_are_told(cli, finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    for kind in ("", "-best"):
+        (copy / f"examples{kind}.safetensors").unlink()
+    code, out, _ = cli("evaluate", copy, "--attack", "fgsm")
+    assert code == 0
+    assert "pgd-2" in out.split("nothing says which weights and images they are of")[0]
+
+
+def test_what_is_damaged_beside_it_does_no_harm(cli, finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / "examples-best.safetensors").write_bytes(b"no")
+    code, out, _ = cli("evaluate", copy, "--attack", "fgsm")
+    assert (code, "it is not needed here" in out) == (0, True)
+    (copy / "examples.safetensors").write_bytes(b"no")
+    code, _, err = cli("evaluate", copy, "--attack", "fgsm")
+    assert code == 2
+    assert "remove it to evaluate anew" in err
+
+
+def test_a_journal_of_what_is_done_is_removed(cli, finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / "unfinished").mkdir()
+    (copy / "unfinished" / "last-pgd-2.0.safetensors").write_bytes(b"")
+    assert cli("evaluate", copy, "--attack", "pgd-2")[0] == 0
+    assert not (copy / "unfinished").exists()
+
+
 def test_refuses_results_of_other_weights(cli, finished, tmp_path):
     copy = shutil.copytree(finished, tmp_path / "copy")
     replace(Examples.read(copy / "examples.safetensors"), weights="00" * 32).write(copy / "examples.safetensors")
@@ -602,10 +642,30 @@ class TestCompare:
         assert rows[0]["only_first"] == int((right[0] & ~right[1]).sum())
         assert rows[0]["difference"] == pytest.approx(float(right[1].float().mean() - right[0].float().mean()))
 
-    def test_seeds_alone_are_shown_together(self, cli, finished, others):
-        code, out, _ = cli("compare", finished, others / "seed", "--attack", "clean")
+    def test_seeds_alone_are_shown_together(self, cli, finished, others, tmp_path):
+        file = tmp_path / "means.json"
+        code, out, _ = cli("compare", finished, others / "seed", "--attack", "clean", "--json", file)
         assert code == 0
         assert "srat-ldam, 2 seeds, clean" in out
+        first = json.loads(file.read_text())[0]
+        assert (first["scope"], first["seeds"], first["images"]) == ("overall", [0, 1], 500)
+
+    def test_two_methods_with_two_seeds_each(self, cli, finished, others):
+        assert main(["train", *QUICK, "--method", "ce", "--seed", "1", "--out", str(others / "ce-1")]) == 0
+        runs = (finished, others / "seed", others / "ce", others / "ce-1")
+        code, out, _ = cli("compare", *runs, "--attack", "clean")
+        assert code == 0
+        assert "ce against srat-ldam, clean" in out
+        assert "2 seeds of each" in out
+
+    def test_the_worst_case_is_compared_too(self, cli, finished, others):
+        for run in (finished, others / "ce"):
+            assert cli("evaluate", run, "--attack", "fgsm", "--attack", "pgd-2", "--images", "100")[0] == 0
+        words = ("--images", "100", "--attack", "worst-case")
+        code, out, _ = cli("compare", finished, others / "ce", *words)
+        assert code == 0
+        assert "ce against srat-ldam, worst-case, 100 images" in out
+        assert "examples-100.safetensors" in cli("compare", finished, others / "ce", "--images", "77")[2]
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -630,19 +690,25 @@ class TestCompare:
         code, _, err = cli("compare", finished, copy)
         assert code == 2
         assert "evaluated on different test images" in err
+        assert cli("train", *QUICK, "--method", "ce", "--imbalance.class-order", "random", "--out", "other")[0] == 0
+        assert "differ in which classes are under-represented" in cli("compare", finished, "other")[2]
         (copy / "examples.safetensors").unlink()
         assert f"'srat evaluate {copy}' makes it" in cli("compare", finished, copy)[2]
 
 
 def test_separability_is_measured_and_kept(cli, finished):
-    code, out, _ = cli("separability", finished, "--images", "100", "--device", "cpu")
+    code, out, _ = cli("separability", finished, "--images", "200", "--device", "cpu")
     assert code == 0
-    assert "srat-ldam on digits, pgd-2, 100 test images" in out
+    assert "srat-ldam on digits, pgd-2, 200 test images" in out
     content = json.loads((finished / "separability.json").read_text())
-    assert content["images"] == 100
+    assert content["images"] == 200
     assert list(content["results"]) == ["clean", "pgd-2"]
-    assert {"overall", "under-represented", "3"} <= content["results"]["pgd-2"].keys()
+    assert content["results"]["pgd-2"]["attack"]["epsilon"] == 0.1
+    scopes = [each["scope"] for each in content["results"]["pgd-2"]["scopes"]]
+    assert scopes[:3] == ["overall", "well-represented", "under-represented"]
     assert cli("separability")[0] == 2
+    code, _, err = cli("separability", finished, "--images", "50")
+    assert (code, "at least 11 images of two classes" in err) == (2, True)
 
 
 class TestAudit:
@@ -653,15 +719,18 @@ class TestAudit:
         assert "pass      determinism  asked twice" in out
         assert "warn      interval     the widest interval has" in out
         assert "to be said beside it: interval." in out
-        content = json.loads((finished / "audit.json").read_text())
-        assert (content["verdict"], content["images"]) == ("warn", 50)
-        assert [check["check"] for check in content["checks"]] == ["determinism", "interval"]
+        assert not (finished / "audit.json").exists()
 
-    def test_a_natural_model_is_trained_to_transfer_from(self, cli, finished, monkeypatch):
+    def test_the_whole_is_kept(self, cli, finished, monkeypatch):
         monkeypatch.setattr("srat.cli.audit.SOURCE_STEPS", 20)
-        assert cli("audit", finished, "--check", "transfer", "--images", "50", "--device", "cpu")[0] == 0
-        (check,) = json.loads((finished / "audit.json").read_text())["checks"]
-        assert check["verdict"] in ("pass", "warn")
+        code, out, _ = cli("audit", finished, "--images", "50", "--device", "cpu")
+        assert code in (0, 3)
+        assert out.splitlines()[-1] == f"Kept in {finished / 'audit.json'}"
+        content = json.loads((finished / "audit.json").read_text())
+        assert (content["images"], len(content["weights"]), len(content["test"])) == (50, 64, 64)
+        assert len(content["checks"]) == 13
+        assert all(check["verdict"] in ("pass", "warn", "fail") for check in content["checks"])
+        assert sum(line.split("  ")[0] in ("pass", "warn", "fail") for line in out.splitlines()) == 13
 
     def test_an_audit_that_fails_says_so(self, cli, finished, monkeypatch):
         from srat.audit import Finding
@@ -679,14 +748,32 @@ class TestAudit:
             ((), "expected the folder of a run"),
             (("nowhere",), "'nowhere' is not a run's folder"),
             (("RUN", "--check", "all"), "unknown check 'all'; there are: balance"),
-            (("RUN", "--images", "0"), "--images: expected at least 1"),
+            (("RUN", "--images", "0"), "--images: expected at least one of each of 10 classes"),
             (("RUN", "--source", "RUN"), "--source: expected a naturally trained run, got srat-ldam"),
+            (("RUN", "--check", "transfer", "--source", "SMALL"), "of other classes, or of images of another size"),
+            (("SMALL", "--data-dir", "LARGE"), "4 × 4 × 1, got 2 classes (0, …), 5 × 5 × 1"),
         ],
     )
-    def test_says_what_is_wrong(self, cli, finished, words, said):
-        code, _, err = cli("audit", *[finished if word == "RUN" else word for word in words])
+    def test_says_what_is_wrong(self, cli, finished, small, words, said):
+        names = {"RUN": finished, **small}
+        code, _, err = cli("audit", *[names.get(word, word) for word in words])
         assert code == 2
         assert said in err
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def small(tmp_path_factory):
+        """A naturally trained run on images of 4 × 4, and data of 5 × 5."""
+        folder = tmp_path_factory.mktemp("small")
+        rng = np.random.default_rng(0)
+        for name, side in (("small", 4), ("large", 5)):
+            arrays = {f"{part}_images": rng.random((60, side, side), np.float32) for part in ("train", "test")}
+            labels = {f"{part}_labels": np.arange(60) % 2 for part in ("train", "test")}
+            np.savez(folder / f"{name}.npz", **arrays, **labels)
+        data = ["--data", "arrays", "--data-dir", str(folder / "small.npz")]
+        words = ["--method", "natural", "--model", "linear", "--epochs", "1", "--out", str(folder / "run")]
+        assert main(["train", *data, *words]) == 0
+        return {"SMALL": folder / "run", "LARGE": folder / "large.npz"}
 
 
 def test_refuses_to_mix_evaluations_of_two_runs(cli, finished, tmp_path):

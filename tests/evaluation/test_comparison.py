@@ -239,6 +239,44 @@ def test_means_by_scope():
     assert [mean.accuracy for _, mean in rows[:3]] == pytest.approx([0.5, 0.85, 0.15])
 
 
-def test_classes_without_images_are_left_out():
+def test_what_has_no_images_is_left_out():
     (rows,) = compare(contender("one", (90, 80, 10)), [contender("two", (90, 80, 10))], LABELS[:300], CLASSES, GROUPS)
     assert [row.scope for row in rows if row.is_class] == ["a", "b", "c"]
+    of_common = compare(contender("one", (90, 80)), [contender("two", (90, 80))], LABELS[:200], CLASSES, GROUPS)
+    assert [row.scope for row in of_common[0]] == [OVERALL, WELL, "a", "b"]
+    assert not any("under" in said for said in sentences(of_common[0], "one", "two"))
+
+
+def test_a_class_of_one_image():
+    labels = np.array([0] * 50 + [1])
+    groups_ = groups((9, 1))
+    right = np.ones((3, 51), dtype=bool)
+    wrong = right.copy()
+    wrong[1:, -1] = False
+    one, two = (
+        Contender(name=name, seeds=(0, 1, 2), survived={"pgd-20": each}) for name, each in (("a", right), ("b", wrong))
+    )
+    (rows,) = compare(one, [two], labels, ("x", "y"), groups_)
+    found = {row.scope: row for row in rows}["y"]
+    assert found.second.accuracy == pytest.approx(1 / 3)
+    assert (found.difference.p, found.difference.low, found.difference.high) == (1.0, -1.0, 1.0)
+
+
+def test_a_class_may_be_called_as_a_group_is():
+    names = ("overall", "b", "under-represented", "d")
+    (rows,) = compare(contender("one", (90, 80, 10, 20)), [contender("two", (90, 70, 60, 20))], LABELS, names, GROUPS)
+    said = sentences(rows, "one", "two")
+    assert [line.split(":")[0] for line in said] == [
+        "pgd-20, overall",
+        "pgd-20, under-represented",
+        "pgd-20, by class",
+    ]
+
+
+@pytest.mark.parametrize(("level", "of_seed"), [(-5.0, 0.3), (-3.0, 0.1)])
+def test_the_interval_over_seeds_where_little_is_right(level, of_seed):
+    rng = np.random.default_rng(6)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    truth = (weights / (1 + np.exp(-(level + np.hypot(3.0, of_seed) * nodes)))).sum() / weights.sum()
+    found = [mean_over_seeds(answers(rng, 5, 2000, level=level, of_seed=of_seed))[1:3] for _ in range(SIMULATIONS // 2)]
+    assert 0.93 <= coverage(found, truth) <= 0.97

@@ -8,8 +8,10 @@ from torch import nn
 
 from srat.attacks import FGSM, PGD, Natural
 from srat.attacks.reference import APGDCE, APGDT
+from srat.cadence import Cadence, Every
 from srat.data import Dataset
 from srat.evaluation import FileJournal, Journal
+from srat.evaluation import journal as journal_room
 from srat.evaluation.journal import Progress, furthest
 from srat.evaluation.outcome import NEVER, Outcome
 from srat.evaluation.survival import Trial, outcome
@@ -44,6 +46,13 @@ class One(Processes):
 
     def told(self, value):
         return value
+
+
+class Lost(One):
+    """One of two processes, of which the other has ended."""
+
+    def sum(self, tensor):
+        raise ConnectionError("Connection closed by peer")
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +141,14 @@ def test_one_process_goes_on_where_two_were(trial, tmp_path):
     assert after < cost
 
 
+def test_what_was_done_is_kept_when_the_other_process_ends(trial, tmp_path):
+    kept = FileJournal(tmp_path, "pgd", rank=0, identity={}, images=50, notice=pytest.fail)
+    kept._cadence = Cadence(Every(seconds=1e9))
+    with pytest.raises(ConnectionError):
+        passes(replace(trial, processes=Lost(0, 2)), FGSM(**EPSILON), kept=kept)
+    assert (kept.read().rounds == 1).sum() == 25
+
+
 def test_what_is_of_another_evaluation_is_not_gone_on_with(trial, tmp_path):
     said = []
     journal(tmp_path).write(Progress.none(trial.dataset.labels))
@@ -167,14 +184,49 @@ def test_furthest_by_hand():
 
 def test_standing_and_waiting_by_hand():
     progress = Progress.none(torch.zeros(4, dtype=torch.long))
-    progress.note_(torch.tensor([0, 1, 2]), 0, Outcome(torch.tensor([0, NEVER, NEVER]), torch.tensor([1, 0, 0])))
-    progress.note_(torch.tensor([1]), 1, Outcome(torch.tensor([4]), torch.tensor([1])))
+    clean = Outcome(torch.tensor([0, NEVER, NEVER]), torch.tensor([1, 0, 0]))
+    progress = progress.noted(torch.tensor([0, 1, 2]), 0, clean)
+    progress = progress.noted(torch.tensor([1]), 1, Outcome(torch.tensor([4]), torch.tensor([1])))
     assert progress.standing(0).tolist() == [0, 1, 2, 3]
     assert progress.standing(1).tolist() == [1, 2, 3]
     assert progress.standing(2).tolist() == [2, 3]
     assert progress.waiting(0).tolist() == [False, False, False, True]
     assert progress.waiting(1).tolist() == [False, False, True, False]
     assert progress.through(2).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("rounds", 99), ("rounds", -1), ("predicted", 77), ("predicted", -1), ("broken_at", -2)]
+)
+def test_what_cannot_be_is_begun_anew(trial, tmp_path, column, value):
+    attack = FGSM(**EPSILON)
+    progress = Progress.none(trial.dataset.labels)
+    getattr(progress, column)[3] = value
+    journal(tmp_path).write(progress)
+    found, cost, _ = passes(trial, attack, kept=journal(tmp_path))
+    whole, of_whole, _ = passes(trial, attack)
+    assert all(map(torch.equal, found, whole))
+    assert cost == of_whole
+
+
+def test_another_evaluation_may_remove_the_folder_meanwhile(trial, tmp_path, monkeypatch):
+    folder, write = tmp_path / "unfinished", journal_room.write_tensors
+    times = []
+
+    def write_late(*args):
+        times.append(1)
+        if len(times) == 1:
+            folder.rmdir()
+        write(*args)
+
+    monkeypatch.setattr(journal_room, "write_tensors", write_late)
+    one = FileJournal(folder, "one", rank=0, identity={}, images=50, notice=pytest.fail)
+    one.write(Progress.none(trial.dataset.labels))
+    assert len(times) == 2
+    assert one.read() is not None
+    (folder / "another.0.safetensors").write_bytes(b"")
+    one.remove()
+    assert folder.exists()
 
 
 def test_without_a_journal_nothing_is_kept(trial):

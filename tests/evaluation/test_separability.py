@@ -14,7 +14,7 @@ from srat.data import Dataset
 from srat.errors import UserError
 from srat.evaluation import groups
 from srat.evaluation import separability as room
-from srat.evaluation.separability import features_of, fisher_ratio, purities, separability, silhouettes, to_plain
+from srat.evaluation.separability import features_of, purities, separability, silhouettes, to_plain
 
 RARE = groups((90, 80, 5, 4))
 NAMES = ("a", "b", "c", "d")
@@ -26,10 +26,15 @@ def clouds(rng, *, each=30, classes=4, dimensions=5, spread=1.0):
     return centers[labels] + rng.standard_normal((len(labels), dimensions)), labels, centers
 
 
+def plain_fisher(x, y, classes):
+    between, within = room._scatters(x, y, np.ones((1, len(y))))
+    return float(between[:, classes].sum() / within[:, classes].sum())
+
+
 def test_fisher_ratio_is_calinski_and_harabaszs_without_its_degrees_of_freedom():
     x, y, _ = clouds(np.random.default_rng(0))
     expected = calinski_harabasz_score(x, y) * (4 - 1) / (len(y) - 4)
-    assert fisher_ratio(x, y, range(4)) == pytest.approx(expected)
+    assert plain_fisher(x, y, range(4)) == pytest.approx(expected)
 
 
 def test_fisher_ratio_of_some_classes_by_loops():
@@ -41,7 +46,7 @@ def test_fisher_ratio_of_some_classes_by_loops():
         center = sum(mine) / len(mine)
         between += len(mine) * float(((center - mean) ** 2).sum())
         within += sum(float(((point - center) ** 2).sum()) for point in mine)
-    assert fisher_ratio(x, y, [1, 3]) == pytest.approx(between / within)
+    assert plain_fisher(x, y, [1, 3]) == pytest.approx(between / within)
 
 
 def test_silhouettes_and_purities_by_loops():
@@ -59,23 +64,51 @@ def test_silhouettes_and_purities_by_loops():
 def test_scopes_are_groups_and_classes():
     x, y, _ = clouds(np.random.default_rng(3), each=60, spread=2.0)
     found = separability(x, y, NAMES, RARE, seed=0)
-    assert list(found) == ["overall", "well-represented", "under-represented", *NAMES]
+    assert [each.scope for each in found] == ["overall", "well-represented", "under-represented", *NAMES]
     s, p = silhouettes(x, y), purities(x, y)
-    for name, classes in {"overall": range(4), "under-represented": (2, 3), "b": (1,)}.items():
+    for each, classes in ((found[0], range(4)), (found[2], (2, 3)), (found[4], (1,))):
         mine = np.isin(y, list(classes))
-        assert found[name].silhouette.value == pytest.approx(s[mine].mean(), abs=2e-3)
-        assert found[name].purity.value == pytest.approx(p[mine].mean(), abs=2e-3)
-        assert found[name].fisher.value == pytest.approx(fisher_ratio(x, y, list(classes)), rel=0.1)
-        for estimate in (found[name].fisher, found[name].silhouette, found[name].purity):
+        assert each.silhouette.value == pytest.approx(s[mine].mean())
+        assert each.purity.value == pytest.approx(p[mine].mean())
+        assert each.fisher.value == pytest.approx(plain_fisher(x, y, list(classes)), rel=0.1)
+        for estimate in (each.fisher, each.silhouette, each.purity):
             assert estimate.low <= estimate.value <= estimate.high
-    assert json.loads(json.dumps(to_plain(found)))["a"]["purity"].keys() == {"value", "low", "high"}
+    plain = json.loads(json.dumps(to_plain(found)))[3]
+    assert (plain["scope"], plain["is_class"]) == ("a", True)
+    assert plain["purity"].keys() == {"value", "low", "high"}
 
 
-def test_a_class_without_images_is_left_out():
-    x, y, _ = clouds(np.random.default_rng(4), classes=3)
-    assert list(separability(x, y, NAMES, RARE, seed=0))[3:] == ["a", "b", "c"]
-    with pytest.raises(UserError, match="two classes"):
-        separability(x[:30], y[:30], NAMES, RARE, seed=0)
+def test_classes_of_too_few_images_are_left_out():
+    x, y, _ = clouds(np.random.default_rng(4), each=30)
+    few = np.concatenate([np.arange(len(y))[y != 3], np.arange(len(y))[y == 3][:10]])
+    found = separability(x[few], y[few], NAMES, RARE, seed=0)
+    assert [each.scope for each in found] == ["overall", "well-represented", "under-represented", "a", "b", "c"]
+    whole = separability(x[y != 3], y[y != 3], NAMES, RARE, seed=0)
+    assert found == whole
+    with pytest.raises(UserError, match="at least 11 images of two classes"):
+        separability(x[:40], y[:40], NAMES, RARE, seed=0)
+    with pytest.raises(UserError, match="got NaN"):
+        separability(x * np.nan, y, NAMES, RARE, seed=0)
+
+
+def test_few_images_do_not_break_the_bootstrap():
+    rng = np.random.default_rng(7)
+    x, y, centers = clouds(rng, each=11, spread=3.0)
+    truth = ((centers - centers.mean(axis=0)) ** 2).sum() / (4 * 5)
+    (overall, *_, last) = separability(x, y, NAMES, RARE, seed=0)
+    assert overall.fisher.low < truth < overall.fisher.high
+    assert 0 < last.fisher.low < last.fisher.value < last.fisher.high < 1000
+
+
+def test_a_class_may_be_called_as_a_group_is():
+    x, y, _ = clouds(np.random.default_rng(8))
+    found = separability(x, y, ("overall", "b", "c", "d"), RARE, seed=0)
+    assert [each.scope for each in found if each.scope == "overall"] == ["overall", "overall"]
+    assert found[0].purity != found[3].purity
+
+
+def estimated(ratios):
+    return room._estimate(ratios, 0.0, np.inf, bias=float(ratios[1:].mean() - ratios[0]))
 
 
 @pytest.mark.parametrize(("dimensions", "each"), [(2, 50), (40, 50)])
@@ -90,9 +123,9 @@ def test_intervals_of_the_fisher_ratio_cover(dimensions, each, monkeypatch):
         between, within = room._scatters(
             x, labels, np.concatenate([np.ones((1, len(x))), room._resampled(labels, seed)])
         )
-        found = room._estimate(between.sum(axis=1) / within.sum(axis=1), 0.0, np.inf)
+        found = estimated(between.sum(axis=1) / within.sum(axis=1))
         inside.append(found.low <= truth <= found.high)
-        values.append((found.value, fisher_ratio(x, labels, range(4))))
+        values.append((found.value, plain_fisher(x, labels, range(4))))
     assert np.mean(inside) >= 0.89
     corrected, plain = np.mean(values, axis=0)
     assert abs(corrected - truth) < abs(plain - truth) / 3
@@ -102,8 +135,8 @@ def test_classes_that_lie_apart_are_perfect_and_mixed_ones_are_not():
     rng = np.random.default_rng(6)
     apart, y, _ = clouds(rng, spread=100.0)
     mixed = rng.standard_normal(apart.shape)
-    one, other = (separability(x, y, NAMES, RARE, seed=0)["overall"] for x in (apart, mixed))
-    assert one.purity == (1.0, 1.0, 1.0)
+    one, other = (separability(x, y, NAMES, RARE, seed=0)[0] for x in (apart, mixed))
+    assert one.purity == pytest.approx((1.0, 1.0, 1.0))
     assert one.silhouette.low > 0.9
     assert other.fisher.low < 0.02
     assert other.purity.low < 0.25 < other.purity.high + 0.05

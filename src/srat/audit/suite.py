@@ -1,8 +1,9 @@
 """The whole suite, made on one model."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from srat.audit.base import SEVERITY, Check, Finding, Subject, Verdict
@@ -38,10 +39,16 @@ class Audit:
     def to_json(self, **facts: Any) -> str:
         """Return the contents of audit.json: the facts given, and each check with verdict, evidence and figures."""
         checks = [
-            {"check": entry.check, "question": entry.question, **(asdict(entry.finding) if entry.finding else {})}
+            {"check": entry.check, "question": entry.question, **(_plain(entry.finding) if entry.finding else {})}
             for entry in self.entries
         ]
         return json.dumps({"verdict": self.verdict, **facts, "checks": checks}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    # JSON has no NaN: figures that are no numbers are null.
+    figures = {name: value if math.isfinite(value) else None for name, value in finding.figures.items()}
+    return {"verdict": finding.verdict, "evidence": finding.evidence, "figures": figures}
 
 
 def chosen_checks(only: Sequence[str] = ()) -> list[Check]:

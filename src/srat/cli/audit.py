@@ -36,7 +36,7 @@ SOURCE_STEPS = 400
 class Arguments:
     """Check whether the robustness of a run's model is real; the findings are kept in its audit.json.
 
-    Each check says pass, warn or fail, with its evidence. The exit code is 3 if one fails. With --check nothing is kept.
+    Each check says pass, warn or fail, with its evidence. The exit code is 3 if one fails. With --check none is kept.
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""

@@ -63,9 +63,9 @@ def evaluate_run(
 ) -> Evaluation:
     """Evaluate a run's weights, add the results to those that its folder holds, and return them all.
 
-    What the folder holds already is not made again, unless it is to be made ``anew``; what was begun, by whatever ended,
-    goes on. The folder is locked when results are written, not while they are made: two may go on side by side. Several
-    processes share the images; the first one writes.
+    What the folder holds already is not made again, unless it is to be made ``anew``; what was begun, and then ended
+    by anything, goes on. The folder is locked when results are written, not while they are made: two may go on side by
+    side. Several processes share the images; the first one writes.
 
     Raises:
         UserError: if the test set is of other data, or the folder cannot be written or holds another run's results.
