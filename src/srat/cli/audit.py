@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from torch import nn
@@ -20,7 +20,10 @@ from srat.machine import keep_freed_memory
 from srat.observer import Observer
 from srat.report.live import LiveObserver, make_console
 from srat.run import ModelFacts
-from srat.run_folder import Which
+from srat.run_folder import RunFolder, Which
+
+if TYPE_CHECKING:
+    from srat.audit import Subject
 
 FAILED = 3
 """Exit code of an audit that has failed."""
@@ -61,41 +64,21 @@ def run(args: list[str]) -> int:
     """Audit, print each finding and what follows; return the exit code."""
     arguments = parse(Arguments, args, command="audit", default=Arguments())
     folder, config = opened(arguments.run, "audit", arguments.data_dir)
-    from srat.audit import Subject, audit, chosen_checks
-    from srat.cli.evaluating import WAIT, results_so_far, versions
-    from srat.data import hash_contents, prepare
-    from srat.devices import make_fabric
+    from srat.audit import audit, chosen_checks
+    from srat.cli.evaluating import versions
+    from srat.cli.results import WAIT
+    from srat.data import hash_contents
     from srat.files import write_atomically
     from srat.report.audit import audit_line, conclusion
-    from srat.run import load_with_facts
     from srat.tensor_file import digest_of
 
     chosen = chosen_checks(arguments.check)
-    device = str(make_fabric(arguments.device).device)
-    if device == "cpu":
-        keep_freed_memory()
-    model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
-    test = config.data.test()
-    require_same_data(test, facts)
     console = make_console()
     width = max(len(check.name) for check in chosen)
-    images = test.sample(arguments.images).to(device)
-    needed = frozenset().union(*(check.needs for check in chosen))
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
-        subject = Subject(
-            model=model,
-            images=images,
-            threat=config.evaluation,
-            seed=config.seed if arguments.seed is None else arguments.seed,
-            source=natural_model(arguments, config, facts, device, observer) if "source" in needed else None,
-            test=test,
-            train=prepare(config.data, config.imbalance, config.holdout, seed=config.seed).train
-            if "train" in needed
-            else None,
-            evaluation=results_so_far(folder.evaluation(arguments.weights), facts),
-            observer=observer,
-        )
-        console.print(f"{len(images):,} test images, {config.evaluation.label}", highlight=False)
+        needed = frozenset[str]().union(*(check.needs for check in chosen))
+        subject = subject_of(arguments, folder, config, needed, observer)
+        console.print(f"{subject.n:,} test images, {config.evaluation.label}", highlight=False)
         found = audit(
             subject, arguments.check, lambda entry: console.print(audit_line(entry, width=width), soft_wrap=True)
         )
@@ -103,15 +86,50 @@ def run(args: list[str]) -> int:
     if arguments.check:
         console.print("Not kept: an audit is kept whole, with all its checks", highlight=False)
     else:
-        facts_kept = {"weights": digest_of(folder.weights(arguments.weights)), "test": hash_contents(test)}
-        content = found.to_json(
-            images=len(images), seed=subject.seed, attack=vars(config.evaluation), **facts_kept, **versions()
-        )
+        known = {"weights": digest_of(folder.weights(arguments.weights)), "test": hash_contents(subject.test)}
+        attack = vars(config.evaluation)
+        content = found.to_json(**known, images=subject.n, seed=subject.seed, attack=attack, **versions())
+        path = folder.audit(arguments.weights)
         with folder.locked(wait=WAIT):
-            write_atomically(folder.audit(arguments.weights), content)
-        kept = printable(str(folder.audit(arguments.weights)))
-        console.print(f"Kept in {kept}", highlight=False, markup=False, soft_wrap=True)
+            write_atomically(path, content)
+        console.print(f"Kept in {printable(str(path))}", highlight=False, markup=False, soft_wrap=True)
     return FAILED if found.verdict == "fail" else 0
+
+
+def subject_of(
+    arguments: Arguments, folder: RunFolder, config: Config, needed: frozenset[str], observer: Observer
+) -> "Subject":
+    """Return what is to be audited, with what the checks need.
+
+    Raises:
+        UserError: if the run has no such weights, or the data is of another kind.
+    """
+    from srat.audit import Subject
+    from srat.cli.results import results_so_far
+    from srat.data import prepare
+    from srat.devices import make_fabric
+    from srat.run import load_with_facts
+
+    device = str(make_fabric(arguments.device).device)
+    if device == "cpu":
+        keep_freed_memory()
+    model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
+    test, train = config.data.test(), None
+    require_same_data(test, facts)
+    images = test.sample(arguments.images).to(device)
+    if "train" in needed:
+        train = prepare(config.data, config.imbalance, config.holdout, seed=config.seed).train
+    return Subject(
+        model=model,
+        images=images,
+        threat=config.evaluation,
+        seed=config.seed if arguments.seed is None else arguments.seed,
+        source=natural_model(arguments, config, facts, device, observer) if "source" in needed else None,
+        test=test,
+        train=train,
+        evaluation=results_so_far(folder.evaluation(arguments.weights), facts),
+        observer=observer,
+    )
 
 
 def natural_model(

@@ -11,9 +11,10 @@ import tyro
 from srat.attacks import PGD, AnyAttack, Natural, ReferenceAttack
 from srat.attacks.named import named
 from srat.attacks.projections import NormName
-from srat.cli.evaluating import Examined, evaluate_run
+from srat.cli.evaluating import evaluate_run
 from srat.cli.opening import opened
 from srat.cli.parsing import parse
+from srat.cli.results import Examined
 from srat.config import Config
 from srat.errors import require
 from srat.evaluation import CLEAN

@@ -1,20 +1,15 @@
 """What ``train`` and ``evaluate`` share: the evaluation of a run, kept in its folder."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import TypeVar, cast
-
-import torch
 
 from srat.attacks import PGD, AnyAttack, Natural
 from srat.cli.opening import require_same_data
-from srat.data import Dataset, hash_contents
-from srat.errors import UserError, require
-from srat.evaluation import BATCH_SIZE, Evaluation, Examples, FileJournal, Origin, Outcome, describe_attack, examine
-from srat.files import write_atomically
+from srat.cli.results import Examined, Results
+from srat.evaluation import BATCH_SIZE, Evaluation, FileJournal, Origin, describe_attack, examine
 from srat.machine import telling_of_memory
 from srat.observer import Observer
 from srat.processes import Processes
@@ -23,30 +18,6 @@ from srat.run_folder import RunFolder, Which
 from srat.tensor_file import digest_of
 
 T = TypeVar("T")
-WAIT = 30.0
-"""Seconds to wait for another process that is writing its results."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Examined:
-    """The test images of a run, and the hash of what they were read from."""
-
-    dataset: Dataset
-    sha256: str
-    part: int | None = None
-    """How many images were asked for, where they are not all."""
-
-    @classmethod
-    def of(cls, dataset: Dataset, images: int | None = None) -> "Examined":
-        """Return a test set as its source gives it, or the first images of each class, so many in all."""
-        if images is not None and images < len(dataset):
-            part = dataset.sample(images)
-            return cls(dataset=part, sha256=hash_contents(part), part=images)
-        return cls(dataset=dataset, sha256=hash_contents(dataset))
-
-    def loaded(self) -> "Examined":
-        """Return it with its images in memory, if they are to be there."""
-        return replace(self, dataset=self.dataset.to("cpu"))
 
 
 def evaluate_run(
@@ -74,7 +45,7 @@ def evaluate_run(
         model, facts = load_with_facts(folder.path, which=which, device=device)
     require_same_data(test.dataset, facts)
     weights = digest_of(folder.weights(which))
-    results = _Results(folder=folder, which=which, facts=facts, test=test, weights=weights)
+    results = Results(folder=folder, which=which, facts=facts, test=test, weights=weights)
     evaluation, origins = told_by_first(processes, partial(results.so_far, observer.notice))
     with telling_of_memory(f"the test images, or their evaluation, do not fit on {device}"):
         dataset = test.dataset.to(device)
@@ -122,89 +93,3 @@ def budget_suffix(attack: AnyAttack, own: PGD) -> str:
     """Return what the name of a result says of norm and ε, where they are not those of the run's own attack."""
     norm, epsilon = getattr(attack, "norm", own.norm), getattr(attack, "epsilon", own.epsilon)
     return (f"-{norm}" if norm != own.norm else "") + (f"-eps-{epsilon:.4g}" if epsilon != own.epsilon else "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Results:
-    """The results in a run's folder, which the first process reads and writes, others' results at the same time too."""
-
-    folder: RunFolder
-    which: Which
-    facts: ModelFacts
-    test: Examined
-    weights: str
-
-    def so_far(self, notice: Callable[[str], None]) -> tuple[Evaluation, Mapping[str, Origin]]:
-        """Return the evaluation, and what made which result of it; what a killed process left out is put in."""
-        with self.folder.locked(wait=WAIT):
-            examples = self._examples(notice)
-            evaluation = self._kept(examples)
-        unknown = [name for name in evaluation.results if name not in examples.results()]
-        if unknown:
-            path = self.folder.evaluation(self.which, self.test.part)
-            notice(f"{path}: of {', '.join(unknown)} nothing says which weights and images they are of")
-        return evaluation, examples.origins
-
-    def with_outcome(self, name: str, outcome: Outcome, origin: Origin) -> Evaluation:
-        """Put an outcome in, and return the evaluation."""
-        with self.folder.locked(wait=WAIT):
-            return self._kept(self._examples().with_outcome(name, outcome, origin))
-
-    def _kept(self, examples: Examples) -> Evaluation:
-        path, part = self.folder.evaluation(self.which, self.test.part), self.test.part
-        evaluation = results_so_far(path, self.facts).with_results(examples.results())
-        if examples.outcomes:
-            examples.write(self.folder.examples(self.which, part))
-            write_atomically(path, evaluation.to_json())
-        return evaluation
-
-    def _examples(self, notice: Callable[[str], None] = lambda _: None) -> Examples:
-        """Return what the folder holds of each image; nothing at first."""
-        examples = Examples(
-            labels=self.test.dataset.labels.cpu(),
-            class_names=self.test.dataset.class_names,
-            test=self.test.sha256,
-            weights=self.weights,
-        )
-        # The best epoch may be the last: what is known of the one's weights is known of the other's.
-        try:
-            twin = self._read("best" if self.which == "last" else "last")
-        except UserError as error:
-            notice(f"{error} (it is not needed here)")
-            twin = None
-        if twin is not None and (twin.test, twin.weights) == (examples.test, examples.weights):
-            examples = examples.with_all_of(twin)
-        own = self._read(self.which)
-        if own is None:
-            return examples
-        folder, part = self.folder, self.test.part
-        for what, kept, now in (("test images", own.test, examples.test), ("weights", own.weights, examples.weights)):
-            require(
-                kept == now,
-                f"{folder.examples(self.which, part)}: these results are of other {what} (SHA-256 {kept[:8]}…, now "
-                f"{now[:8]}…), and cannot stand beside new ones: remove it and "
-                f"{folder.evaluation(self.which, part).name} to evaluate anew",
-            )
-        require(
-            torch.equal(own.labels, examples.labels),
-            f"{folder.examples(self.which, part)}: its labels are not those of the test images; remove it",
-        )
-        return examples.with_all_of(own)
-
-    def _read(self, which: Which) -> Examples | None:
-        path = self.folder.examples(which, self.test.part)
-        return Examples.read(path) if path.exists() else None
-
-
-def results_so_far(path: Path, facts: ModelFacts) -> Evaluation:
-    """Return the results that a file holds; none at first.
-
-    Raises:
-        UserError: if they are of another run.
-    """
-    if not path.exists():
-        return Evaluation(class_names=facts.class_names, train_counts=facts.train_counts)
-    evaluation = Evaluation.read(path)
-    of_this_run = (evaluation.class_names, evaluation.train_counts) == (facts.class_names, facts.train_counts)
-    require(of_this_run, f"{path}: this evaluation is of another run; remove it to evaluate anew")
-    return evaluation

@@ -40,7 +40,8 @@ def run(args: list[str]) -> int:
     arguments = parse(Arguments, args, command="separability", default=Arguments())
     folder, config = opened(arguments.run, "separability", arguments.data_dir)
     from srat.attacks import Natural
-    from srat.cli.evaluating import WAIT, versions
+    from srat.cli.evaluating import versions
+    from srat.cli.results import WAIT
     from srat.data import hash_contents
     from srat.devices import make_fabric
     from srat.evaluation import CLEAN, Evaluation, describe_attack

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from srat.attacks import Natural
-from srat.cli.evaluating import WAIT, Examined, evaluate_run
+from srat.cli.evaluating import evaluate_run
+from srat.cli.results import WAIT, Examined
 from srat.cli.train import Options
 from srat.config import Config
 from srat.data import Imbalance
