@@ -67,7 +67,9 @@ class Results:
 
     def _kept(self, examples: Examples) -> Evaluation:
         path, part = self.folder.evaluation(self.which, self.test.part), self.test.part
-        evaluation = results_so_far(path, self.facts).with_results(examples.results())
+        before, known = results_so_far(path, self.facts), examples.results()
+        others = {name: result for name, result in before.results.items() if name not in known}
+        evaluation = replace(before, results={**others, **known})  # in this order: the worst case comes last
         if examples.outcomes:
             examples.write(self.folder.examples(self.which, part))
             write_atomically(path, evaluation.to_json())
