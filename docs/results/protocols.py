@@ -34,10 +34,10 @@ def robustbench(model: torch.nn.Module, data: Dataset, epsilon: float, seed: int
 
     warnings.simplefilter("ignore")
     logging.disable()
+    device = str(data.labels.device)
     attack = pyautoattack.AutoAttack(
-        lambda x: logits_of(model(x)).clone(), norm="Linf", eps=epsilon, seed=seed, version="standard", verbose=False
+        lambda x: logits_of(model(x)).clone(), norm="Linf", eps=epsilon, seed=seed, version="standard", device=device
     )
-    attack.device = str(data.labels.device)
     images, labels = to_unit(data.images), data.labels
     adversarial, _ = attack.run_standard_evaluation(images, labels, batch_size=250)
     with torch.no_grad():

@@ -187,7 +187,7 @@ def test_batches_are_shared_and_not_changed_by_the_number_of_processes():
     with attacked(trial.model):
         clean = Progress.none(trial.dataset.labels)
         for images, found in survival.rounds(trial, named("clean", PGD()))[0](clean):
-            clean.note_(images, 0, found)
+            clean = clean.noted(images, 0, found)
         shares = [
             list(survival._searched(replace(trial, processes=processes), APGDCE(epsilon=0.03), 1, clean))
             for processes in (ALONE, One(0, 2), One(1, 2))

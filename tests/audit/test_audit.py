@@ -217,6 +217,13 @@ def test_budgets_double_up_to_grey():
     assert check._budgets(wide) == [0.9]
 
 
+def test_a_model_that_always_says_the_same_is_told():
+    constant = Remade(trained("natural"), lambda logits: torch.eye(10)[:1].expand_as(logits) + 0 * logits)
+    whom = Subject(model=constant, images=digits().sample(100), threat=PGD(epsilon=0.1), seed=0)
+    assert audit(whom, ["useful"]).verdict == "warn"
+    assert audit(bare(), ["useful"]).verdict == "pass"
+
+
 def test_one_step_is_no_reason_to_accuse_an_honest_model():
     threat = PGD(epsilon=HONEST_EPSILON, step_size=HONEST_EPSILON / 4, steps=1)
     honest = Subject(model=trained("ce"), images=digits().sample(100), threat=threat, seed=0)
@@ -287,4 +294,4 @@ def test_the_whole_is_as_bad_as_its_worst_part():
             console.print(audit_line(entry, width=5))
     lines = capture.get().splitlines()
     assert lines[0] == "pass      one    one [red]"
-    assert lines[3] == "not made  four   what it takes is not at hand"
+    assert lines[3] == "not made  four   not at hand: the test set"

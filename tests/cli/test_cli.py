@@ -504,6 +504,8 @@ class TestMistakes:
     [
         (["--attack", "pgd-2", "--step-size", "0.0001"], "pgd-2-step-0.0001"),
         (["--attack", "pgd-2", "--seed", "7"], "pgd-2-seed-7"),
+        (["--attack", "pgd-2", "--seed", "1234567"], "pgd-2-seed-1234567"),
+        (["--attack", "pgd-2", "--epsilon", "0.1000001"], "pgd-2-eps-0.1000001"),
         (["--attack", "pgd-2", "--epsilon=51/255"], "pgd-2-eps-0.2"),
     ],
 )
@@ -692,6 +694,11 @@ class TestCompare:
         assert "evaluated on different test images" in err
         assert cli("train", *QUICK, "--method", "ce", "--imbalance.class-order", "random", "--out", "other")[0] == 0
         assert "differ in which classes are under-represented" in cli("compare", finished, "other")[2]
+        foreign = shutil.copytree(others / "ce", tmp_path / "foreign")
+        for name in ("examples.safetensors", "evaluation.json"):
+            (foreign / name).write_bytes((finished / name).read_bytes())
+        assert "of other weights than those of model.safetensors" in cli("compare", finished, foreign)[2]
+        assert "there is no folder 'nowhere'" in cli("compare", finished, others / "ce", "--json", "nowhere/x")[2]
         (copy / "examples.safetensors").unlink()
         assert f"'srat evaluate {copy}' makes it" in cli("compare", finished, copy)[2]
 
@@ -708,7 +715,7 @@ def test_separability_is_measured_and_kept(cli, finished):
     assert scopes[:3] == ["overall", "well-represented", "under-represented"]
     assert cli("separability")[0] == 2
     code, _, err = cli("separability", finished, "--images", "50")
-    assert (code, "at least 11 images of two classes" in err) == (2, True)
+    assert (code, "--images 110 or more" in err) == (2, True)
 
 
 class TestAudit:
@@ -717,7 +724,7 @@ class TestAudit:
         code, out, _ = cli("audit", finished, *words)
         assert code == 0
         assert "pass      determinism  asked twice" in out
-        assert "warn      interval     the widest interval has" in out
+        assert "warn      interval     the widest interval of a group has" in out
         assert "to be said beside it: interval." in out
         assert not (finished / "audit.json").exists()
 
@@ -728,9 +735,9 @@ class TestAudit:
         assert out.splitlines()[-1] == f"Kept in {finished / 'audit.json'}"
         content = json.loads((finished / "audit.json").read_text())
         assert (content["images"], len(content["weights"]), len(content["test"])) == (50, 64, 64)
-        assert len(content["checks"]) == 13
+        assert len(content["checks"]) == 14
         assert all(check["verdict"] in ("pass", "warn", "fail") for check in content["checks"])
-        assert sum(line.split("  ")[0] in ("pass", "warn", "fail") for line in out.splitlines()) == 13
+        assert sum(line.split("  ")[0] in ("pass", "warn", "fail") for line in out.splitlines()) == 14
 
     def test_an_audit_that_fails_says_so(self, cli, finished, monkeypatch):
         from srat.audit import Finding

@@ -85,7 +85,7 @@ def test_classes_of_too_few_images_are_left_out():
     assert [each.scope for each in found] == ["overall", "well-represented", "under-represented", "a", "b", "c"]
     whole = separability(x[y != 3], y[y != 3], NAMES, RARE, seed=0)
     assert found == whole
-    with pytest.raises(UserError, match="at least 11 images of two classes"):
+    with pytest.raises(UserError, match="at least 11 images of each of two classes, got 30 and 10"):
         separability(x[:40], y[:40], NAMES, RARE, seed=0)
     with pytest.raises(UserError, match="got NaN"):
         separability(x * np.nan, y, NAMES, RARE, seed=0)
@@ -107,10 +107,6 @@ def test_a_class_may_be_called_as_a_group_is():
     assert found[0].purity != found[3].purity
 
 
-def estimated(ratios):
-    return room._estimate(ratios, 0.0, np.inf, bias=float(ratios[1:].mean() - ratios[0]))
-
-
 @pytest.mark.parametrize(("dimensions", "each"), [(2, 50), (40, 50)])
 def test_intervals_of_the_fisher_ratio_cover(dimensions, each, monkeypatch):
     monkeypatch.setattr(room, "RESAMPLES", 200)
@@ -123,7 +119,7 @@ def test_intervals_of_the_fisher_ratio_cover(dimensions, each, monkeypatch):
         between, within = room._scatters(
             x, labels, np.concatenate([np.ones((1, len(x))), room._resampled(labels, seed)])
         )
-        found = estimated(between.sum(axis=1) / within.sum(axis=1))
+        found = room._fisher(between.sum(axis=1) / within.sum(axis=1))
         inside.append(found.low <= truth <= found.high)
         values.append((found.value, plain_fisher(x, labels, range(4))))
     assert np.mean(inside) >= 0.89

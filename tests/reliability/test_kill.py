@@ -32,7 +32,7 @@ def seconds(whole, tmp_path_factory):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_ends_in_the_same_bytes(whole, seconds, tmp_path, number):
-    seen = killed_run(tmp_path, WORDS, kills=6, number=number, draw=random.Random(0), longest=seconds)
+    seen = killed_run(tmp_path, WORDS, kills=6, number=number, draw=random.Random(0), longest=seconds / 2)
     assert seen["kills"] >= 1
     assert different(whole, tmp_path) == []
 

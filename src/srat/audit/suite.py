@@ -18,6 +18,8 @@ class Entry:
     check: str
     question: str
     finding: Finding | None
+    needs: frozenset[str] = frozenset()
+    """What the check asks for beside model and images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,8 @@ def audit(subject: Subject, only: Sequence[str] = (), told: Callable[[Entry], No
     """
     entries = []
     for check in chosen_checks(only):
-        entries.append(Entry(check=check.name, question=check.question, finding=check.examine(subject)))
+        entries.append(
+            Entry(check=check.name, question=check.question, needs=check.needs, finding=check.examine(subject))
+        )
         told(entries[-1])
     return Audit(entries=tuple(entries))

@@ -21,7 +21,9 @@ from srat.evaluation.intervals import Mean
 from srat.files import write_atomically
 from srat.report.comparison import comparison_table, means_table
 from srat.report.live import make_console
+from srat.report.scopes import print_whole
 from srat.run_folder import RunFolder, Which
+from srat.tensor_file import digest_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,8 @@ class _Evaluated:
 def run(args: list[str]) -> int:
     """Compare, print tables and what follows from them; return the exit code."""
     arguments = parse(Arguments, args, command="compare", default=Arguments())
+    if arguments.json is not None:
+        require(arguments.json.parent.is_dir(), f"--json: there is no folder '{arguments.json.parent}'")
     runs = [_read(path, arguments.weights, arguments.images) for path in arguments.runs]
     require(len(runs) >= 2, f"srat compare: expected the folders of two runs or more, got {len(runs)}")
     check_alike(runs)
@@ -67,7 +71,7 @@ def run(args: list[str]) -> int:
     if not others:
         for attack in first.survived:
             means = means_of(first, attack, examples.labels.numpy(), evaluation.class_names, evaluation.groups)
-            console.print(means_table(means, f"{first.name}, {len(first.seeds)} seeds, {attack}", evaluation))
+            print_whole(console, means_table(means, f"{first.name}, {len(first.seeds)} seeds, {attack}", evaluation))
         console.print(SEEDS_ALONE, highlight=False)
         if arguments.json is not None:
             write_atomically(arguments.json, means_json(first, examples, evaluation))
@@ -76,12 +80,14 @@ def run(args: list[str]) -> int:
     for other, of_other in zip(others, rows, strict=True):
         for attack in first.survived:
             chosen = [row for row in of_other if row.attack == attack]
-            console.print(comparison_table(chosen, first.name, other.name, evaluation))
+            print_whole(console, comparison_table(chosen, first.name, other.name, evaluation))
         for sentence in sentences(of_other, first.name, other.name):
             console.print(printable(sentence), highlight=False, markup=False, soft_wrap=True)
     count = sum(map(len, rows))
     console.print(caveat(len(first.seeds)), highlight=False, markup=False, soft_wrap=True)
     console.print(f"p is corrected for all {count} comparisons (Holm); each interval is for one.", highlight=False)
+    if len(first.seeds) == 1:
+        console.print("p is exact (McNemar), intervals are not (Tango): close to the border they may disagree.")
     if arguments.json is not None:
         write_atomically(arguments.json, to_json(first, others, rows))
     return 0
@@ -160,6 +166,7 @@ def to_json(first: Contender, others: Sequence[Contender], rows: Sequence[Sequen
         {
             "attack": row.attack,
             "scope": row.scope,
+            "is_class": row.is_class,
             "images": row.images,
             "first": {"name": first.name, "seeds": first.seeds, **_mean_json(row.first)},
             "second": {"name": other.name, "seeds": other.seeds, **_mean_json(row.second)},
@@ -177,7 +184,13 @@ def to_json(first: Contender, others: Sequence[Contender], rows: Sequence[Sequen
 def means_json(contender: Contender, examples: Examples, evaluation: Evaluation) -> str:
     """Return the means of several seeds as JSON."""
     content = [
-        {"attack": attack, "scope": scope.name, "images": int(scope.chosen.sum()), "name": contender.name}
+        {
+            "attack": attack,
+            "scope": scope.name,
+            "is_class": scope.is_class,
+            "images": int(scope.chosen.sum()),
+            "name": contender.name,
+        }
         | {"seeds": contender.seeds, **_mean_json(mean)}
         for attack in contender.survived
         for scope, mean in means_of(
@@ -201,11 +214,14 @@ def _read(path: str, which: Which, images: int | None) -> _Evaluated:
     for file in (evaluation, examples):
         advice = f"'srat evaluate {path}{options}' makes it, from all images if it has no more (there is: {there})"
         require(file.exists(), f"there is no {file.name} in '{path}': {advice}")
+    known, weights = Examples.read(examples), folder.weights(which)
+    said = f"{examples}: these results are of other weights than those of {weights.name}, beside them"
+    require(not weights.exists() or known.weights == digest_of(weights), said)
     return _Evaluated(
         path=path,
         config=Config.read(folder.config),
         evaluation=Evaluation.read(evaluation),
-        examples=Examples.read(examples),
+        examples=known,
     )
 
 

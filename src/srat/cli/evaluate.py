@@ -11,7 +11,7 @@ import tyro
 from srat.attacks import PGD, AnyAttack, Natural, ReferenceAttack
 from srat.attacks.named import named
 from srat.attacks.projections import NormName
-from srat.cli.evaluating import evaluate_run
+from srat.cli.evaluating import evaluate_run, named_number
 from srat.cli.opening import opened
 from srat.cli.parsing import parse
 from srat.cli.results import Examined
@@ -127,4 +127,4 @@ def _suffix(attack: AnyAttack, arguments: Arguments, threat: PGD, config: Config
     now = {"eps": threat.epsilon, "step": threat.step_size, "seed": seed}
     if isinstance(attack, ReferenceAttack):  # which chooses its steps by itself
         now["step"] = own["step"]
-    return "".join(f"-{name}-{value:.4g}" for name, value in now.items() if value != own[name])
+    return "".join(f"-{name}-{named_number(value)}" for name, value in now.items() if value != own[name])

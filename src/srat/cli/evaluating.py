@@ -75,6 +75,12 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("srat", "torch", "pyautoattack")}
 
 
+def named_number(value: float) -> str:
+    """Return a number for a result's name: short if that is exact, and never the name of another."""
+    short = f"{value:.4g}"
+    return short if isinstance(value, float) and float(short) == value else str(value)
+
+
 def told_by_first(processes: Processes, ask: Callable[[], T]) -> T:
     """Return what the first process finds, in all of them."""
     return cast(T, processes.told(ask() if processes.first else None))
@@ -92,4 +98,6 @@ def origin_of(attack: AnyAttack, seed: int, facts: ModelFacts) -> Origin:
 def budget_suffix(attack: AnyAttack, own: PGD) -> str:
     """Return what the name of a result says of norm and ε, where they are not those of the run's own attack."""
     norm, epsilon = getattr(attack, "norm", own.norm), getattr(attack, "epsilon", own.epsilon)
-    return (f"-{norm}" if norm != own.norm else "") + (f"-eps-{epsilon:.4g}" if epsilon != own.epsilon else "")
+    return (f"-{norm}" if norm != own.norm else "") + (
+        f"-eps-{named_number(epsilon)}" if epsilon != own.epsilon else ""
+    )

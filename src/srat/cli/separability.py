@@ -45,8 +45,9 @@ def run(args: list[str]) -> int:
     from srat.data import hash_contents
     from srat.devices import make_fabric
     from srat.evaluation import CLEAN, Evaluation, describe_attack
-    from srat.evaluation.separability import features_of, separability, to_plain
+    from srat.evaluation.separability import NEIGHBOURS, features_of, separability, to_plain
     from srat.files import write_atomically
+    from srat.report.scopes import print_whole
     from srat.report.separability import separability_table
     from srat.run import load_with_facts
     from srat.tensor_file import digest_of
@@ -64,7 +65,11 @@ def run(args: list[str]) -> int:
             features = features_of(model, images, attack, seed=config.seed, observer=observer)
             found = separability(features, labels, facts.class_names, evaluation.groups, seed=config.seed)
             title = f"{config.method} on {config.data.name}, {name}, {len(images):,} test images"
-            console.print(separability_table(found, evaluation, title=title))
+            print_whole(console, separability_table(found, evaluation, title=title))
+            shown = {each.scope for each in found if each.is_class}
+            if few := [each for each in facts.class_names if each not in shown]:
+                said = f"Left out, having fewer than {NEIGHBOURS + 1} images each: {', '.join(few)}"
+                console.print(printable(said), highlight=False, markup=False)
             content[name] = {"attack": describe_attack(attack, len(facts.class_names)), "scopes": to_plain(found)}
     path = folder.separability(arguments.weights)
     known = {"weights": digest_of(folder.weights(arguments.weights)), "test": sha256, "images": len(images)}

@@ -104,6 +104,9 @@ class Examples:
         """
         try:
             file = open_tensors(path)
+        except UserError as error:
+            raise UserError(f"{error}; remove it to evaluate anew") from error
+        try:
             facts = file.facts
             origins = {str(name): Origin(**origin) for name, origin in facts["origins"].items()}
             names = {name: [f"{name}.{column}" for column in Outcome._fields] for name in origins}

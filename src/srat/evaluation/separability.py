@@ -92,7 +92,11 @@ def separability(
     require(bool(np.isfinite(features).all()), "separability: expected features that are numbers, got NaN or infinity")
     counts = np.bincount(labels, minlength=len(class_names))
     enough = counts > NEIGHBOURS
-    said = f"separability: expected at least {NEIGHBOURS + 1} images of two classes, got {sorted(counts.tolist())}"
+    most, second = sorted(counts.tolist())[-2:][::-1]
+    said = (
+        f"separability: expected at least {NEIGHBOURS + 1} images of each of two classes, got {most} and {second} at "
+        f"the most (--images {(NEIGHBOURS + 1) * len(class_names)} or more takes as many of each class)"
+    )
     require(int(enough.sum()) >= 2, said)
     features, labels = features[enough[labels]], labels[enough[labels]]
     scopes = [
@@ -116,7 +120,7 @@ def separability(
             Separability(
                 scope=name,
                 is_class=is_class,
-                fisher=_estimate(fisher, 0.0, math.inf, bias=float(fisher[1:].mean() - fisher[0])),
+                fisher=_fisher(fisher),
                 silhouette=_estimate(share @ silhouette[inside], -1.0, 1.0),
                 purity=_estimate(share @ purity[inside], 0.0, 1.0),
             )
@@ -195,12 +199,21 @@ def _scatters(
     return between, within
 
 
-def _estimate(values: Float[NDArray[np.float64], " draws"], least: float, most: float, bias: float = 0.0) -> Estimate:
-    """Return the first value less its bias, and the basic interval of the others, between the bounds that it has.
+def _fisher(ratios: Float[NDArray[np.float64], " draws"]) -> Estimate:
+    """Return the first ratio less its bias, with its interval.
 
-    Few images push class means apart: of drawn images the Fisher ratio is larger than of all, and of all larger than of
-    the class. A percentile interval would have that twice.
+    Few images push class means apart: of drawn images the ratio is larger than of all, and of all larger than of the
+    class, by about the same factor.
+    """
+    value, low, high = _estimate(ratios, 0.0, math.inf)
+    factor = float(np.exp(np.log(np.maximum(ratios[1:], 1e-12)).mean()) / max(value, 1e-12))
+    return Estimate(min(max(value / factor, low), high), low, high)
+
+
+def _estimate(values: Float[NDArray[np.float64], " draws"], least: float, most: float) -> Estimate:
+    """Return the first value, and the basic interval of the others, between the bounds that it has.
+
+    A percentile interval would have the bias of the draws beside that of the value.
     """
     value, (low, high) = values[0], np.percentile(values[1:], [2.5, 97.5])
-    ends = (value - bias, 2 * value - high, 2 * value - low)
-    return Estimate(*(float(np.clip(end, least, most)) for end in ends))
+    return Estimate(*(float(np.clip(end, least, most)) for end in (value, 2 * value - high, 2 * value - low)))

@@ -16,7 +16,9 @@ def audit_line(entry: Entry, *, width: int) -> Text:
         width: of the longest check's name.
     """
     verdict = entry.finding.verdict if entry.finding else "not made"
-    evidence = entry.finding.evidence if entry.finding else "what it takes is not at hand"
+    evidence = (
+        entry.finding.evidence if entry.finding else f"not at hand: {', '.join(sorted(entry.needs)) or 'the test set'}"
+    )
     line = Text(f"{verdict:<8}  ", style=_STYLES[verdict])
     line.append(f"{entry.check:<{width}}  ", style="bold").append(printable(evidence), style="default not bold")
     return line

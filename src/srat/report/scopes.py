@@ -3,11 +3,20 @@
 from collections.abc import Callable
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from srat.errors import printable
 from srat.evaluation import Evaluation
+
+
+def print_whole(console: Console, table: Table) -> None:
+    """Print a table with all its numbers: a terminal that is narrower wraps its lines."""
+    wanted = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+    if wanted > console.width:
+        console = type(console)(width=wanted, force_terminal=console.is_terminal, quiet=console.quiet)
+    console.print(table)
 
 
 def class_column_table(title: str) -> Table:

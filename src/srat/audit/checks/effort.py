@@ -33,7 +33,7 @@ class Effort(Check, name="effort"):
         )
         return Finding(
             verdict=max(of_steps, of_starts, of_help, key=SEVERITY.__getitem__),
-            evidence=f"{more.steps} smaller steps break {percent(by_steps, n)} more{said}; the steps change "
-            f"the accuracy by {100 * helped / n:+.1f} points",
+            evidence=f"{more.steps} smaller steps break {percent(by_steps, n)} more{said}; with these "
+            f"steps the accuracy changes by {100 * helped / n:+.1f} points",
             figures={"broken_by_steps": by_steps / n, "broken_by_starts": by_starts / n, "change": helped / n},
         )

@@ -21,11 +21,13 @@ class Interval(Check, name="interval"):
         if subject.evaluation is None or not subject.evaluation.results:
             return None
         groups, results = subject.evaluation.groups, subject.evaluation.results
+        claimed = subject.threat.label
+        names = [claimed] if claimed in results else [name for name in results if name != CLEAN]
         widths = {
-            f"{name}, {group}": accuracy.high - accuracy.low
-            for name, result in results.items()
-            for group, accuracy in summary(result.counts, groups).items()
-            if group != "worst_class" and name != CLEAN
+            f"{group}, {name}": accuracy.high - accuracy.low
+            for name in names
+            for group, accuracy in summary(results[name].counts, groups).items()
+            if group != "worst_class"
         }
         if not widths:
             return None
@@ -33,7 +35,7 @@ class Interval(Check, name="interval"):
         width = widths[where]
         return Finding(
             verdict="pass" if width <= self.widest else "warn",
-            evidence=f"the widest interval has {100 * width:.1f} points ({where})"
+            evidence=f"the widest interval of a group has {100 * width:.1f} points ({where})"
             + ("" if width <= self.widest else ": smaller differences are not to be told from these images"),
             figures={"widest": width},
         )

@@ -25,7 +25,7 @@ class LossAndScale(Check, name="loss-and-scale"):
         threat, n = subject.threat, subject.n
         lead = subject.logits.topk(2, dim=1).values.nan_to_num()
         s = max(float((lead[:, 0] - lead[:, 1]).median()), 1e-6)
-        scales = {f"× {scale:.3g}": scale for scale in (1 / s, s, 10 * s)}
+        scales = {f"logits × {scale:.3g}": scale for scale in (1 / s, s, 10 * s)}
         margin = PGDMargin(**vars(threat))
         found = {"margin": subject.outcome(margin)}
         for name, scale in scales.items():
@@ -36,7 +36,8 @@ class LossAndScale(Check, name="loss-and-scale"):
             verdict=judged(lost, n, warn=self.warn, fail=self.fail),
             evidence=f"claimed attack {percent(len(subject.standing), n)}, "
             + ", ".join(f"{name} {percent(count, n)}" for name, count in correct.items()),
-            figures={"logit_scale": s} | {name.replace("× ", "scale_"): count / n for name, count in correct.items()},
+            figures={"logit_scale": s}
+            | {name.replace("logits × ", "scale_"): count / n for name, count in correct.items()},
         )
 
 

@@ -31,6 +31,6 @@ class ZeroGradients(Check, name="zero-gradients"):
                 nothing += int(((gradient == 0) | ~gradient.isfinite()).all(dim=1).sum())
         return Finding(
             verdict=judged(nothing, total, warn=self.warn, fail=self.fail),
-            evidence=f"{percent(nothing, total)} of {total:,} images have no gradient at all",
+            evidence=f"{percent(nothing, total)} of the {total:,} images that are right have no gradient at all",
             figures={"share": nothing / total if total else 0.0},
         )
