@@ -1,6 +1,6 @@
 """Do verdicts turn round with the seed? Audits of six fakes and three honest models, twenty seeds each.
 
-usage: python tests/audit/stability.py [SEEDS]
+usage: python tests/audit/stability.py [SEEDS [NAME…]]
 """
 
 import sys
@@ -17,7 +17,8 @@ def main() -> None:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     models = [(name, trained(name), HONEST_EPSILON) for name in HONEST]
     models += [(name, model, EPSILON) for name, model in fakes().items()]
-    for name, model, epsilon in models:
+    chosen = [each for each in models if each[0] in sys.argv[2:] or not sys.argv[2:]]
+    for name, model, epsilon in chosen:
         counts: dict[str, Counter[str]] = {}
         for seed in range(seeds):
             torch.manual_seed(seed)  # of the noisy fake
