@@ -35,7 +35,5 @@ def conclusion(audit: Audit) -> str:
         failed = ", ".join(by_verdict["fail"])
         return f"The claimed robustness is not to be trusted: {failed}.{not_made}"
     if by_verdict["warn"]:
-        return (
-            f"Nothing speaks against the robustness; to be said beside it: {', '.join(by_verdict['warn'])}.{not_made}"
-        )
+        return f"Nothing speaks against the claimed robustness; to be said beside it: {', '.join(by_verdict['warn'])}.{not_made}"
     return f"Nothing speaks against the claimed robustness.{not_made}"
