@@ -34,6 +34,7 @@ def conclusion(audit: Audit) -> str:
     if by_verdict["fail"]:
         failed = ", ".join(by_verdict["fail"])
         return f"The claimed robustness is not to be trusted: {failed}.{not_made}"
+    nothing = "Nothing speaks against the claimed robustness"
     if by_verdict["warn"]:
-        return f"Nothing speaks against the claimed robustness; to be said beside it: {', '.join(by_verdict['warn'])}.{not_made}"
-    return f"Nothing speaks against the claimed robustness.{not_made}"
+        return f"{nothing}; to be said beside it: {', '.join(by_verdict['warn'])}.{not_made}"
+    return f"{nothing}.{not_made}"
