@@ -765,7 +765,7 @@ class TestOwnModel:
 
 def test_refuses_data_that_leave_a_class_empty():
     class Hollow(Source):
-        def train(self):
+        def read(self, part):
             return Dataset(torch.zeros(4, 1, 8, 8), torch.tensor([0, 0, 2, 2]), tuple("abc"))
 
     with pytest.raises(UserError, match="no training image in class b"):

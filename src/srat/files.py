@@ -79,6 +79,15 @@ def parse_json(text: str | bytes, *, where: Path | str, finite: bool = True) -> 
     return content
 
 
+def count_lines(path: Path) -> int:
+    """Return how many lines a text file has, 0 if it is not there."""
+    try:
+        with path.open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    except OSError:
+        return 0
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"it has {constant} for a number")
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 """Ctrl-C; the polite end, by schedulers too; Slurm's warning that the time is nearly over."""
+LEADER = "SRAT_LEADER"
+"""Environment variable of a process that is to end when the one which started it is gone."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -74,3 +76,15 @@ def deferring_signals() -> Iterator[Interruption]:
     finally:
         for number in ours:
             signal.signal(number, before[number])
+
+
+def follow_leader() -> None:
+    """In a process that has ``LEADER``: end as by SIGTERM when standard input ends, which the leader holds."""
+    if os.environ.get(LEADER) is not None:
+
+        def wait_for_the_end() -> None:
+            while os.read(0, 1):
+                pass
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=wait_for_the_end, daemon=True).start()

@@ -78,6 +78,11 @@ class RunFolder:
         return self.path / f"separability{_suffix(which)}.json"
 
     @property
+    def map(self) -> Path:
+        """The features of training images, drawn onto a plane, and how well the classes lie apart in them."""
+        return self.path / "map.json"
+
+    @property
     def unfinished(self) -> Path:
         """The folder of evaluations that go on, or were stopped."""
         return self.path / "unfinished"

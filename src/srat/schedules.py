@@ -37,7 +37,7 @@ class Schedule:
     factor: float = 0.01
     """What the rate is multiplied by at each."""
     reweight_from: int | None = None
-    """First epoch with class weights (0: from the start); unless given, the paper's 160 of 200, scaled."""
+    """First epoch with class weights (0: from the start); unless given, that of the first milestone."""
 
     def __post_init__(self) -> None:
         require(
@@ -58,12 +58,12 @@ class Schedule:
         return self.milestones if self.milestones is not None else tuple(scaled(m, epochs) for m in PAPER_MILESTONES)
 
     def reweight_epoch_of(self, epochs: int) -> int:
-        """Return the first epoch with class weights, never later than the last epoch of a scaled schedule."""
-        return (
-            self.reweight_from
-            if self.reweight_from is not None
-            else min(scaled(PAPER_MILESTONES[0], epochs), epochs - 1)
-        )
+        """Return the first epoch with class weights; of a deferral that is not given, never later than the last one."""
+        if self.reweight_from is not None:
+            return self.reweight_from
+        # "Before annealing the learning rate" there are none (Section 4.3).
+        first = min(self.milestones_of(epochs), default=scaled(PAPER_MILESTONES[0], epochs))
+        return min(first, epochs - 1)
 
     def learning_rate(self, epoch: int, *, epochs: int, base: float) -> float:
         """Return :func:`learning_rate` of an epoch."""

@@ -6,9 +6,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from srat.cli.launching import follow_leader, launch, processes_to_launch
+from srat.cli.launching import launch, processes_to_launch
 from srat.errors import LOST_PEER, LostPeerError, UserError, printable, unknown
-from srat.interruption import Interrupted, deferring_signals
+from srat.interruption import Interrupted, deferring_signals, follow_leader
 
 COMMANDS = {
     "train": "train a robust classifier on imbalanced data, and evaluate it",
@@ -16,6 +16,8 @@ COMMANDS = {
     "audit": "check whether the robustness of a run's model is real",
     "compare": "compare runs image by image: differences with intervals, and what follows from them",
     "separability": "measure how well the classes lie apart in a run's features",
+    "grid": "train and evaluate what is missing of the runs behind a table or figure of the paper",
+    "theory": "compute the paper's lemma and theorems in closed form, by search and by Monte Carlo",
     "data": "show the class distribution of a data set, as it is or made imbalanced",
 }
 

@@ -17,7 +17,8 @@ from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
 from srat.data.training import check_classes
 from srat.errors import require
 from srat.files import write_atomically
-from srat.report.distribution import check_plot, distribution_table, draw_distribution
+from srat.report.distribution import distribution_table, draw_distribution
+from srat.report.drawing import check_plot
 from srat.report.live import make_console
 
 COMMAND = "data"

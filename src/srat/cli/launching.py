@@ -2,23 +2,20 @@
 
 import itertools
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import IO
 
 from srat.errors import LOST_PEER, require
-from srat.interruption import STOPPING, Interruption, deferring_signals
+from srat.interruption import LEADER, STOPPING, Interruption, deferring_signals
 
 GRACE = 15.0
 """Seconds that the other processes have to end by themselves when one has failed."""
-_LEADER = "SRAT_LEADER"
 
 
 def processes_to_launch(args: Sequence[str]) -> int:
@@ -62,18 +59,6 @@ def launch(args: Sequence[str], processes: int) -> int:
         return _verdict(job, ended, said)
 
 
-def follow_leader() -> None:
-    """In a process that ``launch`` has started: end as by SIGTERM when the one that watches it is gone."""
-    if os.environ.get(_LEADER) is not None:
-
-        def wait_for_the_end() -> None:
-            while os.read(0, 1):
-                pass
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        threading.Thread(target=wait_for_the_end, daemon=True).start()
-
-
 def _environment(processes: int) -> dict[str, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -86,7 +71,7 @@ def _environment(processes: int) -> dict[str, str]:
         "MASTER_PORT": str(port),
         "WORLD_SIZE": str(processes),
         "LOCAL_WORLD_SIZE": str(processes),
-        _LEADER: str(os.getpid()),
+        LEADER: str(os.getpid()),
     }
 
 

@@ -29,6 +29,8 @@ class Arguments:
     """The weights of the last epoch, or of the best on the held-out part."""
     images: int = 2_000
     """Test images at the most, as many of each class."""
+    map: bool = False
+    """Instead, draw the features of training images onto a plane (t-SNE), and keep that in map.json."""
     data_dir: Path | None = None
     """Where the data's files are; as in training unless given."""
     device: str = "auto"
@@ -39,6 +41,11 @@ def run(args: list[str]) -> int:
     """Measure, print the tables; return the exit code."""
     arguments = parse(Arguments, args, command="separability", default=Arguments())
     folder, config = opened(arguments.run, "separability", arguments.data_dir)
+    if arguments.map:
+        from srat.cli.mapping import map_features
+
+        map_features(folder, config, which=arguments.weights, device=arguments.device)
+        return 0
     from srat.attacks import Natural
     from srat.cli.evaluating import versions
     from srat.cli.results import WAIT

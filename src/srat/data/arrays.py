@@ -6,14 +6,14 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srat.data.base import DataDir, Dataset, Source, Suggested
+from srat.data.base import DataDir, Dataset, Part, Source, Suggested
 from srat.errors import UserError, require
 from srat.machine import require_memory
 
@@ -27,15 +27,8 @@ class Arrays(Source, name="arrays"):
     dir: DataDir = None
     """The .npz file; images n × H × W or n × H × W × C, uint8 or floating point in [0, 1]."""
 
-    def train(self) -> Dataset:
-        """Return train_images with train_labels."""
-        return self._part("train")
-
-    def test(self) -> Dataset:
-        """Return test_images with test_labels."""
-        return self._part("test")
-
-    def _part(self, part: Literal["train", "test"]) -> Dataset:
+    def read(self, part: Part) -> Dataset:
+        """Return train_images with train_labels, or test_images with test_labels."""
         if self.dir is None:
             raise UserError("--data arrays: expected --data-dir FILE.npz, got none")
         arrays = read_npz(self.dir)

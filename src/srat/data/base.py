@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import tyro
@@ -17,6 +17,7 @@ from srat.machine import available
 from srat.registry import NOT_IDENTITY, Member
 
 Device = torch.device | str
+Part = Literal["train", "test"]
 DataDir = Annotated[Path | None, tyro.conf.arg(aliases=("--data-dir",))]
 
 
@@ -62,6 +63,22 @@ class Dataset:
     def counts(self) -> tuple[int, ...]:
         """Number of examples in each class."""
         return tuple(torch.bincount(self.labels, minlength=len(self.class_names)).tolist())
+
+    def with_classes(self, labels: tuple[int, ...]) -> "Dataset":
+        """Return the examples of these classes alone, renumbered in this order.
+
+        Raises:
+            UserError: if one is not there, or named twice.
+        """
+        there = len(self.class_names)
+        odd = [str(label) for label, times in Counter(labels).items() if times > 1 or not 0 <= label < there]
+        require(not odd, f"--data.classes: expected labels from 0 to {there - 1}, each once, got {', '.join(odd)}")
+        renumbered = torch.full((there,), -1)
+        renumbered[list(labels)] = torch.arange(len(labels))
+        new = renumbered[self.labels]
+        kept = torch.nonzero(new >= 0).flatten()
+        images = self.images[kept] if isinstance(self.images, Tensor) else self.images.subset(kept)
+        return Dataset(images, new[kept], tuple(self.class_names[label] for label in labels))
 
     def subset(self, indices: Int[Tensor, " kept"]) -> "Dataset":
         """Return the examples at ``indices``, images and labels in step."""
@@ -150,14 +167,23 @@ class Source(Member):
     """Where labelled images come from; the two parts are loaded apart, so that training cannot see the test."""
 
     suggested: ClassVar[Suggested] = Suggested()
+    classes: tuple[int, ...] = ()
+    """Labels to keep, renumbered in this order; all unless given."""
 
     def train(self) -> Dataset:
         """Return the training part."""
-        raise NotImplementedError
+        return self._chosen(self.read("train"))
 
     def test(self) -> Dataset:
         """Return the test part."""
+        return self._chosen(self.read("test"))
+
+    def read(self, part: Part) -> Dataset:
+        """Return a part as it lies there, with all its classes."""
         raise NotImplementedError
+
+    def _chosen(self, dataset: Dataset) -> Dataset:
+        return dataset.with_classes(self.classes) if self.classes else dataset
 
 
 @dataclass(frozen=True, kw_only=True)

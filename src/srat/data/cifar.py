@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srat.data.base import Dataset, FileSource
+from srat.data.base import Dataset, FileSource, Part
 from srat.data.files import Remote, check_md5, fetch, locate, read_file, read_from_tar, search_folders
 from srat.errors import UserError, require
 
@@ -184,15 +184,9 @@ class Cifar(FileSource):
     test_files: ClassVar[Mapping[str, str]]
     class_names: ClassVar[tuple[str, ...]]
 
-    def train(self) -> Dataset:
-        """Return the 50,000 training images."""
-        return self._part(self.train_files)
-
-    def test(self) -> Dataset:
-        """Return the 10,000 test images."""
-        return self._part(self.test_files)
-
-    def _part(self, files: Mapping[str, str]) -> Dataset:
+    def read(self, part: Part) -> Dataset:
+        """Return the 50,000 training or the 10,000 test images."""
+        files = self.train_files if part == "train" else self.test_files
         batches = []
         for md5, (path, content) in zip(files.values(), self._contents(tuple(files)), strict=True):
             if self.verify:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from srat.data.base import Dataset, Source, Suggested
+from srat.data.base import Dataset, Part, Source, Suggested
 
 TEST_PER_CLASS = 50
 
@@ -23,13 +23,9 @@ class Digits(Source, name="digits"):
         step_size=0.025,
     )
 
-    def train(self) -> Dataset:
-        """Return all but the last 50 images of each class."""
-        return _part(test=False)
-
-    def test(self) -> Dataset:
-        """Return the last 50 images of each class."""
-        return _part(test=True)
+    def read(self, part: Part) -> Dataset:
+        """Return the last 50 images of each class as the test, the others as the training part."""
+        return _part(test=part == "test")
 
 
 def _part(*, test: bool) -> Dataset:

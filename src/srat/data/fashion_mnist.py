@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srat.data.base import Dataset, FileSource, Suggested
+from srat.data.base import Dataset, FileSource, Part, Suggested
 from srat.data.files import Remote, check_md5, fetch, locate, read_file, search_folders
 from srat.errors import require
 
@@ -42,17 +42,11 @@ class FashionMNIST(FileSource, name="fashion-mnist"):
 
     suggested: ClassVar[Suggested] = Suggested(epsilon=0.1, step_size=0.025, augmentation="none", epochs=60)
 
-    def train(self) -> Dataset:
-        """Return the 60,000 training images."""
-        return self._part("train")
-
-    def test(self) -> Dataset:
-        """Return the 10,000 test images."""
-        return self._part("t10k")
-
-    def _part(self, part: str) -> Dataset:
-        images = self._read(f"{part}-images-idx3-ubyte", axes=3)
-        labels = self._read(f"{part}-labels-idx1-ubyte", axes=1)
+    def read(self, part: Part) -> Dataset:
+        """Return the 60,000 training or the 10,000 test images."""
+        prefix = "train" if part == "train" else "t10k"
+        images = self._read(f"{prefix}-images-idx3-ubyte", axes=3)
+        labels = self._read(f"{prefix}-labels-idx1-ubyte", axes=1)
         return Dataset(images.unsqueeze(1), labels.long(), CLASS_NAMES)
 
     def _read(self, name: str, axes: int) -> Tensor:

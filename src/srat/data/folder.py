@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from srat.data.base import DataDir, Dataset, Source, Suggested
+from srat.data.base import DataDir, Dataset, Part, Source, Suggested
 from srat.data.files import not_a_folder
 from srat.data.image_files import ImageFiles, Mode, Streaming, common_mode, common_size
 from srat.errors import UserError, require
@@ -46,15 +46,8 @@ class Folder(Source, name="folder"):
         workers = self.workers is None or 1 <= self.workers <= 1024
         require(workers, f"--data.workers: expected 1 to 1,024 threads, got {self.workers}")
 
-    def train(self) -> Dataset:
-        """Return the training part."""
-        return self._part("train")
-
-    def test(self) -> Dataset:
-        """Return the test part."""
-        return self._part("test")
-
-    def _part(self, part: Literal["train", "test"]) -> Dataset:
+    def read(self, part: Part) -> Dataset:
+        """Return the images of a part."""
         if self.dir is None:
             raise UserError("--data folder: expected --data-dir DIR with one folder a class, got none")
         if not self.dir.is_dir():

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from srat.data.base import Dataset, FileSource, Suggested
+from srat.data.base import Dataset, FileSource, Part, Suggested
 from srat.data.files import LARGEST, Remote, check_md5, fetch, locate, read_file, search_folders
 from srat.data.mat import read_arrays
 from srat.errors import UserError, require
@@ -27,15 +27,9 @@ class SVHN(FileSource, name="svhn"):
     # The paper halves nothing but the step for SVHN: "we set step size to 1/255" (Section 5.1).
     suggested: ClassVar[Suggested] = Suggested(step_size=1 / 255, augmentation="none")
 
-    def train(self) -> Dataset:
-        """Return the 73,257 training digits."""
-        return self._part("train_32x32.mat")
-
-    def test(self) -> Dataset:
-        """Return the 26,032 test digits."""
-        return self._part("test_32x32.mat")
-
-    def _part(self, name: str) -> Dataset:
+    def read(self, part: Part) -> Dataset:
+        """Return the 73,257 training or the 26,032 test digits."""
+        name = f"{part}_32x32.mat"
         folders = [f / sub for f in search_folders(self.dir) for sub in ("", "svhn")]
         path = locate((name,), folders) or fetch(Remote(name=name, url=_URL + name, md5=_MD5[name]), self.dir, (name,))
         content = read_file(path)

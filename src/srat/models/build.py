@@ -41,5 +41,18 @@ def build(
             else None
         )
     # Residual networks train faster where the channels of a pixel lie together (docs/log.md).
-    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not _breaks_in_channels_last(backbone):
+        backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Classifier(Normalization(mean, std), backbone, last, mlp)
+
+
+def _breaks_in_channels_last(backbone: nn.Module) -> bool:
+    """Return whether oneDNN's gradient of a convolution would write past its memory (uxlfoundation/oneDNN#6035).
+
+    It does in strided 1 × 1 convolutions of fewer channels than a register of 16 holds.
+    """
+    return any(
+        module.kernel_size == (1, 1) and max(module.stride) > 1 and module.in_channels // module.groups < 16
+        for module in backbone.modules()
+        if isinstance(module, nn.Conv2d)
+    )

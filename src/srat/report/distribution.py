@@ -1,7 +1,5 @@
 """Class distributions, printed and drawn (the paper's Figures 13 and 14)."""
 
-import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,17 +8,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from srat.errors import UserError, printable, require
+from srat.errors import printable
 from srat.evaluation import groups
-from srat.files import write_atomically
+from srat.report.drawing import UNDER, WELL, check_plot, draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BAR, LONGEST = 32, 24
-FORMATS = (".png", ".svg", ".pdf")
-WELL, UNDER = "#0072B2", "#D55E00"
-"""Blue and vermilion of the Okabe–Ito palette, apart for every kind of colour vision."""
 
 
 def rare(counts: Sequence[int]) -> tuple[int, ...]:
@@ -42,13 +37,6 @@ def distribution_table(
     return table
 
 
-def check_plot(path: Path) -> None:
-    """Raise ``UserError`` unless ``path`` is the name of a .png, .svg or .pdf in a folder that exists."""
-    known = path.suffix in FORMATS and not path.is_dir()
-    require(known, f"--plot: expected the name of a file ending in {', '.join(FORMATS)}, got '{path}'")
-    require(path.parent.is_dir(), f"--plot: there is no folder '{path.parent}'")
-
-
 def draw_distribution(class_names: Sequence[str], counts: Sequence[int], path: Path, *, title: str) -> None:
     """Draw the counts as bars into a file; its ending decides the format.
 
@@ -56,18 +44,8 @@ def draw_distribution(class_names: Sequence[str], counts: Sequence[int], path: P
         UserError: if matplotlib is not installed, or the file cannot be a plot.
     """
     check_plot(path)
-    try:
-        import matplotlib
-    except ModuleNotFoundError as error:
-        raise UserError("--plot needs matplotlib: pip install 'srat[plot]'") from error
-    matplotlib.use("agg")
-    image = io.BytesIO()
-    # A class may be called "$x$".
-    with warnings.catch_warnings(), matplotlib.rc_context({"text.parse_math": False}):
-        warnings.simplefilter("ignore")  # of letters that the font lacks
-        figure = _figure([_shortened(printable(name)) for name in class_names], counts, title)
-        figure.savefig(image, format=path.suffix[1:], dpi=200)
-    write_atomically(path, image.getvalue())
+    names = [_shortened(printable(name)) for name in class_names]
+    draw([path], lambda: _figure(names, counts, title))
 
 
 def _figure(class_names: Sequence[str], counts: Sequence[int], title: str) -> "Figure":
@@ -84,8 +62,7 @@ def _figure(class_names: Sequence[str], counts: Sequence[int], title: str) -> "F
     else:
         axes.set_xlabel("class")
     axes.set_ylabel("training images")
-    axes.set_title(title, fontsize=10, loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, loc="left")
     if under:
         names = {WELL: "well-represented", UNDER: "under-represented"}
         patches = [Patch(color=c, label=name) for c, name in names.items()]

@@ -19,10 +19,15 @@ def print_whole(console: Console, table: Table) -> None:
     console.print(table)
 
 
+def titled_table(title: str) -> Table:
+    """Return an empty table in the house style."""
+    style = {"title_justify": "left", "title_style": "bold", "caption_justify": "left", "pad_edge": False}
+    return Table(title=Text(printable(title)), box=box.SIMPLE_HEAD, **style)  # type: ignore[arg-type]
+
+
 def class_column_table(title: str) -> Table:
     """Return an empty table with a column for classes."""
-    table = Table(title=Text(printable(title)), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    table.pad_edge = False
+    table = titled_table(title)
     table.add_column("class", no_wrap=True)
     return table
 

@@ -1,0 +1,130 @@
+"""The command ``srat grid``."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from srat.cli.parsing import parse
+from srat.cli.recipes import RUNS, RecipeChoice, read_base
+from srat.devices import make_fabric
+from srat.errors import printable, require
+from srat.grid import Executor, jobs_of, planned, run_grid
+from srat.grid.engine import Failure
+from srat.grid.on_ray import OnRay
+from srat.grid.serial import Serial
+from srat.interruption import Interrupted, deferring_signals
+from srat.machine import cores
+from srat.recipes import recipe
+from srat.report.board import Board
+from srat.report.live import make_console
+from srat.report.scopes import titled_table
+
+FAILED = 3
+"""Exit code if a run has failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Train and evaluate what is missing of the runs behind a table or figure of the paper.
+
+    A run is a folder named by its configuration's id, which all recipes share. What is finished is skipped, what is
+    broken goes on where it stopped, what fails is told at the end and stops nothing else. Ctrl-C saves all.
+    """
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
+    """table1 to table4, figure1 to figure14."""
+    choice: Annotated[RecipeChoice, tyro.conf.arg(name="")] = RecipeChoice()
+    seeds: int = 3
+    """Train with the seeds 0, 1, …, so many."""
+    executor: Literal["serial", "ray"] = "serial"
+    """On this machine, or on a Ray cluster."""
+    parallel: int = 1
+    """Runs at the same time on this machine."""
+    threads: int | None = None
+    """Of the CPU, for each run; by default its share of the cores."""
+    gpus_per_run: float = 0.0
+    """With Ray: GPUs for each run; a part of one lets several share it."""
+    retries: int = 3
+    """With Ray: how often a run goes on elsewhere after its worker has died."""
+    address: str | None = None
+    """With Ray: of a cluster that is there ("auto" finds this machine's); by default one is started here."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+
+
+def run(args: list[str]) -> int:
+    """Run what is missing; return the exit code."""
+    arguments = parse(Arguments, args, command="grid", default=Arguments())
+    require(arguments.seeds >= 1, f"--seeds: expected 1 or more, got {arguments.seeds}")
+    require(arguments.parallel >= 1, f"--parallel: expected 1 or more, got {arguments.parallel}")
+    found = recipe(arguments.name)
+    console = make_console()
+    if found.kind == "distribution":
+        console.print(f"{found.title}: nothing to train; 'srat report {arguments.name}' draws it", highlight=False)
+        return 0
+    choice = arguments.choice
+    cells = planned(found, read_base(found, choice), choice.filter)
+    jobs = jobs_of(cells, range(arguments.seeds), choice.runs, mapped=found.mapped)
+    again = f"'srat {shlex.join(['grid', *args])}' goes on"
+    with (
+        deferring_signals() as interruption,
+        executor_of(arguments) as executor,
+        Board(console, jobs, executor.places) as board,
+    ):
+        try:
+            failures = run_grid(jobs, executor, interruption, board, logs=choice.runs / "logs")
+        except Interrupted as stop:
+            raise Interrupted(stop.signal, f"all that ran is saved, {again}") from None
+    if failures:
+        console.print(failure_table(failures))
+        console.print(f"{len(failures)} of {len(jobs)} runs failed; {again} with them", highlight=False, soft_wrap=True)
+        return FAILED
+    say_where(console, arguments, len(jobs))
+    return 0
+
+
+@contextmanager
+def executor_of(arguments: Arguments) -> Iterator[Executor]:
+    """Give the executor that the words ask for, and close it."""
+    if arguments.executor == "ray":
+        with closing(
+            OnRay(
+                address=arguments.address,
+                cpus=arguments.threads or 1,
+                gpus=arguments.gpus_per_run,
+                retries=arguments.retries,
+                device=arguments.device,
+            )
+        ) as on_ray:
+            yield on_ray
+        return
+    device = str(make_fabric(arguments.device).device)
+    threads = arguments.threads or max(1, cores() // arguments.parallel)
+    yield Serial(places=arguments.parallel, threads=threads, device=device)
+
+
+def failure_table(failures: list[Failure]) -> Table:
+    """Return what failed, and why."""
+    table = titled_table("Failed runs")
+    table.add_column("run", no_wrap=True)
+    table.add_column("error", overflow="fold")
+    table.add_column("log", no_wrap=True)
+    for failure in failures:
+        table.add_row(*(Text(printable(text)) for text in (failure.job.label, failure.error, str(failure.log))))
+    return table
+
+
+def say_where(console: Console, arguments: Arguments, count: int) -> None:
+    """Say that all is done, and what comes next."""
+    options = [f"--scale {arguments.choice.scale}"] if arguments.choice.scale != "paper" else []
+    options += [f"--data {arguments.choice.data}"] if arguments.choice.data else []
+    options += [f"--runs {shlex.quote(str(arguments.choice.runs))}"] if arguments.choice.runs != RUNS else []
+    report = " ".join(["srat report", arguments.name, *options])
+    console.print(f"All {count} runs are finished; '{report}' shows them", highlight=False, soft_wrap=True)

@@ -1,0 +1,35 @@
+"""What ``grid`` and ``report`` share: which runs of a recipe, and where."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from srat.cli.train import absolute
+from srat.composition import compose
+from srat.config import Config
+from srat.recipes import Recipe, Scale, base_config, default_data
+
+RUNS = Path("runs/grid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeChoice:
+    """Which runs of a recipe, and where."""
+
+    scale: Scale = "paper"
+    """The paper's size, or one for two CPU cores."""
+    data: str | None = None
+    """Data set; by default the paper's, and Fashion-MNIST in CIFAR-10's place at the small scale."""
+    data_dir: Path | None = None
+    """Where the data's files are."""
+    filter: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Only runs of this method, imbalance or value ("srat-*" for several); may be given again, to be met too."""
+    runs: Path = RUNS
+    """Folder of the runs."""
+
+
+def read_base(recipe: Recipe, choice: RecipeChoice) -> Config:
+    """Return what all runs of a recipe start from."""
+    base = base_config(choice.scale, choice.data or default_data(choice.scale, recipe.data))
+    return absolute(compose(base, data_dir=choice.data_dir))

@@ -1,0 +1,78 @@
+"""Features drawn onto a plane."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from srat.errors import UserError, require
+from srat.evaluation.separability import Features
+from srat.files import parse_json, read_bounded
+
+PERPLEXITY = 30.0
+"""How many neighbours count: the usual number."""
+_LARGEST_FILE = 1 << 22
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureMap:
+    """Images on a plane, and how far their classes lie apart in the space that it was drawn from."""
+
+    class_names: tuple[str, ...]
+    labels: tuple[int, ...]
+    """(n,), the class of each image."""
+    points: tuple[Point, ...]
+    """(n,), where each lies."""
+    separability: Sequence[Mapping[str, Any]]
+    """By scope, as separability.json has it."""
+    made_with: Mapping[str, Any]
+    """The SHA-256 of the weights, the seed, versions."""
+
+    def to_json(self) -> str:
+        """Return the contents of map.json."""
+        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> "FeatureMap":
+        """Return the map that a file holds.
+
+        Raises:
+            UserError: if it is none.
+        """
+        try:
+            content = parse_json(read_bounded(path, _LARGEST_FILE), where="map")
+            found = cls(
+                class_names=tuple(map(str, content["class_names"])),
+                labels=tuple(content["labels"]),
+                points=tuple((float(x), float(y)) for x, y in content["points"]),
+                separability=tuple(content["separability"]),
+                made_with=dict(content["made_with"]),
+            )
+            fit = len(found.labels) == len(found.points) and all(
+                type(label) is int and 0 <= label < len(found.class_names) for label in found.labels
+            )
+            require(fit, "labels and points do not fit")
+            require(all(math.isfinite(x) for point in found.points for x in point), "points that are no numbers")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: not a readable map ({type(error).__name__}: {error}); remove it") from error
+        return found
+
+
+def on_a_plane(features: Features, *, seed: int) -> tuple[Point, ...]:
+    """Return where each image lies on a plane on which near neighbours stay near: t-SNE, begun at the main axes.
+
+    Args:
+        features: (n, dimensions), at least four images.
+        seed: of the little that is random.
+
+    Source: van der Maaten and Hinton, 2008.
+    """
+    from sklearn.manifold import TSNE
+
+    perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
+    points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
+    return tuple((round(float(x), 2), round(float(y), 2)) for x, y in points)

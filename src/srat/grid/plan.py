@@ -1,0 +1,103 @@
+"""From a recipe to runs in folders, and what is left to do of each: all of it is read from the folders."""
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from srat.config import Config
+from srat.errors import require
+from srat.evaluation import CLEAN, Evaluation
+from srat.files import count_lines, write_atomically
+from srat.recipes import Cell, Recipe
+from srat.run_folder import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run of a grid."""
+
+    label: str
+    """What people call it: row, column, seed."""
+    config: Config
+    folder: RunFolder
+    """Named by the configuration's id, so that recipes share their runs."""
+    mapped: bool
+    """Whether its features are to be mapped."""
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether it has the results that tables show; of a run that has them, the weights may be gone."""
+        path = self.folder.evaluation("last")
+        wanted = {CLEAN, self.config.evaluation.label}
+        return path.exists() and wanted <= Evaluation.read(path).results.keys()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.evaluated and (not self.mapped or self.folder.map.exists())
+
+    def commands(self, device: str) -> list[list[str]]:
+        """Return the commands, as words after ``srat``, that are left to do."""
+        out = str(self.folder.path)
+        train = ["train", "--out", out, "--device", device]
+        map_features = ["separability", out, "--map", "--device", device]
+        if not self.mapped or self.folder.map.exists():
+            return [] if self.evaluated else [train]
+        return [map_features] if self.evaluated and self.folder.trained else [train, map_features]
+
+    def prepare(self) -> None:
+        """Write the configuration, so that the folder is that of a run which has not begun.
+
+        Raises:
+            UserError: if the folder holds another run.
+        """
+        self.folder.check(self.config)
+        if not self.folder.exists or Config.read(self.folder.config) != self.config:  # but for where its data lie
+            self.folder.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder.config, self.config.to_json())
+
+    def progress(self) -> "Progress":
+        """Return how far it is."""
+        return Progress(epoch=count_lines(self.folder.metrics) - 1, epochs=self.config.epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run is."""
+
+    epoch: int
+    """Epochs that are done."""
+    epochs: int
+
+
+def planned(recipe: Recipe, base: Config, filters: Sequence[str] = ()) -> list[Cell]:
+    """Return a recipe's cells, of those whose words each filter matches one, as "srat-*" does.
+
+    Raises:
+        UserError: if there is none.
+    """
+    cells = recipe.cells(base)
+    words = {id(cell): f"{cell.row} {cell.column}".split() for cell in cells}
+    chosen = [cell for cell in cells if all(fnmatch.filter(words[id(cell)], pattern) for pattern in filters)]
+    there = ", ".join(sorted({word for each in words.values() for word in each}))
+    require(bool(chosen), f"--filter {' --filter '.join(filters)}: no run has all of that; the words are: {there}")
+    return chosen
+
+
+def jobs_of(cells: Sequence[Cell], seeds: Sequence[int], runs: Path, *, mapped: bool) -> list[Job]:
+    """Return the runs of cells, seed by seed, so that what ends early is whole for fewer seeds; each run once."""
+    jobs: dict[str, Job] = {}
+    for seed in seeds:
+        for cell in cells:
+            config = replace(cell.config, seed=seed)
+            jobs.setdefault(
+                config.id,
+                Job(
+                    label=f"{cell.row} {cell.column} seed {seed}",
+                    config=config,
+                    folder=RunFolder(runs / config.id),
+                    mapped=mapped,
+                ),
+            )
+    return list(jobs.values())

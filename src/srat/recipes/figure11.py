@@ -1,0 +1,23 @@
+"""Figure 11: two classes of CIFAR-10, 5,000 birds and 50 frogs that count 1 to 200 times as much.
+
+    srat grid figure11 --scale small     42 runs (3 seeds) of less than a minute on two cores, on Fashion-MNIST
+    srat report figure11 --scale small
+
+Expected: with the weight, adversarial training's rare class gains and its common class loses, in both accuracies;
+natural training's common class loses little (Section 2.2).
+"""
+
+from srat.recipes.base import Recipe
+from srat.recipes.making import claims_of_pair, of_pair
+
+PAIRS = {"cifar10": (2, 6), "fashion-mnist": (0, 6)}
+"""Bird and frog; on Fashion-MNIST T-shirt and shirt, which are as alike."""
+
+RECIPE = Recipe(
+    title="Figure 11: weights for the rarer of two classes of CIFAR-10, bird and frog",
+    kind="sweep",
+    data="cifar10",
+    cells=lambda base: of_pair(base, PAIRS),
+    claims=claims_of_pair,
+    axis="weight of the rare class",
+)

@@ -1,0 +1,161 @@
+"""What the recipes have in common: the runs of a kind, and what the paper says of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from srat.composition import compose
+from srat.config import Config
+from srat.data.imbalance import Exponential, Imbalance, Step
+from srat.errors import require
+from srat.methods import METHODS
+from srat.recipes.base import Cell, Claim, Metric, Scope, Term
+from srat.weightings import Fixed
+
+ADVERSARIAL = tuple(name for name, method in METHODS.items() if method.attacked)
+"""The eleven methods of Tables 1 to 4, in the paper's order."""
+_PROFILES: Mapping[str, type[Step] | type[Exponential]] = {"step": Step, "exp": Exponential}
+NATURAL, ADVERSARIALLY = "natural", "adversarial"
+
+
+def imbalanced(base: Config, name: str) -> Config:
+    """Return the configuration on another imbalance, such as "step-100"; how many images a class may have stays."""
+    profile, ratio = name.split("-")
+    imbalance: Imbalance = _PROFILES[profile](ratio=float(ratio), cap=getattr(base.imbalance, "cap", None))
+    return replace(base, imbalance=imbalance)
+
+
+def of_methods(base: Config, imbalances: Sequence[str]) -> list[Cell]:
+    """Return a table's runs: the eleven methods on each imbalance."""
+    return [
+        Cell(row=method, column=column, config=imbalanced(compose(base, method=method), column))
+        for column in imbalances
+        for method in ADVERSARIAL
+    ]
+
+
+def natural_and_adversarial(base: Config, imbalance: str) -> list[Cell]:
+    """Return cross-entropy on images as they are, and on adversarial ones."""
+    base = imbalanced(base, imbalance)
+    return [
+        Cell(row=NATURAL, column=imbalance, config=compose(base, method="natural")),
+        Cell(row=ADVERSARIALLY, column=imbalance, config=compose(base, method="ce")),
+    ]
+
+
+WEIGHTS = (1.0, 10.0, 25.0, 50.0, 100.0, 150.0, 200.0)
+"""Weights of the rare class; the paper says 1 to 200 and plots no numbers."""
+
+
+def of_pair(base: Config, pairs: Mapping[str, tuple[int, int]]) -> list[Cell]:
+    """Return two classes, the second one with a hundredth of the images, which count up to 200 times as much.
+
+    The weights apply from the first epoch on: the paper says nothing of a deferral here (Section 2.2).
+
+    Args:
+        base: what the runs start from.
+        pairs: for each data set the labels of the two, the common one first.
+    """
+    require(base.data.name in pairs, f"--data {base.data.name}: expected one of {', '.join(pairs)} for this figure")
+    base = imbalanced(replace(base, data=replace(base.data, classes=pairs[base.data.name])), "step-100")
+    return [
+        Cell(
+            row=row,
+            column=f"{weight:g}",
+            config=replace(compose(base, method=method), weighting=Fixed(values=(1.0, weight))),
+        )
+        for row, method in ((NATURAL, "natural"), (ADVERSARIALLY, "ce"))
+        for weight in WEIGHTS
+    ]
+
+
+def larger(
+    text: str, first: tuple[str, str], second: tuple[str, str], *, metric: Metric = "robust", scope: Scope = "under"
+) -> Claim:
+    """Return the claim that an accuracy of the first (row, column) is larger than that of the second."""
+    signed = ((1.0, first), (-1.0, second))
+    terms = (Term(factor=f, row=row, column=column, metric=metric, scope=scope) for f, (row, column) in signed)
+    return Claim(text=text, terms=tuple(terms))
+
+
+def gap(factor: float, row: str, column: str, metric: Metric = "standard") -> tuple[Term, Term]:
+    """Return the terms of a factor times what well-represented classes have more than under-represented ones."""
+    return (
+        Term(factor=factor, row=row, column=column, metric=metric, scope="well"),
+        Term(factor=-factor, row=row, column=column, metric=metric, scope="under"),
+    )
+
+
+def claims_of_methods(cells: Sequence[Cell]) -> list[Claim]:
+    """Return what Section 5.2 says of Tables 1 to 4, on each of their imbalances."""
+    said = []
+    for column in dict.fromkeys(cell.column for cell in cells):
+        for loss, best in (("ce", "cb-reweight"), ("focal", "cb-focal"), ("ldam", "ldam")):
+            srat, drcb, name = (f"srat-{loss}", column), (f"drcb-{loss}", column), loss.upper()
+            said += [
+                larger(f"{column}: SRAT-{name} above DRCB-{name} on rare classes under attack", srat, drcb),
+                larger(f"{column}: SRAT-{name} above DRCB-{name} under attack", srat, drcb, scope="overall"),
+            ]
+            other = "LDAM" if best == "ldam" else best.upper()
+            said.append(
+                larger(f"{column}: SRAT-{name} above {other} on rare classes under attack", srat, (best, column))
+            )
+        for loss in ("ce", "focal"):
+            for family in ("drcb", "srat"):
+                text = f"{column}: {family.upper()}-LDAM above {family.upper()}-{loss.upper()} under attack"
+                said.append(larger(text, (f"{family}-ldam", column), (f"{family}-{loss}", column), scope="overall"))
+    return said
+
+
+def claims_of_training(cells: Sequence[Cell]) -> list[Claim]:
+    """Return what Section 2.1 says of natural and adversarial training: the latter's classes lie further apart."""
+    column = cells[0].column
+    return [
+        Claim(
+            text=f"{column}: between well- and under-represented classes, adversarial training leaves a wider gap "
+            "of standard accuracy than natural training",
+            terms=(*gap(1.0, ADVERSARIALLY, column), *gap(-1.0, NATURAL, column)),
+        ),
+        larger(
+            f"{column}: on rare classes, natural training has the higher standard accuracy",
+            (NATURAL, column),
+            (ADVERSARIALLY, column),
+            metric="standard",
+        ),
+        Claim(
+            text=f"{column}: under attack, adversarial training's common classes are ahead of its rare ones",
+            terms=gap(1.0, ADVERSARIALLY, column, "robust"),
+        ),
+    ]
+
+
+def claims_of_pair(cells: Sequence[Cell]) -> list[Claim]:
+    """Return what Section 2.2 says of weights for the rarer of two classes."""
+    columns = list(dict.fromkeys(cell.column for cell in cells))
+    least, most = columns[0], columns[-1]
+
+    def change(factor: float, row: str, scope: Scope, metric: Metric) -> tuple[Term, Term]:
+        return (
+            Term(factor=factor, row=row, column=most, metric=metric, scope=scope),
+            Term(factor=-factor, row=row, column=least, metric=metric, scope=scope),
+        )
+
+    return [
+        *(
+            Claim(
+                text=f"weight {most} against {least}: adversarial training's rare class gains {metric} accuracy",
+                terms=change(1.0, ADVERSARIALLY, "under", metric),
+            )
+            for metric in ("standard", "robust")
+        ),
+        *(
+            Claim(
+                text=f"weight {most} against {least}: adversarial training's common class loses {metric} accuracy",
+                terms=change(-1.0, ADVERSARIALLY, "well", metric),
+            )
+            for metric in ("standard", "robust")
+        ),
+        Claim(
+            text=f"weight {most} against {least}: natural training's common class loses less standard accuracy",
+            terms=(*change(-1.0, ADVERSARIALLY, "well", "standard"), *change(1.0, NATURAL, "well", "standard")),
+        ),
+    ]

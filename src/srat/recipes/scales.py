@@ -1,0 +1,67 @@
+"""How large the runs are: the paper's size, and one for two CPU cores."""
+
+from dataclasses import replace
+from typing import Literal
+
+from srat.composition import compose
+from srat.config import Config
+from srat.data import Holdout
+from srat.data.imbalance import Step
+from srat.errors import UserError
+from srat.models.resnet import ResNet18
+from srat.models.small_cnn import SmallCNN
+from srat.schedules import Schedule
+
+Scale = Literal["paper", "small"]
+_SMALL_DATA = {"cifar10": "fashion-mnist"}
+
+
+def default_data(scale: Scale, papers: str) -> str:
+    """Return the data set to take for a recipe, unless the user names one: the paper's, or a quicker one instead."""
+    return papers if scale == "paper" else _SMALL_DATA.get(papers, papers)
+
+
+def base_config(scale: Scale, data: str) -> Config:
+    """Return what all runs of a recipe start from.
+
+    Nothing is held out, so that the classes have the paper's counts; it does not say how it chose an epoch, so the last
+    one is shown.
+
+    Raises:
+        UserError: if there is no such scale for that data set.
+    """
+    config = replace(compose(method="ce", data=data), holdout=Holdout(fraction=0.0))
+    return _paper(config) if scale == "paper" else _small(config)
+
+
+def _paper(config: Config) -> Config:
+    """ResNet-18, 200 epochs, rate 0.1, × 0.01 at epochs 160 and 180, PGD-10, and PGD-20 in testing (Section 5.1)."""
+    return replace(config, model=ResNet18(), epochs=200, imbalance=Step(ratio=1.0))
+
+
+def _small(config: Config) -> Config:
+    """A small network and some tens of epochs at most, so that a run takes two cores about five minutes or less.
+
+    How the numbers were chosen: docs/reproduction.md.
+    """
+    if config.data.name == "digits":
+        return replace(config, imbalance=Step(ratio=1.0), epochs=10, schedule=Schedule(milestones=(6, 8), factor=0.1))
+    if config.data.name == "fashion-mnist":
+        return replace(
+            compose(config, epsilon=32 / 255, step_size=8 / 255),
+            model=SmallCNN(width=16),
+            imbalance=Step(ratio=1.0, cap=2_000),
+            epochs=10,
+            optimizer=replace(config.optimizer, learning_rate=0.05),
+            schedule=Schedule(milestones=(6, 8), factor=0.1),
+        )
+    if config.data.name in ("cifar10", "svhn"):
+        return replace(
+            config,
+            model=SmallCNN(width=16),
+            imbalance=Step(ratio=1.0, cap=5_000),
+            epochs=6,
+            optimizer=replace(config.optimizer, learning_rate=0.05),
+            schedule=Schedule(milestones=(4, 5), factor=0.1),
+        )
+    raise UserError(f"--data {config.data.name}: expected one with a small scale: digits, fashion-mnist, cifar10, svhn")
