@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from srat.cli.parsing import parse
-from srat.cli.recipes import RUNS, RecipeChoice, read_base
+from srat.cli.recipes import RecipeChoice, described_choice, read_base
 from srat.devices import make_fabric
 from srat.errors import printable, require
 from srat.grid import Executor, jobs_of, planned, run_grid
@@ -86,7 +85,8 @@ def run(args: list[str]) -> int:
         console.print(failure_table(failures))
         console.print(f"{len(failures)} of {len(jobs)} runs failed; {again} with them", highlight=False, soft_wrap=True)
         return FAILED
-    say_where(console, arguments, len(jobs))
+    report = described_choice("report", arguments.name, choice)
+    console.print(f"All {len(jobs)} runs are finished; '{report}' shows them", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -119,12 +119,3 @@ def failure_table(failures: list[Failure]) -> Table:
     for failure in failures:
         table.add_row(*(Text(printable(text)) for text in (failure.job.label, failure.error, str(failure.log))))
     return table
-
-
-def say_where(console: Console, arguments: Arguments, count: int) -> None:
-    """Say that all is done, and what comes next."""
-    options = [f"--scale {arguments.choice.scale}"] if arguments.choice.scale != "paper" else []
-    options += [f"--data {arguments.choice.data}"] if arguments.choice.data else []
-    options += [f"--runs {shlex.quote(str(arguments.choice.runs))}"] if arguments.choice.runs != RUNS else []
-    report = " ".join(["srat report", arguments.name, *options])
-    console.print(f"All {count} runs are finished; '{report}' shows them", highlight=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """What ``grid`` and ``report`` share: which runs of a recipe, and where."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,3 +34,12 @@ def read_base(recipe: Recipe, choice: RecipeChoice) -> Config:
     """Return what all runs of a recipe start from."""
     base = base_config(choice.scale, choice.data or default_data(choice.scale, recipe.data))
     return absolute(compose(base, data_dir=choice.data_dir))
+
+
+def described_choice(command: str, name: str, choice: RecipeChoice) -> str:
+    """Return the command that does something else with the same runs."""
+    options = [] if choice.scale == "paper" else ["--scale", choice.scale]
+    options += ["--data", choice.data] if choice.data else []
+    options += [word for pattern in choice.filter for word in ("--filter", pattern)]
+    options += ["--runs", str(choice.runs)] if choice.runs != RUNS else []
+    return shlex.join(["srat", command, name, *options])

@@ -1,6 +1,7 @@
 """Intervals for accuracies."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -106,6 +107,51 @@ def mean_over_seeds(survived: Bool[NDArray[np.bool_], "seeds images"]) -> Mean:
     # As many images as would be as uncertain by themselves; of models that agree, on all images, as many as there are.
     effective = mean * (1 - mean) / variance if variance > 0 else images
     return Mean(*wilson(mean * effective, effective), found.spread)
+
+
+def mean_of_counts(correct: Sequence[int], total: int) -> Mean:
+    """Return the mean accuracy over seeds with an interval for other seeds and other images, from counts alone.
+
+    Wilson's, with z² p(1 − p)/n + t² s²/S for z² times the variance: without the single images' outcomes, it is taken
+    that all models fail on the same ones, so that it is never too narrow for that; of one seed it is Wilson's own.
+
+    Args:
+        correct: (seeds,), images that each model gets right.
+        total: n, images, the same for all.
+    """
+    seeds = len(correct)
+    if seeds == 1 or total == 0:
+        return Mean(*wilson(sum(correct), total * seeds), math.nan)
+    accuracies = np.array(correct) / total
+    mean, spread = float(accuracies.mean()), float(accuracies.std(ddof=1))
+    variance = mean * (1 - mean) / total + (t95(seeds - 1) / Z95 * spread) ** 2 / seeds
+    effective = mean * (1 - mean) / variance if variance > 0 else total
+    return Mean(*wilson(mean * effective, effective), spread)
+
+
+class Sum(NamedTuple):
+    """A sum of accuracies, each times a number, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def weighted_sum(factors: Sequence[float], parts: Sequence[Mean]) -> Sum:
+    """Return Σ c_i p_i with the interval that follows from those of the p_i, as if they were independent.
+
+    The distance of each bound from the sum is √Σ c_i² d_i², d_i that of the bound of p_i which moves the sum that way.
+    Accuracies on the same images rise and fall together, so that a difference's interval is rather too wide.
+
+    Source: Zou and Donner, 2008 (MOVER); of two terms, Newcombe's method 10, 1998.
+    """
+    value = sum(factor * part.accuracy for factor, part in zip(factors, parts, strict=True))
+    below, above = 0.0, 0.0
+    for factor, part in zip(factors, parts, strict=True):
+        down, up = factor * (part.accuracy - part.low), factor * (part.high - part.accuracy)
+        below += (down if factor > 0 else up) ** 2
+        above += (up if factor > 0 else down) ** 2
+    return Sum(value, value - math.sqrt(below), value + math.sqrt(above))
 
 
 def t95(degrees: int) -> float:

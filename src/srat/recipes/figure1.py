@@ -11,7 +11,7 @@ from srat.recipes.base import Recipe
 from srat.recipes.making import claims_of_training, natural_and_adversarial
 
 RECIPE = Recipe(
-    title="Figure 1: natural and adversarial training on CIFAR-10, Step-100",
+    title="Figure 1: natural and adversarial training, Step-100",
     kind="classes",
     data="cifar10",
     cells=lambda base: natural_and_adversarial(base, "step-100"),

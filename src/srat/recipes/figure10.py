@@ -14,7 +14,7 @@ PAIRS = {"cifar10": (1, 9), "fashion-mnist": (5, 7)}
 """Automobile and truck; on Fashion-MNIST sandal and sneaker, which are as alike."""
 
 RECIPE = Recipe(
-    title="Figure 10: weights for the rarer of two classes of CIFAR-10, automobile and truck",
+    title="Figure 10: weights for the rarer of two classes, automobile and truck",
     kind="sweep",
     data="cifar10",
     cells=lambda base: of_pair(base, PAIRS),

@@ -11,7 +11,7 @@ from srat.recipes.making import imbalanced
 IMBALANCES = ("step-100", "step-10", "exp-100", "exp-10")
 
 RECIPE = Recipe(
-    title="Figure 13: training images of CIFAR-10 under four imbalances",
+    title="Figure 13: training images under four imbalances",
     kind="distribution",
     data="cifar10",
     cells=lambda base: [Cell(row="images", column=name, config=imbalanced(base, name)) for name in IMBALANCES],

@@ -11,7 +11,7 @@ from srat.recipes.making import imbalanced
 IMBALANCES = ("step-100", "step-10", "exp-100", "exp-10")
 
 RECIPE = Recipe(
-    title="Figure 14: training images of SVHN under four imbalances",
+    title="Figure 14: training images under four imbalances",
     kind="distribution",
     data="svhn",
     cells=lambda base: [Cell(row="images", column=name, config=imbalanced(base, name)) for name in IMBALANCES],

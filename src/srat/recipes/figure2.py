@@ -14,7 +14,7 @@ PAIRS = {"cifar10": (3, 7), "fashion-mnist": (2, 4)}
 """Cat and horse; on Fashion-MNIST pullover and coat, which are as alike."""
 
 RECIPE = Recipe(
-    title="Figure 2: weights for the rarer of two classes of CIFAR-10, cat and horse",
+    title="Figure 2: weights for the rarer of two classes, cat and horse",
     kind="sweep",
     data="cifar10",
     cells=lambda base: of_pair(base, PAIRS),

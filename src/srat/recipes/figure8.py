@@ -10,7 +10,7 @@ from srat.recipes.base import Recipe
 from srat.recipes.making import claims_of_training, natural_and_adversarial
 
 RECIPE = Recipe(
-    title="Figure 8: natural and adversarial training on CIFAR-10, Exp-100",
+    title="Figure 8: natural and adversarial training, Exp-100",
     kind="classes",
     data="cifar10",
     cells=lambda base: natural_and_adversarial(base, "exp-100"),

@@ -18,7 +18,7 @@ from srat.recipes.making import claims_of_methods, of_methods
 from srat.recipes.values import paper_values
 
 RECIPE = Recipe(
-    title="Table 1: methods on CIFAR-10, Step imbalance",
+    title="Table 1: methods, Step imbalance",
     kind="methods",
     data="cifar10",
     cells=lambda base: of_methods(base, ("step-10", "step-100")),

@@ -18,7 +18,7 @@ from srat.recipes.making import claims_of_methods, of_methods
 from srat.recipes.values import paper_values
 
 RECIPE = Recipe(
-    title="Table 2: methods on CIFAR-10, Exp imbalance",
+    title="Table 2: methods, Exp imbalance",
     kind="methods",
     data="cifar10",
     cells=lambda base: of_methods(base, ("exp-10", "exp-100")),

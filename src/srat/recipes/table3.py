@@ -18,7 +18,7 @@ from srat.recipes.making import claims_of_methods, of_methods
 from srat.recipes.values import paper_values
 
 RECIPE = Recipe(
-    title="Table 3: methods on SVHN, Step imbalance",
+    title="Table 3: methods, Step imbalance",
     kind="methods",
     data="svhn",
     cells=lambda base: of_methods(base, ("step-10", "step-100")),

@@ -18,7 +18,7 @@ from srat.recipes.making import claims_of_methods, of_methods
 from srat.recipes.values import paper_values
 
 RECIPE = Recipe(
-    title="Table 4: methods on SVHN, Exp imbalance",
+    title="Table 4: methods, Exp imbalance",
     kind="methods",
     data="svhn",
     cells=lambda base: of_methods(base, ("exp-10", "exp-100")),

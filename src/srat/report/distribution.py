@@ -10,7 +10,7 @@ from rich.text import Text
 
 from srat.errors import printable
 from srat.evaluation import groups
-from srat.report.drawing import UNDER, WELL, check_plot, draw
+from srat.report.drawing import UNDER, WELL, check_plot, draw, legend_of_groups
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +50,6 @@ def draw_distribution(class_names: Sequence[str], counts: Sequence[int], path: P
 
 def _figure(class_names: Sequence[str], counts: Sequence[int], title: str) -> "Figure":
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
 
     under = rare(counts)
     figure = Figure(figsize=(max(4.0, 0.45 * len(counts) + 1.2), 3.0), layout="constrained")
@@ -64,9 +63,7 @@ def _figure(class_names: Sequence[str], counts: Sequence[int], title: str) -> "F
     axes.set_ylabel("training images")
     axes.set_title(title, loc="left")
     if under:
-        names = {WELL: "well-represented", UNDER: "under-represented"}
-        patches = [Patch(color=c, label=name) for c, name in names.items()]
-        figure.legend(handles=patches, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+        legend_of_groups(figure)
     return figure
 
 

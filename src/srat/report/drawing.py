@@ -87,6 +87,14 @@ def house_style() -> Iterator[None]:
         yield
 
 
+def legend_of_groups(figure: "Figure") -> None:
+    """Say below a figure what the colours of bars mean."""
+    from matplotlib.patches import Patch
+
+    patches = [Patch(color=WELL, label="well-represented"), Patch(color=UNDER, label="under-represented")]
+    figure.legend(handles=patches, loc="outside lower center", ncols=2)
+
+
 def log_axis(axes: "Axes") -> None:
     """Make the x-axis logarithmic, with plain numbers at the powers of ten: without formulas, matplotlib has none."""
     from matplotlib.ticker import FuncFormatter, NullFormatter

@@ -1,0 +1,67 @@
+"""The command ``srat report``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from srat.cli.parsing import parse
+from srat.cli.recipes import RecipeChoice, described_choice, read_base
+from srat.errors import require
+from srat.grid import planned
+from srat.recipes import recipe
+from srat.report.live import make_console
+from srat.report.paper import Outcome, collect, make_page
+from srat.report.scopes import print_whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Show a table or figure of the paper made of our runs, beside the paper's numbers, and which of its claims hold.
+
+    Written are Markdown, CSV, LaTeX, SVG and PNG. Means are over all seeds that are there.
+    """
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
+    """table1 to table4, figure1 to figure14."""
+    choice: Annotated[RecipeChoice, tyro.conf.arg(name="")] = RecipeChoice()
+    out: Path = Path("reports")
+    """Folder for the files."""
+
+
+def run(args: list[str]) -> int:
+    """Print the tables and write the files; return the exit code."""
+    arguments = parse(Arguments, args, command="report", default=Arguments())
+    found, choice = recipe(arguments.name), arguments.choice
+    cells = planned(found, read_base(found, choice), choice.filter)
+    outcome = collect(arguments.name, found, cells, choice.runs, scale=choice.scale)
+    again = described_choice("grid", arguments.name, choice)
+    if found.kind != "distribution":
+        said = f"there is no finished run of {arguments.name} in '{choice.runs}': '{again}' makes them"
+        require(outcome.seeds[1] > 0, said)
+    page = make_page(outcome)
+    console = make_console()
+    for sheet in [*page.sheets, *([page.claims] if page.claims else [])]:
+        print_whole(console, sheet.to_rich())
+    files = page.write(arguments.out, about(outcome))
+    if missing := outcome.missing if found.kind != "distribution" else []:
+        text = f"{len(missing)} of {len(cells)} cells are missing ({', '.join(missing[:3])}, …): '{again}' makes them"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Written: {', '.join(map(str, files))}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def about(outcome: Outcome) -> str:
+    """Return what the runs were, in a sentence or two."""
+    config = outcome.cells[0].config
+    if outcome.recipe.kind == "distribution":
+        return f"Of {config.data.name}, at the {outcome.scale} scale."
+    least, most = outcome.seeds
+    seeds = f"{least}" if least == most else f"{least} to {most}"
+    width = getattr(config.model, "width", None)
+    model = config.model.name + (f" of width {width}" if width else "")
+    return (
+        f"Scale {outcome.scale}: {config.data.name}, {model}, {config.epochs} epochs, "
+        f"ε = {config.evaluation.epsilon:.4g}, {config.evaluation.label}, the last epoch; {seeds} seeds."
+    )

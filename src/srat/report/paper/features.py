@@ -1,0 +1,67 @@
+"""Maps of features, with numbers for how far the classes lie apart under each."""
+
+from typing import TYPE_CHECKING
+
+from srat.evaluation.feature_map import FeatureMap
+from srat.report.drawing import COLORS, MARKERS, PAGE
+from srat.report.paper.methods import said
+from srat.report.paper.outcome import Outcome
+from srat.report.paper.sheets import Sheet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_NUMBERS = ("purity", "silhouette", "fisher")
+
+
+def sheets(outcome: Outcome) -> list[Sheet]:
+    """Return a table of the numbers: purity over the seeds, and all three of the map that is drawn."""
+    rows = []
+    for cell in outcome.cells:
+        maps = outcome.maps.get((cell.row, cell.column), ())
+        if not maps:
+            continue
+        overall = _overall(maps[0])
+        numbers = (f"{overall[name]['value']:.3f}" for name in _NUMBERS)
+        purities = (said(outcome.accuracy(cell.row, cell.column, "purity", scope)) for scope in ("overall", "under"))
+        rows.append([cell.row, *purities, *numbers])
+    if not rows:
+        return []
+    headings = ["training", "purity in %, overall", "purity in %, under", *(f"{name}, as drawn" for name in _NUMBERS)]
+    note = "Of training images. Purity: of the ten nearest neighbours in the features, how many are of the same class."
+    return [Sheet(title=outcome.title, headings=headings, rows=rows, note=note)]
+
+
+def figure(outcome: Outcome) -> "Figure":
+    """Return the first seed's maps, side by side."""
+    from matplotlib.figure import Figure
+
+    there = [cell for cell in outcome.cells if outcome.maps.get((cell.row, cell.column))]
+    drawn = Figure(figsize=(PAGE, PAGE / max(2, len(there)) + 0.9), layout="constrained")
+    for axes, cell in zip(drawn.subplots(1, max(1, len(there)), squeeze=False)[0], there, strict=False):
+        map_ = outcome.maps[cell.row, cell.column][0]
+        _scatter(axes, map_)
+        overall = _overall(map_)
+        numbers = "\n".join(
+            f"{name} {overall[name]['value']:.2f} [{overall[name]['low']:.2f}, {overall[name]['high']:.2f}]"
+            for name in _NUMBERS
+        )
+        axes.set(title=cell.row, xlabel=numbers, xticks=[], yticks=[])
+        axes.grid(visible=False)
+        axes.spines[["left", "bottom"]].set_visible(False)
+    handles, labels = drawn.axes[0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=5, markerscale=2)
+    return drawn
+
+
+def _scatter(axes: "Axes", map_: FeatureMap) -> None:
+    for c, name in enumerate(map_.class_names):
+        x, y = zip(*(point for point, label in zip(map_.points, map_.labels, strict=True) if label == c), strict=True)
+        # Ten classes: each colour twice, with another mark.
+        color, marker = COLORS[c % len(COLORS)], MARKERS[c % len(MARKERS)]
+        axes.scatter(x, y, s=7, color=color, marker=marker, linewidths=0, alpha=0.8, label=name, rasterized=True)
+
+
+def _overall(map_: FeatureMap) -> dict[str, dict[str, float]]:
+    return next(dict(each) for each in map_.separability if each["scope"] == "overall")

@@ -1,0 +1,143 @@
+"""Tables of methods: ours beside the paper's, and how alike the methods rank."""
+
+import math
+from typing import TYPE_CHECKING
+
+from srat.evaluation.intervals import Mean, weighted_sum, wilson
+from srat.recipes import Metric, Scope
+from srat.report.drawing import COLORS, MARKERS, PAGE
+from srat.report.paper.outcome import Outcome
+from srat.report.paper.sheets import Sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+PAPER_IMAGES = 10_000
+"""Test images behind a number of the paper."""
+_DRAWN: tuple[Scope, ...] = ("overall", "under")
+_ALIKE = "In per cent, with 95 % intervals; ≈: the difference to the paper's one seed has 0 in its interval."
+_UNLIKE = "In per cent, with 95 % intervals. The paper's runs are others: its order is to be compared, not its numbers."
+COLUMNS: tuple[tuple[Metric, Scope], ...] = (
+    ("standard", "overall"),
+    ("standard", "under"),
+    ("robust", "overall"),
+    ("robust", "under"),
+)
+
+
+def sheets(outcome: Outcome) -> list[Sheet]:
+    """Return a table of accuracies for each imbalance, and one of rank correlations."""
+    return [*(_accuracies(outcome, column) for column in _columns(outcome)), *_ranks(outcome)]
+
+
+def figure(outcome: Outcome) -> "Figure":
+    """Return the methods' robust accuracies, overall and of the rare classes, as points with intervals."""
+    from matplotlib.figure import Figure
+
+    columns = _columns(outcome)
+    drawn = Figure(figsize=(PAGE, 0.9 + 0.21 * len(outcome.rows)), layout="constrained")
+    for axes, column in zip(drawn.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
+        for number, scope in enumerate(_DRAWN):
+            style = {"marker": MARKERS[number], "color": COLORS[number], "linestyle": "none"}
+            for place, row in enumerate(outcome.rows):
+                height = place + 0.16 * (2 * number - 1)
+                if (ours := outcome.accuracy(row, column, "robust", scope)) is not None:
+                    axes.errorbar(100 * ours.accuracy, height, xerr=reach(ours), **style)
+                if (papers := outcome.paper(row, column, "robust", scope)) is not None:
+                    axes.plot(100 * papers, height, markerfacecolor="none", **style)
+        axes.set_yticks(range(len(outcome.rows)), outcome.rows)
+        axes.invert_yaxis()
+        axes.grid(visible=True, axis="x")
+        axes.grid(visible=False, axis="y")
+        axes.set(xlabel="robust accuracy (%)", title=column, xlim=(0, None))
+    drawn.legend(handles=_legend(), loc="outside lower center", ncols=4)
+    return drawn
+
+
+def _legend() -> "list[Line2D]":
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D(
+            [],
+            [],
+            color=COLORS[n],
+            marker=MARKERS[n],
+            markerfacecolor=fill,
+            linestyle="none",
+            label=f"{whose}, {scope}",
+        )
+        for n, scope in enumerate(_DRAWN)
+        for whose, fill in (("ours", COLORS[n]), ("paper", "none"))
+    ]
+
+
+def reach(*values: Mean) -> list[list[float]]:
+    """Return how far the intervals of accuracies reach down and up, in points, as error bars take it."""
+    return [
+        [100 * (value.accuracy - value.low) for value in values],
+        [100 * (value.high - value.accuracy) for value in values],
+    ]
+
+
+def agrees(ours: Mean, papers: float) -> bool:
+    """Return whether the difference to the paper's number, which is of one seed, has 0 in its interval."""
+    of_paper = Mean(*wilson(papers * PAPER_IMAGES, PAPER_IMAGES), math.nan)
+    difference = weighted_sum((1.0, -1.0), (ours, of_paper))
+    return difference.low <= 0 <= difference.high
+
+
+def said(ours: Mean | None) -> str:
+    """Return an accuracy as "45.8 [44.8, 46.8]", in per cent."""
+    return "–" if ours is None else f"{100 * ours.accuracy:.1f} [{100 * ours.low:.1f}, {100 * ours.high:.1f}]"
+
+
+def _columns(outcome: Outcome) -> list[str]:
+    return [
+        column
+        for column in outcome.columns
+        if any(outcome.accuracy(row, column, "standard", "overall") for row in outcome.rows)
+    ]
+
+
+def _accuracies(outcome: Outcome, column: str) -> Sheet:
+    headings, rows = ["method"], [[row] for row in outcome.rows]
+    for metric, scope in COLUMNS:
+        headings += [f"{metric}, {scope}", "paper"]
+        for row, cells in zip(outcome.rows, rows, strict=True):
+            ours, papers = outcome.accuracy(row, column, metric, scope), outcome.paper(row, column, metric, scope)
+            alike = outcome.like_the_paper and ours is not None and papers is not None and agrees(ours, papers)
+            cells += [said(ours), "–" if papers is None else f"{100 * papers:.2f}{' ≈' if alike else ''}"]
+    return Sheet(
+        title=f"{outcome.title}: {column}",
+        headings=headings,
+        rows=rows,
+        note=_ALIKE if outcome.like_the_paper else _UNLIKE,
+    )
+
+
+def _ranks(outcome: Outcome) -> list[Sheet]:
+    from scipy.stats import kendalltau
+
+    rows = []
+    for column in _columns(outcome):
+        for metric, scope in COLUMNS:
+            pairs = [
+                (ours.accuracy, papers)
+                for row in outcome.rows
+                if (ours := outcome.accuracy(row, column, metric, scope)) is not None
+                and (papers := outcome.paper(row, column, metric, scope)) is not None
+            ]
+            if len(pairs) >= 3:
+                found = kendalltau(*zip(*pairs, strict=True))
+                numbers = (f"{found.statistic:+.2f}", f"{found.pvalue:.3f}", f"{len(pairs)}")
+                rows.append((f"{column}, {metric}, {scope}", *numbers))
+    if not rows:
+        return []
+    note = "Kendall's τ: +1 is the same order, 0 none, −1 the reverse; p of no relation at all."
+    return [
+        Sheet(
+            title="How alike the methods rank here and there", headings=("", "τ", "p", "methods"), rows=rows, note=note
+        )
+    ]

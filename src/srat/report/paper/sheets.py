@@ -1,0 +1,87 @@
+"""Tables that are read in a terminal, in Markdown and in LaTeX."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from srat.errors import printable
+from srat.report.scopes import titled_table
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "≈": r"$\approx$",
+    "±": r"$\pm$",
+    "λ": r"$\lambda$",
+    "–": "--",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A table of texts; the first column is of names, the others are of numbers."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def to_rich(self) -> Table:
+        """Return it for the terminal."""
+        table = titled_table(self.title)
+        for number, heading in enumerate(self.headings):
+            table.add_column(Text(heading), justify="right" if number else "left", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        table.caption = Text(self.note) if self.note else None
+        return table
+
+    def to_markdown(self) -> str:
+        """Return it as a Markdown table below its title."""
+        lines = [self.headings, ["---", *["---:"] * (len(self.headings) - 1)], *self.rows]
+        body = "\n".join(f"| {' | '.join(_in_markdown(cell) for cell in line)} |" for line in lines)
+        return f"**{_in_markdown(self.title)}**\n\n{body}\n" + (f"\n{self.note}\n" if self.note else "")
+
+    def to_latex(self) -> str:
+        """Return it as a LaTeX table, for the package booktabs."""
+        lines = [" & ".join(map(_in_latex, line)) + r" \\" for line in (self.headings, *self.rows)]
+        columns = "l" + "r" * (len(self.headings) - 1)
+        return "\n".join(
+            [
+                r"\begin{table}",
+                rf"\caption{{{_in_latex(self.title)}}}",
+                rf"\begin{{tabular}}{{{columns}}}",
+                r"\toprule",
+                lines[0],
+                r"\midrule",
+                *lines[1:],
+                r"\bottomrule",
+                r"\end{tabular}",
+                *([rf"\par {_in_latex(self.note)}"] if self.note else []),
+                r"\end{table}",
+                "",
+            ]
+        )
+
+
+def to_csv(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return rows of values as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(headings)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _in_markdown(text: str) -> str:
+    return printable(text).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _in_latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in printable(text))
