@@ -864,7 +864,18 @@ class TestStartUp:
     def test_help_and_mistakes_need_no_torch(self, words):
         assert not self.imported(*words) & {"torch", "numpy", "tyro", "rich"}
 
-    @pytest.mark.parametrize("words", [("train", "--help"), ("train", "--epocs", "3"), ("evaluate",), ("data",)])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("train", "--help"),
+            ("train", "--epocs", "3"),
+            ("evaluate",),
+            ("data",),
+            ("grid", "--help"),
+            ("report", "--help"),
+            ("theory", "--help"),
+        ],
+    )
     def test_a_commands_help_needs_no_more_than_torch(self, words):
         heavy = {"matplotlib", "sklearn", "scipy", "plotly", "ray", "lightning_fabric", "PIL", "torch._dynamo"}
         assert "torch" in (imported := self.imported(*words))

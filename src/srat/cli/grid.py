@@ -12,7 +12,6 @@ from rich.text import Text
 
 from srat.cli.parsing import parse
 from srat.cli.recipes import RecipeChoice, described_choice, read_base
-from srat.devices import make_fabric
 from srat.errors import printable, require
 from srat.grid import Executor, jobs_of, planned, run_grid
 from srat.grid.engine import Failure
@@ -105,6 +104,8 @@ def executor_of(arguments: Arguments) -> Iterator[Executor]:
         ) as on_ray:
             yield on_ray
         return
+    from srat.devices import make_fabric  # Fabric takes as long to import as torch
+
     device = str(make_fabric(arguments.device).device)
     threads = arguments.threads or max(1, cores() // arguments.parallel)
     yield Serial(places=arguments.parallel, threads=threads, device=device)

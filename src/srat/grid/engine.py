@@ -1,10 +1,10 @@
 """Starts what is missing, watches it, and lets everything end well."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from srat.grid.plan import Job
 from srat.interruption import Interruption
@@ -13,25 +13,29 @@ POLL = 0.2
 """Seconds between two looks."""
 
 
-class Handle(Protocol):
+class Handle(ABC):
     """A run that was started."""
 
+    @abstractmethod
     def poll(self) -> int | None:
         """Return its exit code, or None while it goes on."""
 
+    @abstractmethod
     def begun(self) -> bool:
         """Return whether it has a place to run in yet."""
 
+    @abstractmethod
     def stop(self, signal: int) -> None:
         """Ask it to save its state and end."""
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Where runs are started."""
 
     places: int
     """How many go on at the same time, at the most; what is more waits here."""
 
+    @abstractmethod
     def start(self, job: Job, log: Path) -> Handle:
         """Start what is left of a run; what it says goes into the log."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srat.errors import UserError
+from srat.grid.engine import Executor, Handle
 from srat.grid.plan import Job
 from srat.grid.serial import start_command
 from srat.run_folder import RunFolder
@@ -48,7 +49,7 @@ def perform(commands: Sequence[Sequence[str]], folder: Path, log: Path, threads:
     return code
 
 
-class _Submitted:
+class _Submitted(Handle):
     """A run that Ray has been given."""
 
     def __init__(self, ray: Any, task: Any, marker: Path) -> None:
@@ -78,7 +79,7 @@ class _Submitted:
         self._ray.cancel(self._task, force=False)
 
 
-class OnRay:
+class OnRay(Executor):
     """Runs on a cluster, as many at a time as it has room for.
 
     Args:

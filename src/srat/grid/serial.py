@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from srat.grid.engine import Executor, Handle
 from srat.grid.plan import Job
 from srat.interruption import LEADER
 
@@ -30,7 +31,7 @@ def start_command(words: Sequence[str], log: Path, threads: int) -> subprocess.P
         )
 
 
-class _Running:
+class _Running(Handle):
     """A run's commands, one after the other."""
 
     def __init__(self, commands: Sequence[Sequence[str]], log: Path, threads: int) -> None:
@@ -46,6 +47,8 @@ class _Running:
     def poll(self) -> int | None:
         """Return the exit code of what failed or was last, or None while it goes on."""
         code = self._process.poll()
+        if code is not None and self._process.stdin is not None:
+            self._process.stdin.close()
         if code == 0 and self._left and not self._stopping:
             self._process = start_command(self._left.pop(0), self._log, self._threads)
             return None
@@ -58,7 +61,7 @@ class _Running:
             self._process.send_signal(signal.SIGTERM if number == signal.SIGINT else number)
 
 
-class Serial:
+class Serial(Executor):
     """Runs on this machine.
 
     Args:

@@ -1,0 +1,158 @@
+"""The recipes against METHOD's settled numbers, and against each other."""
+
+import pytest
+import torch
+
+from srat.attacks import PGD, Natural
+from srat.data.imbalance import exponential_counts, step_counts
+from srat.errors import UserError
+from srat.methods import METHODS
+from srat.recipes import base_config, default_data, names, recipe
+from srat.recipes.making import ADVERSARIAL
+
+# Standard and PGD-20 accuracy, overall and of the rare classes, as the paper prints them.
+SPOT = {
+    ("table1", "ce", "step-10"): (63.26, 40.62, 36.96, 14.23),
+    ("table1", "cb-focal", "step-100"): (15.44, 0.00, 14.46, 0.00),
+    ("table1", "srat-ldam", "step-100"): (63.13, 52.73, 33.51, 18.89),
+    ("table2", "drcb-ldam", "exp-100"): (62.65, 57.19, 31.66, 22.11),
+    ("table2", "cb-focal", "exp-100"): (50.35, 60.05, 27.15, 33.56),
+    ("table2", "srat-ldam", "exp-10"): (74.63, 79.82, 46.72, 50.38),
+    ("table3", "drcb-ldam", "step-10"): (87.83, 82.63, 46.45, 35.15),
+    ("table4", "ce", "exp-100"): (72.51, 56.30, 33.34, 16.93),
+}
+SETTINGS = [(name, scale) for name in names() for scale in ("paper", "small")]
+
+
+def cells_of(name, scale="paper"):
+    found = recipe(name)
+    return found.cells(base_config(scale, default_data(scale, found.data)))
+
+
+def ids(name, scale="small"):
+    return {(cell.row, cell.column): cell.config.id for cell in cells_of(name, scale)}
+
+
+def test_there_is_a_recipe_for_each_table_and_figure():
+    assert names() == [*(f"table{n}" for n in range(1, 5)), *(f"figure{n}" for n in range(1, 15))]
+
+
+def test_an_unknown_recipe_is_told_with_those_there_are():
+    with pytest.raises(UserError, match="unknown recipe 'tabel1', did you mean 'table1'"):
+        recipe("tabel1")
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_header_says_command_and_what_is_expected(name):
+    text = __import__(f"srat.recipes.{name}", fromlist=["_"]).__doc__
+    assert f"srat report {name}" in text
+    assert "Expected" in text
+    assert recipe(name).kind == "distribution" or f"srat grid {name}" in text
+
+
+@pytest.mark.parametrize(("name", "scale"), SETTINGS)
+def test_every_cell_is_a_run_of_its_own(name, scale):
+    cells = cells_of(name, scale)
+    assert len({(cell.row, cell.column) for cell in cells}) == len(cells)
+    assert len({cell.config.id for cell in cells}) == len(cells)
+    assert {cell.config.holdout.fraction for cell in cells} == {0.0}
+
+
+@pytest.mark.parametrize(("name", "scale"), SETTINGS)
+def test_claims_are_about_cells_that_there_are(name, scale):
+    cells = cells_of(name, scale)
+    there = {(cell.row, cell.column) for cell in cells}
+    claims = recipe(name).claims(cells)
+    assert {(term.row, term.column) for claim in claims for term in claim.terms} <= there
+    assert len({claim.text for claim in claims}) == len(claims)
+    assert all(abs(sum(term.factor for term in claim.terms)) < 1e-9 for claim in claims)
+
+
+class TestPaperScale:
+    @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4"])
+    def test_is_the_papers_setting(self, name):
+        cells = cells_of(name)
+        assert len(cells) == 22
+        for cell in cells:
+            config = cell.config
+            step = 2 / 255 if name in ("table1", "table2") else 1 / 255
+            assert config.attack == PGD(epsilon=8 / 255, step_size=step, steps=10)
+            assert config.evaluation == PGD(epsilon=8 / 255, step_size=step, steps=20)
+            assert (config.model.name, config.model.width, config.epochs) == ("resnet18", 64, 200)
+            rates = [
+                config.schedule.learning_rate(epoch, epochs=200, base=config.optimizer.learning_rate)
+                for epoch in (0, 159, 160, 179, 180, 199)
+            ]
+            assert rates == pytest.approx([0.1, 0.1, 1e-3, 1e-3, 1e-5, 1e-5])
+            method = METHODS[cell.row]
+            assert config.method == cell.row
+            first = config.schedule.reweight_epoch_of(200)
+            assert first == (160 if method.deferred else 0)
+
+    def test_the_imbalances_are_the_papers(self):
+        full = [5_000] * 10
+        by_column = {cell.column: cell.config.imbalance.counts(full, seed=0) for cell in cells_of("figure13")}
+        totals = {"step-100": 25_250, "step-10": 27_500, "exp-100": 12_406, "exp-10": 20_431}
+        assert {column: sum(counts) for column, counts in by_column.items()} == totals
+        assert by_column["step-10"] == step_counts(full, ratio=10)
+        assert by_column["exp-100"] == exponential_counts(full, ratio=100)
+
+    def test_figure_2_has_the_paper_two_classes(self):
+        cells = cells_of("figure2")
+        natural = [cell for cell in cells if cell.row == "natural"]
+        assert len(natural) == len(cells) // 2
+        for cell in cells:
+            assert cell.config.data.classes == (3, 7)
+            assert cell.config.imbalance.counts([5_000, 5_000], seed=0) == (5_000, 50)
+            assert cell.config.weighting.values == (1.0, float(cell.column))
+            assert cell.config.schedule.reweight_epoch_of(200) == 0
+            assert isinstance(cell.config.attack, Natural) == (cell.row == "natural")
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4"])
+class TestPapersNumbers:
+    def test_all_are_there_in_the_papers_order(self, name):
+        values = recipe(name).paper
+        assert len(values) == 88
+        assert list(dict.fromkeys(value.row for value in values)) == list(ADVERSARIAL)
+        assert all(0 <= value.accuracy <= 1 for value in values)
+
+    def test_are_those_that_are_printed(self, name):
+        numbers = {(v.row, v.column, v.metric, v.scope): 100 * v.accuracy for v in recipe(name).paper}
+        for (table, row, column), printed in SPOT.items():
+            if table == name:
+                pairs = [(metric, scope) for metric in ("standard", "robust") for scope in ("overall", "under")]
+                assert [numbers[row, column, *pair] for pair in pairs] == pytest.approx(printed)
+
+
+class TestSharedRuns:
+    def test_figure_1_shares_adversarial_training_with_table_1(self):
+        assert ids("figure1")["adversarial", "step-100"] == ids("table1")["ce", "step-100"]
+
+    def test_figure_3_is_figure_2_with_a_weight_of_one(self):
+        assert set(ids("figure3").values()) == {ids("figure2")[row, "1"] for row in ("natural", "adversarial")}
+
+    def test_figure_4_shares_its_runs_with_table_1(self):
+        assert set(ids("figure4").values()) <= set(ids("table1").values())
+
+    def test_figure_6_shares_its_middle_with_the_tables(self):
+        for column, table in (("step-100", "table1"), ("exp-100", "table2")):
+            assert ids("figure6")[f"srat-ldam {column}", "1"] == ids(table)["srat-ldam", column]
+
+
+def test_figure_5s_78_is_what_the_effective_number_gives():
+    cells = {(cell.row, cell.column): cell.config for cell in cells_of("figure5")}
+    given = cells["srat-ldam", "78"].weighting.weights((5_000,) * 5 + (50,) * 5)
+    table = next(c.config for c in cells_of("table1") if (c.row, c.column) == ("srat-ldam", "step-100"))
+    effective = table.weighting.weights((5_000,) * 5 + (50,) * 5)
+    torch.testing.assert_close(given / given[0], effective / effective[0], rtol=0.015, atol=0)
+
+
+def test_a_data_set_without_a_small_scale_is_refused():
+    with pytest.raises(UserError, match="--data cifar100"):
+        base_config("small", "cifar100")
+
+
+def test_a_pair_of_a_data_set_without_one_is_refused():
+    with pytest.raises(UserError, match="--data svhn"):
+        recipe("figure2").cells(base_config("small", "svhn"))
