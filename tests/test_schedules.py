@@ -42,6 +42,12 @@ def test_what_is_given_is_not_scaled():
     assert [schedule.weights_apply(epoch, epochs=12) for epoch in (6, 7)] == [False, True]
 
 
+def test_deferred_weights_come_with_the_first_fall_of_the_rate():
+    schedule = Schedule(milestones=(7, 10))
+    assert [schedule.weights_apply(epoch, epochs=12) for epoch in (6, 7)] == [False, True]
+    assert Schedule(milestones=()).reweight_epoch_of(200) == 160
+
+
 def test_from_the_start():
     assert Schedule(reweight_from=0).weights_apply(0, epochs=200)
 

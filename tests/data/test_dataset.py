@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from srat.data import Dataset, epoch_batches, to_unit
 from srat.data.augmentation import CropFlip, NoAugmentation, random_crop, random_flip
+from srat.data.digits import Digits
 from srat.errors import UserError
 from srat.random import derive_seed, generator
 
@@ -121,3 +122,33 @@ def test_derived_seeds_do_not_collide():
 def test_generators_of_one_key_agree():
     one, two = (torch.rand(3, generator=generator(7, "order", epoch=2)) for _ in range(2))
     assert torch.equal(one, two)
+
+
+class TestSomeClasses:
+    @pytest.fixture
+    def full(self, rng):
+        labels = torch.arange(20) % 4
+        images = torch.randint(0, 256, (20, 1, 4, 4), dtype=torch.uint8, generator=rng)
+        images[:, 0, 0, 0] = labels.byte()
+        return Dataset(images, labels, ("a", "b", "c", "d"))
+
+    def test_are_renumbered_in_their_order(self, full):
+        part = full.with_classes((3, 1))
+        assert part.class_names == ("d", "b")
+        assert len(part) == 10
+        assert torch.equal(part.images[:, 0, 0, 0].long(), torch.tensor([3, 1])[part.labels])
+        assert torch.equal(part.images, full.images[(full.labels == 1) | (full.labels == 3)])
+
+    @pytest.mark.parametrize("labels", [(0, 0), (0, 4), (-1, 2)])
+    def test_refuses_labels_that_are_not_there_or_twice(self, full, labels):
+        with pytest.raises(UserError, match="--data.classes: expected labels from 0 to 3, each once"):
+            full.with_classes(labels)
+
+    def test_one_class_is_too_few(self, full):
+        with pytest.raises(UserError, match="at least two classes"):
+            full.with_classes((2,))
+
+    def test_of_a_source_both_parts_have_them(self):
+        source = Digits(classes=(7, 2))
+        assert source.train().class_names == source.test().class_names == ("7", "2")
+        assert source.test().counts == (50, 50)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from srat.evaluation import groups, wilson
 from srat.evaluation.comparison import OVERALL, UNDER, WELL, Contender, caveat, compare, means_of, sentences
-from srat.evaluation.intervals import Z95, crossed_variances, mean_over_seeds
+from srat.evaluation.intervals import Z95, Mean, crossed_variances, mean_of_counts, mean_over_seeds, weighted_sum
 from srat.evaluation.paired import _score, holm, mcnemar, paired_difference, score_interval
 
 SIMULATIONS = 2_000
@@ -280,3 +280,51 @@ def test_the_interval_over_seeds_where_little_is_right(level, of_seed):
     truth = (weights / (1 + np.exp(-(level + np.hypot(3.0, of_seed) * nodes)))).sum() / weights.sum()
     found = [mean_over_seeds(answers(rng, 5, 2000, level=level, of_seed=of_seed))[1:3] for _ in range(SIMULATIONS // 2)]
     assert 0.93 <= coverage(found, truth) <= 0.97
+
+
+class TestCountsAlone:
+    def test_of_one_seed_it_is_wilsons(self):
+        assert mean_of_counts([37], 100)[:3] == wilson(37, 100)
+        assert math.isnan(mean_of_counts([37], 100).spread)
+
+    @given(st.lists(st.integers(0, 400), min_size=2, max_size=5), st.integers(0, 2**32 - 1))
+    def test_is_never_narrower_than_from_the_images_themselves(self, correct, seed):
+        rng = np.random.default_rng(seed)
+        survived = np.zeros((len(correct), 400), dtype=bool)
+        for row, count in zip(survived, correct, strict=True):
+            row[rng.choice(400, count, replace=False)] = True
+        of_images, of_counts = mean_over_seeds(survived), mean_of_counts(correct, 400)
+        assert of_counts.accuracy == pytest.approx(of_images.accuracy)
+        assert of_counts.spread == pytest.approx(of_images.spread)
+        assert of_counts.low <= of_images.low + 1e-9
+        assert of_counts.high >= of_images.high - 1e-9
+
+    def test_seeds_that_agree_leave_the_images_uncertainty(self):
+        assert mean_of_counts([50, 50, 50], 200)[:3] == pytest.approx(wilson(50, 200))
+        assert mean_of_counts([0, 0], 200)[:3] == pytest.approx(wilson(0, 200))
+
+    def test_without_images_nothing_is_known(self):
+        assert mean_of_counts([0, 0], 0)[1:3] == (0.0, 1.0)
+
+
+class TestWeightedSums:
+    def test_a_difference_is_newcombes_published_one(self):
+        # Method 10 of Newcombe, 1998, Table II: 56/70 − 48/80, and 9/10 − 3/10.
+        for one, other, low, high in (((56, 70), (48, 80), 0.0524, 0.3339), ((9, 10), (3, 10), 0.1705, 0.8090)):
+            found = weighted_sum((1.0, -1.0), [Mean(*wilson(*counts), math.nan) for counts in (one, other)])
+            assert found.low == pytest.approx(low, abs=5e-5)
+            assert found.high == pytest.approx(high, abs=5e-5)
+
+    def test_one_term_is_itself(self):
+        mean = Mean(0.3, 0.2, 0.5, math.nan)
+        assert weighted_sum((2.0,), (mean,)) == pytest.approx((0.6, 0.4, 1.0))
+        assert weighted_sum((-1.0,), (mean,)) == pytest.approx((-0.3, -0.5, -0.2))
+
+    def test_covers_as_often_as_it_says(self):
+        rng, truths, factors, n = np.random.default_rng(0), (0.7, 0.1, 0.5, 0.02), (1.0, -1.0, -1.0, 1.0), 300
+        truth = sum(factor * p for factor, p in zip(factors, truths, strict=True))
+        covered = 0
+        for counts in rng.binomial(n, truths, size=(SIMULATIONS, 4)):
+            found = weighted_sum(factors, [Mean(*wilson(int(count), n), math.nan) for count in counts])
+            covered += found.low <= truth <= found.high
+        assert 0.935 < covered / SIMULATIONS < 0.965

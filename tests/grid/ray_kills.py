@@ -22,6 +22,7 @@ from srat.interruption import Interruption
 from srat.recipes import Cell
 from srat.recipes.making import ADVERSARIAL
 
+os.environ["RAY_worker_niceness"] = "0"  # else what goes on beside it has the cores
 RESULTS = ("config.json", "indices.json", "metrics.csv", "model.safetensors", "evaluation.json", "examples.safetensors")
 
 
@@ -36,10 +37,10 @@ def jobs_in(folder: Path, *, epochs: int, runs: int) -> list[Job]:
 class Killer(Watcher):
     """Kills a worker of a run that goes on, after a while that is drawn anew each time."""
 
-    def __init__(self, logs: Path, kills: int, seed: int = 0) -> None:
+    def __init__(self, logs: Path, kills: int, first: float, seed: int = 0) -> None:
         self.logs, self.left, self.killed = logs, kills, 0
         self.random = random.Random(seed)
-        self.next = time.monotonic() + 10
+        self.next = time.monotonic() + first
 
     def looked(self, running: list[Job]) -> None:
         """Kill, if it is time."""
@@ -65,8 +66,8 @@ def differing(one: list[Job], other: list[Job]) -> list[str]:
     ]
 
 
-def compared(kills: int, epochs: int, runs: int) -> tuple[int, list[str], list[str]]:
-    """Return how often a worker was killed, what failed, and what differs."""
+def compared(kills: int, epochs: int, runs: int, first: float = 10.0) -> tuple[int, list[str], list[str]]:
+    """Return how often a worker was killed, the first time after so many seconds, what failed, and what differs."""
     with tempfile.TemporaryDirectory() as temporary:
         here, there = Path(temporary) / "serial", Path(temporary) / "ray"
         serial, on_ray = (jobs_in(folder, epochs=epochs, runs=runs) for folder in (here, there))
@@ -74,7 +75,7 @@ def compared(kills: int, epochs: int, runs: int) -> tuple[int, list[str], list[s
             serial, Serial(places=2, threads=1, device="cpu"), Interruption(), Watcher(), logs=here / "logs"
         )
         executor = OnRay(address=None, cpus=1, gpus=0, retries=kills + 1, device="cpu")
-        killer = Killer(there / "logs", kills)
+        killer = Killer(there / "logs", kills, first)
         try:
             failures += run_grid(on_ray, executor, Interruption(), killer, logs=there / "logs")
         finally:

@@ -343,3 +343,10 @@ class TestCommand:
         assert code == 0
         assert "nothing to train" in out
         assert not (tmp_path / "runs").exists()
+
+
+def test_on_ray_a_killed_worker_costs_nothing():
+    """The same bytes as serially; `python tests/grid/ray_kills.py` kills more of them."""
+    from ray_kills import compared
+
+    assert compared(kills=1, epochs=8, runs=2, first=0.0) == (1, [], [])

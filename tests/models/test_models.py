@@ -1,5 +1,8 @@
 """Backbones, heads, normalisation, the wrapper, and what an attack may do to a model."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -283,3 +286,32 @@ def test_the_served_logits_are_the_trained_ones(training, images):
 
 def test_a_classifier_is_made_of_its_parts():
     assert isinstance(make(Linear()), Classifier)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "last"),
+    [(ResNet18(width=8), False), (ResNet18(width=16), True), (SmallCNN(width=4), True), (WideResNet(depth=10), True)],
+)
+def test_channels_lie_together_but_where_onednn_would_write_past_its_memory(architecture, last):
+    weights = [module.weight for module in make(architecture).backbone.modules() if isinstance(module, nn.Conv2d)]
+    wide = [w for w in weights if min(w.shape) > 1]
+    assert all(w.is_contiguous(memory_format=torch.channels_last) == last for w in wide)
+
+
+def test_a_narrow_residual_network_learns_on_two_threads():
+    """A strided 1 × 1 convolution of 8 channels, an odd batch: in channels-last memory the process would crash."""
+    script = """
+import torch
+torch.set_num_threads(2)
+from srat.models import ImageShape, build
+from srat.models.heads import LinearHead
+from srat.models.resnet import ResNet18
+one = torch.ones(1)
+shape = ImageShape(channels=1, height=28, width=28)
+model = build(ResNet18(width=8), LinearHead(), shape=shape, classes=10, mean=one, std=one)
+for _ in range(4):
+    model(torch.rand(33, 1, 28, 28)).logits.square().sum().backward()
+print("done")
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr[-500:]

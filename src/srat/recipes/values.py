@@ -20,7 +20,7 @@ def paper_values(name: str) -> tuple[PaperValue, ...]:
             column=line["column"],
             metric=cast(Metric, line["metric"]),
             scope=cast(Scope, line["scope"]),
-            accuracy=float(line["percent"]) / 100,
+            accuracy=round(float(line["percent"]) / 100, 6),
         )
         for line in csv.DictReader(lines)
     )

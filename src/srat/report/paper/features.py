@@ -1,6 +1,6 @@
 """Maps of features, with numbers for how far the classes lie apart under each."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from srat.evaluation.feature_map import FeatureMap
 from srat.report.drawing import COLORS, MARKERS, PAGE
@@ -63,5 +63,5 @@ def _scatter(axes: "Axes", map_: FeatureMap) -> None:
         axes.scatter(x, y, s=7, color=color, marker=marker, linewidths=0, alpha=0.8, label=name, rasterized=True)
 
 
-def _overall(map_: FeatureMap) -> dict[str, dict[str, float]]:
+def _overall(map_: FeatureMap) -> dict[str, Any]:
     return next(dict(each) for each in map_.separability if each["scope"] == "overall")

@@ -1,0 +1,309 @@
+"""Reports of recipes: numbers by hand, files that can be read again, and claims that can fail."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.stats
+
+from srat.data.cifar10 import Cifar10
+from srat.errors import UserError
+from srat.evaluation import CLEAN, Counts, Evaluation, Result, wilson
+from srat.evaluation.feature_map import FeatureMap, on_a_plane
+from srat.evaluation.intervals import Mean, mean_of_counts
+from srat.grid import jobs_of, planned
+from srat.recipes import PaperValue, base_config, recipe
+from srat.report.drawing import power_of_ten
+from srat.report.paper import collect, make_page
+from srat.report.paper.methods import agrees, said
+from srat.report.paper.sheets import Sheet
+
+NAMES = tuple("$x$" if c == 3 else f"class {c}" for c in range(10))
+TRAIN = (100,) * 5 + (10,) * 5
+
+
+def finished(job, standard, robust, images=200, classes=10):
+    """Write a finished run: of each class so many of 200 test images right."""
+    job.prepare()
+    total = (images,) * classes
+    results = {
+        name: Result(counts=Counts(correct=tuple(correct), total=total), attack={"name": name})
+        for name, correct in ((CLEAN, standard), (job.config.evaluation.label, robust))
+    }
+    train = TRAIN if classes == 10 else (100, 1)
+    evaluation = Evaluation(class_names=NAMES[:classes], train_counts=train, results=results)
+    job.folder.evaluation("last").write_text(evaluation.to_json())
+
+
+def mapped(job, purity):
+    numbers = {"value": purity, "low": purity - 0.02, "high": purity + 0.02}
+    scopes = [
+        {"scope": scope, "is_class": False, "fisher": numbers, "silhouette": numbers, "purity": numbers}
+        for scope in ("overall", "well-represented", "under-represented")
+    ]
+    points = tuple((float(n), float(n % 7)) for n in range(40))
+    map_ = FeatureMap(
+        class_names=("$a$", "b<i>"),
+        labels=tuple(n % 2 for n in range(40)),
+        points=points,
+        separability=tuple(scopes),
+        made_with={},
+    )
+    job.folder.map.write_text(map_.to_json())
+
+
+def cells_of(name, data="digits", scale="small", filters=()):
+    return planned(recipe(name), base_config(scale, data), filters)
+
+
+def outcome_of(name, tmp_path, data="digits", scale="small", filters=()):
+    return collect(name, recipe(name), cells_of(name, data, scale, filters), tmp_path, scale=scale)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Table 1's Step-100 of three seeds, one method of which is missing; SRAT's rare classes are the best."""
+    cells = cells_of("table1", filters=["step-100"])
+    for place, cell in enumerate(cells):
+        for seed, job in enumerate(jobs_of([cell], range(3), tmp_path, mapped=False)):
+            if cell.row != "focal":
+                finished(job, [160 - seed] * 5 + [10 * place] * 5, [120] * 5 + [8 * place + seed] * 5)
+    return outcome_of("table1", tmp_path, filters=["step-100"])
+
+
+class TestNumbers:
+    def test_are_the_means_over_the_seeds_by_hand(self, table):
+        place = table.rows.index("drcb-ce")
+        found = table.accuracy("drcb-ce", "step-100", "robust", "under")
+        accuracies = [(8 * place + seed) / 200 for seed in range(3)]
+        assert found.accuracy == pytest.approx(np.mean(accuracies))
+        assert found.spread == pytest.approx(np.std(accuracies, ddof=1))
+        assert found == mean_of_counts([5 * (8 * place + seed) for seed in range(3)], 1_000)
+        overall = table.accuracy("drcb-ce", "step-100", "standard", "overall")
+        assert overall.accuracy == pytest.approx(np.mean([(160 - seed + 10 * place) / 400 for seed in range(3)]))
+
+    def test_what_is_missing_is_said(self, table):
+        assert table.missing == ["focal step-100"]
+        assert table.seeds == (3, 3)
+        assert table.accuracy("focal", "step-100", "robust", "under") is None
+        assert "| focal | – |" in make_page(table).sheets[0].to_markdown()
+
+    def test_claims_are_differences_of_these_numbers(self, table):
+        rows = {row[0]: row for row in make_page(table).claims.rows}
+        row = rows["step-100: SRAT-LDAM above DRCB-LDAM on rare classes under attack"]
+        assert row[1].startswith("+12.0 [")
+        assert row[2] == f"{18.89 - 16.25:+.1f}"
+        assert row[3] == "holds"
+        # Of the method that is missing nothing is said.
+        assert not any("above FOCAL" in text for text in rows)
+
+    def test_ranks_are_scipys(self, table):
+        sheet = make_page(table).sheets[-1]
+        there = [row for row in table.rows if row != "focal"]
+        papers = [table.paper(row, "step-100", "robust", "under") for row in there]
+        expected = scipy.stats.kendalltau(range(len(there)), papers).statistic
+        row = next(row for row in sheet.rows if row[0] == "step-100, robust, under")
+        assert float(row[1]) == pytest.approx(expected, abs=0.005)
+        assert row[3] == "10"
+
+    def test_agreement_is_marked_where_data_and_scale_are_the_papers_alone(self, table, tmp_path):
+        assert "≈" not in "".join(sheet.to_markdown() for sheet in make_page(table).sheets)
+        cells = cells_of("table1", data="cifar10", scale="paper", filters=["ce", "step-100"])
+        [job] = jobs_of(cells, [0], tmp_path, mapped=False)
+        # The paper has 47.29, 9.03, 30.39 and 1.62 %.
+        finished(job, [860] * 5 + [90] * 5, [700] * 5 + [16] * 5, images=1_000)
+        [sheet] = make_page(outcome_of("table1", tmp_path, "cifar10", "paper", ["ce", "step-100"])).sheets
+        assert sheet.rows[0][2::2] == ["47.29 ≈", "9.03 ≈", "30.39", "1.62 ≈"]
+
+
+def test_agreement_counts_both_intervals():
+    papers = 0.40
+    own = wilson(4_000, 10_000)
+    reach = ((0.01) ** 2 + (own.high - papers) ** 2) ** 0.5
+    for distance, expected in ((0.99 * reach, True), (1.01 * reach, False)):
+        ours = Mean(papers + distance, papers + distance - 0.01, papers + distance + 0.5, 0.0)
+        assert agrees(ours, papers) is expected
+
+
+def test_claims_hold_do_not_hold_or_cannot_be_told(tmp_path):
+    for better, verdict in ((40, "holds"), (-40, "does not hold"), (1, "cannot be told")):
+        runs = tmp_path / verdict
+        natural, adversarial = (jobs_of([cell], [0], runs, mapped=False)[0] for cell in cells_of("figure1"))
+        finished(natural, [180] * 5 + [100 + better] * 5, [0] * 10)
+        finished(adversarial, [180] * 5 + [100] * 5, [0] * 10)
+        rows = make_page(outcome_of("figure1", runs)).claims.rows
+        assert [row[-1] for row in rows] == [verdict, verdict, "cannot be told"]
+
+
+class TestFiles:
+    @pytest.fixture
+    def written(self, table, tmp_path):
+        return {path.suffix: path for path in make_page(table).write(tmp_path / "out", "Of & about_it.")}
+
+    def test_are_all_there_and_equal_each_time(self, written, table, tmp_path):
+        assert sorted(written) == [".csv", ".md", ".png", ".svg", ".tex"]
+        again = make_page(table).write(tmp_path / "again", "Of & about_it.")
+        assert [path.read_bytes() for path in again] == [written[path.suffix].read_bytes() for path in again]
+
+    def test_csv_has_every_number(self, written, table):
+        rows = list(csv.DictReader(written[".csv"].read_text().splitlines()))
+        assert len(rows) == 10 * 2 * 3
+        row = next(r for r in rows if (r["row"], r["metric"], r["scope"]) == ("srat-ldam", "robust", "under"))
+        found = table.accuracy("srat-ldam", "step-100", "robust", "under")
+        numbers = [float(row[name]) / 100 for name in ("percent", "low", "high", "sd")]
+        assert numbers == pytest.approx([found.accuracy, found.low, found.high, found.spread], abs=6e-5)
+        assert (row["seeds"], row["paper"], row["agrees"]) == ("3", "18.89", "")
+
+    def test_markdown_has_whole_tables(self, written):
+        tables = re.findall(r"(?:^\|.*\|\n)+", written[".md"].read_text(), re.MULTILINE)
+        assert len(tables) == 3
+        for text in tables:
+            assert len({len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines()}) == 1
+
+    def test_latex_has_no_bare_special_character(self, written):
+        text = written[".tex"].read_text()
+        assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
+        body = re.sub(r"\\[a-z]+|\\.", "", text)
+        assert not re.search(r"[%#_~^]", body)
+        for line in text.splitlines():
+            if line.endswith(r"\\"):
+                assert len(re.findall(r"(?<!\\)&", line)) in (3, 8)
+
+
+@pytest.mark.parametrize("name", ["figure1", "figure2", "figure5", "figure6", "table2"])
+def test_a_page_is_made_of_the_little_that_is_there(name, tmp_path):
+    data = "fashion-mnist" if name == "figure2" else "digits"
+    cells = cells_of(name, data)
+    classes = 2 if name == "figure2" else 10
+    half = classes // 2
+    for cell in cells[: len(cells) // 2]:
+        finished(
+            *jobs_of([cell], [0], tmp_path, mapped=False), [150] * half + [50] * half, [90] * classes, classes=classes
+        )
+    outcome = outcome_of(name, tmp_path, data)
+    assert len(outcome.missing) == len(cells) - len(cells) // 2
+    files = make_page(outcome).write(tmp_path / "out", "")
+    assert all(path.stat().st_size > 100 for path in files)
+    assert "<dc:date>" not in files[0].read_text()
+
+
+class TestMaps:
+    def test_purity_is_compared(self, tmp_path):
+        for cell, purity in zip(cells_of("figure3", "fashion-mnist"), (0.9, 0.7), strict=True):
+            for seed, job in enumerate(jobs_of([cell], range(2), tmp_path, mapped=True)):
+                finished(job, [150, 50], [90, 20], classes=2)
+                mapped(job, purity + 0.01 * seed)
+        outcome = outcome_of("figure3", tmp_path, "fashion-mnist")
+        found = outcome.accuracy("natural", "1", "purity", "overall")
+        assert found.accuracy == pytest.approx(0.905)
+        # The map's own 0.02, and Student's of two seeds.
+        by_seed = 12.706 * np.std([0.90, 0.91], ddof=1) / 2**0.5
+        assert found.low == pytest.approx(0.905 - (0.02**2 + by_seed**2) ** 0.5, abs=1e-4)
+        page = make_page(outcome)
+        assert page.claims.rows[0][1].startswith("+20.0")
+        files = page.write(tmp_path / "out", "")
+        assert "b&lt;i&gt;" in files[0].read_text()
+        assert files[0].suffix == ".svg"
+
+    def test_reading_refuses_what_is_no_map(self, tmp_path):
+        good = {
+            "class_names": ["a", "b"],
+            "labels": [0, 1],
+            "points": [[0, 0], [1, 1]],
+            "separability": [],
+            "made_with": {},
+        }
+        path = tmp_path / "map.json"
+        for change in (
+            {"labels": [0]},
+            {"labels": [0, 2]},
+            {"labels": [0, "1"]},
+            {"points": [[0, 0], [1]]},
+            {"points": 3},
+        ):
+            path.write_text(json.dumps(good | change))
+            with pytest.raises(UserError, match="not a readable map"):
+                FeatureMap.read(path)
+        path.write_text(json.dumps(good))
+        assert FeatureMap.read(path).points == ((0.0, 0.0), (1.0, 1.0))
+
+    def test_neighbours_stay_neighbours_on_a_plane(self):
+        rng = np.random.default_rng(0)
+        features = rng.normal(size=(60, 8)) + np.repeat(np.eye(3, 8) * 30, 20, axis=0)
+        points = np.array(on_a_plane(features, seed=0))
+        assert points.tolist() == np.array(on_a_plane(features, seed=0)).tolist()
+        centers = points.reshape(3, 20, 2).mean(axis=1)
+        nearest = np.linalg.norm(points[:, None] - centers, axis=2).argmin(axis=1)
+        assert nearest.tolist() == np.repeat(range(3), 20).tolist()
+
+
+class TestDistributions:
+    def test_counts_are_the_papers(self, tmp_path, monkeypatch):
+        class Hollow:
+            counts, class_names = (5_000,) * 10, NAMES
+
+        monkeypatch.setattr(Cifar10, "train", lambda _: Hollow)
+        page = make_page(outcome_of("figure13", tmp_path, "cifar10", "paper"))
+        rows = {row[0]: row[1:] for row in page.sheets[0].rows}
+        assert rows["in all"] == ["25,250", "27,500", "12,406", "20,431"]
+        assert rows["$x$"] == ["5,000", "5,000", "1,077", "2,320"]
+        files = page.write(tmp_path / "out", "")
+        assert "$x$" in files[0].read_text()  # a name, no formula
+
+
+def test_svhns_ratio_is_that_of_its_own_counts(tmp_path):
+    """A made-up .mat of SVHN's layout, with its training counts a tenth: Exp-100 is 180 : 1, not 100 : 1."""
+    counts = (494, 1386, 1058, 849, 745, 688, 572, 559, 504, 465)
+    labels = np.repeat([10, *range(1, 10)], counts)
+    for part in ("train", "test"):
+        images = np.zeros((32, 32, 3, len(labels)), np.uint8)
+        scipy.io.savemat(tmp_path / f"{part}_32x32.mat", {"X": images, "y": labels[:, None].astype(np.uint8)})
+    base = base_config("paper", "svhn")
+    base = replace(base, data=replace(base.data, dir=tmp_path, verify=False))
+    cells = planned(recipe("figure14"), base)
+    page = make_page(collect("figure14", recipe("figure14"), cells, tmp_path, scale="paper"))
+    assert page.sheets[0].rows[0][1:] == ["494", "494", "494", "494"]
+    kept = {column: counts for column, *counts in zip(page.sheets[0].headings, *page.sheets[0].rows, strict=True)}
+    assert kept["step-100"][5:10] == ["6", "5", "5", "5", "4"]
+
+
+class TestCommand:
+    def test_shows_and_writes(self, cli, tmp_path):
+        for cell in cells_of("figure1"):
+            finished(*jobs_of([cell], [0], tmp_path / "runs", mapped=False), [150] * 5 + [50] * 5, [90] * 10)
+        words = ("--scale", "small", "--data", "digits", "--runs", tmp_path / "runs", "--out", tmp_path / "out")
+        code, out, _ = cli("report", "figure1", *words)
+        assert code == 0
+        assert "natural, standard" in out
+        assert "here it" in out
+        assert str(tmp_path / "out" / "figure1.svg") in out
+        text = (tmp_path / "out" / "figure1.md").read_text()
+        assert "Scale small: digits, small-cnn" in text
+
+    def test_nothing_to_show_is_told_with_what_makes_it(self, cli, tmp_path):
+        code, _, err = cli("report", "table1", "--scale", "small", "--runs", tmp_path)
+        assert code == 2
+        assert "'srat grid table1 --scale small --runs" in err
+
+
+def test_a_table_keeps_strangers_names_harmless():
+    sheet = Sheet(title="a|b", headings=("x", "y"), rows=[("<script>|", "\x1b[31m_&%$")], note="")
+    assert "\\|" in sheet.to_markdown()
+    assert "<script>" not in sheet.to_markdown()
+    assert r"[31m\_\&\%\$" in sheet.to_latex()
+
+
+def test_numbers_are_said_plainly():
+    assert said(None) == "–"
+    assert said(Mean(0.458, 0.448, 0.468, 0.0)) == "45.8 [44.8, 46.8]"
+    assert [power_of_ten(value) for value in (1, 1_000, 1e6, 1e-5)] == ["1", "1000", "10⁶", "10⁻⁵"]
+
+
+def test_papers_values_are_of_their_table():
+    assert recipe("table1").paper[0] == PaperValue(
+        row="ce", column="step-10", metric="standard", scope="overall", accuracy=0.6326
+    )
