@@ -13,6 +13,7 @@ for count in $(seq "$seeds"); do
   grid figure2 --seeds "$count"
   grid table2 --seeds "$count" --filter exp-100
   grid figure4 --seeds "$count"
+  grid separation --seeds "$count"
   grid figure6 --seeds "$count" --filter srat-ldam
   grid figure5 --seeds "$count" --filter srat-ldam
 done

@@ -22,7 +22,7 @@ from srat.interruption import Interruption
 from srat.recipes import Cell
 from srat.recipes.making import ADVERSARIAL
 
-os.environ["RAY_worker_niceness"] = "0"  # else what goes on beside it has the cores
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - its name; else what goes on beside it has the cores
 RESULTS = ("config.json", "indices.json", "metrics.csv", "model.safetensors", "evaluation.json", "examples.safetensors")
 
 

@@ -34,7 +34,7 @@ def ids(name, scale="small"):
 
 
 def test_there_is_a_recipe_for_each_table_and_figure():
-    assert names() == [*(f"table{n}" for n in range(1, 5)), *(f"figure{n}" for n in range(1, 15))]
+    assert names() == [*(f"table{n}" for n in range(1, 5)), *(f"figure{n}" for n in range(1, 15)), "separation"]
 
 
 def test_an_unknown_recipe_is_told_with_those_there_are():

@@ -7,15 +7,21 @@ import re
 from srat.errors import unknown
 from srat.recipes.base import Recipe
 
-_NAME = re.compile(r"(table|figure)\d+")
+_PARTS = ("__init__", "base", "catalogue", "making", "scales", "values")
+"""Modules of this package that are no recipe."""
 
 
 def names() -> list[str]:
-    """Return the recipes' names: tables first, each in the order of their numbers."""
+    """Return the recipes' names: tables, figures, each in the order of their numbers, and then our own studies."""
     import srat.recipes
 
-    found = [module.name for module in pkgutil.iter_modules(srat.recipes.__path__) if _NAME.fullmatch(module.name)]
-    return sorted(found, key=lambda name: (name.startswith("figure"), int(re.sub(r"\D", "", name))))
+    found = [module.name for module in pkgutil.iter_modules(srat.recipes.__path__) if module.name not in _PARTS]
+    return sorted(found, key=_place)
+
+
+def _place(name: str) -> tuple[int, int, str]:
+    kind, number = re.sub(r"\d", "", name), re.sub(r"\D", "", name)
+    return {"table": 0, "figure": 1}.get(kind, 2), int(number or 0), name
 
 
 def recipe(name: str) -> Recipe:

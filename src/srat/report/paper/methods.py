@@ -51,11 +51,11 @@ def figure(outcome: Outcome) -> "Figure":
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
         axes.set(xlabel="robust accuracy (%)", title=column, xlim=(0, None))
-    drawn.legend(handles=_legend(), loc="outside lower center", ncols=4)
+    drawn.legend(handles=_legend(with_paper=bool(outcome.recipe.paper)), loc="outside lower center", ncols=4)
     return drawn
 
 
-def _legend() -> "list[Line2D]":
+def _legend(*, with_paper: bool) -> "list[Line2D]":
     from matplotlib.lines import Line2D
 
     return [
@@ -104,17 +104,28 @@ def _columns(outcome: Outcome) -> list[str]:
 def _accuracies(outcome: Outcome, column: str) -> Sheet:
     headings, rows = ["method"], [[row] for row in outcome.rows]
     for metric, scope in COLUMNS:
-        headings += [f"{metric}, {scope}", "paper"]
+        headings.append(f"{metric}, {scope}")
+        for row, cells in zip(outcome.rows, rows, strict=True):
+            cells.append(said(outcome.accuracy(row, column, metric, scope)))
+        if not outcome.recipe.paper:
+            continue
+        headings.append("paper")
         for row, cells in zip(outcome.rows, rows, strict=True):
             ours, papers = outcome.accuracy(row, column, metric, scope), outcome.paper(row, column, metric, scope)
             alike = outcome.like_the_paper and ours is not None and papers is not None and agrees(ours, papers)
-            cells += [said(ours), "–" if papers is None else f"{100 * papers:.2f}{' ≈' if alike else ''}"]
+            cells.append("–" if papers is None else f"{100 * papers:.2f}{' ≈' if alike else ''}")
     return Sheet(
         title=f"{outcome.title}: {column}",
         headings=headings,
         rows=rows,
-        note=_ALIKE if outcome.like_the_paper else _UNLIKE,
+        note=_note(outcome),
     )
+
+
+def _note(outcome: Outcome) -> str:
+    if not outcome.recipe.paper:
+        return "In per cent, with 95 % intervals."
+    return _ALIKE if outcome.like_the_paper else _UNLIKE
 
 
 def _ranks(outcome: Outcome) -> list[Sheet]:
