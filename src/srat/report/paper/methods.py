@@ -1,7 +1,7 @@
 """Tables of methods: ours beside the paper's, and how alike the methods rank."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from srat.evaluation.intervals import Mean, weighted_sum, wilson
 from srat.recipes import Metric, Scope
@@ -58,19 +58,12 @@ def figure(outcome: Outcome) -> "Figure":
 def _legend(*, with_paper: bool) -> "list[Line2D]":
     from matplotlib.lines import Line2D
 
-    return [
-        Line2D(
-            [],
-            [],
-            color=COLORS[n],
-            marker=MARKERS[n],
-            markerfacecolor=fill,
-            linestyle="none",
-            label=f"{whose}, {scope}",
-        )
-        for n, scope in enumerate(_DRAWN)
-        for whose, fill in (("ours", COLORS[n]), ("paper", "none"))
-    ]
+    marks = []
+    for color, marker, scope in zip(COLORS, MARKERS, _DRAWN, strict=False):
+        for whose, fill in (("ours", color), ("paper", "none"))[: 1 + with_paper]:
+            style: dict[str, Any] = {"color": color, "marker": marker, "markerfacecolor": fill, "linestyle": "none"}
+            marks.append(Line2D([], [], label=f"{whose}, {scope}", **style))
+    return marks
 
 
 def reach(*values: Mean) -> list[list[float]]:
