@@ -160,6 +160,7 @@ class TestFit:
         environment = json.loads(folder.environment.read_text())
         assert environment["torch"] == torch.__version__
         assert environment["training_seconds"] > 0
+        assert fit(tiny()).seconds > 0  # without a folder, too
 
     def test_loads_what_it_wrote(self, tmp_path, images):
         run = fit(tiny(), out=tmp_path / "run")

@@ -85,7 +85,10 @@ def fit(
         )
     check_memory(training, train_step, notice=observer.notice)
     if folder is None:
-        return as_run(training, run_epochs(training, Unkept(), observer), None)
+        unkept = Unkept()
+        state = run_epochs(training, unkept, observer)
+        unkept.tick(state)
+        return as_run(training, state, None)
     with deferring_signals() as interruption, folder.locked() if processes.first else nullcontext():
         processes.wait()
         # Once more: what was so without the lock may have changed.

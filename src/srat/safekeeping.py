@@ -29,6 +29,15 @@ class DivergenceError(UserError):
 class Unkept:
     """The keeper of a run that leaves nothing behind: it does nothing, and ends the run when it diverges."""
 
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def tick(self, state: State) -> None:
+        """Put the time since the last tick into the state."""
+        now = time.monotonic()
+        state.seconds += now - self._since
+        self._since = now
+
     def restore(self) -> State:
         """Return the state to go on from."""
         return State()
@@ -83,7 +92,7 @@ class Keeper(Unkept):
         self._on_divergence = on_divergence
         self._interruption = interruption
         self._observer = observer
-        self._since = time.monotonic()
+        super().__init__()
         self._tried: str | None = None
 
     def restore(self) -> State:
@@ -146,12 +155,6 @@ class Keeper(Unkept):
         with self._folder.writing():
             save_checkpoint(self._folder.checkpoints, state, self._model, self._optimizer, run=self._run)
         self._cadence.saved(cost=time.monotonic() - start)
-
-    def tick(self, state: State) -> None:
-        """Put the time since the last tick into the state."""
-        now = time.monotonic()
-        state.seconds += now - self._since
-        self._since = now
 
     @contextmanager
     def saving_when_interrupted(self, state: State) -> Iterator[None]:

@@ -50,7 +50,7 @@ def figure(outcome: Outcome) -> "Figure":
         axes.invert_yaxis()
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
-        axes.set(xlabel="robust accuracy (%)", title=column, xlim=(0, None))
+        axes.set(xlabel="robust accuracy (%)", title=column, xlim=(-1.5, None))
     drawn.legend(handles=_legend(with_paper=bool(outcome.recipe.paper)), loc="outside lower center", ncols=4)
     return drawn
 
