@@ -9,7 +9,9 @@ import sys
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import scipy.io
 from rich.console import Console
 
 from srat.attacks import PGD
@@ -20,8 +22,10 @@ from srat.grid import jobs_of, planned, run_grid
 from srat.grid.engine import Executor, Handle, Watcher
 from srat.grid.serial import Serial
 from srat.interruption import Interrupted, Interruption
+from srat.models.linear import Linear
 from srat.recipes import Cell, base_config, recipe
 from srat.report.board import Board, duration
+from srat.schedules import Schedule
 
 TINY = replace(
     compose(method="ce", model="linear", epochs=1),
@@ -177,6 +181,17 @@ class TestEngine:
         assert jobs[1].finished
         assert jobs[3].finished
 
+    def test_what_cannot_be_begun_or_read_stops_nothing_else(self, jobs, tmp_path):
+        jobs[0].folder.path.mkdir(parents=True)
+        (jobs[0].folder.path / "thesis.tex").touch()
+        finish(jobs[1])
+        jobs[1].folder.evaluation("last").write_text("{")
+        failures = run(jobs, executor := Fake(), tmp_path)
+        assert [failure.job.label for failure in failures] == [jobs[0].label, jobs[1].label]
+        assert "holds something else" in failures[0].error
+        assert "not a readable evaluation" in failures[1].error
+        assert executor.started == [jobs[2].label, jobs[3].label]
+
     def test_an_end_without_results_is_a_failure(self, jobs, tmp_path):
         executor = Fake()
         executor.codes = {jobs[0].label: 0}
@@ -270,6 +285,20 @@ class TestSerially:
         assert failures[0].log.read_text().count("srat: error") == 1
         assert jobs[0].finished
         assert len(json.loads(jobs[0].folder.map.read_text())["points"]) > 500
+
+    def test_svhns_recipe_runs_on_files_of_its_layout(self, tmp_path):
+        rng = np.random.default_rng(0)
+        labels = np.repeat(np.arange(1, 11), 30).astype(np.uint8)
+        for part in ("train", "test"):
+            images = rng.integers(0, 256, size=(32, 32, 3, len(labels)), dtype=np.uint8)
+            scipy.io.savemat(tmp_path / f"{part}_32x32.mat", {"X": images, "y": labels[:, None]})
+        base = base_config("small", "svhn")
+        base = replace(base, data=replace(base.data, dir=tmp_path, verify=False), model=Linear(), epochs=1)
+        base = replace(base, schedule=Schedule(milestones=()), evaluation=replace(base.evaluation, steps=1))
+        cells = planned(recipe("table3"), base, ["srat-ldam", "step-10"])
+        [job] = jobs_of(cells, [0], tmp_path / "runs", mapped=False)
+        assert run([job], Serial(places=1, threads=1, device="cpu"), tmp_path) == []
+        assert Evaluation.read(job.folder.evaluation("last")).train_counts == (30,) * 5 + (3,) * 5
 
     def test_ctrl_c_saves_and_a_killed_grid_leaves_no_run_behind(self, tmp_path):
         words = (*GRID, "--filter", "ce", "--runs", tmp_path)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from srat.errors import UserError
 from srat.grid.plan import Job
 from srat.interruption import Interruption
 
@@ -81,15 +82,20 @@ def run_grid(
         Interrupted: after a signal, when all that ran has saved its state and ended.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    waiting = [job for job in jobs if not job.finished]
+    waiting = list(jobs)
     running: dict[str, tuple[Job, Handle]] = {}
     failures: list[Failure] = []
     told: set[str] = set()
     while waiting or running:
         while waiting and len(running) < executor.places and not interruption.received:
-            job = waiting.pop(0)
-            job.prepare()
-            running[job.config.id] = (job, executor.start(job, _log(logs, job)))
+            job, log = waiting[0], _log(logs, waiting.pop(0))
+            try:
+                if not job.finished:
+                    job.prepare()
+                    running[job.config.id] = (job, executor.start(job, log))
+            except (UserError, OSError) as error:  # a stranger's folder, a damaged file, a full disk
+                failures.append(Failure(job=job, error=str(error), log=log))
+                watcher.ended(job, failures[-1])
         for name, (job, handle) in list(running.items()):
             if name not in told and handle.begun():
                 told.add(name)
@@ -97,7 +103,7 @@ def run_grid(
             code = handle.poll()
             if code is not None:
                 del running[name]
-                failure = None if code == 0 and job.finished else _failure(job, _log(logs, job), code)
+                failure = None if code == 0 and is_finished(job) else _failure(job, _log(logs, job), code)
                 failures += [failure] if failure else []
                 watcher.ended(job, failure)
         if interruption.received:
@@ -114,6 +120,14 @@ def _wait(running: dict[str, tuple[Job, Handle]], look: Callable[[], None]) -> N
     while any(handle.poll() is None for _, handle in running.values()):
         look()
         time.sleep(POLL)
+
+
+def is_finished(job: Job) -> bool:
+    """Return whether nothing is left to do of a run; of one with damaged results something is."""
+    try:
+        return job.finished
+    except UserError:
+        return False
 
 
 def _log(logs: Path, job: Job) -> Path:

@@ -13,7 +13,7 @@ from rich.text import Text
 from srat.attacks import Natural
 from srat.errors import printable
 from srat.grid import Job
-from srat.grid.engine import Failure, Watcher
+from srat.grid.engine import Failure, Watcher, is_finished
 
 SHOWN = 12
 """Runs of a kind that are listed at the most."""
@@ -30,7 +30,7 @@ class Board(Watcher):
 
     def __init__(self, console: Console, jobs: Sequence[Job], places: int) -> None:
         self._console, self._places = console, places
-        self._waiting = {job.config.id: job for job in jobs if not job.finished}
+        self._waiting = {job.config.id: job for job in jobs if not is_finished(job)}
         self._total, self._done = len(jobs), len(jobs) - len(self._waiting)
         self._since: dict[str, tuple[float, int]] = {}
         self._failed: list[Failure] = []
