@@ -293,8 +293,14 @@ class TestSerially:
             images = rng.integers(0, 256, size=(32, 32, 3, len(labels)), dtype=np.uint8)
             scipy.io.savemat(tmp_path / f"{part}_32x32.mat", {"X": images, "y": labels[:, None]})
         base = base_config("small", "svhn")
-        base = replace(base, data=replace(base.data, dir=tmp_path, verify=False), model=Linear(), epochs=1)
-        base = replace(base, schedule=Schedule(milestones=()), evaluation=replace(base.evaluation, steps=1))
+        base = replace(
+            base,
+            data=replace(base.data, dir=tmp_path, verify=False),
+            model=Linear(),
+            epochs=1,
+            schedule=Schedule(milestones=()),
+            evaluation=replace(base.evaluation, steps=1),
+        )
         cells = planned(recipe("table3"), base, ["srat-ldam", "step-10"])
         [job] = jobs_of(cells, [0], tmp_path / "runs", mapped=False)
         assert run([job], Serial(places=1, threads=1, device="cpu"), tmp_path) == []
