@@ -9,6 +9,7 @@ from srat.errors import UserError
 from srat.methods import METHODS
 from srat.recipes import base_config, default_data, names, recipe
 from srat.recipes.making import ADVERSARIAL
+from srat.weightings import Uniform
 
 # Standard and PGD-20 accuracy, overall and of the rare classes, as the paper prints them.
 SPOT = {
@@ -97,7 +98,7 @@ class TestPaperScale:
         assert by_column["step-10"] == step_counts(full, ratio=10)
         assert by_column["exp-100"] == exponential_counts(full, ratio=100)
 
-    def test_figure_2_has_the_paper_two_classes(self):
+    def test_figure_2_has_the_papers_two_classes(self):
         cells = cells_of("figure2")
         natural = [cell for cell in cells if cell.row == "natural"]
         assert len(natural) == len(cells) // 2
@@ -105,8 +106,40 @@ class TestPaperScale:
             assert cell.config.data.classes == (3, 7)
             assert cell.config.imbalance.counts([5_000, 5_000], seed=0) == (5_000, 50)
             assert cell.config.weighting.values == (1.0, float(cell.column))
-            assert cell.config.schedule.reweight_epoch_of(200) == 0
             assert isinstance(cell.config.attack, Natural) == (cell.row == "natural")
+
+
+class TestSmallScale:
+    @pytest.mark.parametrize("data", ["fashion-mnist", "cifar10", "svhn", "digits"])
+    def test_methods_differ_by_what_makes_them_alone(self, data):
+        for cell in recipe("table1").cells(base_config("small", data)):
+            config, method = cell.config, METHODS[cell.row]
+            assert config.method == cell.row
+            epochs, milestones = config.epochs, config.schedule.milestones
+            if method.weighting != Uniform():
+                assert config.schedule.reweight_epoch_of(epochs) == (milestones[0] if method.deferred else 0)
+            assert (config.attack.steps, config.evaluation.steps) == (10, 20)
+            assert config.attack.epsilon == config.evaluation.epsilon
+            assert (
+                config.attack.step_size
+                == config.evaluation.step_size
+                == config.attack.epsilon / (8 if data == "svhn" else 4)
+            )
+
+    def test_fashion_mnist_is_as_documented(self):
+        config = base_config("small", "fashion-mnist")
+        assert config.evaluation.epsilon == 32 / 255
+        assert (config.epochs, config.schedule.milestones, config.schedule.factor) == (10, (6, 8), 0.1)
+        assert (config.imbalance.cap, config.model.width, config.optimizer.learning_rate) == (2_000, 16, 0.05)
+
+
+@pytest.mark.parametrize("scale", ["paper", "small"])
+@pytest.mark.parametrize("name", ["figure2", "figure3", "figure10", "figure11", "figure12"])
+def test_the_two_of_a_pair_have_their_weights_from_the_first_epoch(name, scale):
+    cells = cells_of(name, scale)
+    schedules = {cell.config.schedule for cell in cells}
+    assert len(schedules) == 1
+    assert {cell.config.schedule.reweight_epoch_of(cell.config.epochs) for cell in cells} == {0}
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4"])

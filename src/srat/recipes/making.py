@@ -56,7 +56,12 @@ def of_pair(base: Config, pairs: Mapping[str, tuple[int, int]]) -> list[Cell]:
         pairs: for each data set the labels of the two, the common one first.
     """
     require(base.data.name in pairs, f"--data {base.data.name}: expected one of {', '.join(pairs)} for this figure")
-    base = imbalanced(replace(base, data=replace(base.data, classes=pairs[base.data.name])), "step-100")
+    base = replace(
+        base,
+        data=replace(base.data, classes=pairs[base.data.name]),
+        schedule=replace(base.schedule, reweight_from=0),
+    )
+    base = imbalanced(base, "step-100")
     return [
         Cell(
             row=row,
