@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srat.errors import UserError
-from srat.theory import COUNTEREXAMPLE, RATIOS, Gaussians, monte_carlo, normal, numerical_bias, with_ratios
+from srat.theory import COUNTEREXAMPLE, RATIOS, Gaussians, monte_carlo, normal_cdf, numerical_bias, with_ratios
 
 CONVENTIONS = ("exact", "paper")
 margins = st.floats(0.05, 5.0)
@@ -40,8 +40,8 @@ def test_the_papers_formula_is_off_by_the_dimensions():
 
 
 @given(st.floats(-12, 12))
-def test_normal_is_scipys(z):
-    assert normal(z) == pytest.approx(scipy.stats.norm.cdf(z), rel=1e-12)
+def test_the_normal_distribution_is_scipys(z):
+    assert normal_cdf(z) == pytest.approx(scipy.stats.norm.cdf(z), rel=1e-12)
 
 
 @given(margins, ratios, st.floats(0.1, 1e3), conventions)
@@ -60,6 +60,21 @@ def test_no_other_bias_has_less_risk(margin, ratio, weight, convention):
     for factor in (-10.0, -1.0, -0.1, 0.1, 1.0, 10.0):
         assert data.risk(best + factor * data.spread, weight=weight) >= least * (1 - 1e-12)
     assert data.risk(numerical_bias(data, weight=weight), weight=weight) == pytest.approx(least, rel=1e-9)
+
+
+@settings(deadline=None)
+@given(st.floats(0.2, 4.0), st.floats(1.01, 1e4), st.floats(0.1, 1e3), conventions)
+def test_the_search_finds_the_lemmas_bias(margin, ratio, weight, convention):
+    data = of_margin(margin, ratio, dimensions=5, eta=2.0, convention=convention)
+    assert numerical_bias(data, weight=weight) == pytest.approx(
+        data.best_bias(weight=weight), rel=1e-4, abs=1e-5 * data.spread
+    )
+
+
+def test_where_one_class_is_given_up_the_search_still_finds_it_or_says_so():
+    data = Gaussians(eta=0.1, ratio=100.0)
+    assert numerical_bias(data) == pytest.approx(data.best_bias(), rel=1e-4)
+    assert math.isnan(numerical_bias(Gaussians(eta=0.01, ratio=1e6)))
 
 
 def test_the_search_is_scipys_on_the_risk_by_hand():

@@ -147,6 +147,18 @@ class RunFolder:
             ) from None
 
     @property
+    def in_use(self) -> bool:
+        """Whether another process writes to the folder now."""
+        file = self.path / _LOCK
+        if not file.exists():
+            return False
+        try:
+            with FileLock(file, is_singleton=True).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    @property
     def how_to_go_on(self) -> str:
         """The command that goes on with the run."""
         return f"'srat train --out {shlex.quote(str(self.path))}' goes on"

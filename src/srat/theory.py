@@ -56,8 +56,8 @@ class Gaussians:
     def __post_init__(self) -> None:
         require(self.dimensions >= 1, f"--dimensions: expected 1 or more, got {self.dimensions}")
         for name, value in (("eta", self.eta), ("sigma", self.sigma)):
-            require(1e-100 < value < 1e100, f"--{name}: expected a number above 0, got {value:g}")
-        require(1 <= self.ratio < 1e100, f"--ratio: expected a number of at least 1, got {self.ratio:g}")
+            require(1e-100 < value < 1e100, f"--{name}: expected a number from 1e-100 to 1e100, got {value:g}")
+        require(1 <= self.ratio < 1e100, f"--ratio: expected a number from 1 to 1e100, got {self.ratio:g}")
 
     @property
     def spread(self) -> float:
@@ -84,7 +84,7 @@ class Gaussians:
             bias: b.
         """
         mean = self.dimensions * self.eta
-        return Errors(rare=normal(-(bias + mean) / self.spread), common=normal((bias - mean) / self.spread))
+        return Errors(rare=normal_cdf(-(bias + mean) / self.spread), common=normal_cdf((bias - mean) / self.spread))
 
     def risk(self, bias: float, *, weight: float = 1.0) -> float:
         """Return Eq. 2: ρ · Pr(−1) · error of the rare class + Pr(+1) · error of the common class.
@@ -111,7 +111,7 @@ class Gaussians:
             weight: ρ > 0 of the rare class.
         """
         shift = 0.5 * math.log(self.ratio / weight) / self.margin
-        return Errors(rare=normal(shift - self.margin), common=normal(-shift - self.margin))
+        return Errors(rare=normal_cdf(shift - self.margin), common=normal_cdf(-shift - self.margin))
 
     def gap(self) -> float:
         """Return what Theorem 3.1 compares: how much more often the rare class is misclassified, without weights."""
@@ -122,13 +122,13 @@ class Gaussians:
         return self.best_errors(weight=self.ratio).common - self.best_errors().common
 
 
-def normal(z: float) -> float:
+def normal_cdf(z: float) -> float:
     """Return Φ(z), accurate far below 0 too."""
     return 0.5 * math.erfc(-z / math.sqrt(2))
 
 
 def numerical_bias(data: Gaussians, *, weight: float = 1.0) -> float:
-    """Return the b of least risk by search, without the lemma.
+    """Return the b of least risk by search, without the lemma; NaN where floating point cannot tell.
 
     Args:
         data: the two classes.
@@ -136,16 +136,21 @@ def numerical_bias(data: Gaussians, *, weight: float = 1.0) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    # In units in which means are ±r and the spread is 1; beyond ±(r + |log(ρ/K)|/r) the risk only rises.
-    unit = replace(data, dimensions=1, eta=data.margin, sigma=1.0)
-    width = data.margin + abs(math.log(weight / data.ratio)) / data.margin + 1.0
+    r, (less, more) = data.margin, sorted((weight, data.ratio))
+
+    def excess(t: float) -> float:
+        # The risk less a constant, that of giving up the class that counts less: near that it still has digits.
+        return more * normal_cdf(t - r) - less * normal_cdf(t + r)
+
+    # In units in which means are ±r and the spread is 1; with t falls the error of the class that counts more.
+    width = r + math.log(more / less) / r + 1.0
     grid = np.linspace(-width, width, 2_001)
-    lowest = int(np.argmin([unit.risk(float(bias), weight=weight) for bias in grid]))
+    lowest = int(np.argmin([excess(float(t)) for t in grid]))
     around = (grid[max(lowest - 1, 0)], grid[min(lowest + 1, len(grid) - 1)])
-    found = minimize_scalar(
-        lambda bias: unit.risk(float(bias), weight=weight), bounds=around, method="bounded", options={"xatol": 1e-10}
-    )
-    return float(found.x) * data.spread
+    found = minimize_scalar(lambda t: excess(float(t)), bounds=around, method="bounded", options={"xatol": 1e-10})
+    if found.fun == 0:
+        return math.nan
+    return float(found.x) * data.spread * (1.0 if weight <= data.ratio else -1.0)
 
 
 class Sampled(NamedTuple):

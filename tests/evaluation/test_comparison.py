@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from srat.evaluation import groups, wilson
 from srat.evaluation.comparison import OVERALL, UNDER, WELL, Contender, caveat, compare, means_of, sentences
-from srat.evaluation.intervals import Z95, Mean, crossed_variances, mean_of_counts, mean_over_seeds, weighted_sum
+from srat.evaluation.intervals import (
+    Z95,
+    Sum,
+    crossed_variances,
+    mean_of_counts,
+    mean_of_estimates,
+    mean_over_seeds,
+    p_of,
+    sum_of_counts,
+    weighted_sum,
+)
 from srat.evaluation.paired import _score, holm, mcnemar, paired_difference, score_interval
 
 SIMULATIONS = 2_000
@@ -287,8 +297,8 @@ class TestCountsAlone:
         assert mean_of_counts([37], 100)[:3] == wilson(37, 100)
         assert math.isnan(mean_of_counts([37], 100).spread)
 
-    @given(st.lists(st.integers(0, 400), min_size=2, max_size=5), st.integers(0, 2**32 - 1))
-    def test_is_never_narrower_than_from_the_images_themselves(self, correct, seed):
+    @given(st.lists(st.integers(40, 360), min_size=2, max_size=5), st.integers(0, 2**32 - 1))
+    def test_is_no_narrower_than_from_the_images_themselves(self, correct, seed):
         rng = np.random.default_rng(seed)
         survived = np.zeros((len(correct), 400), dtype=bool)
         for row, count in zip(survived, correct, strict=True):
@@ -296,8 +306,9 @@ class TestCountsAlone:
         of_images, of_counts = mean_over_seeds(survived), mean_of_counts(correct, 400)
         assert of_counts.accuracy == pytest.approx(of_images.accuracy)
         assert of_counts.spread == pytest.approx(of_images.spread)
-        assert of_counts.low <= of_images.low + 1e-9
-        assert of_counts.high >= of_images.high - 1e-9
+        # But for the n − 1 of the images' variance.
+        assert of_counts.low <= of_images.low + 1e-4
+        assert of_counts.high >= of_images.high - 1e-4
 
     def test_seeds_that_agree_leave_the_images_uncertainty(self):
         assert mean_of_counts([50, 50, 50], 200)[:3] == pytest.approx(wilson(50, 200))
@@ -307,24 +318,46 @@ class TestCountsAlone:
         assert mean_of_counts([0, 0], 0)[1:3] == (0.0, 1.0)
 
 
-class TestWeightedSums:
+def of_counts(*counts):
+    return Sum(*wilson(*counts))
+
+
+class TestSums:
     def test_a_difference_is_newcombes_published_one(self):
         # Method 10 of Newcombe, 1998, Table II: 56/70 − 48/80, and 9/10 − 3/10.
         for one, other, low, high in (((56, 70), (48, 80), 0.0524, 0.3339), ((9, 10), (3, 10), 0.1705, 0.8090)):
-            found = weighted_sum((1.0, -1.0), [Mean(*wilson(*counts), math.nan) for counts in (one, other)])
+            found = weighted_sum((1.0, -1.0), [of_counts(*counts) for counts in (one, other)])
             assert found.low == pytest.approx(low, abs=5e-5)
             assert found.high == pytest.approx(high, abs=5e-5)
 
     def test_one_term_is_itself(self):
-        mean = Mean(0.3, 0.2, 0.5, math.nan)
-        assert weighted_sum((2.0,), (mean,)) == pytest.approx((0.6, 0.4, 1.0))
-        assert weighted_sum((-1.0,), (mean,)) == pytest.approx((-0.3, -0.5, -0.2))
+        part = Sum(0.3, 0.2, 0.5)
+        assert weighted_sum((2.0,), (part,)) == pytest.approx((0.6, 0.4, 1.0))
+        assert weighted_sum((-1.0,), (part,)) == pytest.approx((-0.3, -0.5, -0.2))
+        assert sum_of_counts((1.0,), [[37]], [100]) == pytest.approx(of_counts(37, 100))
 
-    def test_covers_as_often_as_it_says(self):
-        rng, truths, factors, n = np.random.default_rng(0), (0.7, 0.1, 0.5, 0.02), (1.0, -1.0, -1.0, 1.0), 300
-        truth = sum(factor * p for factor, p in zip(factors, truths, strict=True))
+    @pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.0), (2, 0.06), (3, 0.06), (5, 0.06)])
+    def test_a_gap_is_covered_as_often_as_it_says(self, seeds, spread):
+        """Of one model's two groups: a seed that favours one costs the other."""
+        rng, n, truth = np.random.default_rng(0), 1_000, 0.7 - 0.3
         covered = 0
-        for counts in rng.binomial(n, truths, size=(SIMULATIONS, 4)):
-            found = weighted_sum(factors, [Mean(*wilson(int(count), n), math.nan) for count in counts])
+        for _ in range(SIMULATIONS):
+            shift = rng.normal(0, spread, size=seeds)
+            counts = np.stack([rng.binomial(n, 0.7 + shift), rng.binomial(n, 0.3 - shift)], axis=1)
+            found = sum_of_counts((1.0, -1.0), counts.tolist(), (n, n))
             covered += found.low <= truth <= found.high
-        assert 0.935 < covered / SIMULATIONS < 0.965
+        # Of several seeds rather too wide: how they differ is in part the images'.
+        assert 0.935 < covered / SIMULATIONS < (0.965 if seeds == 1 else 1.0)
+
+    def test_its_p_is_where_the_interval_ends(self):
+        assert p_of(Sum(0.1, 0.0, 0.3)) == pytest.approx(0.05)
+        assert p_of(Sum(-0.2, -0.9, 0.0)) == pytest.approx(0.05)
+        assert p_of(Sum(0.1, 0.05, 0.3)) == pytest.approx(2 * scipy.stats.norm.sf(2 * Z95))
+        assert p_of(Sum(0.0, -0.1, 0.1)) == 1.0
+
+    def test_estimates_of_seeds_keep_their_own_intervals(self):
+        one = mean_of_estimates([Sum(0.5, 0.4, 0.7)])
+        assert one[:3] == pytest.approx((0.5, 0.4, 0.7))
+        two = mean_of_estimates([Sum(0.5, 0.4, 0.7), Sum(0.6, 0.5, 0.8)])
+        reach = scipy.stats.t.ppf(0.975, 1) * np.std([0.5, 0.6], ddof=1) / 2**0.5
+        assert two.low == pytest.approx(max(0.0, 0.55 - math.hypot(0.1, reach)))

@@ -72,7 +72,7 @@ def compared(kills: int, epochs: int, runs: int, first: float = 10.0) -> tuple[i
         here, there = Path(temporary) / "serial", Path(temporary) / "ray"
         serial, on_ray = (jobs_in(folder, epochs=epochs, runs=runs) for folder in (here, there))
         failures = run_grid(
-            serial, Serial(places=2, threads=1, device="cpu"), Interruption(), Watcher(), logs=here / "logs"
+            serial, Serial(slots=2, threads=1, device="cpu"), Interruption(), Watcher(), logs=here / "logs"
         )
         executor = OnRay(address=None, cpus=1, gpus=0, retries=kills + 1, device="cpu")
         killer = Killer(there / "logs", kills, first)

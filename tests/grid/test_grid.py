@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.io
+from ray_kills import compared
 from rich.console import Console
 
 from srat.attacks import PGD
@@ -20,11 +21,13 @@ from srat.errors import UserError
 from srat.evaluation import CLEAN, Counts, Evaluation, Result
 from srat.grid import jobs_of, planned, run_grid
 from srat.grid.engine import Executor, Handle, Watcher
+from srat.grid.on_ray import OnRay
 from srat.grid.serial import Serial
 from srat.interruption import Interrupted, Interruption
 from srat.models.linear import Linear
 from srat.recipes import Cell, base_config, recipe
 from srat.report.board import Board, duration
+from srat.run_folder import RunFolder
 from srat.schedules import Schedule
 
 TINY = replace(
@@ -50,8 +53,8 @@ def finish(job, config=None):
 class Fake(Executor):
     """An executor whose runs end, after some polls, as they are told to."""
 
-    def __init__(self, places=2, codes=None, polls=2):
-        self.places, self.codes, self.polls = places, codes or {}, polls
+    def __init__(self, slots=2, codes=None, polls=2):
+        self.slots, self.codes, self.polls = slots, codes or {}, polls
         self.started, self.stopped, self.most, self.going = [], [], 0, 0
 
     def start(self, job, log):
@@ -112,6 +115,11 @@ class TestPlan:
     def test_cells_with_one_configuration_are_one_run(self, tmp_path):
         assert len(jobs_of([cell(), cell("other name")], range(3), tmp_path, mapped=False)) == 3
 
+    def test_filters_match_names_with_spaces(self):
+        base = base_config("small", "digits")
+        assert len(planned(recipe("separation"), base, ["λ = 0.1"])) == 1
+        assert len(planned(recipe("separation"), base, ["λ = *"])) == 8
+
     @pytest.mark.parametrize(
         ("filters", "count"), [((), 22), (("step-10",), 11), (("srat-*",), 6), (("srat-*", "step-100"), 3)]
     )
@@ -147,6 +155,12 @@ class TestPlan:
         path.write_text(json.dumps(content))
         assert not jobs[0].finished
 
+    def test_results_beside_another_runs_configuration_are_not_believed(self, jobs):
+        finish(jobs[0])
+        jobs[0].folder.config.write_text(jobs[1].config.to_json())
+        with pytest.raises(UserError, match="holds another run"):
+            assert jobs[0].finished
+
     def test_data_that_have_moved_do_not_make_another_run(self, tmp_path):
         here, there = (compose(replace(TINY, data=compose(data="cifar10").data), data_dir=d) for d in ("/a", "/b"))
         [one] = jobs_of([Cell(row="ce", column="x", config=here)], [0], tmp_path, mapped=False)
@@ -166,7 +180,7 @@ class TestPlan:
 class TestEngine:
     def test_runs_what_is_missing_and_no_more_at_a_time_than_there_is_room_for(self, jobs, tmp_path):
         finish(jobs[1])
-        executor = Fake(places=2)
+        executor = Fake(slots=2)
         assert run(jobs, executor, tmp_path) == []
         assert executor.started == [jobs[0].label, jobs[2].label, jobs[3].label]
         assert executor.most == 2
@@ -207,8 +221,29 @@ class TestEngine:
         [failure] = run(jobs[:1], executor, tmp_path)
         assert "before its end" in failure.error
 
+    def test_what_another_grid_is_at_is_left_to_it(self, jobs, tmp_path, monkeypatch):
+        left = {jobs[0].config.id: 3, jobs[1].config.id: 2}
+
+        def in_use(folder):
+            count = left.get(folder.path.name, 0)
+            left[folder.path.name] = count - 1
+            if count == 1 and folder.path.name == jobs[0].config.id:
+                finish(jobs[0])  # by the other grid
+            return count > 0
+
+        monkeypatch.setattr(RunFolder, "in_use", property(in_use))
+        executor = Fake(slots=4)
+        assert run(jobs, executor, tmp_path) == []
+        assert executor.started == [jobs[2].label, jobs[3].label, jobs[1].label]
+
+    def test_of_an_earlier_attempt_no_error_is_told(self, jobs, tmp_path):
+        executor = Fake(codes={jobs[0].label: 2})
+        run(jobs[:1], executor, tmp_path)
+        [failure] = run(jobs[:1], Fake(codes={jobs[0].label: -9}), tmp_path)
+        assert failure.error == "ended by signal 9"
+
     def test_a_signal_stops_all_and_starts_no_more(self, jobs, tmp_path):
-        interruption, executor = Interruption(), Fake(places=2, polls=10**6)
+        interruption, executor = Interruption(), Fake(slots=2, polls=10**6)
 
         class Impatient(Watcher):
             def looked(self, running):
@@ -228,7 +263,7 @@ class TestEngine:
         with Board(console, jobs, 2) as board:
             run(jobs, executor, tmp_path, watcher=board)
         text = said.getvalue()
-        assert "1 of 4 runs are finished" in text
+        assert "1 of 4 finished already" in text
         assert "failed    ce step-10 seed 0" in text
         assert "the disk is full" in text
         assert "3 of 4" in text
@@ -249,6 +284,13 @@ class TestEngine:
         assert "3/8" in text
         assert "0:50" in text  # five epochs of ten seconds
         assert "about 4:50 left" in text  # and three runs of eighty
+
+    def test_a_board_of_more_than_it_shows_lists_no_waiting_ones(self, tmp_path):
+        many = jobs_of([cell()], range(40), tmp_path, mapped=False)
+        said = io.StringIO()
+        Console(file=said, width=150).print(Board(Console(file=io.StringIO()), many, 20)._drawn(many[:20]))
+        assert said.getvalue().count("training") == 12
+        assert said.getvalue().count("waiting") == 1  # in the line below
 
     def test_durations(self):
         assert [duration(seconds) for seconds in (4, 64, 3_723)] == ["0:04", "1:04", "1:02:03"]
@@ -279,7 +321,7 @@ GRID = (
 class TestSerially:
     def test_real_runs_one_of_which_fails(self, tmp_path):
         jobs = jobs_of([cell(), cell("lost", data=compose(data="folder").data)], [0], tmp_path, mapped=True)
-        failures = run(jobs, Serial(places=2, threads=1, device="cpu"), tmp_path)
+        failures = run(jobs, Serial(slots=2, threads=1, device="cpu"), tmp_path)
         assert [failure.job.label for failure in failures] == ["lost step-10 seed 0"]
         assert "expected --data-dir" in failures[0].error
         assert failures[0].log.read_text().count("srat: error") == 1
@@ -303,12 +345,11 @@ class TestSerially:
         )
         cells = planned(recipe("table3"), base, ["srat-ldam", "step-10"])
         [job] = jobs_of(cells, [0], tmp_path / "runs", mapped=False)
-        assert run([job], Serial(places=1, threads=1, device="cpu"), tmp_path) == []
+        assert run([job], Serial(slots=1, threads=1, device="cpu"), tmp_path) == []
         assert Evaluation.read(job.folder.evaluation("last")).train_counts == (30,) * 5 + (3,) * 5
 
     def test_ctrl_c_saves_and_a_killed_grid_leaves_no_run_behind(self, tmp_path):
         words = (*GRID, "--filter", "ce", "--runs", tmp_path)
-        # Long enough to be stopped in: the configuration is there already, with more epochs.
         for number in (signal.SIGINT, signal.SIGKILL):
             grid = srat(*words, process_group=0)
             deadline = time.monotonic() + 90
@@ -346,15 +387,25 @@ class TestCommand:
             finish(job)
         code, out, _ = cli(*GRID, "--runs", tmp_path)
         assert code == 0
-        assert "11 of 11 runs are finished" in out
+        assert "All 11 runs are finished" in out
         assert "srat report table1 --scale small --data digits --filter step-10" in out
 
-    def test_failures_are_listed_with_exit_code_3(self, cli, tmp_path):
-        words = ("grid", "figure1", "--scale", "small", "--seeds", "1", "--data-dir", tmp_path / "none")
-        code, out, _ = cli(*words, "--runs", tmp_path, "--filter", "natural", "--device", "cpu")
+    def test_failures_are_listed_with_exit_code_3(self, cli, tmp_path, monkeypatch):
+        monkeypatch.setattr("srat.cli.grid.Serial", lambda **_: Fake(codes={"natural step-100 seed 0": 2}))
+        words = ("grid", "figure1", "--scale", "small", "--data", "digits", "--seeds", "1", "--runs", tmp_path)
+        code, out, _ = cli(*words, "--device", "cpu")
         assert code == 3
         assert "Failed runs" in out
-        assert "1 of 1 runs failed" in out
+        assert "the disk is full" in out
+        assert "1 of 2 runs failed" in out
+
+    def test_data_that_are_not_there_are_told_once_before_any_run(self, cli, tmp_path):
+        words = ("grid", "figure1", "--scale", "small", "--data-dir", tmp_path / "none", "--runs", tmp_path / "runs")
+        code, out, err = cli(*words)
+        assert code == 2
+        assert out == ""
+        assert err.count("\n") == 1
+        assert not (tmp_path / "runs").exists()
 
     @pytest.mark.parametrize(
         ("words", "error"),
@@ -363,6 +414,9 @@ class TestCommand:
             (["grid", "table9"], "unknown recipe 'table9'"),
             (["grid", "table1", "--seeds", "0"], "--seeds: expected 1 or more"),
             (["grid", "table1", "--parallel", "0"], "--parallel: expected 1 or more"),
+            (["grid", "table1", "--threads", "0"], "--threads: expected 1 or more"),
+            (["grid", "table1", "--gpus-per-run", "-1"], "--gpus-per-run: expected 0 or more"),
+            (["grid", "table1", "--retries", "-1"], "--retries: expected 0 or more"),
             (["grid", "table1", "--scale", "small", "--data", "cifar100"], "--data cifar100"),
             (["grid", "table1", "--data", "cifar11"], "unknown data set 'cifar11'"),
         ],
@@ -380,8 +434,45 @@ class TestCommand:
         assert not (tmp_path / "runs").exists()
 
 
-def test_on_ray_a_killed_worker_costs_nothing():
-    """The same bytes as serially; `python tests/grid/ray_kills.py` kills more of them."""
-    from ray_kills import compared
+class TestOnRay:
+    """`python tests/grid/ray_kills.py` kills more of them."""
 
-    assert compared(kills=1, epochs=8, runs=2, first=0.0) == (1, [], [])
+    def test_a_killed_worker_costs_nothing(self):
+        assert compared(kills=1, epochs=8, runs=2, first=0.0) == (1, [], [])
+
+    def test_a_stop_saves_at_once_and_signals_stay_ours(self, tmp_path):
+        before = signal.getsignal(signal.SIGTERM)
+        executor = OnRay(address=None, cpus=1, gpus=0, retries=0, device="cpu")
+        try:
+            assert signal.getsignal(signal.SIGTERM) is before
+            [job] = jobs_of([cell(epochs=100_000)], [0], tmp_path, mapped=False)
+            job.prepare()
+            handle = executor.start(job, tmp_path / "log")
+            deadline = time.monotonic() + 120
+            while not job.folder.metrics.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert handle.begun()
+            handle.stop(signal.SIGTERM)
+            deadline = time.monotonic() + 60
+            while handle.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert handle.poll() not in (None, 0)
+            assert "stopped by SIGTERM" in (tmp_path / "log").read_text()
+        finally:
+            executor.close()
+
+    def test_more_than_the_cluster_has_is_refused(self, monkeypatch):
+        for name, value in (("init", None), ("shutdown", None), ("cluster_resources", {"CPU": 2.0})):
+            monkeypatch.setattr(f"ray.{name}", lambda *_, value=value, **__: value)
+        with pytest.raises(UserError, match="--gpus-per-run 0.5: the cluster has 0 GPUs in all"):
+            OnRay(address=None, cpus=1, gpus=0.5, retries=0, device="cpu")
+        with pytest.raises(UserError, match="--threads 3: the cluster has 2 CPUs in all"):
+            OnRay(address=None, cpus=3, gpus=0, retries=0, device="cpu")
+
+    def test_an_address_without_a_cluster_is_refused(self, monkeypatch):
+        def init(**_):
+            raise ConnectionError("nobody there")
+
+        monkeypatch.setattr("ray.init", init)
+        with pytest.raises(UserError, match="--address 127.0.0.1:1: no cluster there"):
+            OnRay(address="127.0.0.1:1", cpus=1, gpus=0, retries=0, device="cpu")

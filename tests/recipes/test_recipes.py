@@ -139,6 +139,8 @@ def test_the_two_of_a_pair_have_their_weights_from_the_first_epoch(name, scale):
     cells = cells_of(name, scale)
     schedules = {cell.config.schedule for cell in cells}
     assert len(schedules) == 1
+    assert {cell.config.epochs for cell in cells} == {200 if scale == "paper" else 50}
+    assert {cell.config.schedule.milestones for cell in cells} == {None if scale == "paper" else (30, 40)}
     assert {cell.config.schedule.reweight_epoch_of(cell.config.epochs) for cell in cells} == {0}
 
 

@@ -12,14 +12,14 @@ import scipy.stats
 
 from srat.data.cifar10 import Cifar10
 from srat.errors import UserError
-from srat.evaluation import CLEAN, Counts, Evaluation, Result, wilson
+from srat.evaluation import CLEAN, Counts, Evaluation, Result
 from srat.evaluation.feature_map import FeatureMap, on_a_plane
 from srat.evaluation.intervals import Mean, mean_of_counts
 from srat.grid import jobs_of, planned
 from srat.recipes import PaperValue, base_config, recipe
 from srat.report.drawing import power_of_ten
 from srat.report.paper import collect, make_page
-from srat.report.paper.methods import agrees, said
+from srat.report.paper.methods import said
 from srat.report.paper.sheets import Sheet
 
 NAMES = tuple("$x$" if c == 3 else f"class {c}" for c in range(10))
@@ -97,7 +97,7 @@ class TestNumbers:
         row = rows["step-100: SRAT-LDAM above DRCB-LDAM on rare classes under attack"]
         assert row[1].startswith("+12.0 [")
         assert row[2] == f"{18.89 - 16.25:+.1f}"
-        assert row[3] == "holds"
+        assert row[4] == "shows"
         # Of the method that is missing nothing is said.
         assert not any("above FOCAL" in text for text in rows)
 
@@ -113,24 +113,32 @@ class TestNumbers:
     def test_agreement_is_marked_where_data_and_scale_are_the_papers_alone(self, table, tmp_path):
         assert "≈" not in "".join(sheet.to_markdown() for sheet in make_page(table).sheets)
         cells = cells_of("table1", data="cifar10", scale="paper", filters=["ce", "step-100"])
-        [job] = jobs_of(cells, [0], tmp_path, mapped=False)
-        # The paper has 47.29, 9.03, 30.39 and 1.62 %.
-        finished(job, [860] * 5 + [90] * 5, [700] * 5 + [16] * 5, images=1_000)
+        for job in jobs_of(cells, range(2), tmp_path, mapped=False):
+            # The paper has 47.29, 9.03, 30.39 and 1.62 %.
+            finished(job, [860] * 5 + [90] * 5, [700] * 5 + [16] * 5, images=1_000)
         [sheet] = make_page(outcome_of("table1", tmp_path, "cifar10", "paper", ["ce", "step-100"])).sheets
         assert sheet.rows[0][2::2] == ["47.29 ≈", "9.03 ≈", "30.39", "1.62 ≈"]
 
 
-def test_agreement_counts_both_intervals():
-    papers = 0.40
-    own = wilson(4_000, 10_000)
-    reach = ((0.01) ** 2 + (own.high - papers) ** 2) ** 0.5
-    for distance, expected in ((0.99 * reach, True), (1.01 * reach, False)):
-        ours = Mean(papers + distance, papers + distance - 0.01, papers + distance + 0.5, 0.0)
-        assert agrees(ours, papers) is expected
+def test_agreement_counts_the_images_and_the_seeds_of_both(tmp_path):
+    cells = cells_of("table1", data="cifar10", scale="paper", filters=["ce", "step-100"])
+    for place, job in enumerate(jobs_of(cells, range(3), tmp_path, mapped=False)):
+        finished(job, [800] * 5 + [80 + 10 * place] * 5, [700] * 5 + [16] * 5, images=1_000)
+    outcome = outcome_of("table1", tmp_path, "cifar10", "paper", ["ce", "step-100"])
+    ours = outcome.accuracy("ce", "step-100", "standard", "under")
+    assert (ours.accuracy, ours.spread) == (pytest.approx(0.09), pytest.approx(0.01))
+    for distance, expected in ((0.051, True), (0.055, False)):  # √((t s/√3)² + (t s)² + 2 · (z √(p (1 − p)/5,000))²)
+        papers = PaperValue(row="ce", column="step-100", metric="standard", scope="under", accuracy=0.09 + distance)
+        moved = replace(outcome, recipe=replace(outcome.recipe, paper=(papers,)))
+        assert moved.agrees("ce", "step-100", "standard", "under") is expected
+    [job, *_] = jobs_of(cells, [0], tmp_path / "one", mapped=False)
+    finished(job, [800] * 5 + [90] * 5, [700] * 5 + [16] * 5, images=1_000)
+    alone = outcome_of("table1", tmp_path / "one", "cifar10", "paper", ["ce", "step-100"])
+    assert alone.agrees("ce", "step-100", "standard", "under") is None
 
 
 def test_claims_hold_do_not_hold_or_cannot_be_told(tmp_path):
-    for better, verdict in ((40, "holds"), (-40, "does not hold"), (1, "cannot be told")):
+    for better, verdict in ((40, "shows"), (-40, "is the reverse"), (1, "cannot be told")):
         runs = tmp_path / verdict
         natural, adversarial = (jobs_of([cell], [0], runs, mapped=False)[0] for cell in cells_of("figure1"))
         finished(natural, [180] * 5 + [100 + better] * 5, [0] * 10)
@@ -167,11 +175,12 @@ class TestFiles:
     def test_latex_has_no_bare_special_character(self, written):
         text = written[".tex"].read_text()
         assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
+        assert text.isascii()
         body = re.sub(r"\\[a-z]+|\\.", "", text)
         assert not re.search(r"[%#_~^]", body)
         for line in text.splitlines():
             if line.endswith(r"\\"):
-                assert len(re.findall(r"(?<!\\)&", line)) in (3, 8)
+                assert len(re.findall(r"(?<!\\)&", line)) in (3, 4, 8)
 
 
 @pytest.mark.parametrize("name", ["figure1", "figure2", "figure5", "figure6", "table2"])
@@ -255,20 +264,27 @@ class TestDistributions:
         assert "$x$" in files[0].read_text()  # a name, no formula
 
 
-def test_svhns_ratio_is_that_of_its_own_counts(tmp_path):
-    """A made-up .mat of SVHN's layout, with its training counts a tenth: Exp-100 is 180 : 1, not 100 : 1."""
+def test_svhns_counts_are_those_of_its_file(tmp_path):
+    """A made-up .mat of SVHN's layout, with its training counts a tenth."""
     counts = (494, 1386, 1058, 849, 745, 688, 572, 559, 504, 465)
     labels = np.repeat([10, *range(1, 10)], counts)
-    for part in ("train", "test"):
-        images = np.zeros((32, 32, 3, len(labels)), np.uint8)
-        scipy.io.savemat(tmp_path / f"{part}_32x32.mat", {"X": images, "y": labels[:, None].astype(np.uint8)})
+    images = np.zeros((32, 32, 3, len(labels)), np.uint8)
+    scipy.io.savemat(tmp_path / "train_32x32.mat", {"X": images, "y": labels[:, None].astype(np.uint8)})
     base = base_config("paper", "svhn")
     base = replace(base, data=replace(base.data, dir=tmp_path, verify=False))
     cells = planned(recipe("figure14"), base)
-    page = make_page(collect("figure14", recipe("figure14"), cells, tmp_path, scale="paper"))
-    assert page.sheets[0].rows[0][1:] == ["494", "494", "494", "494"]
-    kept = {column: counts for column, *counts in zip(page.sheets[0].headings, *page.sheets[0].rows, strict=True)}
-    assert kept["step-100"][5:10] == ["6", "5", "5", "5", "4"]
+    sheet = make_page(collect("figure14", recipe("figure14"), cells, tmp_path, scale="paper")).sheets[0]
+    assert sheet.headings[1:] == ["step-100", "step-10", "exp-100", "exp-10"]
+    assert sheet.rows[1][1:] == ["1,386", "1,386", "830", "1,073"]  # ⌊1,386 · K^(−1/9)⌋
+    assert sheet.rows[9][1:] == ["4", "46", "4", "46"]
+    assert sheet.rows[-1][1:3] == ["346.5 : 1", "30.1 : 1"]
+
+
+def test_exp_100_of_svhn_is_181_to_1():
+    counts = (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659)
+    [cell] = [cell for cell in cells_of("figure14", "svhn", "paper") if cell.column == "exp-100"]
+    kept = cell.config.imbalance.counts(counts, seed=0)
+    assert max(kept) / min(kept) == pytest.approx(180.6, abs=0.05)
 
 
 class TestCommand:
@@ -279,7 +295,7 @@ class TestCommand:
         code, out, _ = cli("report", "figure1", *words)
         assert code == 0
         assert "natural, standard" in out
-        assert "here it" in out
+        assert "whether it shows" in out
         assert str(tmp_path / "out" / "figure1.svg") in out
         text = (tmp_path / "out" / "figure1.md").read_text()
         assert "Scale small: digits, small-cnn" in text
@@ -288,6 +304,18 @@ class TestCommand:
         code, _, err = cli("report", "table1", "--scale", "small", "--runs", tmp_path)
         assert code == 2
         assert "'srat grid table1 --scale small --runs" in err
+
+
+def test_what_cannot_be_read_is_left_out_and_said(cli, tmp_path):
+    natural, adversarial = (jobs_of([cell], [0], tmp_path / "runs", mapped=False)[0] for cell in cells_of("figure1"))
+    finished(natural, [150] * 5 + [50] * 5, [90] * 10)
+    finished(adversarial, [150] * 5 + [50] * 5, [90] * 10)
+    adversarial.folder.evaluation("last").write_text("{")
+    words = ("--scale", "small", "--data", "digits", "--runs", tmp_path / "runs", "--out", tmp_path / "out")
+    code, out, _ = cli("report", "figure1", *words)
+    assert code == 0
+    assert "left out: " in out
+    assert "1 of 2 cells are missing" in out
 
 
 def test_a_table_keeps_strangers_names_harmless():

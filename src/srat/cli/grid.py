@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import torch
 import tyro
 from rich.table import Table
 from rich.text import Text
@@ -14,11 +15,10 @@ from srat.cli.parsing import parse
 from srat.cli.recipes import RecipeChoice, described_choice, read_base
 from srat.errors import printable, require
 from srat.grid import Executor, jobs_of, planned, run_grid
-from srat.grid.engine import Failure
+from srat.grid.engine import Failure, is_finished
 from srat.grid.on_ray import OnRay
 from srat.grid.serial import Serial
 from srat.interruption import Interrupted, deferring_signals
-from srat.machine import cores
 from srat.recipes import recipe
 from srat.report.board import Board
 from srat.report.live import make_console
@@ -37,7 +37,7 @@ class Arguments:
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
-    """table1 to table4, figure1 to figure14."""
+    """table1 to table4, figure1 to figure14, separation."""
     choice: Annotated[RecipeChoice, tyro.conf.arg(name="")] = RecipeChoice()
     seeds: int = 3
     """Train with the seeds 0, 1, …, so many."""
@@ -46,7 +46,7 @@ class Arguments:
     parallel: int = 1
     """Runs at the same time on this machine."""
     threads: int | None = None
-    """Of the CPU, for each run; by default its share of the cores."""
+    """Of the CPU, for each run; by default its share of the cores (or of OMP_NUM_THREADS), with Ray one."""
     gpus_per_run: float = 0.0
     """With Ray: GPUs for each run; a part of one lets several share it."""
     retries: int = 3
@@ -62,6 +62,11 @@ def run(args: list[str]) -> int:
     arguments = parse(Arguments, args, command="grid", default=Arguments())
     require(arguments.seeds >= 1, f"--seeds: expected 1 or more, got {arguments.seeds}")
     require(arguments.parallel >= 1, f"--parallel: expected 1 or more, got {arguments.parallel}")
+    require(
+        arguments.threads is None or arguments.threads >= 1, f"--threads: expected 1 or more, got {arguments.threads}"
+    )
+    require(arguments.gpus_per_run >= 0, f"--gpus-per-run: expected 0 or more, got {arguments.gpus_per_run:g}")
+    require(arguments.retries >= 0, f"--retries: expected 0 or more, got {arguments.retries}")
     found = recipe(arguments.name)
     console = make_console()
     if found.kind == "distribution":
@@ -69,12 +74,15 @@ def run(args: list[str]) -> int:
         return 0
     choice = arguments.choice
     cells = planned(found, read_base(found, choice), choice.filter)
+    require(not choice.runs.is_file(), f"--runs: expected a folder, '{choice.runs}' is a file")
     jobs = jobs_of(cells, range(arguments.seeds), choice.runs, mapped=found.mapped)
+    if arguments.executor == "serial" and not all(map(is_finished, jobs)):
+        cells[0].config.data.train()  # if it cannot be read, let it be known once
     again = f"'srat {shlex.join(['grid', *args])}' goes on"
     with (
         deferring_signals() as interruption,
         executor_of(arguments) as executor,
-        Board(console, jobs, executor.places) as board,
+        Board(console, jobs, executor.slots) as board,
     ):
         try:
             failures = run_grid(jobs, executor, interruption, board, logs=choice.runs / "logs")
@@ -85,7 +93,8 @@ def run(args: list[str]) -> int:
         console.print(f"{len(failures)} of {len(jobs)} runs failed; {again} with them", highlight=False, soft_wrap=True)
         return FAILED
     report = described_choice("report", arguments.name, choice)
-    console.print(f"All {len(jobs)} runs are finished; '{report}' shows them", highlight=False, soft_wrap=True)
+    done = f"All {len(jobs)} runs are" if len(jobs) > 1 else "The run is"
+    console.print(f"{done} finished; '{report}' shows them", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -107,8 +116,8 @@ def executor_of(arguments: Arguments) -> Iterator[Executor]:
     from srat.devices import make_fabric  # Fabric takes as long to import as torch
 
     device = str(make_fabric(arguments.device).device)
-    threads = arguments.threads or max(1, cores() // arguments.parallel)
-    yield Serial(places=arguments.parallel, threads=threads, device=device)
+    threads = arguments.threads or max(1, torch.get_num_threads() // arguments.parallel)
+    yield Serial(slots=arguments.parallel, threads=threads, device=device)
 
 
 def failure_table(failures: list[Failure]) -> Table:

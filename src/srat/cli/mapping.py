@@ -14,31 +14,40 @@ from srat.files import write_atomically
 from srat.interruption import deferring_signals
 from srat.report.live import LiveObserver, make_console
 from srat.run import load_with_facts
-from srat.run_folder import RunFolder, Which
+from srat.run_folder import RunFolder
 from srat.tensor_file import digest_of
 
-IMAGES = 1_000
-"""Training images on a map at the most, as many of each class, as far as there are."""
 
+def map_features(folder: RunFolder, config: Config, *, images: int, device: str) -> None:
+    """Lay the features of a run's training images on a plane, and keep that with how far the classes lie apart.
 
-def map_features(folder: RunFolder, config: Config, *, which: Which, device: str) -> None:
-    """Draw the features of a run's training images onto a plane, and keep that with how far the classes lie apart."""
+    Args:
+        folder: the run.
+        config: its configuration.
+        images: how many at the most, as many of each class, as far as there are.
+        device: where to compute.
+    """
     device = str(make_fabric(device).device)
-    model, facts = load_with_facts(folder.path, which=which, device=device)
+    model, facts = load_with_facts(folder.path, device=device)
     train = prepare(config.data, config.imbalance, config.holdout, seed=config.seed).train
-    images = train.sample(IMAGES).to(device)
+    shown = train.sample(images).to(device)
     console = make_console()
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
-        features = features_of(model, images, Natural(), seed=config.seed, observer=observer)
-    labels = images.labels.cpu().numpy()
+        features = features_of(model, shown, Natural(), seed=config.seed, observer=observer)
+    labels = shown.labels.cpu().numpy()
     found = separability(features, labels, facts.class_names, groups(facts.train_counts), seed=config.seed)
     map_ = FeatureMap(
         class_names=facts.class_names,
         labels=tuple(labels.tolist()),
         points=on_a_plane(features, seed=config.seed),
         separability=tuple(to_plain(found)),
-        made_with={"weights": digest_of(folder.weights(which)), "seed": config.seed, **versions()},
+        made_with={"weights": digest_of(folder.weights("last")), "seed": config.seed, **versions()},
     )
     with folder.locked(wait=WAIT):
         write_atomically(folder.map, map_.to_json())
-    console.print(f"Kept in {printable(str(folder.map))}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{len(shown):,} training images, kept in {printable(str(folder.map))}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )

@@ -40,6 +40,7 @@ def described_choice(command: str, name: str, choice: RecipeChoice) -> str:
     """Return the command that does something else with the same runs."""
     options = [] if choice.scale == "paper" else ["--scale", choice.scale]
     options += ["--data", choice.data] if choice.data else []
+    options += ["--data-dir", str(choice.data_dir)] if choice.data_dir else []
     options += [word for pattern in choice.filter for word in ("--filter", pattern)]
     options += ["--runs", str(choice.runs)] if choice.runs != RUNS else []
     return shlex.join(["srat", command, name, *options])

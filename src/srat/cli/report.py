@@ -24,10 +24,10 @@ class Arguments:
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
-    """table1 to table4, figure1 to figure14."""
+    """table1 to table4, figure1 to figure14, separation."""
     choice: Annotated[RecipeChoice, tyro.conf.arg(name="")] = RecipeChoice()
-    out: Path = Path("reports")
-    """Folder for the files."""
+    out: Path | None = None
+    """Folder for the files; by default reports/SCALE-DATA."""
 
 
 def run(args: list[str]) -> int:
@@ -40,13 +40,18 @@ def run(args: list[str]) -> int:
     if found.kind != "distribution":
         said = f"there is no finished run of {arguments.name} in '{choice.runs}': '{again}' makes them"
         require(outcome.seeds[1] > 0, said)
+    out = arguments.out or Path("reports") / f"{choice.scale}-{cells[0].config.data.name}"
+    require(not out.is_file(), f"--out: expected a folder, '{out}' is a file")
     page = make_page(outcome)
     console = make_console()
     for sheet in [*page.sheets, *([page.claims] if page.claims else [])]:
         print_whole(console, sheet.to_rich())
-    files = page.write(arguments.out, about(outcome))
+    files = page.write(out, about(outcome))
+    for text in outcome.damaged:
+        console.print(f"left out: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     if missing := outcome.missing if found.kind != "distribution" else []:
-        text = f"{len(missing)} of {len(cells)} cells are missing ({', '.join(missing[:3])}, …): '{again}' makes them"
+        some = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        text = f"{len(missing)} of {len(cells)} cells are missing ({some}): '{again}' makes them"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     console.print(f"Written: {', '.join(map(str, files))}", highlight=False, markup=False, soft_wrap=True)
     return 0
@@ -58,10 +63,10 @@ def about(outcome: Outcome) -> str:
     if outcome.recipe.kind == "distribution":
         return f"Of {config.data.name}, at the {outcome.scale} scale."
     least, most = outcome.seeds
-    seeds = f"{least}" if least == most else f"{least} to {most}"
+    seeds = "1 seed" if most == 1 else f"{most} seeds" if least == most else f"{least} to {most} seeds"
     width = getattr(config.model, "width", None)
     model = config.model.name + (f" of width {width}" if width else "")
     return (
         f"Scale {outcome.scale}: {config.data.name}, {model}, {config.epochs} epochs, "
-        f"ε = {config.evaluation.epsilon:.4g}, {config.evaluation.label}, the last epoch; {seeds} seeds."
+        f"ε = {config.evaluation.epsilon:.4g}, {config.evaluation.label}, the last epoch; {seeds}."
     )

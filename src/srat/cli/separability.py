@@ -9,7 +9,7 @@ import tyro
 
 from srat.cli.opening import opened, require_same_data
 from srat.cli.parsing import parse
-from srat.errors import printable
+from srat.errors import printable, require
 from srat.interruption import deferring_signals
 from srat.report.live import LiveObserver, make_console
 from srat.run_folder import Which
@@ -27,10 +27,10 @@ class Arguments:
     """The run's folder."""
     weights: Which = "last"
     """The weights of the last epoch, or of the best on the held-out part."""
-    images: int = 2_000
-    """Test images at the most, as many of each class."""
+    images: int | None = None
+    """Test images at the most, as many of each class (2,000); with --map training images (1,000)."""
     map: bool = False
-    """Instead, draw the features of training images onto a plane (t-SNE), and keep that in map.json."""
+    """Instead, lay the features of training images on a plane (t-SNE), and keep that in map.json, for srat report."""
     data_dir: Path | None = None
     """Where the data's files are; as in training unless given."""
     device: str = "auto"
@@ -44,7 +44,8 @@ def run(args: list[str]) -> int:
     if arguments.map:
         from srat.cli.mapping import map_features
 
-        map_features(folder, config, which=arguments.weights, device=arguments.device)
+        require(arguments.weights == "last", "--map is of the weights of the last epoch; leave out --weights best")
+        map_features(folder, config, images=arguments.images or 1_000, device=arguments.device)
         return 0
     from srat.attacks import Natural
     from srat.cli.evaluating import versions
@@ -61,7 +62,7 @@ def run(args: list[str]) -> int:
 
     device = str(make_fabric(arguments.device).device)
     model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
-    images = config.data.test().sample(arguments.images)
+    images = config.data.test().sample(arguments.images or 2_000)
     require_same_data(images, facts)
     sha256, images = hash_contents(images), images.to(device)
     console = make_console()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from srat.cli.parsing import parse
 from srat.errors import require
+from srat.interruption import deferring_signals
 from srat.report.drawing import check_plot
 from srat.report.live import make_console
 from srat.report.scopes import print_whole
@@ -41,13 +42,25 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Print the tables, draw the plot where asked; return the exit code."""
     arguments = parse(Arguments, args, command="theory", default=Arguments())
-    require(1e-100 < arguments.weight < 1e100, f"--weight: expected a number above 0, got {arguments.weight:g}")
+    require(
+        1e-100 < arguments.weight < 1e100, f"--weight: expected a number from 1e-100 to 1e100, got {arguments.weight:g}"
+    )
+    require(arguments.seed >= 0, f"--seed: expected 0 or more, got {arguments.seed}")
     require(1 <= arguments.samples <= 10**8, f"--samples: expected 1 to 100,000,000, got {arguments.samples}")
+    drawn = arguments.samples * arguments.dimensions
+    require(drawn <= 3 * 10**8, f"--samples × --dimensions: expected at most 300,000,000 in all, got {drawn:,}")
     if arguments.plot is not None:
         check_plot(arguments.plot)
     exact = Gaussians(dimensions=arguments.dimensions, eta=arguments.eta, sigma=arguments.sigma, ratio=arguments.ratio)
     console = make_console()
-    table = lemma_table(exact, weight=arguments.weight, samples=arguments.samples, seed=arguments.seed)
+    with deferring_signals() as interruption:
+        table = lemma_table(
+            exact,
+            weight=arguments.weight,
+            samples=arguments.samples,
+            seed=arguments.seed,
+            between=interruption.check,
+        )
     for each in (table, theorem_table(exact), counterexample_table()):
         print_whole(console, each)
     if arguments.plot is not None:

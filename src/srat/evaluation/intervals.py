@@ -113,11 +113,13 @@ def mean_of_counts(correct: Sequence[int], total: int) -> Mean:
     """Return the mean accuracy over seeds with an interval for other seeds and other images, from counts alone.
 
     Wilson's, with z² p(1 − p)/n + t² s²/S for z² times the variance: without the single images' outcomes, it is taken
-    that all models fail on the same ones, so that it is never too narrow for that; of one seed it is Wilson's own.
+    that all models fail on the same ones, which makes it rather too wide; of one seed it is Wilson's own.
 
     Args:
         correct: (seeds,), images that each model gets right.
         total: n, images, the same for all.
+
+    Source: as :func:`mean_over_seeds`, with the largest variance that the images can have.
     """
     seeds = len(correct)
     if seeds == 1 or total == 0:
@@ -137,21 +139,75 @@ class Sum(NamedTuple):
     high: float
 
 
-def weighted_sum(factors: Sequence[float], parts: Sequence[Mean]) -> Sum:
-    """Return Σ c_i p_i with the interval that follows from those of the p_i, as if they were independent.
+def weighted_sum(factors: Sequence[float], parts: Sequence[Sum]) -> Sum:
+    """Return Σ c_i p_i of independent p_i, with the interval that follows from theirs.
 
     The distance of each bound from the sum is √Σ c_i² d_i², d_i that of the bound of p_i which moves the sum that way.
-    Accuracies on the same images rise and fall together, so that a difference's interval is rather too wide.
 
-    Source: Zou and Donner, 2008 (MOVER); of two terms, Newcombe's method 10, 1998.
+    Args:
+        factors: c_i.
+        parts: p_i with their intervals.
+
+    Source: Zou and Donner, 2008 (MOVER); of two accuracies, Newcombe's method 10, 1998.
     """
-    value = sum(factor * part.accuracy for factor, part in zip(factors, parts, strict=True))
+    value = sum(factor * part.value for factor, part in zip(factors, parts, strict=True))
     below, above = 0.0, 0.0
     for factor, part in zip(factors, parts, strict=True):
-        down, up = factor * (part.accuracy - part.low), factor * (part.high - part.accuracy)
+        down, up = factor * (part.value - part.low), factor * (part.high - part.value)
         below += (down if factor > 0 else up) ** 2
         above += (up if factor > 0 else down) ** 2
     return Sum(value, value - math.sqrt(below), value + math.sqrt(above))
+
+
+def sum_of_counts(factors: Sequence[float], correct: Sequence[Sequence[int]], totals: Sequence[int]) -> Sum:
+    """Return Σ c_i p_i of one configuration's models, p_i on images of its own, for other seeds and other images.
+
+    What a model gains in one place it may lose in another, so that the sums of the single models say how it varies with
+    the seed: to the image's part, by :func:`weighted_sum` of Wilson's intervals, comes t² s²/S, s their deviation.
+
+    Args:
+        factors: c_i.
+        correct: (seeds, terms), images that each model gets right.
+        totals: (terms,), of how many.
+    """
+    counts = np.array(correct, dtype=float)
+    accuracies = counts / np.array(totals)
+    parts = [
+        Sum(*wilson(float(column.mean()) * total, total)) for column, total in zip(accuracies.T, totals, strict=True)
+    ]
+    value, low, high = weighted_sum(factors, parts)
+    seeds = len(counts)
+    spread = float((accuracies @ np.array(factors)).std(ddof=1)) if seeds > 1 else 0.0
+    reach = t95(seeds - 1) * spread / math.sqrt(seeds) if seeds > 1 else 0.0
+    return Sum(value, value - math.hypot(value - low, reach), value + math.hypot(high - value, reach))
+
+
+def p_of(found: Sum) -> float:
+    """Return the p of the hypothesis that a sum is 0, of which its 95 % interval is the test at 5 %.
+
+    2 Φ(−z |v| / d), d the distance of the bound that is nearer to 0, z that of the interval.
+
+    Args:
+        found: the sum.
+    """
+    distance = found.value - found.low if found.value > 0 else found.high - found.value
+    return math.erfc(Z95 * abs(found.value) / max(distance, 1e-300) / math.sqrt(2))
+
+
+def mean_of_estimates(estimates: Sequence[Sum]) -> Mean:
+    """Return the mean over seeds of numbers that have intervals of their own, for other seeds too.
+
+    The distance of each bound is √(d̄² + t² s²/S), d̄² the mean square of theirs, s the deviation of the numbers.
+
+    Args:
+        estimates: (seeds,), each with its interval, within [0, 1].
+    """
+    values, seeds = np.array(estimates), len(estimates)
+    value = float(values[:, 0].mean())
+    spread = float(values[:, 0].std(ddof=1)) if seeds > 1 else math.nan
+    reach = t95(seeds - 1) * spread / math.sqrt(seeds) if seeds > 1 else 0.0
+    below, above = (math.sqrt(float(((values[:, 0] - values[:, k]) ** 2).mean()) + reach**2) for k in (1, 2))
+    return Mean(value, max(0.0, value - below), min(1.0, value + above), spread)
 
 
 def t95(degrees: int) -> float:

@@ -2,8 +2,8 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from srat.errors import UserError
@@ -33,7 +33,7 @@ class Handle(ABC):
 class Executor(ABC):
     """Where runs are started."""
 
-    places: int
+    slots: int
     """How many go on at the same time, at the most; what is more waits here."""
 
     @abstractmethod
@@ -68,6 +68,8 @@ def run_grid(
 ) -> list[Failure]:
     """Run what is not finished; a run that fails stops no other. The engine keeps nothing: the folders say it all.
 
+    Several grids may share a folder of runs, on several machines too: each takes what no other is at.
+
     Args:
         jobs: the runs.
         executor: where they run.
@@ -82,44 +84,95 @@ def run_grid(
         Interrupted: after a signal, when all that ran has saved its state and ended.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    waiting = list(jobs)
-    running: dict[str, tuple[Job, Handle]] = {}
-    failures: list[Failure] = []
-    told: set[str] = set()
-    while waiting or running:
-        while waiting and len(running) < executor.places and not interruption.received:
-            job, log = waiting[0], _log(logs, waiting.pop(0))
-            try:
-                if not job.finished:
-                    job.prepare()
-                    running[job.config.id] = (job, executor.start(job, log))
-            except (UserError, OSError) as error:  # a stranger's folder, a damaged file, a full disk
-                failures.append(Failure(job=job, error=str(error), log=log))
-                watcher.ended(job, failures[-1])
-        for name, (job, handle) in list(running.items()):
-            if name not in told and handle.begun():
-                told.add(name)
-                watcher.started(job)
-            code = handle.poll()
-            if code is not None:
-                del running[name]
-                failure = None if code == 0 and is_finished(job) else _failure(job, _log(logs, job), code)
-                failures += [failure] if failure else []
-                watcher.ended(job, failure)
+    grid = _Grid(waiting=list(jobs), executor=executor, watcher=watcher, logs=logs)
+    while grid.waiting or grid.running:
+        if not interruption.received:
+            grid.start_some()
+        grid.look()
         if interruption.received:
-            for _, handle in running.values():
-                handle.stop(interruption.received)
-            _wait(running, lambda: watcher.looked([job for job, _ in running.values()]))
+            grid.stop(interruption.received)
             interruption.check()
-        watcher.looked([job for job, handle in running.values() if handle.begun()])
-        time.sleep(POLL if running else 0)
-    return failures
+        time.sleep(POLL if grid.waiting or grid.running else 0)
+    return grid.failures
 
 
-def _wait(running: dict[str, tuple[Job, Handle]], look: Callable[[], None]) -> None:
-    while any(handle.poll() is None for _, handle in running.values()):
-        look()
-        time.sleep(POLL)
+@dataclass(kw_only=True)
+class _Running:
+    """A run that goes on."""
+
+    job: Job
+    handle: Handle
+    log: Path
+    said_before: int
+    """Bytes that earlier attempts have left in the log."""
+    told: bool = False
+    """Whether the watcher knows that it has begun."""
+
+
+@dataclass(kw_only=True)
+class _Grid:
+    """What waits, what goes on, and what has failed."""
+
+    waiting: list[Job]
+    executor: Executor
+    watcher: Watcher
+    logs: Path
+    running: list[_Running] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def start_some(self) -> None:
+        """Start what there is room for, but for what another grid is at: that is looked at again later."""
+        for job in list(self.waiting):
+            if len(self.running) >= self.executor.slots:
+                return
+            if not job.folder.in_use:
+                self.waiting.remove(job)
+                self._start(job)
+
+    def look(self) -> None:
+        """Take note of what has begun, and of what has ended."""
+        for each in list(self.running):
+            if not each.told and each.handle.begun():
+                each.told = True
+                self.watcher.started(each.job)
+            code = each.handle.poll()
+            if code is not None:
+                self.running.remove(each)
+                self._end(each, code)
+        self.watcher.looked([each.job for each in self.running if each.told])
+
+    def stop(self, number: int) -> None:
+        """Ask all that goes on to save its state and end, and wait for that."""
+        for each in self.running:
+            each.handle.stop(number)
+        while any(each.handle.poll() is None for each in self.running):
+            self.watcher.looked([each.job for each in self.running])
+            time.sleep(POLL)
+
+    def _start(self, job: Job) -> None:
+        log = self.logs / f"{job.config.id}.log"
+        try:
+            if job.finished:
+                return
+            job.prepare()
+            said_before = log.stat().st_size if log.exists() else 0
+            handle = self.executor.start(job, log)
+        except (UserError, OSError) as error:  # a stranger's folder, a damaged file, a full disk
+            self._fail(Failure(job=job, error=str(error), log=log))
+        else:
+            self.running.append(_Running(job=job, handle=handle, log=log, said_before=said_before))
+
+    def _end(self, each: _Running, code: int) -> None:
+        if code == 0 and is_finished(each.job):
+            self.watcher.ended(each.job, None)
+        elif each.job.folder.in_use:  # another grid was quicker
+            self.waiting.append(each.job)
+        else:
+            self._fail(Failure(job=each.job, error=_error(each, code), log=each.log))
+
+    def _fail(self, failure: Failure) -> None:
+        self.failures.append(failure)
+        self.watcher.ended(failure.job, failure)
 
 
 def is_finished(job: Job) -> bool:
@@ -130,13 +183,9 @@ def is_finished(job: Job) -> bool:
         return False
 
 
-def _log(logs: Path, job: Job) -> Path:
-    return logs / f"{job.config.id}.log"
-
-
-def _failure(job: Job, log: Path, code: int) -> Failure:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()] if log.exists() else []
-    said = [line for line in lines if line]
-    by_signal = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}, before its end"
-    told = said[-1] if said and said[-1].startswith("srat: ") else by_signal
-    return Failure(job=job, error=told.removeprefix("srat: ").removeprefix("error: "), log=log)
+def _error(each: _Running, code: int) -> str:
+    text = each.log.read_bytes()[each.said_before :].decode(errors="replace") if each.log.exists() else ""
+    said = [line.strip() for line in text.splitlines() if line.strip()]
+    if said and said[-1].startswith("srat: "):
+        return said[-1].removeprefix("srat: ").removeprefix("error: ")
+    return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}, before its end"

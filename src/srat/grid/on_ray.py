@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from srat.errors import UserError
-from srat.grid.engine import Executor, Handle
+from srat.grid.engine import POLL, Executor, Handle
 from srat.grid.plan import Job
-from srat.grid.serial import start_command
+from srat.grid.serial import close_stdin, start_command
 from srat.run_folder import RunFolder
 
 LOCK_WAIT = 120.0
@@ -37,11 +37,13 @@ def perform(commands: Sequence[Sequence[str]], folder: Path, log: Path, threads:
             pass
         process = start_command(words, log, threads)
         try:
-            code = process.wait()
-        finally:  # a cancelled task
+            while process.poll() is None:  # a cancelled task is told so between two instructions of Python
+                time.sleep(POLL)
+        finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-                process.wait()
+            code = process.wait()
+            close_stdin(process)
         if code < 0:
             raise _CrashedError(f"signal {-code}")
         if code != 0:
@@ -93,7 +95,8 @@ class OnRay(Executor):
         UserError: if Ray is not installed, or the cluster cannot be reached.
     """
 
-    places = _MANY
+    slots = _MANY
+    """Ray keeps those that have no room yet."""
 
     def __init__(self, *, address: str | None, cpus: int, gpus: float, retries: int, device: str) -> None:
         try:
@@ -102,11 +105,18 @@ class OnRay(Executor):
             raise UserError("--executor ray needs Ray: pip install 'srat[ray]'") from error
         self._ray = ray
         self._device, self._threads = device, cpus
-        if not ray.is_initialized():
-            try:
-                ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="error")
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                raise UserError(f"--address {address}: no cluster there ({error})") from error
+        ours = signal.getsignal(signal.SIGTERM)
+        try:
+            ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="error")
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(f"--address {address}: no cluster there ({error})") from error
+        finally:
+            signal.signal(signal.SIGTERM, ours)  # Ray has put in one that raises
+        there = ray.cluster_resources()
+        for option, wanted, name in (("--threads", cpus, "CPU"), ("--gpus-per-run", gpus, "GPU")):
+            if wanted > there.get(name, 0):
+                ray.shutdown()
+                raise UserError(f"{option} {wanted:g}: the cluster has {there.get(name, 0):g} {name}s in all")
         self._task = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_retries=retries, retry_exceptions=[_CrashedError], max_calls=1
         )(_work)

@@ -29,6 +29,8 @@ class Job:
     def evaluated(self) -> bool:
         """Whether it has the results that tables show; of a run that has them, the weights may be gone."""
         path = self.folder.evaluation("last")
+        if path.exists():
+            self.folder.check(self.config)
         wanted = {CLEAN, self.config.evaluation.label}
         return path.exists() and wanted <= Evaluation.read(path).results.keys()
 
@@ -54,8 +56,8 @@ class Job:
         """
         self.folder.check(self.config)
         if not self.folder.exists or Config.read(self.folder.config) != self.config:  # but for where its data lie
-            self.folder.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.folder.config, self.config.to_json())
+            with self.folder.locked():
+                write_atomically(self.folder.config, self.config.to_json())
 
     def progress(self) -> "Progress":
         """Return how far it is."""
@@ -72,21 +74,33 @@ class Progress:
 
 
 def planned(recipe: Recipe, base: Config, filters: Sequence[str] = ()) -> list[Cell]:
-    """Return a recipe's cells, of those whose words each filter matches one, as "srat-*" does.
+    """Return a recipe's cells: those of which each filter matches the row, the column, or a word of them.
+
+    Args:
+        recipe: the recipe.
+        base: what its runs start from.
+        filters: patterns, such as "srat-*".
 
     Raises:
         UserError: if there is none.
     """
     cells = recipe.cells(base)
-    words = {id(cell): f"{cell.row} {cell.column}".split() for cell in cells}
+    words = {id(cell): {cell.row, cell.column, *cell.row.split(), *cell.column.split()} for cell in cells}
     chosen = [cell for cell in cells if all(fnmatch.filter(words[id(cell)], pattern) for pattern in filters)]
-    there = ", ".join(sorted({word for each in words.values() for word in each}))
-    require(bool(chosen), f"--filter {' --filter '.join(filters)}: no run has all of that; the words are: {there}")
+    there = ", ".join(dict.fromkeys(name for cell in cells for name in (cell.row, cell.column)))
+    require(bool(chosen), f"--filter {' --filter '.join(filters)}: no run has all of that; there are: {there}")
     return chosen
 
 
 def jobs_of(cells: Sequence[Cell], seeds: Sequence[int], runs: Path, *, mapped: bool) -> list[Job]:
-    """Return the runs of cells, seed by seed, so that what ends early is whole for fewer seeds; each run once."""
+    """Return the runs of cells, seed by seed, so that what ends early is whole for fewer seeds; each run once.
+
+    Args:
+        cells: the cells.
+        seeds: the seeds.
+        runs: the folder of all runs.
+        mapped: whether their features are to be mapped.
+    """
     jobs: dict[str, Job] = {}
     for seed in seeds:
         for cell in cells:

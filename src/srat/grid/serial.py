@@ -31,6 +31,12 @@ def start_command(words: Sequence[str], log: Path, threads: int) -> subprocess.P
         )
 
 
+def close_stdin(process: subprocess.Popen[bytes]) -> None:
+    """Let go of an ended process's standard input."""
+    if process.stdin is not None:
+        process.stdin.close()
+
+
 class _Running(Handle):
     """A run's commands, one after the other."""
 
@@ -38,7 +44,8 @@ class _Running(Handle):
         self._log, self._threads = log, threads
         self._left = list(commands)
         self._stopping = False
-        self._process = start_command(self._left.pop(0), log, threads)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.poll()
 
     def begun(self) -> bool:
         """Return whether it runs: at once."""
@@ -46,9 +53,9 @@ class _Running(Handle):
 
     def poll(self) -> int | None:
         """Return the exit code of what failed or was last, or None while it goes on."""
-        code = self._process.poll()
-        if code is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        code = 0 if self._process is None else self._process.poll()
+        if code is not None and self._process is not None:
+            close_stdin(self._process)
         if code == 0 and self._left and not self._stopping:
             self._process = start_command(self._left.pop(0), self._log, self._threads)
             return None
@@ -57,7 +64,7 @@ class _Running(Handle):
     def stop(self, number: int) -> None:
         """Pass a signal on."""
         self._stopping = True
-        if self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM if number == signal.SIGINT else number)
 
 
@@ -65,13 +72,13 @@ class Serial(Executor):
     """Runs on this machine.
 
     Args:
-        places: how many at a time.
+        slots: how many at a time.
         threads: of the CPU, for each.
         device: what they train on.
     """
 
-    def __init__(self, *, places: int, threads: int, device: str) -> None:
-        self.places = places
+    def __init__(self, *, slots: int, threads: int, device: str) -> None:
+        self.slots = slots
         self._threads, self._device = threads, device
 
     def start(self, job: Job, log: Path) -> _Running:

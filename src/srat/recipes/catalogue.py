@@ -1,4 +1,4 @@
-"""The folder is the catalogue: a recipe is a module of this package that has a ``RECIPE``."""
+"""The folder is the catalogue: a recipe is a module of it, with a ``RECIPE``; a few are none."""
 
 import importlib
 import pkgutil

@@ -1,6 +1,6 @@
 """Figure 10: two classes of CIFAR-10, 5,000 automobiles and 50 trucks that count 1 to 200 times as much.
 
-    srat grid figure10 --scale small     42 runs (3 seeds) of less than a minute on two cores, on Fashion-MNIST
+    srat grid figure10 --scale small     42 runs (3 seeds) of one to three minutes on two cores, on Fashion-MNIST
     srat report figure10 --scale small
 
 Expected: with the weight, adversarial training's rare class gains and its common class loses, in both accuracies;

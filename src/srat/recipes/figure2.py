@@ -1,6 +1,6 @@
 """Figure 2: two classes of CIFAR-10, 5,000 cats and 50 horses that count 1 to 200 times as much.
 
-    srat grid figure2 --scale small     42 runs (3 seeds) of less than a minute on two cores, on Fashion-MNIST
+    srat grid figure2 --scale small     42 runs (3 seeds) of one to three minutes on two cores, on Fashion-MNIST
     srat report figure2 --scale small
 
 Expected: from 1 : 1 to 150 : 1 the rare class rises from 0 to about 60 % (standard) and 50 % (robust) in adversarial

@@ -9,7 +9,7 @@ Expected: SRAT-LDAM's classes lie further apart than those of the other two (Sec
 from collections.abc import Sequence
 
 from srat.recipes.base import Cell, Claim, Recipe
-from srat.recipes.making import larger, of_methods
+from srat.recipes.making import balanced_purity, of_methods
 
 METHODS = ("ce", "drcb-ldam", "srat-ldam")
 COLUMN = "step-100"
@@ -18,12 +18,9 @@ COLUMN = "step-100"
 def claims(_: Sequence[Cell]) -> list[Claim]:
     """Return that SRAT-LDAM's features lie further apart than those of the others."""
     return [
-        larger(
-            f"SRAT-LDAM's classes lie further apart than {other.upper()}'s (purity of the ten nearest neighbours)",
-            ("srat-ldam", COLUMN),
-            (other, COLUMN),
-            metric="purity",
-            scope="overall",
+        Claim(
+            text=f"SRAT-LDAM's classes lie further apart than {other.upper()}'s (neighbours' purity, mean of groups)",
+            terms=(*balanced_purity(1.0, "srat-ldam", COLUMN), *balanced_purity(-1.0, other, COLUMN)),
         )
         for other in ("ce", "drcb-ldam")
     ]

@@ -25,11 +25,11 @@ class Board(Watcher):
     Args:
         console: where to draw.
         jobs: all runs.
-        places: how many go on at the same time, at the most.
+        slots: how many go on at the same time, at the most.
     """
 
-    def __init__(self, console: Console, jobs: Sequence[Job], places: int) -> None:
-        self._console, self._places = console, places
+    def __init__(self, console: Console, jobs: Sequence[Job], slots: int) -> None:
+        self._console, self._slots = console, slots
         self._waiting = {job.config.id: job for job in jobs if not is_finished(job)}
         self._total, self._done = len(jobs), len(jobs) - len(self._waiting)
         self._since: dict[str, tuple[float, int]] = {}
@@ -42,7 +42,7 @@ class Board(Watcher):
         if self._console.is_terminal:
             self._live.start()
         if self._done:
-            self._say(f"{self._done} of {self._total} runs are finished")
+            self._say(f"{self._done} of {self._total} finished already")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,7 +86,7 @@ class Board(Watcher):
             bar = ProgressBar(total=job.config.epochs, completed=done, width=24)
             left = self._left(job, done)
             table.add_row(Text(printable(job.label)), phase, f"{done}/{job.config.epochs}", bar, left)
-        for job in list(self._waiting.values())[: SHOWN - len(running)]:
+        for job in list(self._waiting.values())[: max(0, SHOWN - len(running))]:
             table.add_row(Text(printable(job.label), style="dim"), Text("waiting", style="dim"), "", "", "")
         said = f"{self._done} of {self._total} finished, {len(running)} running, {len(self._waiting)} waiting"
         if self._failed:
@@ -106,7 +106,7 @@ class Board(Watcher):
             (seconds or 0.0) * max(0, job.config.epochs - max(0, job.progress().epoch))
             for job, seconds in zip(jobs, known, strict=True)
         )
-        return f", about {duration(left / max(1, min(self._places, len(running))))} left"
+        return f", about {duration(left / max(1, min(self._slots, len(running))))} left"
 
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(Text(printable(text), style=style), soft_wrap=True)

@@ -22,32 +22,35 @@ WELL, UNDER = COLORS[0], COLORS[1]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """Beside the colours, for print in grey."""
 COLUMN, PAGE = 3.4, 7.0
-"""Widths of a column and a page of a paper, in inches."""
+"""Widths of a column and a page of a paper, in inches: figures have the size in which they are printed."""
 _STYLE: Any = {
     "text.parse_math": False,  # a class may be called "$x$"
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
+    "font.size": 6.5,
+    "axes.titlesize": 6.5,
+    "axes.labelsize": 6.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
     "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 4,
-    "legend.fontsize": 7,
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 3,
+    "legend.fontsize": 6,
     "legend.frameon": False,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
+    "xtick.labelsize": 6,
+    "ytick.labelsize": 6,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
     "svg.hashsalt": "srat",  # equal figures, equal files
 }
 
 
 def check_plot(path: Path) -> None:
     """Raise ``UserError`` unless ``path`` is the name of a .png, .svg or .pdf in a folder that exists."""
-    known = path.suffix in FORMATS and not path.is_dir()
+    known = path.suffix.lower() in FORMATS and not path.is_dir()
     require(known, f"--plot: expected the name of a file ending in {', '.join(FORMATS)}, got '{path}'")
     require(path.parent.is_dir(), f"--plot: there is no folder '{path.parent}'")
 
@@ -62,8 +65,10 @@ def draw(paths: list[Path], make: Callable[[], "Figure"]) -> None:
         figure = make()
         for path in paths:
             image = io.BytesIO()
-            dated: dict[str, Any] = {} if path.suffix == ".png" else {"metadata": {_DATE[path.suffix]: None}}
-            figure.savefig(image, format=path.suffix[1:], dpi=200, **dated)
+            dated: dict[str, Any] = (
+                {} if path.suffix.lower() == ".png" else {"metadata": {_DATE[path.suffix.lower()]: None}}
+            )
+            figure.savefig(image, format=path.suffix[1:].lower(), dpi=300, **dated)
             write_atomically(path, image.getvalue())
 
 

@@ -1,5 +1,6 @@
 """Tables and plots of the theory."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,18 @@ _LESS = 0.5
 """σ of the second distribution of the theorems' table, times that of the first."""
 
 
-def lemma_table(exact: Gaussians, *, weight: float, samples: int, seed: int) -> Table:
-    """Return Lemma 3.1's b and its errors, three ways, by both conventions."""
+def lemma_table(
+    exact: Gaussians, *, weight: float, samples: int, seed: int, between: Callable[[], None] = lambda: None
+) -> Table:
+    """Return Lemma 3.1's b and its errors, three ways, by both conventions.
+
+    Args:
+        exact: the two classes.
+        weight: ρ of the rare one.
+        samples: points of each class for Monte Carlo.
+        seed: of their draw.
+        between: called between two draws; it may raise to end it all.
+    """
     table = titled_table(
         f"Lemma 3.1: the b of least risk for d = {exact.dimensions}, η = {exact.eta:g}, σ = {exact.sigma:g}, "
         f"K = {exact.ratio:g}, ρ = {weight:g}"
@@ -30,6 +41,7 @@ def lemma_table(exact: Gaussians, *, weight: float, samples: int, seed: int) -> 
         table.add_column(heading, justify="right", no_wrap=True)
     for convention in _CONVENTIONS:
         data = replace(exact, convention=convention)
+        between()
         drawn = monte_carlo(data, weight=weight, samples=samples, seed=seed)
         closed, searched = data.best_bias(weight=weight), numerical_bias(data, weight=weight)
         rows: list[tuple[str, float, Errors]] = [
@@ -39,12 +51,13 @@ def lemma_table(exact: Gaussians, *, weight: float, samples: int, seed: int) -> 
         ]
         for way, bias, errors in rows:
             risk = (weight * errors.rare + data.ratio * errors.common) / (1 + data.ratio)
-            numbers = (f"{bias:.4g}", *(f"{100 * error:.2f} %" for error in errors), f"{risk:.5f}")
+            numbers = (f"{bias:.4g}", *(f"{100 * error:.2f} %" for error in errors), f"{risk:.4g}")
             table.add_row(convention, way, *numbers, end_section=way.startswith("Monte"))
+    table.caption = f"Monte Carlo sees nothing that is rarer than one in {samples:,}."
     wrong = replace(exact, convention="paper").best_bias(weight=weight)
     errors, risk = exact.errors(wrong), exact.risk(wrong, weight=weight)
     table.add_row(
-        "exact", "the paper's b", f"{wrong:.4g}", *(f"{100 * error:.2f} %" for error in errors), f"{risk:.5f}"
+        "exact", "the paper's b", f"{wrong:.4g}", *(f"{100 * error:.2f} %" for error in errors), f"{risk:.4g}"
     )
     return table
 
@@ -107,7 +120,7 @@ def _figure(exact: Gaussians) -> "Figure":
         axes.set(title=f"{convention}: r = {data.margin:.3g}", ylabel="error (%)")
         axes.set_xlabel("weight ρ of the rare class (dotted: K)")
         axes.set_ylim(0, None)
-    left.legend(loc="upper center")
+    left.legend(loc="upper center", frameon=True, framealpha=1.0, edgecolor="none")
     for number, data in enumerate(COUNTEREXAMPLE):
         gaps = [100 * each.gap() for each in with_ratios(data)]
         label = f"S = {data.separability:g}, r = {data.margin:.2g}"

@@ -1,29 +1,32 @@
-"""Which of the paper's statements hold for our numbers."""
+"""Which of the paper's findings these runs show."""
 
+from srat.evaluation.comparison import SIGNIFICANT, caveat, p_text
+from srat.evaluation.intervals import p_of
+from srat.evaluation.paired import holm
 from srat.report.paper.outcome import Outcome
 from srat.report.paper.sheets import Sheet
 
+_NOTE = "In points, with 95 % intervals, as if runs were independent; p is corrected for all rows (Holm)."
+
 
 def claims_sheet(outcome: Outcome) -> Sheet | None:
-    """Return a table of the paper's statements, each as a difference in points with its interval, and what follows."""
-    claims = outcome.recipe.claims(outcome.cells)
-    rows = []
-    for claim in claims:
-        found, papers = outcome.sum_of(claim.terms), outcome.paper_sum_of(claim.terms)
-        if found is None:
-            continue
-        verdict = "holds" if found.low > 0 else "does not hold" if found.high < 0 else "cannot be told"
-        points = f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-        rows.append((claim.text, points, "" if papers is None else f"{100 * papers:+.1f}", verdict))
-    if not rows:
+    """Return a table of findings, each as a difference in points that the paper has above 0, and what follows here."""
+    claims = [
+        (claim, found) for claim in outcome.recipe.claims(outcome.cells) if (found := outcome.sum_of(claim.terms))
+    ]
+    if not claims:
         return None
-    note = "In points, with 95 % intervals, as if the runs were independent; what cannot be told has 0 in its interval."
-    headings = ("the paper says", "ours", "paper", "here it")
-    without_paper = all(not row[2] for row in rows)
-    kept = [0, 1, 3] if without_paper else [0, 1, 2, 3]
+    corrected = holm([p_of(found) for _, found in claims])
+    rows = []
+    for (claim, found), p in zip(claims, corrected, strict=True):
+        verdict = "cannot be told" if p >= SIGNIFICANT else "shows" if found.value > 0 else "is the reverse"
+        points = f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+        papers = outcome.paper_sum_of(claim.terms)
+        rows.append((claim.text, points, "–" if papers is None else f"{100 * papers:+.1f}", p_text(p), verdict))
+    seeds = outcome.seeds[0]
     return Sheet(
-        title="What the paper says, and what these runs say of it",
-        headings=[headings[k] for k in kept],
-        rows=[[row[k] for k in kept] for row in rows],
-        note=note,
+        title="What the paper finds, and whether it shows in these runs",
+        headings=("finding", "ours", "paper", "p", "here it"),
+        rows=rows,
+        note=f"{_NOTE} {caveat(seeds) if seeds == 1 else ''}".strip(),
     )

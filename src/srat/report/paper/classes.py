@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from srat.evaluation import groups
 from srat.recipes import Metric
-from srat.report.drawing import PAGE, UNDER, WELL, legend_of_groups, percent_axis
+from srat.report.drawing import COLUMN, UNDER, WELL, legend_of_groups, percent_axis
 from srat.report.paper.methods import reach, said
 from srat.report.paper.outcome import Outcome
 from srat.report.paper.sheets import Sheet
@@ -40,7 +40,7 @@ def figure(outcome: Outcome) -> "Figure":
     """Return bars of each class's accuracy: a row of panels for each way of training."""
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(PAGE, 1.9 * len(outcome.cells) + 0.5), layout="constrained")
+    drawn = Figure(figsize=(COLUMN, 1.25 * len(outcome.cells) + 0.5), layout="constrained")
     panels = drawn.subplots(len(outcome.cells), 2, sharex=True, squeeze=False)
     for cell, row in zip(outcome.cells, panels, strict=True):
         found = outcome.evaluations.get((cell.row, cell.column), ())

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from srat.data.imbalance import realised_ratio
 from srat.report.distribution import rare
-from srat.report.drawing import PAGE, UNDER, WELL, legend_of_groups
+from srat.report.drawing import COLUMN, UNDER, WELL, legend_of_groups
 from srat.report.paper.outcome import Outcome
 from srat.report.paper.sheets import Sheet
 
@@ -26,12 +26,13 @@ def figure(outcome: Outcome) -> "Figure":
     from matplotlib.figure import Figure
 
     counts, names = _counts(outcome)
-    drawn = Figure(figsize=(PAGE, 4.0), layout="constrained")
+    drawn = Figure(figsize=(COLUMN, 2.8), layout="constrained")
     panels = drawn.subplots(2, (len(counts) + 1) // 2, sharex=True, sharey=True, squeeze=False)
     for axes, (column, each) in zip(panels.flat, counts.items(), strict=False):
         under = rare(each)
         bars = axes.bar(range(len(each)), each, color=[UNDER if c in under else WELL for c in range(len(each))])
-        axes.bar_label(bars, labels=[f"{count:,}" for count in each], fontsize=6, padding=1)
+        axes.bar_label(bars, labels=[f"{count:,}" for count in each], fontsize=5, padding=1, rotation=90)
+        axes.margins(y=0.25)
         axes.set_title(f"{column}: {sum(each):,} images", loc="left")
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     for row in panels:

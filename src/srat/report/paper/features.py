@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from srat.evaluation.feature_map import FeatureMap
-from srat.report.drawing import COLORS, MARKERS, PAGE
+from srat.report.drawing import COLORS, COLUMN, MARKERS
 from srat.report.paper.methods import said
 from srat.report.paper.outcome import Outcome
 from srat.report.paper.sheets import Sheet
@@ -38,7 +38,7 @@ def figure(outcome: Outcome) -> "Figure":
     from matplotlib.figure import Figure
 
     there = [cell for cell in outcome.cells if outcome.maps.get((cell.row, cell.column))]
-    drawn = Figure(figsize=(PAGE, PAGE / max(2, len(there)) + 0.9), layout="constrained")
+    drawn = Figure(figsize=(COLUMN, COLUMN / max(2, len(there)) + 0.75), layout="constrained")
     for axes, cell in zip(drawn.subplots(1, max(1, len(there)), squeeze=False)[0], there, strict=False):
         map_ = outcome.maps[cell.row, cell.column][0]
         _scatter(axes, map_)
@@ -51,7 +51,7 @@ def figure(outcome: Outcome) -> "Figure":
         axes.grid(visible=False)
         axes.spines[["left", "bottom"]].set_visible(False)
     handles, labels = drawn.axes[0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=5, markerscale=2)
+    drawn.legend(handles, labels, loc="outside lower center", ncols=5, markerscale=1.5)
     return drawn
 
 
@@ -60,7 +60,7 @@ def _scatter(axes: "Axes", map_: FeatureMap) -> None:
         x, y = zip(*(point for point, label in zip(map_.points, map_.labels, strict=True) if label == c), strict=True)
         # Ten classes: each colour twice, with another mark.
         color, marker = COLORS[c % len(COLORS)], MARKERS[c % len(MARKERS)]
-        axes.scatter(x, y, s=7, color=color, marker=marker, linewidths=0, alpha=0.8, label=name, rasterized=True)
+        axes.scatter(x, y, s=3, color=color, marker=marker, linewidths=0, alpha=0.8, label=name, rasterized=True)
 
 
 def _overall(map_: FeatureMap) -> dict[str, Any]:

@@ -5,11 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from srat.errors import UserError
 from srat.evaluation import CLEAN, Evaluation
 from srat.evaluation.feature_map import FeatureMap
-from srat.evaluation.intervals import Mean, Sum, mean_of_counts, t95, weighted_sum
+from srat.evaluation.intervals import (
+    Mean,
+    Sum,
+    mean_of_counts,
+    mean_of_estimates,
+    sum_of_counts,
+    t95,
+    weighted_sum,
+    wilson,
+)
 from srat.grid import jobs_of
 from srat.recipes import Cell, Metric, PaperValue, Recipe, Scale, Scope, Term
 
@@ -29,6 +37,8 @@ class Outcome:
     cells: Sequence[Cell]
     evaluations: Mapping[Key, Sequence[Evaluation]]
     maps: Mapping[Key, Sequence[FeatureMap]]
+    damaged: Sequence[str] = ()
+    """What is there and cannot be read."""
 
     @property
     def title(self) -> str:
@@ -68,24 +78,59 @@ class Outcome:
         found = self.evaluations.get((row, column), ())
         if not found:
             return None
-        classes = {"overall": range(len(found[0].class_names)), "well": found[0].groups.well}.get(
-            scope, found[0].groups.under
-        )
-        return self.of_classes(row, column, metric, classes)
+        return self.of_classes(row, column, metric, self._classes((row, column), scope))
 
     def of_classes(self, row: str, column: str, metric: Metric, classes: Sequence[int]) -> Mean:
         """Return the mean over the seeds of a cell's accuracy on some classes."""
+        return mean_of_counts(*self._counts(row, column, metric, classes))
+
+    def _classes(self, run: Key, scope: Scope) -> Sequence[int]:
+        first = self.evaluations[run][0]
+        every = range(len(first.class_names))
+        return {"overall": every, "well": first.groups.well, "under": first.groups.under}[scope]
+
+    def _counts(self, row: str, column: str, metric: Metric, classes: Sequence[int]) -> tuple[list[int], int]:
+        """Return how many images each seed's model gets right, and of how many."""
         cell = next(cell for cell in self.cells if _key(cell) == (row, column))
         result = CLEAN if metric == "standard" else cell.config.evaluation.label
         counts = [evaluation.results[result].counts for evaluation in self.evaluations[row, column]]
         correct = [sum(each.correct[c] for c in classes) for each in counts]
-        return mean_of_counts(correct, sum(counts[0].total[c] for c in classes))
+        return correct, sum(counts[0].total[c] for c in classes)
 
     def sum_of(self, terms: Sequence[Term]) -> Sum | None:
-        """Return the sum that a claim is about, or None if a run is missing."""
-        parts = [self.accuracy(term.row, term.column, term.metric, term.scope) for term in terms]
-        there = [part for part in parts if part is not None]
-        return weighted_sum([term.factor for term in terms], there) if len(there) == len(terms) else None
+        """Return the sum that a claim is about, or None if a run is missing; terms of one run are taken together."""
+        parts: list[Sum] = []
+        for run in dict.fromkeys((term.row, term.column) for term in terms):
+            own = [term for term in terms if (term.row, term.column) == run]
+            counts = [term for term in own if term.metric != "purity"]
+            purities = [
+                (term.factor, self.accuracy(*run, term.metric, term.scope)) for term in own if term not in counts
+            ]
+            if not self.evaluations.get(run) or any(purity is None for _, purity in purities):
+                return None
+            parts += [weighted_sum([factor], [Sum(*purity[:3])]) for factor, purity in purities if purity is not None]
+            if counts:
+                found = [self._counts(*run, term.metric, self._classes(run, term.scope)) for term in counts]
+                correct = list(zip(*(each for each, _ in found), strict=True))
+                parts.append(sum_of_counts([term.factor for term in counts], correct, [total for _, total in found]))
+        return weighted_sum([1.0] * len(parts), parts)
+
+    def agrees(self, row: str, column: str, metric: Metric, scope: Scope) -> bool | None:
+        """Return whether the difference to the paper's number has 0 in its interval; None if that cannot be said.
+
+        The paper's number is of one seed, on the same test images, and varies with it as ours do: of one seed of ours
+        nobody knows how much that is.
+        """
+        papers, found = self.paper(row, column, metric, scope), self.evaluations.get((row, column), ())
+        if papers is None or len(found) < 2 or not self.like_the_paper:
+            return None
+        correct, total = self._counts(row, column, metric, self._classes((row, column), scope))
+        ours = mean_of_counts(correct, total)
+        own, of_seed = wilson(papers * total, total), t95(len(found) - 1) * ours.spread
+        reach = [math.hypot(papers - own.low, of_seed), math.hypot(own.high - papers, of_seed)]
+        theirs = Sum(papers, papers - reach[0], papers + reach[1])
+        difference = weighted_sum((1.0, -1.0), (Sum(*ours[:3]), theirs))
+        return difference.low <= 0 <= difference.high
 
     def paper(self, row: str, column: str, metric: Metric, scope: Scope) -> float | None:
         """Return the paper's number, if it gives one."""
@@ -103,33 +148,37 @@ class Outcome:
 
 
 def collect(name: str, recipe: Recipe, cells: Sequence[Cell], runs: Path, *, scale: Scale) -> Outcome:
-    """Return what is there of a recipe's cells in a folder of runs."""
+    """Return what is there of a recipe's cells in a folder of runs.
+
+    Args:
+        name: the recipe's.
+        recipe: the recipe.
+        cells: those of its cells that are wanted.
+        runs: the folder.
+        scale: that of the cells.
+    """
     evaluations: dict[Key, list[Evaluation]] = {}
     maps: dict[Key, list[FeatureMap]] = {}
+    damaged = []
     for cell in cells:
         for job in jobs_of([cell], range(MOST_SEEDS), runs, mapped=recipe.mapped):
-            if job.evaluated:
-                evaluations.setdefault(_key(cell), []).append(Evaluation.read(job.folder.evaluation("last")))
-            if recipe.mapped and job.folder.map.exists():
-                maps.setdefault(_key(cell), []).append(FeatureMap.read(job.folder.map))
-    return Outcome(name=name, recipe=recipe, scale=scale, cells=cells, evaluations=evaluations, maps=maps)
+            try:
+                if job.evaluated:
+                    evaluations.setdefault(_key(cell), []).append(Evaluation.read(job.folder.evaluation("last")))
+                if recipe.mapped and job.folder.map.exists():
+                    maps.setdefault(_key(cell), []).append(FeatureMap.read(job.folder.map))
+            except UserError as error:
+                damaged.append(str(error))
+    return Outcome(
+        name=name, recipe=recipe, scale=scale, cells=cells, evaluations=evaluations, maps=maps, damaged=damaged
+    )
 
 
 def mean_purity(maps: Sequence[FeatureMap], scope: Scope) -> Mean | None:
-    """Return the mean over the seeds of the neighbours' purity in a scope, or None without a map.
-
-    Its interval has the bootstrap's of a single map for the images, and Student's for the seeds.
-    """
+    """Return the mean over the seeds of the neighbours' purity in a scope, or None without a map."""
     name = {"overall": "overall", "well": "well-represented", "under": "under-represented"}[scope]
     found = [each["purity"] for map_ in maps for each in map_.separability if each["scope"] == name]
-    if not found:
-        return None
-    values = np.array([[each["value"], each["low"], each["high"]] for each in found])
-    value = float(values[:, 0].mean())
-    spread = float(values[:, 0].std(ddof=1)) if len(found) > 1 else math.nan
-    of_seeds = (t95(len(found) - 1) * spread) ** 2 / len(found) if len(found) > 1 else 0.0
-    below, above = (math.sqrt(float(((values[:, 0] - values[:, k]) ** 2).mean()) + of_seeds) for k in (1, 2))
-    return Mean(value, max(0.0, value - below), min(1.0, value + above), spread)
+    return mean_of_estimates([Sum(each["value"], each["low"], each["high"]) for each in found]) if found else None
 
 
 def _key(cell: Cell) -> Key:

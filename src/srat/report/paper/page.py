@@ -10,7 +10,6 @@ from srat.recipes import Kind, Metric, Scope
 from srat.report.drawing import draw
 from srat.report.paper import classes, distribution, features, methods, sweep
 from srat.report.paper.claims import claims_sheet
-from srat.report.paper.methods import agrees
 from srat.report.paper.outcome import Outcome
 from srat.report.paper.sheets import Sheet, to_csv
 
@@ -49,7 +48,7 @@ class Page:
         images = [folder / f"{name}.svg", folder / f"{name}.png"]
         draw(images, lambda: _VIEWS[self.outcome.recipe.kind][1](self.outcome))
         sheets = [*self.sheets, *([self.claims] if self.claims else [])]
-        parts = [f"# {self.outcome.title}", about, f"![{self.outcome.title}]({name}.svg)"]
+        parts = [f"# {self.outcome.title}", about, f"![{self.outcome.title}]({name}.png)"]
         texts = {
             ".md": "\n".join([*(f"{part}\n" for part in parts), *(sheet.to_markdown() for sheet in sheets)]),
             ".tex": "\n".join(sheet.to_latex() for sheet in sheets),
@@ -82,7 +81,7 @@ def long_rows(outcome: Outcome) -> list[list[object]]:
                 count = len((outcome.maps if metric == "purity" else outcome.evaluations)[cell.row, cell.column])
                 numbers = [round(100 * number, 2) for number in (ours.accuracy, ours.low, ours.high)]
                 spread = "" if ours.spread != ours.spread else round(100 * ours.spread, 2)
-                alike = int(agrees(ours, papers)) if papers is not None and outcome.like_the_paper else ""
-                beside = ["" if papers is None else round(100 * papers, 2), alike]
+                alike = outcome.agrees(cell.row, cell.column, metric, scope)
+                beside = ["" if papers is None else round(100 * papers, 2), "" if alike is None else int(alike)]
                 rows.append([cell.row, cell.column, metric, scope, count, *numbers, spread, *beside])
     return rows

@@ -11,6 +11,8 @@ from rich.text import Text
 from srat.errors import printable
 from srat.report.scopes import titled_table
 
+_PROSE = 56
+"""Characters of a name in a line, in a terminal; longer ones are folded."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -18,8 +20,15 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "≈": r"$\approx$",
     "±": r"$\pm$",
+    "−": r"$-$",
+    "×": r"$\times$",
     "λ": r"$\lambda$",
+    "τ": r"$\tau$",
+    "ε": r"$\varepsilon$",
+    "ρ": r"$\rho$",
     "–": "--",
+    "…": r"\ldots{}",
+    "’": "'",
 }
 
 
@@ -36,7 +45,10 @@ class Sheet:
         """Return it for the terminal."""
         table = titled_table(self.title)
         for number, heading in enumerate(self.headings):
-            table.add_column(Text(heading), justify="right" if number else "left", no_wrap=True)
+            if number == 0:
+                table.add_column(Text(heading), max_width=_PROSE)
+            else:
+                table.add_column(Text(heading), justify="right", no_wrap=True)
         for row in self.rows:
             table.add_row(*(Text(printable(cell)) for cell in row))
         table.caption = Text(self.note) if self.note else None
@@ -54,6 +66,7 @@ class Sheet:
         columns = "l" + "r" * (len(self.headings) - 1)
         return "\n".join(
             [
+                r"% needs \usepackage{booktabs}",
                 r"\begin{table}",
                 rf"\caption{{{_in_latex(self.title)}}}",
                 rf"\begin{{tabular}}{{{columns}}}",

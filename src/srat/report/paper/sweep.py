@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from srat.recipes import Metric, Scope
-from srat.report.drawing import COLORS, MARKERS, PAGE, percent_axis
+from srat.report.drawing import COLORS, COLUMN, MARKERS, percent_axis
 from srat.report.paper.methods import reach, said
 from srat.report.paper.outcome import Outcome
 from srat.report.paper.sheets import Sheet
@@ -35,7 +35,7 @@ def figure(outcome: Outcome) -> "Figure":
     from matplotlib.figure import Figure
 
     rows = [row for row in outcome.rows if any(outcome.evaluations.get((row, c)) for c in outcome.columns)]
-    drawn = Figure(figsize=(PAGE, 1.9 * max(1, len(rows)) + 0.4), layout="constrained")
+    drawn = Figure(figsize=(COLUMN, 1.3 * max(1, len(rows)) + 0.35), layout="constrained")
     panels = drawn.subplots(max(1, len(rows)), 2, squeeze=False, sharex=True)
     for row, pair in zip(rows, panels, strict=False):
         for axes, metric in zip(pair, _METRICS, strict=True):
