@@ -233,12 +233,10 @@ def test_9_folded_code_does_not_drift(trained):
         check_attack(attack_of_the_trainer((config, wrong, data)), reference, agreement=0.99, points=0.2)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_9_compiled_code_does_not_drift(precision):
-    # On its own: the checks of types that run in the tests are not for the compiler.
-    ran = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", drift.__file__, precision], capture_output=True, text=True
-    )
+def test_9_compiled_code_does_not_drift():
+    # On its own: the checks of types that run in the tests are not for the compiler. (In half precision: on a GPU.)
+    command = [sys.executable, "-W", "error::UserWarning", drift.__file__, "fp32"]
+    ran = subprocess.run(command, capture_output=True, text=True)
     if ran.returncode == drift.NO_COMPILER:
         pytest.skip(ran.stdout)
     assert ran.returncode == 0, ran.stderr[-2000:]

@@ -346,8 +346,8 @@ class TestSums:
             counts = np.stack([rng.binomial(n, 0.7 + shift), rng.binomial(n, 0.3 - shift)], axis=1)
             found = sum_of_counts((1.0, -1.0), counts.tolist(), (n, n))
             covered += found.low <= truth <= found.high
-        # Of several seeds rather too wide: how they differ is in part the images'.
-        assert 0.935 < covered / SIMULATIONS < (0.965 if seeds == 1 else 1.0)
+        # Of several seeds rather too wide: how they differ is in part the images' doing.
+        assert 0.935 < covered / SIMULATIONS <= (0.965 if seeds == 1 else 1.0)
 
     def test_its_p_is_where_the_interval_ends(self):
         assert p_of(Sum(0.1, 0.0, 0.3)) == pytest.approx(0.05)
