@@ -43,8 +43,8 @@ class Arguments:
     """Train with the seeds 0, 1, …, so many."""
     executor: Literal["serial", "ray"] = "serial"
     """On this machine, or on a Ray cluster."""
-    parallel: int = 1
-    """Runs at the same time on this machine."""
+    parallel: int | None = None
+    """Runs at the same time on this machine; by default two on a CPU of several cores, else one."""
     threads: int | None = None
     """Of the CPU, for each run; by default its share of the cores (or of OMP_NUM_THREADS), with Ray one."""
     gpus_per_run: float = 0.0
@@ -61,7 +61,8 @@ def run(args: list[str]) -> int:
     """Run what is missing; return the exit code."""
     arguments = parse(Arguments, args, command="grid", default=Arguments())
     require(arguments.seeds >= 1, f"--seeds: expected 1 or more, got {arguments.seeds}")
-    require(arguments.parallel >= 1, f"--parallel: expected 1 or more, got {arguments.parallel}")
+    parallel = arguments.parallel
+    require(parallel is None or parallel >= 1, f"--parallel: expected 1 or more, got {parallel}")
     require(
         arguments.threads is None or arguments.threads >= 1, f"--threads: expected 1 or more, got {arguments.threads}"
     )
@@ -116,8 +117,10 @@ def executor_of(arguments: Arguments) -> Iterator[Executor]:
     from srat.devices import make_fabric  # Fabric takes as long to import as torch
 
     device = str(make_fabric(arguments.device).device)
-    threads = arguments.threads or max(1, torch.get_num_threads() // arguments.parallel)
-    yield Serial(slots=arguments.parallel, threads=threads, device=device)
+    cores = torch.get_num_threads()
+    # Two at once do a little more than one after the other with twice the threads (benchmarks/grid_threads.py).
+    slots = arguments.parallel or (min(2, cores) if device == "cpu" else 1)
+    yield Serial(slots=slots, threads=arguments.threads or max(1, cores // slots), device=device)
 
 
 def failure_table(failures: list[Failure]) -> Table:
