@@ -59,9 +59,9 @@ def _small(config: Config) -> Config:
         return replace(
             config,
             model=SmallCNN(width=16),
-            imbalance=Step(ratio=1.0, cap=5_000),
-            epochs=6,
+            imbalance=Step(ratio=1.0, cap=4_000),
+            epochs=5,
             optimizer=replace(config.optimizer, learning_rate=0.05),
-            schedule=Schedule(milestones=(4, 5), factor=0.1),
+            schedule=Schedule(milestones=(3, 4), factor=0.1),
         )
     raise UserError(f"--data {config.data.name}: expected one with a small scale: digits, fashion-mnist, cifar10, svhn")
