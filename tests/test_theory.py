@@ -161,3 +161,33 @@ class TestTheorems:
 def test_refuses_what_is_no_such_distribution(field, value):
     with pytest.raises(UserError, match=f"--{field}"):
         Gaussians(**{field: value})
+
+
+class TestCommand:
+    def test_prints_three_ways_by_both_conventions(self, cli, tmp_path):
+        code, out, _ = cli("theory", "--samples", 2_000, "--plot", tmp_path / "theory.svg")
+        assert code == 0
+        assert out.count("-4.605") == 2
+        assert out.count("-46.05") == 3  # and the paper's b on the distribution as it is
+        assert out.count("Monte Carlo, 2 × 2,000") == 2
+        assert "98.20" in out
+        text = (tmp_path / "theory.svg").read_text()
+        assert "mathdefault" not in text
+
+    @pytest.mark.parametrize(
+        ("words", "error"),
+        [
+            (["--eta", "-1"], "--eta: expected a number from"),
+            (["--weight", "0"], "--weight: expected a number from"),
+            (["--seed", "-1"], "--seed: expected 0 or more"),
+            (["--samples", "0"], "--samples: expected 1 to"),
+            (["--samples", "1000000", "--dimensions", "1000000"], "--samples × --dimensions"),
+            (["--plot", "no/such/folder.png"], "--plot: there is no folder"),
+            (["--plot", "theory.jpeg"], "--plot: expected the name of a file ending in"),
+        ],
+    )
+    def test_mistakes_are_told_in_one_line(self, cli, words, error):
+        code, _, err = cli("theory", *words)
+        assert code == 2
+        assert error in err
+        assert err.count("\n") == 1

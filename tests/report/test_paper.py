@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.stats
+from matplotlib.container import BarContainer
 
 from srat.data.cifar10 import Cifar10
 from srat.errors import UserError
-from srat.evaluation import CLEAN, Counts, Evaluation, Result
+from srat.evaluation import CLEAN, Counts, Evaluation, Result, wilson
 from srat.evaluation.feature_map import FeatureMap, on_a_plane
 from srat.evaluation.intervals import Mean, mean_of_counts
 from srat.grid import jobs_of, planned
 from srat.recipes import PaperValue, base_config, recipe
-from srat.report.drawing import power_of_ten
-from srat.report.paper import collect, make_page
+from srat.report.drawing import house_style, power_of_ten
+from srat.report.paper import classes, collect, make_page, sweep
 from srat.report.paper.methods import said
 from srat.report.paper.sheets import Sheet
 
@@ -198,6 +199,31 @@ def test_a_page_is_made_of_the_little_that_is_there(name, tmp_path):
     files = make_page(outcome).write(tmp_path / "out", "")
     assert all(path.stat().st_size > 100 for path in files)
     assert "<dc:date>" not in files[0].read_text()
+
+
+class TestIntervalsAreDrawn:
+    def test_on_bars(self, tmp_path):
+        for cell in cells_of("figure1"):
+            finished(*jobs_of([cell], [0], tmp_path, mapped=False), [150] * 5 + [50] * 5, [90] * 10)
+        outcome = outcome_of("figure1", tmp_path)
+        with house_style():
+            axes = classes.figure(outcome).axes[0]
+        [bars] = [container for container in axes.containers if isinstance(container, BarContainer)]
+        [lines] = bars.errorbar.lines[2]
+        low, high = (100 * end for end in wilson(150, 200)[1:])
+        assert lines.get_segments()[0][:, 1] == pytest.approx([low, high])
+
+    def test_on_curves(self, tmp_path):
+        for cell in cells_of("figure5", filters=["srat-ldam"]):
+            finished(*jobs_of([cell], [0], tmp_path, mapped=False), [150] * 5 + [50] * 5, [90] * 10)
+        outcome = outcome_of("figure5", tmp_path, filters=["srat-ldam"])
+        with house_style():
+            axes = sweep.figure(outcome).axes[0]
+        under = axes.containers[1]
+        [lines] = under.lines[2]
+        low, high = (100 * end for end in wilson(250, 1_000)[1:])
+        assert [segment[:, 1].tolist() for segment in lines.get_segments()] == [pytest.approx([low, high])] * 6
+        assert under.lines[0].get_xdata().tolist() == [10, 50, 78, 100, 150, 200]
 
 
 class TestMaps:
