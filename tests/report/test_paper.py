@@ -201,6 +201,18 @@ def test_a_page_is_made_of_the_little_that_is_there(name, tmp_path):
     assert "<dc:date>" not in files[0].read_text()
 
 
+def test_the_share_of_anchors_with_a_positive_is_shown_where_it_is_studied(tmp_path):
+    for cell in cells_of("separation", "digits", filters=["λ = *"]):
+        [job] = jobs_of([cell], [0], tmp_path, mapped=False)
+        finished(job, [150] * 5 + [50] * 5, [90] * 10)
+        job.folder.metrics.write_text("epoch,under_anchors_without_positive\n0,0.8\n1,0.6\n")
+    sheet = make_page(outcome_of("separation", tmp_path, filters=["λ = *"])).sheets[0]
+    shares = {row[0]: row[-1] for row in sheet.rows}
+    assert sheet.headings[-1] == "rare anchors with a positive"
+    assert shares["λ = 0.1"] == "30"
+    assert shares["λ = 0"] == "–"
+
+
 class TestIntervalsAreDrawn:
     def test_on_bars(self, tmp_path):
         for cell in cells_of("figure1"):

@@ -99,6 +99,11 @@ def _accuracies(outcome: Outcome, column: str) -> Sheet:
         for row, cells in zip(outcome.rows, rows, strict=True):
             papers, alike = outcome.paper(row, column, metric, scope), outcome.agrees(row, column, metric, scope)
             cells.append("–" if papers is None else f"{100 * papers:.2f}{' ≈' if alike else ''}")
+    if not outcome.recipe.paper and outcome.positives:
+        headings.append("rare anchors with a positive")
+        for row, cells in zip(outcome.rows, rows, strict=True):
+            shares = outcome.positives.get((row, column), ())
+            cells.append(f"{100 * sum(shares) / len(shares):.0f}" if shares else "–")
     return Sheet(
         title=f"{outcome.title}: {column}",
         headings=headings,

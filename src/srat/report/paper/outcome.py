@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from srat.errors import UserError
@@ -18,6 +18,7 @@ from srat.evaluation.intervals import (
     weighted_sum,
     wilson,
 )
+from srat.feature_losses import NoFeatureLoss
 from srat.grid import jobs_of
 from srat.recipes import Cell, Metric, PaperValue, Recipe, Scale, Scope, Term
 
@@ -37,6 +38,8 @@ class Outcome:
     cells: Sequence[Cell]
     evaluations: Mapping[Key, Sequence[Evaluation]]
     maps: Mapping[Key, Sequence[FeatureMap]]
+    positives: Mapping[Key, Sequence[float]] = field(default_factory=dict)
+    """By seed: the share of rare anchors that had a positive in their batch, over all epochs; of a separation loss."""
     damaged: Sequence[str] = ()
     """What is there and cannot be read."""
 
@@ -159,18 +162,29 @@ def collect(name: str, recipe: Recipe, cells: Sequence[Cell], runs: Path, *, sca
     """
     evaluations: dict[Key, list[Evaluation]] = {}
     maps: dict[Key, list[FeatureMap]] = {}
+    positives: dict[Key, list[float]] = {}
     damaged = []
     for cell in cells:
         for job in jobs_of([cell], range(MOST_SEEDS), runs, mapped=recipe.mapped):
             try:
                 if job.evaluated:
                     evaluations.setdefault(_key(cell), []).append(Evaluation.read(job.folder.evaluation("last")))
+                if not isinstance(cell.config.feature_loss, NoFeatureLoss) and job.folder.metrics.exists():
+                    without = [float(row["under_anchors_without_positive"]) for row in job.folder.read_metrics()]
+                    positives.setdefault(_key(cell), []).append(1 - sum(without) / len(without))
                 if recipe.mapped and job.folder.map.exists():
                     maps.setdefault(_key(cell), []).append(FeatureMap.read(job.folder.map))
-            except UserError as error:
-                damaged.append(str(error))
+            except (UserError, KeyError, ZeroDivisionError) as error:
+                damaged.append(f"{job.folder.path}: {error}")
     return Outcome(
-        name=name, recipe=recipe, scale=scale, cells=cells, evaluations=evaluations, maps=maps, damaged=damaged
+        name=name,
+        recipe=recipe,
+        scale=scale,
+        cells=cells,
+        evaluations=evaluations,
+        maps=maps,
+        positives=positives,
+        damaged=damaged,
     )
 
 
