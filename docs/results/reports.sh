@@ -11,7 +11,7 @@ for evaluation in ${runs:+"$runs"/*/evaluation.json}; do
     [ ! -e "$from/$file" ] || cp "$from/$file" "$to/"
   done
 done
-report() { srat report "$@" --scale small --data "$data" --runs "$here/runs" --out "$here/$data" >/dev/null; echo "$1"; }
+report() { srat report "$@" --scale small --data "$data" --runs "$here/runs" --out "$here/$data" >/dev/null && echo "$1" || echo "no $1 yet"; }
 report figure1
 report table1 --filter step-100
 report figure3

@@ -20,8 +20,7 @@ from srat.grid import jobs_of, planned
 from srat.recipes import PaperValue, base_config, recipe
 from srat.report.drawing import house_style, power_of_ten
 from srat.report.paper import classes, collect, make_page, sweep
-from srat.report.paper.methods import said
-from srat.report.paper.sheets import Sheet
+from srat.report.paper.sheets import Sheet, percent
 
 NAMES = tuple("$x$" if c == 3 else f"class {c}" for c in range(10))
 TRAIN = (100,) * 5 + (10,) * 5
@@ -364,8 +363,8 @@ def test_a_table_keeps_strangers_names_harmless():
 
 
 def test_numbers_are_said_plainly():
-    assert said(None) == "–"
-    assert said(Mean(0.458, 0.448, 0.468, 0.0)) == "45.8 [44.8, 46.8]"
+    assert percent(None) == "–"
+    assert percent(Mean(0.458, 0.448, 0.468, 0.0)) == "45.8 [44.8, 46.8]"
     assert [power_of_ten(value) for value in (1, 1_000, 1e6, 1e-5)] == ["1", "1000", "10⁶", "10⁻⁵"]
 
 

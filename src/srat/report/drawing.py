@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srat.errors import UserError, require
+from srat.evaluation.intervals import Mean
 from srat.files import write_atomically
 
 if TYPE_CHECKING:
@@ -114,6 +115,14 @@ def power_of_ten(value: float) -> str:
     exponent = round(math.log10(value)) if value > 0 else 0
     raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{value:g}" if 1e-3 <= value < 1e4 else f"10{raised}"
+
+
+def error_bars(*values: Mean) -> list[list[float]]:
+    """Return how far the intervals of accuracies reach down and up, in points, as matplotlib takes it."""
+    return [
+        [100 * (value.accuracy - value.low) for value in values],
+        [100 * (value.high - value.accuracy) for value in values],
+    ]
 
 
 def percent_axis(axes: "Axes", label: str) -> None:

@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING
 
 from srat.evaluation import groups
 from srat.recipes import Metric
-from srat.report.drawing import COLUMN, UNDER, WELL, legend_of_groups, percent_axis
-from srat.report.paper.methods import reach, said
+from srat.report.drawing import COLUMN, UNDER, WELL, error_bars, legend_of_groups, percent_axis
 from srat.report.paper.outcome import Outcome
-from srat.report.paper.sheets import Sheet
+from srat.report.paper.sheets import Sheet, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,13 +25,13 @@ def sheets(outcome: Outcome) -> list[Sheet]:
         [
             name,
             f"{evaluation.train_counts[c]:,}",
-            *(said(outcome.of_classes(cell.row, cell.column, metric, [c])) for cell in there for metric in _METRICS),
+            *(percent(outcome.of_classes(cell.row, cell.column, metric, [c])) for cell in there for metric in _METRICS),
         ]
         for c, name in enumerate(evaluation.class_names)
     ]
     for scope in ("overall", "well", "under"):
         cells = (outcome.accuracy(cell.row, cell.column, metric, scope) for cell in there for metric in _METRICS)
-        rows.append([scope, "", *map(said, cells)])
+        rows.append([scope, "", *map(percent, cells)])
     return [Sheet(title=outcome.title, headings=headings, rows=rows, note="In per cent, with 95 % intervals.")]
 
 
@@ -54,7 +53,7 @@ def figure(outcome: Outcome) -> "Figure":
             axes.bar(
                 range(len(names)),
                 [100 * value.accuracy for value in values],
-                yerr=reach(*values),
+                yerr=error_bars(*values),
                 color=[UNDER if c in under else WELL for c in range(len(names))],
                 error_kw={"elinewidth": 0.8},
             )

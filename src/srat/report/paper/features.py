@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from srat.evaluation.feature_map import FeatureMap
 from srat.report.drawing import COLORS, COLUMN, MARKERS
-from srat.report.paper.methods import said
 from srat.report.paper.outcome import Outcome
-from srat.report.paper.sheets import Sheet
+from srat.report.paper.sheets import Sheet, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +23,7 @@ def sheets(outcome: Outcome) -> list[Sheet]:
             continue
         overall = _overall(maps[0])
         numbers = (f"{overall[name]['value']:.3f}" for name in _NUMBERS)
-        purities = (said(outcome.accuracy(cell.row, cell.column, "purity", scope)) for scope in ("overall", "under"))
+        purities = (percent(outcome.accuracy(cell.row, cell.column, "purity", scope)) for scope in ("overall", "under"))
         rows.append([cell.row, *purities, *numbers])
     if not rows:
         return []

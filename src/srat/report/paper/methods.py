@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from srat.evaluation.intervals import Mean
 from srat.recipes import Metric, Scope
-from srat.report.drawing import COLORS, COLUMN, MARKERS
+from srat.report.drawing import COLORS, COLUMN, MARKERS, error_bars
 from srat.report.paper.outcome import Outcome
-from srat.report.paper.sheets import Sheet
+from srat.report.paper.sheets import Sheet, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +42,7 @@ def figure(outcome: Outcome) -> "Figure":
             for place, row in enumerate(outcome.rows):
                 height = place + 0.16 * (2 * number - 1)
                 if (ours := outcome.accuracy(row, column, "robust", scope)) is not None:
-                    axes.errorbar(100 * ours.accuracy, height, xerr=reach(ours), **style)
+                    axes.errorbar(100 * ours.accuracy, height, xerr=error_bars(ours), **style)
                 if (papers := outcome.paper(row, column, "robust", scope)) is not None:
                     axes.plot(100 * papers, height, markerfacecolor="none", **style)
         axes.set_yticks(range(len(outcome.rows)), outcome.rows)
@@ -66,19 +65,6 @@ def _legend(*, with_paper: bool) -> "list[Line2D]":
     return marks
 
 
-def reach(*values: Mean) -> list[list[float]]:
-    """Return how far the intervals of accuracies reach down and up, in points, as error bars take it."""
-    return [
-        [100 * (value.accuracy - value.low) for value in values],
-        [100 * (value.high - value.accuracy) for value in values],
-    ]
-
-
-def said(ours: Mean | None) -> str:
-    """Return an accuracy as "45.8 [44.8, 46.8]", in per cent."""
-    return "–" if ours is None else f"{100 * ours.accuracy:.1f} [{100 * ours.low:.1f}, {100 * ours.high:.1f}]"
-
-
 def _columns(outcome: Outcome) -> list[str]:
     return [
         column
@@ -92,7 +78,7 @@ def _accuracies(outcome: Outcome, column: str) -> Sheet:
     for metric, scope in COLUMNS:
         headings.append(f"{metric}, {scope}")
         for row, cells in zip(outcome.rows, rows, strict=True):
-            cells.append(said(outcome.accuracy(row, column, metric, scope)))
+            cells.append(percent(outcome.accuracy(row, column, metric, scope)))
         if not outcome.recipe.paper:
             continue
         headings.append("paper")

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from srat.errors import printable
+from srat.evaluation.intervals import Mean
 from srat.report.scopes import titled_table
 
 _PROSE = 56
@@ -81,6 +82,11 @@ class Sheet:
                 "",
             ]
         )
+
+
+def percent(mean: Mean | None) -> str:
+    """Return an accuracy as "45.8 [44.8, 46.8]", in per cent; a dash where there is none."""
+    return "–" if mean is None else f"{100 * mean.accuracy:.1f} [{100 * mean.low:.1f}, {100 * mean.high:.1f}]"
 
 
 def to_csv(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING
 
 from srat.recipes import Metric, Scope
-from srat.report.drawing import COLORS, COLUMN, MARKERS, percent_axis
-from srat.report.paper.methods import reach, said
+from srat.report.drawing import COLORS, COLUMN, MARKERS, error_bars, percent_axis
 from srat.report.paper.outcome import Outcome
-from srat.report.paper.sheets import Sheet
+from srat.report.paper.sheets import Sheet, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +21,7 @@ def sheets(outcome: Outcome) -> list[Sheet]:
     for row in outcome.rows:
         columns = [column for column in outcome.columns if outcome.evaluations.get((row, column))]
         pairs = [(metric, scope) for metric in _METRICS for scope in _SCOPES]
-        rows = [[column, *(said(outcome.accuracy(row, column, *pair)) for pair in pairs)] for column in columns]
+        rows = [[column, *(percent(outcome.accuracy(row, column, *pair)) for pair in pairs)] for column in columns]
         headings = [outcome.recipe.axis, *(f"{metric}, {scope}" for metric, scope in pairs)]
         title = f"{outcome.title}: {row}"
         if rows:
@@ -45,7 +44,7 @@ def figure(outcome: Outcome) -> "Figure":
                 axes.errorbar(
                     list(there),
                     [100 * value.accuracy for value in there.values()],
-                    yerr=reach(*there.values()),
+                    yerr=error_bars(*there.values()),
                     marker=MARKERS[number],
                     color=COLORS[number] if scope != "overall" else COLORS[6],
                     linestyle="--" if scope == "overall" else "-",
