@@ -255,6 +255,13 @@ class TestMaps:
         assert "b&lt;i&gt;" in files[0].read_text()
         assert files[0].suffix == ".svg"
 
+    def test_without_maps_there_is_nothing_to_show(self, cli, tmp_path):
+        for cell in cells_of("figure4", filters=["ce"]):
+            finished(*jobs_of([cell], [0], tmp_path, mapped=True), [150] * 5 + [50] * 5, [90] * 10)
+        code, _, err = cli("report", "figure4", "--scale", "small", "--data", "digits", "--runs", tmp_path)
+        assert code == 2
+        assert "no finished run of figure4" in err
+
     def test_reading_refuses_what_is_no_map(self, tmp_path):
         good = {
             "class_names": ["a", "b"],

@@ -24,9 +24,11 @@ def claims_sheet(outcome: Outcome) -> Sheet | None:
         papers = outcome.paper_sum_of(claim.terms)
         rows.append((claim.text, points, "–" if papers is None else f"{100 * papers:+.1f}", p_text(p), verdict))
     seeds = outcome.seeds[0]
+    shown = [0, 1, 2, 3, 4] if outcome.recipe.paper else [0, 1, 3, 4]
+    headings = ("finding", "ours", "paper", "p", "here it")
     return Sheet(
         title="What the paper finds, and whether it shows in these runs",
-        headings=("finding", "ours", "paper", "p", "here it"),
-        rows=rows,
+        headings=[headings[column] for column in shown],
+        rows=[[row[column] for column in shown] for row in rows],
         note=f"{_NOTE} {caveat(seeds) if seeds == 1 else ''}".strip(),
     )

@@ -66,12 +66,12 @@ class Outcome:
     @property
     def missing(self) -> list[str]:
         """The cells without a finished run."""
-        return [f"{cell.row} {cell.column}" for cell in self.cells if not self._there(cell)]
+        return [f"{cell.row} {cell.column}" for cell in self.cells if not self._found(cell)]
 
     @property
     def seeds(self) -> tuple[int, int]:
         """How many seeds a cell that is there has, at the least and at the most."""
-        counts = [len(self.evaluations[_key(cell)]) for cell in self.cells if self._there(cell)]
+        counts = [len(self._found(cell)) for cell in self.cells if self._found(cell)]
         return (min(counts), max(counts)) if counts else (0, 0)
 
     def accuracy(self, row: str, column: str, metric: Metric, scope: Scope) -> Mean | None:
@@ -146,8 +146,8 @@ class Outcome:
         there = [term.factor * part for term, part in zip(terms, parts, strict=True) if part is not None]
         return math.fsum(there) if len(there) == len(terms) else None
 
-    def _there(self, cell: Cell) -> bool:
-        return bool(self.evaluations.get(_key(cell)))
+    def _found(self, cell: Cell) -> Sequence[Evaluation] | Sequence[FeatureMap]:
+        return (self.maps if self.recipe.mapped else self.evaluations).get(_key(cell), ())
 
 
 def collect(name: str, recipe: Recipe, cells: Sequence[Cell], runs: Path, *, scale: Scale) -> Outcome:
