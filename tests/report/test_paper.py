@@ -19,7 +19,7 @@ from srat.evaluation.intervals import Mean, mean_of_counts
 from srat.grid import jobs_of, planned
 from srat.recipes import PaperValue, base_config, recipe
 from srat.report.drawing import house_style, power_of_ten
-from srat.report.paper import classes, collect, make_page, sweep
+from srat.report.paper import classes, collect, features, make_page, sweep
 from srat.report.paper.sheets import Sheet, percent
 
 NAMES = tuple("$x$" if c == 3 else f"class {c}" for c in range(10))
@@ -254,6 +254,9 @@ class TestMaps:
         files = page.write(tmp_path / "out", "")
         assert "b&lt;i&gt;" in files[0].read_text()
         assert files[0].suffix == ".svg"
+
+    def test_no_two_classes_have_the_same_mark(self):
+        assert len({features.mark_of(c) for c in range(64)}) == 64
 
     def test_without_maps_there_is_nothing_to_show(self, cli, tmp_path):
         for cell in cells_of("figure4", filters=["ce"]):

@@ -46,20 +46,34 @@ def figure(outcome: Outcome) -> "Figure":
             f"{name} {overall[name]['value']:.2f} [{overall[name]['low']:.2f}, {overall[name]['high']:.2f}]"
             for name in _NUMBERS
         )
-        axes.set(title=cell.row, xlabel=numbers, xticks=[], yticks=[])
+        axes.set(title=cell.row, xticks=[], yticks=[])
+        axes.set_xlabel(numbers, fontsize=5)
         axes.grid(visible=False)
         axes.spines[["left", "bottom"]].set_visible(False)
     handles, labels = drawn.axes[0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=5, markerscale=1.5)
+    drawn.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=5,
+        markerscale=1.5,
+        fontsize=5,
+        columnspacing=0.8,
+        handletextpad=0.1,
+    )
     return drawn
 
 
 def _scatter(axes: "Axes", map_: FeatureMap) -> None:
     for c, name in enumerate(map_.class_names):
         x, y = zip(*(point for point, label in zip(map_.points, map_.labels, strict=True) if label == c), strict=True)
-        # Ten classes: each colour twice, with another mark.
-        color, marker = COLORS[c % len(COLORS)], MARKERS[c % len(MARKERS)]
+        color, marker = mark_of(c)
         axes.scatter(x, y, s=3, color=color, marker=marker, linewidths=0, alpha=0.8, label=name, rasterized=True)
+
+
+def mark_of(c: int) -> tuple[str, str]:
+    """Return the colour and the mark of a class; 64 classes have one of their own."""
+    return COLORS[c % len(COLORS)], MARKERS[(c + c // len(COLORS)) % len(MARKERS)]
 
 
 def _overall(map_: FeatureMap) -> dict[str, Any]:
