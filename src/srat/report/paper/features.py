@@ -51,16 +51,8 @@ def figure(outcome: Outcome) -> "Figure":
         axes.grid(visible=False)
         axes.spines[["left", "bottom"]].set_visible(False)
     handles, labels = drawn.axes[0].get_legend_handles_labels()
-    drawn.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=5,
-        markerscale=1.5,
-        fontsize=5,
-        columnspacing=0.8,
-        handletextpad=0.1,
-    )
+    tight = {"fontsize": 5, "markerscale": 1.5, "columnspacing": 0.8, "handletextpad": 0.1}
+    drawn.legend(handles, labels, loc="outside lower center", ncols=5, **tight)
     return drawn
 
 
