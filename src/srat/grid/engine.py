@@ -84,7 +84,8 @@ def run_grid(
         Interrupted: after a signal, when all that ran has saved its state and ended.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    grid = _Grid(waiting=list(jobs), executor=executor, watcher=watcher, logs=logs)
+    waiting = [job for job in jobs if not is_finished(job)]
+    grid = _Grid(waiting=waiting, executor=executor, watcher=watcher, logs=logs)
     while grid.waiting or grid.running:
         if not interruption.received:
             grid.start_some()
@@ -152,7 +153,8 @@ class _Grid:
     def _start(self, job: Job) -> None:
         log = self.logs / f"{job.config.id}.log"
         try:
-            if job.finished:
+            if job.finished:  # by another grid
+                self.watcher.ended(job, None)
                 return
             job.prepare()
             said_before = log.stat().st_size if log.exists() else 0

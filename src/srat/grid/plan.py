@@ -59,18 +59,10 @@ class Job:
             with self.folder.locked():
                 write_atomically(self.folder.config, self.config.to_json())
 
-    def progress(self) -> "Progress":
-        """Return how far it is."""
-        return Progress(epoch=count_lines(self.folder.metrics) - 1, epochs=self.config.epochs)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a run is."""
-
-    epoch: int
-    """Epochs that are done."""
-    epochs: int
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs have ended."""
+        return max(0, count_lines(self.folder.metrics) - 1)
 
 
 def planned(recipe: Recipe, base: Config, filters: Sequence[str] = ()) -> list[Cell]:

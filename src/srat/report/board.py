@@ -50,19 +50,21 @@ class Board(Watcher):
 
     def started(self, job: Job) -> None:
         """Note when a run started, and from which epoch."""
-        self._since[job.config.id] = (time.monotonic(), max(0, job.progress().epoch))
+        self._since[job.config.id] = (time.monotonic(), job.epochs_done)
         self._waiting.pop(job.config.id, None)
         if not self._console.is_terminal:
             self._say(f"started   {job.label}  ({job.config.id})")
 
     def ended(self, job: Job, failure: Failure | None) -> None:
         """Say how a run ended."""
+        elsewhere = job.config.id not in self._since and failure is None
         since, _ = self._since.pop(job.config.id, (time.monotonic(), 0))
         self._waiting.pop(job.config.id, None)
         took = duration(time.monotonic() - since)
         if failure is None:
             self._done += 1
-            self._say(f"finished  {job.label}  in {took}, {self._done} of {self._total}")
+            how = "by another grid" if elsewhere else f"in {took}"
+            self._say(f"finished  {job.label}  {how}, {self._done} of {self._total}")
         else:
             self._failed.append(failure)
             self._say(f"failed    {job.label}  after {took}: {failure.error}", style="red")
@@ -71,7 +73,7 @@ class Board(Watcher):
         """Draw the board."""
         for job in running:
             since, first = self._since.get(job.config.id, (time.monotonic(), 0))
-            if (epochs := job.progress().epoch - first) > 0:
+            if (epochs := job.epochs_done - first) > 0:
                 self._seconds[_natural(job)] = (time.monotonic() - since) / epochs
         if self._console.is_terminal:
             self._live.update(self._drawn(running))
@@ -81,7 +83,7 @@ class Board(Watcher):
         for heading, side in (("run", "left"), ("state", "left"), ("epoch", "right"), ("", "left"), ("left", "right")):
             table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
         for job in running[:SHOWN]:
-            done = max(0, job.progress().epoch)
+            done = job.epochs_done
             phase = "training" if done < job.config.epochs else "evaluating"
             bar = ProgressBar(total=job.config.epochs, completed=done, width=24)
             left = self._left(job, done)
@@ -103,7 +105,7 @@ class Board(Watcher):
         if not jobs or any(seconds is None for seconds in known):
             return ""
         left = sum(
-            (seconds or 0.0) * max(0, job.config.epochs - max(0, job.progress().epoch))
+            (seconds or 0.0) * max(0, job.config.epochs - job.epochs_done)
             for job, seconds in zip(jobs, known, strict=True)
         )
         return f", about {duration(left / max(1, min(self._slots, len(running))))} left"
