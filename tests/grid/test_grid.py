@@ -19,6 +19,7 @@ from srat.attacks import PGD
 from srat.composition import compose
 from srat.errors import UserError
 from srat.evaluation import CLEAN, Counts, Evaluation, Result
+from srat.evaluation.feature_map import FeatureMap
 from srat.grid import jobs_of, planned, run_grid
 from srat.grid.engine import Executor, Handle, Watcher
 from srat.grid.on_ray import OnRay
@@ -144,8 +145,12 @@ class TestPlan:
         assert [command[0] for command in mapped.commands("cpu")] == ["train", "separability"]
         mapped.folder.weights("last").touch()
         assert [command[0] for command in mapped.commands("cpu")] == ["separability"]
-        mapped.folder.map.touch()
+        map_ = FeatureMap(class_names=("a", "b"), labels=(0,), points=((0.0, 1.0),), separability=(), made_with={})
+        mapped.folder.map.write_text(map_.to_json())
         assert mapped.finished
+        mapped.folder.map.write_text("{")
+        with pytest.raises(UserError, match="not a readable map"):
+            assert mapped.finished
 
     def test_an_evaluation_without_the_attack_is_not_the_end(self, jobs):
         finish(jobs[0])

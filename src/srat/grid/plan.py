@@ -8,6 +8,7 @@ from pathlib import Path
 from srat.config import Config
 from srat.errors import require
 from srat.evaluation import CLEAN, Evaluation
+from srat.evaluation.feature_map import FeatureMap
 from srat.files import count_lines, write_atomically
 from srat.recipes import Cell, Recipe
 from srat.run_folder import RunFolder
@@ -37,16 +38,20 @@ class Job:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.evaluated and (not self.mapped or self.folder.map.exists())
+        return self.evaluated and (not self.mapped or self._has_map)
 
     def commands(self, device: str) -> list[list[str]]:
         """Return the commands, as words after ``srat``, that are left to do."""
         out = str(self.folder.path)
         train = ["train", "--out", out, "--device", device]
         map_features = ["separability", out, "--map", "--device", device]
-        if not self.mapped or self.folder.map.exists():
+        if not self.mapped or self._has_map:
             return [] if self.evaluated else [train]
         return [map_features] if self.evaluated and self.folder.trained else [train, map_features]
+
+    @property
+    def _has_map(self) -> bool:
+        return self.folder.map.exists() and bool(FeatureMap.read(self.folder.map).points)
 
     def prepare(self) -> None:
         """Write the configuration, so that the folder is that of a run which has not begun.

@@ -174,8 +174,10 @@ def collect(name: str, recipe: Recipe, cells: Sequence[Cell], runs: Path, *, sca
                     positives.setdefault(_key(cell), []).append(1 - sum(without) / len(without))
                 if recipe.mapped and job.folder.map.exists():
                     maps.setdefault(_key(cell), []).append(FeatureMap.read(job.folder.map))
-            except (UserError, KeyError, ZeroDivisionError) as error:
-                damaged.append(f"{job.folder.path}: {error}")
+            except UserError as error:
+                damaged.append(str(error))
+            except (KeyError, ZeroDivisionError):
+                damaged.append(f"{job.folder.metrics}: not the metrics of such a run")
     return Outcome(
         name=name,
         recipe=recipe,
