@@ -1,5 +1,7 @@
 """The recipes against METHOD's settled numbers, and against each other."""
 
+import math
+
 import pytest
 import torch
 
@@ -25,9 +27,12 @@ SPOT = {
 SETTINGS = [(name, scale) for name in names() for scale in ("paper", "small")]
 
 
+def cells_at(name, scale, data):
+    return recipe(name).cells(base_config(scale, data))
+
+
 def cells_of(name, scale="paper"):
-    found = recipe(name)
-    return found.cells(base_config(scale, default_data(scale, found.data)))
+    return cells_at(name, scale, default_data(scale, recipe(name).data))
 
 
 def ids(name, scale="small"):
@@ -112,7 +117,7 @@ class TestPaperScale:
 class TestSmallScale:
     @pytest.mark.parametrize("data", ["fashion-mnist", "cifar10", "svhn", "digits"])
     def test_methods_differ_by_what_makes_them_alone(self, data):
-        for cell in recipe("table1").cells(base_config("small", data)):
+        for cell in cells_at("table1", "small", data):
             config, method = cell.config, METHODS[cell.row]
             assert config.method == cell.row
             epochs, milestones = config.epochs, config.schedule.milestones
@@ -131,6 +136,16 @@ class TestSmallScale:
         assert config.evaluation.epsilon == 32 / 255
         assert (config.epochs, config.schedule.milestones, config.schedule.factor) == (10, (6, 8), 0.1)
         assert (config.imbalance.cap, config.model.width, config.optimizer.learning_rate) == (2_000, 16, 0.05)
+
+    def test_of_cifar10_the_ratios_are_scaled_down(self):
+        ratios = {cell.column: cell.config.imbalance.ratio for cell in cells_at("figure13", "small", "cifar10")}
+        assert ratios["step-100"] == ratios["exp-100"] == pytest.approx(5)
+        assert ratios["step-10"] == ratios["exp-10"] == pytest.approx(math.sqrt(5))
+
+    @pytest.mark.parametrize("data", ["fashion-mnist", "digits"])
+    def test_of_others_they_are_the_papers_to_the_bit(self, data):
+        ratios = {cell.column: cell.config.imbalance.ratio for cell in cells_at("figure13", "small", data)}
+        assert ratios == {"step-100": 100.0, "exp-100": 100.0, "step-10": 10.0, "exp-10": 10.0}
 
 
 @pytest.mark.parametrize("scale", ["paper", "small"])

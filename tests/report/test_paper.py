@@ -335,6 +335,17 @@ def test_exp_100_of_svhn_is_181_to_1():
 
 
 class TestCommand:
+    @pytest.mark.parametrize(
+        ("data", "said"),
+        [("cifar10", "cifar10, a ratio of 5 for the paper's 100, small-cnn"), ("digits", "digits, small")],
+    )
+    def test_a_ratio_that_is_scaled_down_is_said(self, data, said, cli, tmp_path):
+        for cell in cells_of("figure1", data):
+            finished(*jobs_of([cell], [0], tmp_path / "runs", mapped=False), [150] * 5 + [50] * 5, [90] * 10)
+        words = ("--scale", "small", "--data", data, "--runs", tmp_path / "runs", "--out", tmp_path / "out")
+        assert cli("report", "figure1", *words)[0] == 0
+        assert said in (tmp_path / "out" / "figure1.md").read_text()
+
     def test_shows_and_writes(self, cli, tmp_path):
         for cell in cells_of("figure1"):
             finished(*jobs_of([cell], [0], tmp_path / "runs", mapped=False), [150] * 5 + [50] * 5, [90] * 10)

@@ -8,9 +8,10 @@ import tyro
 
 from srat.cli.parsing import parse
 from srat.cli.recipes import RecipeChoice, described_choice, read_base
+from srat.config import Config
 from srat.errors import require
 from srat.grid import planned
-from srat.recipes import recipe
+from srat.recipes import LARGEST_RATIO, recipe
 from srat.report.live import make_console
 from srat.report.paper import Outcome, collect, make_page
 from srat.report.scopes import print_whole
@@ -34,7 +35,8 @@ def run(args: list[str]) -> int:
     """Print the tables and write the files; return the exit code."""
     arguments = parse(Arguments, args, command="report", default=Arguments())
     found, choice = recipe(arguments.name), arguments.choice
-    cells = planned(found, read_base(found, choice), choice.filter)
+    base = read_base(found, choice)
+    cells = planned(found, base, choice.filter)
     outcome = collect(arguments.name, found, cells, choice.runs, scale=choice.scale)
     again = described_choice("grid", arguments.name, choice)
     if found.kind != "distribution":
@@ -46,7 +48,7 @@ def run(args: list[str]) -> int:
     console = make_console()
     for sheet in [*page.sheets, *([page.claims] if page.claims else [])]:
         print_whole(console, sheet.to_rich())
-    files = page.write(out, about(outcome))
+    files = page.write(out, about(outcome, base))
     for text in outcome.damaged:
         console.print(f"left out: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     if missing := outcome.missing if found.kind != "distribution" else []:
@@ -57,16 +59,23 @@ def run(args: list[str]) -> int:
     return 0
 
 
-def about(outcome: Outcome) -> str:
-    """Return what the runs were, in a sentence or two."""
+def about(outcome: Outcome, base: Config) -> str:
+    """Return what the runs were, in a sentence or two.
+
+    Args:
+        outcome: the runs'.
+        base: what they started from.
+    """
     config = outcome.cells[0].config
+    ratio = getattr(base.imbalance, "ratio", LARGEST_RATIO)
+    stand_in = "" if ratio == LARGEST_RATIO else f", a ratio of {ratio:g} for the paper's {LARGEST_RATIO:g}"
     if outcome.recipe.kind == "distribution":
-        return f"Of {config.data.name}, at the {outcome.scale} scale."
+        return f"Of {config.data.name}, at the {outcome.scale} scale{stand_in}."
     least, most = outcome.seeds
     seeds = "1 seed" if most == 1 else f"{most} seeds" if least == most else f"{least} to {most} seeds"
     width = getattr(config.model, "width", None)
     model = config.model.name + (f" of width {width}" if width else "")
     return (
-        f"Scale {outcome.scale}: {config.data.name}, {model}, {config.epochs} epochs, "
+        f"Scale {outcome.scale}: {config.data.name}{stand_in}, {model}, {config.epochs} epochs, "
         f"ε = {config.evaluation.epsilon:.4g}, {config.evaluation.label}, the last epoch; {seeds}."
     )

@@ -2,9 +2,10 @@
 
 from srat.recipes.base import Cell, Claim, Kind, Metric, PaperValue, Recipe, Scope, Term
 from srat.recipes.catalogue import names, recipe
-from srat.recipes.scales import Scale, base_config, default_data
+from srat.recipes.scales import LARGEST_RATIO, Scale, base_config, default_data
 
 __all__ = [
+    "LARGEST_RATIO",
     "Cell",
     "Claim",
     "Kind",

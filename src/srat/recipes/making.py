@@ -1,5 +1,6 @@
 """What the recipes have in common: the runs of a kind, and what the paper says of them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from srat.data.imbalance import Exponential, Imbalance, Step
 from srat.errors import require
 from srat.methods import METHODS
 from srat.recipes.base import Cell, Claim, Metric, Scope, Term
+from srat.recipes.scales import LARGEST_RATIO
 from srat.weightings import Fixed
 
 ADVERSARIAL = tuple(name for name, method in METHODS.items() if method.attacked)
@@ -24,9 +26,18 @@ NATURAL, ADVERSARIALLY = "natural", "adversarial"
 
 
 def imbalanced(base: Config, name: str) -> Config:
-    """Return the configuration on another imbalance, such as "step-100"; how many images a class may have stays."""
-    profile, ratio = name.split("-")
-    imbalance: Imbalance = _PROFILES[profile](ratio=float(ratio), cap=getattr(base.imbalance, "cap", None))
+    """Return the configuration on one of the paper's imbalances, at the scale of what runs start from.
+
+    The base's ratio stands for the paper's 100, and its square root for 10; how many images a class may have stays.
+
+    Args:
+        base: what the runs start from.
+        name: in the paper's words, such as "step-100".
+    """
+    profile, papers = name.split("-")
+    largest: float = getattr(base.imbalance, "ratio", LARGEST_RATIO)
+    ratio = largest ** (math.log(float(papers)) / math.log(LARGEST_RATIO))
+    imbalance: Imbalance = _PROFILES[profile](ratio=ratio, cap=getattr(base.imbalance, "cap", None))
     return replace(base, imbalance=imbalance)
 
 
