@@ -346,6 +346,13 @@ class TestCommand:
         assert cli("report", "figure1", *words)[0] == 0
         assert said in (tmp_path / "out" / "figure1.md").read_text()
 
+    def test_the_two_classes_of_a_pair_are_named(self, cli, tmp_path):
+        for cell in cells_of("figure2", "fashion-mnist", filters=["1"]):
+            finished(*jobs_of([cell], [0], tmp_path / "runs", mapped=False), [190, 3], [9, 0], classes=2)
+        words = ("--scale", "small", "--filter", "1", "--runs", tmp_path / "runs", "--out", tmp_path / "out")
+        assert cli("report", "figure2", *words)[0] == 0
+        assert "fashion-mnist (class 0 and class 1), small-cnn" in (tmp_path / "out" / "figure2.md").read_text()
+
     def test_shows_and_writes(self, cli, tmp_path):
         for cell in cells_of("figure1"):
             finished(*jobs_of([cell], [0], tmp_path / "runs", mapped=False), [150] * 5 + [50] * 5, [90] * 10)

@@ -74,8 +74,9 @@ def about(outcome: Outcome, base: Config) -> str:
     least, most = outcome.seeds
     seeds = "1 seed" if most == 1 else f"{most} seeds" if least == most else f"{least} to {most} seeds"
     width = getattr(config.model, "width", None)
+    of = f" ({' and '.join(outcome.class_names)})" if config.data.classes else ""
     model = config.model.name + (f" of width {width}" if width else "")
     return (
-        f"Scale {outcome.scale}: {config.data.name}{stand_in}, {model}, {config.epochs} epochs, "
+        f"Scale {outcome.scale}: {config.data.name}{of}{stand_in}, {model}, {config.epochs} epochs, "
         f"ε = {config.evaluation.epsilon:.4g}, {config.evaluation.label}, the last epoch; {seeds}."
     )

@@ -14,7 +14,7 @@ PAIRS = {"cifar10": (2, 6), "fashion-mnist": (0, 6)}
 """Bird and frog; on Fashion-MNIST T-shirt and shirt, which are as alike."""
 
 RECIPE = Recipe(
-    title="Figure 11: weights for the rarer of two classes, bird and frog",
+    title="Figure 11: weights for the rarer of two classes (the paper's: bird and frog)",
     kind="sweep",
     data="cifar10",
     cells=lambda base: of_pair(base, PAIRS),

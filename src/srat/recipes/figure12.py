@@ -14,7 +14,7 @@ PAIRS = {"cifar10": (5, 4), "fashion-mnist": (3, 4)}
 """Dog and deer; on Fashion-MNIST dress and coat, which are as alike."""
 
 RECIPE = Recipe(
-    title="Figure 12: weights for the rarer of two classes, dog and deer",
+    title="Figure 12: weights for the rarer of two classes (the paper's: dog and deer)",
     kind="sweep",
     data="cifar10",
     cells=lambda base: of_pair(base, PAIRS),

@@ -64,6 +64,12 @@ class Outcome:
         return list(dict.fromkeys(cell.column for cell in self.cells))
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names; none without a run."""
+        found = next((self._found(cell) for cell in self.cells if self._found(cell)), ())
+        return found[0].class_names if found else ()
+
+    @property
     def missing(self) -> list[str]:
         """The cells without a finished run."""
         return [f"{cell.row} {cell.column}" for cell in self.cells if not self._found(cell)]

@@ -49,6 +49,7 @@ def figure(outcome: Outcome) -> "Figure":
                     color=COLORS[number] if scope != "overall" else COLORS[6],
                     linestyle="--" if scope == "overall" else "-",
                     elinewidth=0.8,
+                    clip_on=False,  # marks at 0 and 100 % are whole
                     label=_NAMES[scope],
                 )
             axes.set_title(row, loc="left")
