@@ -1,5 +1,6 @@
 """Curves over a setting: a weight, or λ."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from srat.recipes import Metric, Scope
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 _METRICS: tuple[Metric, ...] = ("standard", "robust")
 _SCOPES: tuple[Scope, ...] = ("well", "under", "overall")
 _NAMES = {"well": "well-represented", "under": "under-represented", "overall": "overall"}
+_APART = 0.12
+"""Of the axis, between two of its marks."""
 
 
 def sheets(outcome: Outcome) -> list[Sheet]:
@@ -56,6 +59,17 @@ def figure(outcome: Outcome) -> "Figure":
             percent_axis(axes, metric)
     for axes in panels[-1]:
         axes.set_xlabel(outcome.recipe.axis)
+        axes.set_xticks(*_ticks(outcome.columns))
     handles, labels = drawn.axes[0].get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", ncols=3)
     return drawn
+
+
+def _ticks(columns: Sequence[str]) -> tuple[list[float], list[str]]:
+    """Return what was swept as marks of the axis, but for those that would touch the one before."""
+    kept: list[str] = []
+    room = _APART * (float(columns[-1]) - float(columns[0]))
+    for column in columns:
+        if not kept or float(column) - float(kept[-1]) >= room:
+            kept.append(column)
+    return [float(column) for column in kept], kept
