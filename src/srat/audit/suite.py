@@ -4,11 +4,15 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from srat.audit.base import SEVERITY, Check, Finding, Subject, Verdict
-from srat.errors import unknown
+from srat.errors import UserError, require, unknown
+from srat.files import parse_json, read_bounded
 from srat.registry import import_members, members
+
+_LARGEST_FILE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,19 @@ class Audit:
         """The verdict of each check that was made."""
         return {entry.check: entry.finding.verdict for entry in self.entries if entry.finding}
 
+    @classmethod
+    def read(cls, path: Path) -> "Audit":
+        """Return the audit that a file holds.
+
+        Raises:
+            UserError: if it is none.
+        """
+        try:
+            content = parse_json(read_bounded(path, _LARGEST_FILE), where=path)
+            return cls(entries=tuple(_entry(each) for each in content["checks"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: not a readable audit ({type(error).__name__}: {error}); remove it") from error
+
     def to_json(self, **facts: Any) -> str:
         """Return the contents of audit.json: the facts given, and each check with verdict, evidence and figures."""
         checks = [
@@ -51,6 +68,15 @@ def _plain(finding: Finding) -> dict[str, Any]:
     # JSON has no NaN: figures that are no numbers are null.
     figures = {name: value if math.isfinite(value) else None for name, value in finding.figures.items()}
     return {"verdict": finding.verdict, "evidence": finding.evidence, "figures": figures}
+
+
+def _entry(content: Mapping[str, Any]) -> Entry:
+    finding = None
+    if "verdict" in content:
+        figures = {str(name): math.nan if value is None else float(value) for name, value in content["figures"].items()}
+        require(content["verdict"] in SEVERITY, f"no verdict: {content['verdict']}")
+        finding = Finding(verdict=content["verdict"], evidence=str(content["evidence"]), figures=figures)
+    return Entry(check=str(content["check"]), question=str(content["question"]), finding=finding)
 
 
 def chosen_checks(only: Sequence[str] = ()) -> list[Check]:

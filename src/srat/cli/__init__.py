@@ -17,7 +17,7 @@ COMMANDS = {
     "compare": "compare runs image by image: differences with intervals, and what follows from them",
     "separability": "measure how well the classes lie apart in a run's features",
     "grid": "train and evaluate what is missing of the runs behind a table or figure of the paper",
-    "report": "show such a table or figure, made of our runs, beside the paper's numbers",
+    "report": "show runs as an HTML page; or such a table or figure, made of our runs, beside the paper's",
     "theory": "compute the paper's lemma and theorems in closed form, by search and by Monte Carlo",
     "data": "show the class distribution of a data set, as it is or made imbalanced",
 }

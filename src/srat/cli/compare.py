@@ -14,7 +14,7 @@ import tyro
 
 from srat.cli.parsing import parse
 from srat.config import Config
-from srat.errors import printable, require
+from srat.errors import UserError, printable, require
 from srat.evaluation import Evaluation, Examples
 from srat.evaluation.comparison import SEEDS_ALONE, Comparison, Contender, caveat, compare, means_of, sentences
 from srat.evaluation.intervals import Mean
@@ -91,6 +91,28 @@ def run(args: list[str]) -> int:
     if arguments.json is not None:
         write_atomically(arguments.json, to_json(first, others, rows))
     return 0
+
+
+def findings_of(paths: Sequence[str]) -> list[str]:
+    """Return in plain words what follows from comparing the first run with each other one; why not, where nothing can.
+
+    Args:
+        paths: the runs' folders, two at the least.
+    """
+    try:
+        runs = [_read(path, "last", None) for path in paths]
+        check_alike(runs)
+        first, *others = contenders_of(runs, common_attacks(runs, ()))
+    except UserError as error:
+        return [f"Not compared image by image: {error}."]
+    one = runs[0]
+    rows = compare(first, others, one.examples.labels.numpy(), one.evaluation.class_names, one.evaluation.groups)
+    said = [
+        sentence
+        for other, found in zip(others, rows, strict=True)
+        for sentence in sentences(found, first.name, other.name)
+    ]
+    return [*said, caveat(len(first.seeds))] if others else [SEEDS_ALONE]
 
 
 def check_alike(runs: Sequence[_Evaluated]) -> None:

@@ -1,4 +1,4 @@
-"""The command ``srat report``."""
+"""The command ``srat report``, of a table or figure of the paper."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from srat.cli.recipes import RecipeChoice, described_choice, read_base
 from srat.config import Config
 from srat.errors import require
 from srat.grid import planned
-from srat.recipes import LARGEST_RATIO, recipe
+from srat.recipes import LARGEST_RATIO, names, recipe
 from srat.report.live import make_console
 from srat.report.paper import Outcome, collect, make_page
 from srat.report.scopes import print_whole
@@ -32,6 +32,15 @@ class Arguments:
 
 
 def run(args: list[str]) -> int:
+    """Show a table or figure of the paper, or else runs; return the exit code."""
+    if not args or args[0] not in names():
+        from srat.cli import pages
+
+        return pages.run(args)
+    return show_recipe(args)
+
+
+def show_recipe(args: list[str]) -> int:
     """Print the tables and write the files; return the exit code."""
     arguments = parse(Arguments, args, command="report", default=Arguments())
     found, choice = recipe(arguments.name), arguments.choice

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from srat.attacks import Natural
 from srat.cli.evaluating import evaluate_run
+from srat.cli.pages import page_of_training
 from srat.cli.results import WAIT, Examined
 from srat.cli.train import Options
 from srat.config import Config
@@ -85,6 +86,8 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         highlight=False,
         soft_wrap=True,
     )
+    if processes.first:
+        page_of_training(folder, config, test.dataset, device, console)
 
 
 @contextmanager

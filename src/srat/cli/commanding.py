@@ -1,0 +1,70 @@
+"""From a configuration back to the words that make it."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from srat.composition import compose
+from srat.config import FAMILIES, Config
+from srat.errors import UserError
+
+_LONG = 8
+"""Characters of a number above which it is written as so many 255ths, if it is that."""
+
+
+def command_of(config: Config) -> str:
+    """Return the command line of ``srat train`` that makes a configuration: only what differs from the defaults."""
+    method = config.method
+    base = Config()
+    words = ["srat", "train"]
+    for name, value in (("method", method), ("data", config.data.name)):
+        try:
+            base = compose(base, **{name: value})  # type: ignore[arg-type]
+        except UserError:  # "custom", a method of no table: its parts are named below
+            continue
+        words += [f"--{name}", value]
+    for family in FAMILIES:
+        member = getattr(config, family)
+        if type(member) is not type(getattr(base, family)):
+            base = compose(base, **{family: member.name})
+            words += [flag(family), member.name]
+    for name in ("epsilon", "step_size"):
+        value = getattr(config.evaluation, name)
+        if value == getattr(config.attack, name, None) != getattr(base.attack, name, None):
+            base = compose(base, **{name: value})
+            words += _words(name, value)
+    for path, value in _differing(base.to_plain(), config.to_plain()):
+        words += _words(path, value)
+    return shlex.join(words)
+
+
+def flag(path: str) -> str:
+    """Return the flag of a setting."""
+    return f"--{path.replace('_', '-')}"
+
+
+def _differing(base: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in wanted.items():
+        if isinstance(value, dict):
+            yield from _differing(base.get(name, {}), value, f"{prefix}{name}.")
+        elif name not in base or base[name] != value:
+            yield f"{prefix}{name}", value
+
+
+def _words(path: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        head, _, last = path.rpartition(".")
+        name = last if value else f"no-{last}"
+        return [flag(f"{head}.{name}" if head else name)]
+    if isinstance(value, list):
+        return [flag(path), *(_text(each) for each in value)]
+    return [flag(path), _text(value)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and len(repr(value)) > _LONG and round(value * 255) / 255 == value:
+        return f"{round(value * 255)}/255"
+    return "None" if value is None else json.dumps(value)

@@ -1,0 +1,102 @@
+"""What ``srat report RUN …`` does, and ``srat train`` at its end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from srat.cli.commanding import command_of
+from srat.cli.compare import findings_of
+from srat.cli.opening import opened, require_same_data
+from srat.cli.parsing import parse
+from srat.cli.results import WAIT
+from srat.config import Config
+from srat.data import Dataset
+from srat.devices import make_fabric
+from srat.errors import UserError, nearest, printable, require
+from srat.evaluation import groups
+from srat.files import write_atomically
+from srat.recipes import names
+from srat.report.html import RunRecord, Specimen, make_gallery, read_record, render
+from srat.report.live import make_console
+from srat.run import load_with_facts
+from srat.run_folder import RunFolder
+
+SHOWN = 12
+"""Test images on a page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Show a run, or several side by side, as one HTML page that needs nothing else.
+
+    With the name of a recipe in a run's place (table1 to table4, figure1 to figure14, separation) it is that table or
+    figure of the paper, made of our runs: 'srat report table1 --help'.
+    """
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …")] = ()
+    """The runs' folders."""
+    out: Path | None = None
+    """The file to write; by default report.html in the run's folder, of several in this one."""
+    data_dir: Path | None = None
+    """Where the data's files are; as in training unless given."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+
+
+def run(args: list[str]) -> int:
+    """Write the page; return the exit code."""
+    arguments = parse(Arguments, args, command="report", default=Arguments())
+    require(len(arguments.runs) > 0, "srat report: expected the folder of a run, or the name of a table or figure")
+    for each in arguments.runs:
+        there = RunFolder(Path(each)).exists
+        require(there, f"'{each}' is neither a run's folder nor a table or figure{nearest(each, names())}")
+    several = len(arguments.runs) > 1
+    runs = [opened(each, "report", arguments.data_dir) for each in arguments.runs]
+    for folder, _ in runs:
+        require(
+            folder.evaluation("last").exists(), f"'{folder.path}' is not evaluated yet: {folder.how_to_go_on} with it"
+        )
+    out = arguments.out or (Path("report.html") if several else runs[0][0].path / "report.html")
+    require(out.parent.is_dir() and not out.is_dir(), f"--out: expected the name of a file in a folder, got '{out}'")
+    console, device = make_console(), str(make_fabric(arguments.device).device)
+    records = [
+        read_record(folder, config, command=command_of(config), gallery=gallery_of(folder, config, device, console))
+        for folder, config in runs
+    ]
+    findings = findings_of(arguments.runs) if several else ()
+    write_page(records, out, console, findings=findings)
+    return 0
+
+
+def write_page(records: Sequence[RunRecord], out: Path, console: Console, findings: Sequence[str] = ()) -> None:
+    """Write the page of some runs, and say where it is."""
+    write_atomically(out, render(records, findings=findings))
+    console.print(f"To look at: {printable(str(out))}", highlight=False, markup=False, soft_wrap=True)
+
+
+def page_of_training(folder: RunFolder, config: Config, test: Dataset, device: str, console: Console) -> None:
+    """Write a run's page at the end of its training."""
+    gallery = gallery_of(folder, config, device, console, test)
+    with folder.locked(wait=WAIT):
+        record = read_record(folder, config, command=command_of(config), gallery=gallery)
+        write_page([record], folder.path / "report.html", console)
+
+
+def gallery_of(
+    folder: RunFolder, config: Config, device: str, console: Console, test: Dataset | None = None
+) -> list[Specimen]:
+    """Return images for a run's page; none, and why, if its weights or its data are not there."""
+    try:
+        model, facts = load_with_facts(folder.path, device=device)
+        test = test or config.data.test()
+        require_same_data(test, facts)
+    except UserError as error:
+        console.print(f"no images on the page: {error}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        return []
+    rare = groups(facts.train_counts).under
+    order = sorted(range(len(facts.class_names)), key=lambda c: (c not in rare, facts.train_counts[c], -c))
+    return make_gallery(model, test, config.evaluation, order=order, most=SHOWN, seed=config.seed)

@@ -1,0 +1,100 @@
+"""What a page tells of a run, read from its folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from srat.audit import Audit
+from srat.config import Config
+from srat.errors import require
+from srat.evaluation import CLEAN, Evaluation, Examples, Result
+from srat.evaluation.feature_map import FeatureMap
+from srat.files import parse_json, read_bounded
+from srat.metrics import Row
+from srat.report.html.gallery import Specimen
+from srat.run_folder import RunFolder
+
+_LARGEST_FILE = 1 << 22
+WORST_CASE = "worst-case"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunRecord:
+    """All that is at hand of a run; what is not there is None, or empty."""
+
+    name: str
+    """The folder's."""
+    config: Config
+    evaluation: Evaluation
+    command: str
+    """The command that makes the run again."""
+    history: Sequence[Row] = ()
+    examples: Examples | None = None
+    map: FeatureMap | None = None
+    audit: Audit | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Device, versions, time."""
+    gallery: Sequence[Specimen] = ()
+
+    @property
+    def threat(self) -> str:
+        """The name of the result that robustness is told by.
+
+        It is the worst case of several attacks, else the run's own attack, else the one that leaves the least.
+        """
+        there = {name: sum(result.counts.correct) for name, result in self.evaluation.results.items() if name != CLEAN}
+        known = [name for name in (WORST_CASE, self.config.evaluation.label) if name in there]
+        return known[0] if known else min(there, key=there.__getitem__)
+
+    @property
+    def clean(self) -> Result:
+        """The result on images as they are."""
+        return self.evaluation.results[CLEAN]
+
+    @property
+    def robust(self) -> Result:
+        """The result that robustness is told by."""
+        return self.evaluation.results[self.threat]
+
+    @property
+    def by_rarity(self) -> list[int]:
+        """The classes, the rarest first."""
+        counts = self.evaluation.train_counts
+        return sorted(range(len(counts)), key=lambda c: (counts[c], -c))
+
+
+def read_record(folder: RunFolder, config: Config, *, command: str, gallery: Sequence[Specimen] = ()) -> RunRecord:
+    """Return what a folder holds of a finished run.
+
+    Args:
+        folder: the run's.
+        config: its configuration.
+        command: what makes it again.
+        gallery: images to show.
+
+    Raises:
+        UserError: if there is no evaluation under attack, or a file cannot be read.
+    """
+    evaluation = Evaluation.read(folder.evaluation("last"))
+    attacked = len(evaluation.results) > 1 and CLEAN in evaluation.results
+    require(attacked, f"{folder.evaluation('last')}: expected accuracies as the images are, and under an attack")
+    return RunRecord(
+        name=folder.path.resolve().name,
+        config=config,
+        evaluation=evaluation,
+        command=command,
+        history=folder.read_metrics() if folder.metrics.exists() else (),
+        examples=Examples.read(folder.examples("last")) if folder.examples("last").exists() else None,
+        map=FeatureMap.read(folder.map) if folder.map.exists() else None,
+        audit=Audit.read(folder.audit("last")) if folder.audit("last").exists() else None,
+        environment=_facts(folder.environment),
+        gallery=gallery,
+    )
+
+
+def _facts(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    content = parse_json(read_bounded(path, _LARGEST_FILE), where=path)
+    require(isinstance(content, dict), f"{path}: expected a JSON object, got {type(content).__name__}")
+    return {name.replace("_", " "): str(value) for name, value in content.items()}

@@ -1,0 +1,120 @@
+"""srat report on runs, as a person meets it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from srat.cli import main
+
+QUICK = ["--epochs", "2", "--model.width", "4", "--attack.steps", "1", "--evaluation.steps", "2", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Two finished runs on digits, which differ by the method."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, method in (("a", "srat-ldam"), ("b", "ce")):
+        assert main(["train", *QUICK, "--method", method, "--out", str(folder / name)]) == 0
+    return folder
+
+
+@pytest.fixture
+def runs(finished, tmp_path, monkeypatch):
+    """Copies of them, in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished, tmp_path / "runs")
+    return Path("runs")
+
+
+def test_training_ends_with_a_page(finished):
+    page = (finished / "a" / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "srat train --method srat-ldam --data digits --epochs 2" in page
+    assert page.count("<img") >= 3
+
+
+def test_makes_the_page_again_to_the_byte(cli, runs):
+    before = (runs / "a" / "report.html").read_bytes()
+    (runs / "a" / "report.html").unlink()
+    code, out, err = cli("report", runs / "a", "--device", "cpu")
+    assert (code, err, out) == (0, "", "To look at: runs/a/report.html\n")
+    assert (runs / "a" / "report.html").read_bytes() == before
+
+
+def test_shows_audit_and_map_where_they_are(cli, runs):
+    audit = {
+        "checks": [{"check": "c", "question": "q", "verdict": "fail", "evidence": "caught", "figures": {"x": None}}]
+    }
+    (runs / "a" / "audit.json").write_text(json.dumps(audit))
+    assert cli("separability", runs / "a", "--map", "--images", "200", "--device", "cpu")[0] == 0
+    assert cli("report", runs / "a", "--out", "page.html", "--device", "cpu")[0] == 0
+    page = Path("page.html").read_text()
+    assert "caught" in page
+    assert "Its robustness is not real" in page
+    assert page.count("<circle") > 50
+
+
+def test_several_runs_are_compared_image_by_image(cli, runs):
+    code, out, _ = cli("report", runs / "a", runs / "b", "--device", "cpu")
+    assert (code, out.splitlines()[-1]) == (0, "To look at: report.html")
+    page = Path("report.html").read_text()
+    assert "whether ce and srat-ldam differ" in page or "ce is better" in page or "ce is worse" in page
+
+
+def test_runs_that_cannot_be_paired_still_stand_side_by_side(cli, runs):
+    (runs / "b" / "examples.safetensors").unlink()
+    assert cli("report", runs / "a", runs / "b", "--device", "cpu")[0] == 0
+    assert "Not compared image by image: there is no examples.safetensors" in Path("report.html").read_text()
+
+
+def test_without_weights_it_has_no_images_and_says_so(cli, runs):
+    (runs / "a" / "model.safetensors").unlink()
+    code, out, _ = cli("report", runs / "a", "--device", "cpu")
+    assert code == 0
+    assert "no images on the page: there is no model.safetensors" in " ".join(out.split())
+    assert "<img" not in (runs / "a" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "expected the folder of a run, or the name of a table or figure"),
+        (["nowhere"], "'nowhere' is neither a run's folder nor a table or figure"),
+        (["tabel1"], "'tabel1' is neither a run's folder nor a table or figure, did you mean 'table1'"),
+        (["runs/a", "--out", "no/where.html"], "--out: expected the name of a file in a folder"),
+        (["runs/a", "--scale", "small"], "unknown flag '--scale'"),
+    ],
+)
+def test_mistakes_are_one_line(cli, runs, words, said):
+    code, out, err = cli("report", *words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_run_that_is_not_evaluated_is_told_how_to_go_on(cli, runs):
+    (runs / "a" / "evaluation.json").unlink()
+    code, _, err = cli("report", runs / "a")
+    assert code == 2
+    assert "is not evaluated yet: 'srat train --out runs/a' goes on with it" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("audit.json", "{"), ("audit.json", '{"checks": [{"check": 1}]}'), ("environment.json", "[]"), ("map.json", "3")],
+)
+def test_damaged_files_are_named(cli, runs, name, text):
+    (runs / "a" / name).write_text(text)
+    code, _, err = cli("report", runs / "a", "--device", "cpu")
+    assert code == 2
+    assert name in err
+    assert err.count("\n") == 1
+
+
+def test_help_tells_of_both_kinds(capsys):
+    for words, said in ((["report"], "srat report table1 --help"), (["report", "table1"], "--scale")):
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        assert said in capsys.readouterr().out

@@ -1,0 +1,507 @@
+"""A run's page: its numbers against the files, and the page itself in a browser."""
+
+import base64
+import io
+import math
+import re
+import shutil
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+
+from srat.attacks import PGD
+from srat.audit import Audit
+from srat.audit.base import Finding
+from srat.audit.suite import Entry
+from srat.composition import compose
+from srat.data import Dataset
+from srat.evaluation import CLEAN, Counts, Evaluation, Examples, Outcome, Result
+from srat.evaluation.examples import Origin
+from srat.evaluation.feature_map import FeatureMap
+from srat.report.html import LARGEST_PAGE, RunRecord, Specimen, make_gallery, render
+from srat.report.html.charts import Series, chart, ticks
+from srat.report.html.gallery import LARGEST_SIDE, Opinion
+from srat.report.html.page import confusions
+from srat.report.html.verdict import budget_text, verdict_of
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "{{ 7 * 7 }}", "naïve 猫 \u202e")
+CONFIG = compose(method="srat-ldam", data="digits", epochs=3)
+HISTORY = [
+    {
+        "epoch": epoch,
+        "loss": 3.0 - epoch,
+        "prediction_loss": 2.0 - epoch / 2,
+        "feature_loss": 1.0,
+        "anchors_without_positive": 0.1,
+        "under_anchors_without_positive": 0.6,
+        "train_accuracy": 0.3 + 0.1 * epoch,
+        "gradient_norm": 2.0,
+        "held_out_clean": 0.5,
+        "held_out_robust": 0.25,
+        "held_out_under": 0.125,
+        "held_out_under_low": 0.0,
+        "held_out_under_high": math.nan if epoch == 1 else 0.5,
+    }
+    for epoch in range(3)
+]
+
+
+def a_specimen(label=0, after=1, size=8):
+    noise = np.random.default_rng(size).integers(0, 255, (size, size, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, format="PNG")
+    uri = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    before = Opinion(predicted=label, probability=0.9, true_probability=0.9)
+    then = Opinion(predicted=after, probability=0.8, true_probability=0.8 if after == label else 0.1)
+    return Specimen(label=label, image=uri, change=uri, magnified=5.0, adversarial=uri, before=before, after=then)
+
+
+def an_evaluation(names=HOSTILE, clean=(90, 80, 60, 40), robust=(70, 60, 20, 3), train=(500, 400, 20, 5)):
+    total = (100,) * len(names)
+    results = {
+        name: Result(counts=Counts(correct=tuple(correct), total=total), attack={"name": name})
+        for name, correct in ((CLEAN, clean), ("pgd-20", robust))
+    }
+    return Evaluation(class_names=tuple(names), train_counts=tuple(train), results=results)
+
+
+def a_record(**changes):
+    points = tuple((float(n), float(n * n % 17)) for n in range(40))
+    numbers = {"value": 0.5, "low": 0.25, "high": 0.75}
+    scope = {"scope": "overall", "is_class": False, "purity": numbers, "silhouette": numbers, "fisher": numbers}
+    return RunRecord(
+        **{
+            "name": "a <b>run</b>",
+            "config": CONFIG,
+            "evaluation": an_evaluation(),
+            "command": "srat train --data folder --data-dir '</code><script>alert(3)</script>'",
+            "history": HISTORY,
+            "map": FeatureMap(
+                class_names=HOSTILE,
+                labels=tuple(n % 4 for n in range(40)),
+                points=points,
+                separability=(scope,),
+                made_with={},
+            ),
+            "audit": Audit(
+                entries=(
+                    Entry(check="steps", question="q", finding=Finding(verdict="pass", evidence="<i>fine</i>")),
+                    Entry(check="other", question="q", finding=None),
+                )
+            ),
+            "environment": {"device": "cpu"},
+            "gallery": [a_specimen(2, 0), a_specimen(0, 0)],
+        }
+        | changes
+    )
+
+
+def text_of(page):
+    """Return the page's text, roughly."""
+    import html
+
+    return " ".join(html.unescape(re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)).split())
+
+
+class TestPage:
+    def test_has_the_numbers_of_the_evaluation(self):
+        said = text_of(render([a_record()]))
+        evaluation = an_evaluation()
+        for result in evaluation.results.values():
+            for classes in (range(4), evaluation.groups.well, evaluation.groups.under, *([c] for c in range(4))):
+                accuracy = result.counts.accuracy(classes)
+                numbers = [f"{100 * value:.1f}" for value in accuracy]
+                assert f"{numbers[0]} [{numbers[1]}, {numbers[2]}]" in said
+
+    def test_strangers_names_stay_text(self):
+        page = render([a_record()])
+        assert page.count("<script>") == 1
+        assert "<img src=x" not in page
+        assert "<b>run" not in page
+        assert "<i>fine" not in page
+        for name in HOSTILE:
+            assert " ".join(name.split()) in text_of(page)
+
+    def test_asks_for_nothing_from_elsewhere(self):
+        page = render([a_record()])
+        assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", page)
+        assert "url(" not in page
+        assert "default-src 'none'" in page
+
+    def test_without_what_is_not_there(self):
+        page = render([a_record(history=(), map=None, audit=None, gallery=(), environment={}, examples=None)])
+        assert "srat audit" in page
+        assert "<svg" not in page
+        assert "nan" not in text_of(page)
+
+    def test_a_class_without_test_images_is_a_dash(self):
+        results = {
+            name: Result(counts=Counts(correct=(1, 1, 1, 0), total=(2, 2, 2, 0)), attack={"name": name})
+            for name in (CLEAN, "pgd-20")
+        }
+        page = render([a_record(evaluation=replace(an_evaluation(), results=results))])
+        assert 'data-value="-1">–' in page
+        assert "nan" not in text_of(page)
+
+    def test_stays_small_by_leaving_out_galleries(self):
+        many = [a_record(gallery=[a_specimen(2, 0, size=224)] * 12) for _ in range(2)]
+        assert sum(len(one.image) * 36 for record in many for one in record.gallery[:1]) > LARGEST_PAGE
+        page = render(many)
+        assert len(page.encode()) < LARGEST_PAGE
+        assert "<img" not in page
+        assert render([a_record()]).count("<img") == 6
+
+    def test_several_stand_side_by_side(self):
+        page = render([a_record(), a_record(name="another")], findings=["one is <better>"])
+        said = text_of(page)
+        assert "one is <better>" in said
+        assert "another" in said
+        ids = re.findall(r'\bid="([^"]+)"', page)
+        assert len(ids) == len(set(ids))
+
+
+class TestVerdict:
+    @pytest.mark.parametrize(
+        ("robust", "kind"),
+        [
+            ((70, 60, 50, 45), "good"),
+            ((70, 60, 20, 3), "partly"),
+            ((40, 30, 20, 20), "bad"),  # 27.5 % [23.3, …] may be the guess of one in four
+            ((0, 0, 0, 0), "bad"),
+        ],
+    )
+    def test_follows_the_numbers(self, robust, kind):
+        assert verdict_of(a_record(audit=None, evaluation=an_evaluation(robust=robust))).kind == kind
+
+    def test_an_audit_that_fails_has_the_last_word(self):
+        entry = Entry(check="steps", question="q", finding=Finding(verdict="fail", evidence="e"))
+        record = a_record(audit=Audit(entries=(entry,)), evaluation=an_evaluation(robust=(90, 90, 90, 90)))
+        verdict = verdict_of(record)
+        assert verdict.kind == "bad"
+        assert "steps" in verdict.sentence
+
+    def test_says_groups_and_the_weakest_class(self):
+        said = verdict_of(a_record(audit=None)).sentence
+        for number in ("38.2 %", "65.0 %", "11.5 %", "3.0 %", HOSTILE[3]):
+            assert number in said
+
+    def test_is_of_the_worst_case_where_there_is_one(self):
+        evaluation = an_evaluation()
+        worst = Result(counts=Counts(correct=(1, 1, 1, 1), total=(100,) * 4), attack={"name": "worst-case"})
+        record = a_record(evaluation=evaluation.with_results({"worst-case": worst}))
+        assert record.threat == "worst-case"
+        assert "1.0 %" in verdict_of(record).sentence
+
+    @pytest.mark.parametrize(
+        ("attack", "said"),
+        [
+            (PGD(epsilon=8 / 255, step_size=2 / 255), "L∞, ε = 8/255"),
+            (PGD(epsilon=0.1, step_size=0.01), "L∞, ε = 0.1"),
+            (PGD(epsilon=0.5, step_size=0.1, norm="l2"), "L2, ε = 0.5"),
+        ],
+    )
+    def test_budgets_are_written_as_people_write_them(self, attack, said):
+        assert budget_text(attack) == said
+
+
+def examples_of(labels, broken_at, predicted, names):
+    outcome = Outcome(torch.tensor(broken_at), torch.tensor(predicted))
+    clean = Outcome(torch.tensor([-1] * len(labels)), torch.tensor(labels))
+    origin = Origin(attack={"name": "pgd-20"}, seed=0, budget="")
+    return Examples(
+        labels=torch.tensor(labels),
+        class_names=names,
+        test="t",
+        weights="w",
+        outcomes={CLEAN: clean, "pgd-20": outcome},
+        origins={CLEAN: origin, "pgd-20": origin},
+    )
+
+
+class TestConfusion:
+    def test_is_counted_as_naive_loops_count(self, rng):
+        labels = torch.randint(0, 4, (200,), generator=rng).tolist()
+        predicted = torch.randint(0, 4, (200,), generator=rng).tolist()
+        # An image may be broken by logits that are no numbers, the largest of which is the true class's.
+        broken_at = [-1 if predicted[i] == labels[i] and i % 5 else 3 for i in range(200)]
+        record = a_record(examples=examples_of(labels, broken_at, predicted, HOSTILE))
+        attacked, clean = confusions(record)
+        assert (attacked.result, clean.result) == ("pgd-20", CLEAN)
+        for c in range(4):
+            own = [i for i in range(200) if labels[i] == c]
+            for other in range(4):
+                right = sum(broken_at[i] == -1 for i in own)
+                wrong = sum(broken_at[i] != -1 and predicted[i] == other for i in own)
+                expected = right if other == c else wrong
+                assert attacked.table[c][other] == pytest.approx(100 * expected / len(own))
+            assert clean.table[c][c] == 100
+
+    def test_the_rarest_come_first_with_what_most_take_them_for(self):
+        labels = [2] * 10 + [3] * 10
+        predicted = [0] * 6 + [1] * 3 + [2] + [0] * 10
+        record = a_record(examples=examples_of(labels, [1] * 9 + [-1] + [1] * 10, predicted, HOSTILE))
+        taken = confusions(record)[0].taken
+        assert taken == [(3, 0.0, [(0, 100.0)]), (2, 10.0, [(0, 60.0), (1, 30.0)])]
+
+    def test_of_many_classes_only_the_rare_ones_are_told(self):
+        names = tuple(f"class {c}" for c in range(100))
+        labels = list(range(100))
+        record = a_record(
+            evaluation=an_evaluation(names, (50,) * 100, (25,) * 100, tuple(range(100, 0, -1))),
+            examples=examples_of(labels, [-1] * 100, labels, names),
+        )
+        found = confusions(record)[0]
+        assert len(found.table) == 0
+        assert len(found.taken) == 50
+        assert len(render([record]).encode()) < 500_000
+
+
+class TestCharts:
+    @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+    def test_ticks_are_round_and_hold_the_range(self, low, width):
+        found = ticks(low, low + width)
+        slack = 1e-6 * (abs(low) + width)
+        assert found[0] <= low + slack
+        assert found[-1] >= low + width - slack
+        assert 2 <= len(found) <= 12
+        steps = np.diff(found)
+        assert np.allclose(steps, steps[0], rtol=1e-3, atol=slack)
+
+    def test_points_lie_where_the_axes_say(self):
+        drawn = chart("t", "", [Series(name="s", values=[0.0, 5.0, 10.0])], marks=[(1, "m"), (7, "beyond")])
+        first, middle, last = ([float(x) for x in p.split(",")] for p in drawn.curves[0].line[1:].split(" L"))
+        ups = {tick.text: tick.at for tick in drawn.up}
+        assert (first[1], last[1]) == pytest.approx((ups["0"], ups["10"]), abs=0.06)
+        assert middle[0] == pytest.approx((first[0] + last[0]) / 2, abs=0.06)
+        assert {tick.text: tick.at for tick in drawn.across} == pytest.approx(
+            {"1": first[0], "2": middle[0], "3": last[0]}, abs=0.06
+        )
+        assert [mark.text for mark in drawn.marks] == ["m"]
+        assert first[0] < drawn.marks[0].at < middle[0]
+
+    def test_numbers_that_are_none_are_left_out(self):
+        drawn = chart("t", "", [Series(name="s", values=[1.0, math.nan, 2.0])])
+        assert drawn.curves[0].line.count(",") == 2
+        assert "NaN" not in drawn.hover
+        assert "nan" not in drawn.curves[0].summary
+
+    def test_one_epoch_is_enough(self):
+        assert chart("t", "", [Series(name="s", values=[1.0])]).curves[0].line.startswith("M")
+
+
+class Threshold(nn.Module):
+    """Class 1 where the mean is above a half, by a slope."""
+
+    def __init__(self, cut=0.5):
+        super().__init__()
+        self.cut = nn.Parameter(torch.tensor(cut))
+
+    def forward(self, images):
+        score = 40 * (images.flatten(1).mean(dim=1) - self.cut)
+        return torch.stack((-score, score), dim=1)
+
+
+class TestGallery:
+    ATTACK = PGD(epsilon=0.1, step_size=0.05, steps=5)
+
+    def made(self, levels, labels, order=(1, 0), **options):
+        images = torch.tensor(levels)[:, None, None, None].expand(-1, 3, 6, 6).contiguous()
+        test = Dataset((255 * images).round().byte(), torch.tensor(labels), ("a", "b"))
+        return make_gallery(Threshold(), test, self.ATTACK, order=order, most=12, seed=0, **options)
+
+    def test_what_breaks_comes_first_in_order_then_what_holds_and_nothing_that_is_wrong_as_it_is(self):
+        found = self.made([0.45, 0.55, 0.1, 0.9, 0.9], [0, 1, 0, 1, 0])
+        assert [(one.label, one.holds) for one in found] == [(1, False), (0, False), (1, True), (0, True)]
+        assert found[0].after.predicted == 0
+        assert found[0].before.true_probability > 0.5 > found[0].after.true_probability
+
+    def test_pictures_are_the_images_and_within_the_budget(self):
+        one = self.made([0.45, 0.55], [0, 1])[0]
+
+        def pixels(uri):
+            return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))).astype(float) / 255
+
+        image, adversarial, change = map(pixels, (one.image, one.adversarial, one.change))
+        assert image == pytest.approx(0.55, abs=1 / 255)
+        assert np.abs(adversarial - image).max() <= 0.1 + 1 / 255
+        assert one.magnified == pytest.approx(5)
+        assert change == pytest.approx(0.5 + 5 * (adversarial - image), abs=0.03)
+
+    def test_large_images_are_shown_smaller(self):
+        images = torch.full((2, 3, 224, 200), 0.55)
+        test = Dataset((255 * images).round().byte(), torch.tensor([1, 1]), ("a", "b"))
+        [one] = make_gallery(Threshold(), test, self.ATTACK, order=(1, 0), most=12, seed=0)
+        shown = Image.open(io.BytesIO(base64.b64decode(one.image.split(",")[1])))
+        assert shown.size == (100, LARGEST_SIDE)
+
+    def test_leaves_the_model_as_it_was(self):
+        model = Threshold().train()
+        images = torch.full((2, 1, 4, 4), 140, dtype=torch.uint8)
+        make_gallery(
+            model, Dataset(images, torch.tensor([1, 0]), ("a", "b")), self.ATTACK, order=(0, 1), most=2, seed=0
+        )
+        assert model.training
+        assert model.cut.grad is None
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    with sync_api.sync_playwright() as playwright:
+        words = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=words)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Open a page of records; returns it and what it has said and asked for."""
+    contexts = []
+
+    def open_(records, findings=(), **options):
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        contexts.append(context)
+        page, said = context.new_page(), []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: said.append(request.url) if request.url.startswith(("http", "ws")) else None)
+        (tmp_path / "report.html").write_text(render(records, findings=findings))
+        page.goto((tmp_path / "report.html").as_uri())
+        return page, said
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+def full_record():
+    labels = [c for c in range(4) for _ in range(10)]
+    predicted = [(c + (i % 10) // 4) % 4 for i, c in enumerate(labels)]
+    broken = [-1 if guess == label else 2 for guess, label in zip(predicted, labels, strict=True)]
+    return a_record(examples=examples_of(labels, broken, predicted, HOSTILE))
+
+
+class TestInABrowser:
+    def test_nothing_is_said_asked_for_or_run(self, opened):
+        page, said = opened([full_record()])
+        assert page.locator("table.sortable tbody th").nth(0).inner_text().startswith(HOSTILE[0])
+        assert page.locator("main img").count() == 6
+        assert page.locator("body script").count() == 1
+        assert said == []
+
+    def test_tables_sort_by_a_key(self, opened):
+        page, said = opened([full_record()])
+        values = "cells => cells.map(cell => Number(cell.dataset.value))"
+
+        def order():
+            return page.locator("table.sortable tbody:first-of-type tr td.bar:last-child").evaluate_all(values)
+
+        before = order()
+        heading = page.locator("table.sortable thead th:last-child")
+        heading.locator("button").focus()
+        page.keyboard.press("Enter")
+        assert order() == sorted(before)
+        assert heading.get_attribute("aria-sort") == "ascending"
+        page.keyboard.press("Enter")
+        assert order() == sorted(before, reverse=True)
+        page.keyboard.press("Enter")
+        assert order() == before
+        assert said == []
+
+    def test_legends_hide_and_show(self, opened):
+        page, said = opened([full_record()])
+        button = page.locator(".map .legend button").nth(1)
+        points = page.locator('.map g[data-series="1"]')
+        button.click()
+        assert not points.is_visible()
+        assert button.get_attribute("aria-pressed") == "false"
+        button.click()
+        assert points.is_visible()
+        assert said == []
+
+    def test_an_epoch_is_read_by_pointer_and_by_key(self, opened):
+        page, said = opened([full_record()])
+        chart_ = page.locator(".chart[data-epochs]").first
+        readout = chart_.locator(".readout")
+        box = chart_.locator("svg").bounding_box()
+        chart_.locator("svg").hover(position={"x": box["width"] - 5, "y": 40})
+        assert readout.inner_text().startswith("epoch 3: training images, attacked 50 %")
+        chart_.locator("svg").focus()
+        page.keyboard.press("ArrowLeft")
+        assert readout.inner_text().startswith("epoch 2: training images, attacked 40 %")
+        assert said == []
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_both_themes_can_be_read(self, opened, scheme):
+        page, said = opened([full_record()], color_scheme=scheme)
+        contrast = """() => {
+          const light = (color) => {
+            const [r, g, b] = color.match(/[\\d.]+/g).map(Number).map((v) => v / 255)
+              .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const paper = light(getComputedStyle(document.body).backgroundColor);
+          const shown = ["h1", "p", "small", ".tag", ".key", ".key.rare", ".badge", ".legend li", "a", "caption", "dt"];
+          return shown.map((name) => {
+            const ink = light(getComputedStyle(document.querySelector("main").querySelector(name)).color);
+            return [name, (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05)];
+          });
+        }"""
+
+        def faint():
+            return [(name, ratio) for name, ratio in page.evaluate(contrast) if ratio < 3.5]
+
+        assert faint() == []
+        page.locator("button.theme").click()
+        assert page.evaluate("document.documentElement.dataset.theme") != scheme
+        assert faint() == []
+        assert said == []
+
+    @pytest.mark.parametrize("width", [360, 768, 1600])
+    def test_the_page_is_never_wider_than_the_screen(self, opened, width):
+        page, said = opened([full_record()], viewport={"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert said == []
+
+    def test_can_be_read_without_javascript(self, opened):
+        page, said = opened([full_record()], java_script_enabled=False)
+        assert page.locator("button").count() == 0
+        for heading in ("Class by class", "What images are taken for", "Training", "Features", "Configuration"):
+            assert page.get_by_role("heading", name=heading).is_visible()
+        assert page.locator(".readout").first.inner_text() == ""
+        assert said == []
+
+    def test_a_screen_reader_has_headings_names_and_alternatives(self, opened):
+        page, _ = opened([full_record()])
+        assert page.get_by_role("main").count() == 1
+        levels = page.locator("h1, h2, h3").evaluate_all("all => all.map(one => Number(one.tagName[1]))")
+        assert levels[0] == 1
+        assert all(after - before <= 1 for before, after in pairwise(levels))
+        assert page.locator("img:not([alt])").count() == 0
+        assert page.locator("svg:not([aria-label])").count() == 0
+        assert page.locator("button").evaluate_all("all => all.every(one => one.textContent.trim() || one.ariaLabel)")
+
+    def test_prints(self, opened):
+        page, _ = opened([full_record()])
+        assert page.pdf().startswith(b"%PDF")
+
+    def test_several_side_by_side(self, opened):
+        page, said = opened([full_record(), a_record(name="b")], findings=["<b>x</b>"])
+        assert page.locator("details.run").count() == 2
+        page.locator("details.run summary").first.click()
+        assert page.locator("details.run").first.get_by_role("heading", name="Configuration").is_visible()
+        assert page.get_by_text("<b>x</b>").is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+        assert said == []
