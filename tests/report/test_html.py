@@ -25,11 +25,12 @@ from srat.data import Dataset
 from srat.evaluation import CLEAN, Counts, Evaluation, Examples, Outcome, Result
 from srat.evaluation.examples import Origin
 from srat.evaluation.feature_map import FeatureMap
+from srat.report.budget import budget_text
 from srat.report.html import LARGEST_PAGE, RunRecord, Specimen, make_gallery, render
 from srat.report.html.charts import Series, chart, ticks
 from srat.report.html.gallery import LARGEST_SIDE, Opinion
 from srat.report.html.page import confusions
-from srat.report.html.verdict import budget_text, verdict_of
+from srat.report.html.verdict import verdict_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "{{ 7 * 7 }}", "naïve 猫 \u202e")

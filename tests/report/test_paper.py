@@ -20,7 +20,7 @@ from srat.grid import jobs_of, planned
 from srat.recipes import PaperValue, base_config, recipe
 from srat.report.drawing import house_style, power_of_ten
 from srat.report.paper import classes, collect, features, make_page, sweep
-from srat.report.paper.sheets import Sheet, percent
+from srat.report.sheets import Sheet, percent
 
 NAMES = tuple("$x$" if c == 3 else f"class {c}" for c in range(10))
 TRAIN = (100,) * 5 + (10,) * 5

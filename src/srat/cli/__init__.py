@@ -13,6 +13,8 @@ from srat.interruption import Interrupted, deferring_signals, follow_leader
 COMMANDS = {
     "train": "train a robust classifier on imbalanced data, and evaluate it",
     "evaluate": "evaluate the model of a run under attack",
+    "predict": "say what images show, and whether that holds under attack",
+    "export": "write a run's model for use elsewhere: torch.export, ONNX, or a folder for a model hub",
     "audit": "check whether the robustness of a run's model is real",
     "compare": "compare runs image by image: differences with intervals, and what follows from them",
     "separability": "measure how well the classes lie apart in a run's features",

@@ -12,9 +12,10 @@ import torch
 
 from srat.attacks import Natural
 from srat.evaluation import CLEAN, Accuracy
+from srat.report.budget import budget_text
 from srat.report.html.charts import Chart, Series, chart
 from srat.report.html.record import RunRecord
-from srat.report.html.verdict import Verdict, attack_text, budget_text, verdict_of
+from srat.report.html.verdict import attack_text, verdict_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -312,6 +313,3 @@ def settings(record: RunRecord) -> list[tuple[str, str]]:
         return [(prefix, value if isinstance(value, str) else json.dumps(value))]
 
     return lines("", record.config.to_plain())
-
-
-__all__ = ["LARGEST_PAGE", "Verdict", "render"]

@@ -12,7 +12,7 @@ from srat.evaluation.feature_map import FeatureMap
 from srat.files import parse_json, read_bounded
 from srat.metrics import Row
 from srat.report.html.gallery import Specimen
-from srat.run_folder import RunFolder
+from srat.run_folder import RunFolder, Which
 
 _LARGEST_FILE = 1 << 22
 WORST_CASE = "worst-case"
@@ -63,7 +63,9 @@ class RunRecord:
         return sorted(range(len(counts)), key=lambda c: (counts[c], -c))
 
 
-def read_record(folder: RunFolder, config: Config, *, command: str, gallery: Sequence[Specimen] = ()) -> RunRecord:
+def read_record(
+    folder: RunFolder, config: Config, *, command: str, gallery: Sequence[Specimen] = (), which: Which = "last"
+) -> RunRecord:
     """Return what a folder holds of a finished run.
 
     Args:
@@ -71,22 +73,24 @@ def read_record(folder: RunFolder, config: Config, *, command: str, gallery: Seq
         config: its configuration.
         command: what makes it again.
         gallery: images to show.
+        which: the weights that are told of; the map is of the last epoch's.
 
     Raises:
         UserError: if there is no evaluation under attack, or a file cannot be read.
     """
-    evaluation = Evaluation.read(folder.evaluation("last"))
-    attacked = len(evaluation.results) > 1 and CLEAN in evaluation.results
-    require(attacked, f"{folder.evaluation('last')}: expected accuracies as the images are, and under an attack")
+    evaluation, examples, audit = folder.evaluation(which), folder.examples(which), folder.audit(which)
+    found = Evaluation.read(evaluation)
+    attacked = len(found.results) > 1 and CLEAN in found.results
+    require(attacked, f"{evaluation}: expected accuracies of the images as they are, and under an attack")
     return RunRecord(
         name=folder.path.resolve().name,
         config=config,
-        evaluation=evaluation,
+        evaluation=found,
         command=command,
         history=folder.read_metrics() if folder.metrics.exists() else (),
-        examples=Examples.read(folder.examples("last")) if folder.examples("last").exists() else None,
-        map=FeatureMap.read(folder.map) if folder.map.exists() else None,
-        audit=Audit.read(folder.audit("last")) if folder.audit("last").exists() else None,
+        examples=Examples.read(examples) if examples.exists() else None,
+        map=FeatureMap.read(folder.map) if folder.map.exists() and which == "last" else None,
+        audit=Audit.read(audit) if audit.exists() else None,
         environment=_facts(folder.environment),
         gallery=gallery,
     )

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from srat.attacks import PGD
 from srat.evaluation import Accuracy
+from srat.report.budget import budget_text
 from srat.report.html.record import WORST_CASE, RunRecord
 
 Kind = Literal["good", "partly", "bad"]
@@ -50,13 +50,6 @@ def attack_text(record: RunRecord) -> str:
     threat = record.config.evaluation
     name = "the worst of several attacks" if record.threat == WORST_CASE else record.threat.upper()
     return f"{name} ({budget_text(threat)})"
-
-
-def budget_text(attack: PGD) -> str:
-    """Return norm and ε, as people write it: "L∞, ε = 8/255"."""
-    parts = attack.epsilon * 255
-    whole = abs(parts - round(parts)) < 1e-6 and attack.norm == "linf"
-    return f"{'L∞' if attack.norm == 'linf' else 'L2'}, ε = {f'{round(parts)}/255' if whole else f'{attack.epsilon:g}'}"
 
 
 def percent(accuracy: Accuracy) -> str:

@@ -4,7 +4,7 @@ from srat.evaluation.comparison import SIGNIFICANT, caveat, p_text
 from srat.evaluation.intervals import p_of
 from srat.evaluation.paired import holm
 from srat.report.paper.outcome import Outcome
-from srat.report.paper.sheets import Sheet
+from srat.report.sheets import Sheet
 
 _NOTE = "In points, with 95 % intervals, as if runs were independent; p is corrected for all rows (Holm)."
 

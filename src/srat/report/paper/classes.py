@@ -6,7 +6,7 @@ from srat.evaluation import groups
 from srat.recipes import Metric
 from srat.report.drawing import COLUMN, UNDER, WELL, error_bars, legend_of_groups, percent_axis
 from srat.report.paper.outcome import Outcome
-from srat.report.paper.sheets import Sheet, percent
+from srat.report.sheets import Sheet, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

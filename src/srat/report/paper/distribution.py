@@ -6,7 +6,7 @@ from srat.data.imbalance import realised_ratio
 from srat.report.distribution import rare
 from srat.report.drawing import COLUMN, UNDER, WELL, legend_of_groups
 from srat.report.paper.outcome import Outcome
-from srat.report.paper.sheets import Sheet
+from srat.report.sheets import Sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from srat.evaluation.feature_map import FeatureMap
 from srat.report.drawing import COLORS, COLUMN, MARKERS
 from srat.report.paper.outcome import Outcome
-from srat.report.paper.sheets import Sheet, percent
+from srat.report.sheets import Sheet, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from srat.report.drawing import draw
 from srat.report.paper import classes, distribution, features, methods, sweep
 from srat.report.paper.claims import claims_sheet
 from srat.report.paper.outcome import Outcome
-from srat.report.paper.sheets import Sheet, to_csv
+from srat.report.sheets import Sheet, to_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

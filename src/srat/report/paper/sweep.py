@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from srat.recipes import Metric, Scope
 from srat.report.drawing import COLORS, COLUMN, MARKERS, error_bars, percent_axis
 from srat.report.paper.outcome import Outcome
-from srat.report.paper.sheets import Sheet, percent
+from srat.report.sheets import Sheet, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

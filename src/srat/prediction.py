@@ -1,0 +1,127 @@
+"""What a model takes images for, and whether that holds under attack."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from srat.attacks import AnyAttack, Natural
+from srat.data import Dataset, to_unit
+from srat.data.folder import SUFFIXES
+from srat.data.image_files import ImageFiles, opened
+from srat.errors import UserError, require
+from srat.evaluation import BATCH_SIZE, examine
+from srat.evaluation.serving import served
+from srat.models import ImageShape, logits_of
+from srat.observer import Observer
+
+Images = Tensor | ImageFiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a model takes an image for."""
+
+    label: int
+    """The class."""
+    probability: float
+    """What the model gives it, in [0, 1]; trained models give too much."""
+    holds: bool | None
+    """Whether the attack changes it nowhere on its way; None if there was no attack."""
+    attacked: int | None
+    """The class that it is taken for where the attack succeeds; the same where it does not."""
+
+
+def predict(
+    model: nn.Module,
+    images: Images,
+    attack: AnyAttack,
+    *,
+    class_names: tuple[str, ...],
+    device: str = "cpu",
+    seed: int = 0,
+    observer: Observer | None = None,
+) -> list[Prediction]:
+    """Return what a model takes images for; each prediction is attacked as the true class is in an evaluation.
+
+    Args:
+        model: images in [0, 1] → logits, or an output that has them; on the device.
+        images: (n, channels, height, width), uint8 or in [0, 1]; or files of images.
+        attack: what a prediction is to hold under; ``Natural()`` for none.
+        class_names: the model's classes.
+        device: where to compute.
+        seed: of the attack's randomness.
+        observer: told of progress.
+    """
+    labels, probabilities = _looked_at(model, images, device)
+    plain = [(int(label), float(share)) for label, share in zip(labels, probabilities, strict=True)]
+    if isinstance(attack, Natural):
+        return [Prediction(label=label, probability=share, holds=None, attacked=None) for label, share in plain]
+    dataset = Dataset(images, labels.cpu(), class_names).to(device)
+    found = examine(model, dataset, attack, seed=seed, observer=observer)
+    return [
+        Prediction(label=label, probability=share, holds=holds, attacked=attacked)
+        for (label, share), holds, attacked in zip(
+            plain, found.survived.tolist(), found.predicted.tolist(), strict=True
+        )
+    ]
+
+
+def _looked_at(model: nn.Module, images: Images, device: str) -> tuple[Tensor, Tensor]:
+    """Return the class of each image, and its probability."""
+    shares = []
+    with served(model) as lent, torch.no_grad():
+        for chosen in torch.split(torch.arange(len(images)), BATCH_SIZE):
+            batch = to_unit(images[chosen].to(device))
+            shares.append(logits_of(lent(batch)).float().softmax(dim=1).max(dim=1))
+    return torch.cat([each.indices for each in shares]), torch.cat([each.values for each in shares])
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files that paths name, those of folders in alphabetical order.
+
+    Raises:
+        UserError: if there is no such path, or no image in a folder.
+    """
+    found: list[Path] = []
+    for path in paths:
+        require(path.exists(), f"there is no file or folder '{path}'")
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
+            require(bool(inside), f"'{path}' has no image in it (read are: {' '.join(sorted(SUFFIXES))})")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def read_images(paths: Sequence[Path], shape: ImageShape) -> tuple[ImageFiles, list[UserError]]:
+    """Return those of some image files that can be read, as images of a shape, and what is wrong with the others.
+
+    They become what training makes of a folder's images: turned upright, grey or colour as the model wants it, resized
+    to its height and width.
+
+    Raises:
+        UserError: if no file can be read, or the model takes neither grey nor colour images.
+    """
+    require(shape.channels in (1, 3), f"the model takes images of {shape.channels} channels, which files do not have")
+    wrong, good = [], []
+    for path in paths:
+        try:
+            with opened(path) as image:
+                image.load()
+            good.append(path)
+        except UserError as error:
+            wrong.append(error)
+    if not good:
+        raise wrong[0]
+    files = ImageFiles(
+        paths=tuple(good),
+        mode="L" if shape.channels == 1 else "RGB",
+        height=shape.height,
+        width=shape.width,
+        resize=True,
+        streaming="always",
+    )
+    return files, wrong

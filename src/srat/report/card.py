@@ -1,0 +1,130 @@
+"""The model card: what a stranger must know of a model before using it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from srat.attacks import Natural
+from srat.evaluation import CLEAN, Accuracy
+from srat.models import ImageShape
+from srat.report.budget import budget_text
+from srat.report.html.record import RunRecord
+from srat.report.html.verdict import attack_text, verdict_of
+from srat.report.sheets import Sheet
+
+_LIMITS = (
+    "It was trained to bear changes within the threat model above. Changes of another norm, larger ones, rotations, "
+    "patches, or another light are not covered.",
+    "Robustness is measured with the attacks that are named. A stronger or an adaptive one may find more.",
+    "Accuracies are of test images of the same source as the training images; intervals are for other images of that "
+    "source, and for this one model.",
+    "Probabilities are the softmax of the logits, and not calibrated.",
+)
+
+
+def model_card(record: RunRecord, shape: ImageShape) -> str:
+    """Return a model card in Markdown, with the front matter that model hubs read.
+
+    Args:
+        record: the run.
+        shape: of the images that the model takes.
+    """
+    config, evaluation = record.config, record.evaluation
+    counts = evaluation.train_counts
+    parts = [
+        _front_matter(record),
+        f"# {config.method} on {config.data.name}",
+        verdict_of(record).sentence,
+        "## Use",
+        "```python\nimport srat\n\n"
+        'model = srat.load("model.safetensors")  # images: float32 in [0, 1], (batch, channels, height, width)\n'
+        "logits = model(images).logits\n```",
+        f"The input is of {shape.channels} × {shape.height} × {shape.width} (channels, height, width), in [0, 1] and "
+        "not normalised: that is the model's first layer. The classes, in the order of the logits: "
+        f"{', '.join(map(_plain, evaluation.class_names))}.",
+        "## Data",
+        f"{sum(counts):,} training images of {config.data.name}, {max(counts):,} to {min(counts):,} a class"
+        f"{f' ({max(counts) / min(counts):.0f} : 1)' if min(counts) else ''}.",
+        "## Threat model",
+        f"{budget_text(config.evaluation)}, white box: the attacker knows the model. Trained "
+        f"{_trained_under(record)}; tested under {attack_text(record)}.",
+        "## Accuracy of each class",
+        _table(record).to_markdown().strip(),
+        "Rare classes are the half with the fewest training images.",
+        _audit(record),
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in _LIMITS),
+        "## Made by",
+        f"```sh\n{record.command}\n```",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front_matter(record: RunRecord) -> str:
+    results = [
+        {"type": "accuracy", "name": name, "value": round(100 * result.counts.accuracy().accuracy, 2)}
+        for name, result in (("accuracy", record.clean), (f"accuracy under {record.threat}", record.robust))
+    ]
+    content: dict[str, Any] = {
+        "library_name": "srat",
+        "pipeline_tag": "image-classification",
+        "tags": ["adversarial-robustness", "class-imbalance", record.config.method],
+        "model-index": [
+            {
+                "name": f"{record.config.method} on {record.config.data.name}",
+                "results": [
+                    {
+                        "task": {"type": "image-classification"},
+                        "dataset": {"name": record.config.data.name, "type": record.config.data.name},
+                        "metrics": results,
+                    }
+                ],
+            }
+        ],
+    }
+    # JSON is YAML, and quotes whatever a name may hold.
+    lines = (f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in content.items())
+    return "\n".join(["---", *lines, "---"])
+
+
+def _trained_under(record: RunRecord) -> str:
+    attack = record.config.attack
+    return "on images as they are" if isinstance(attack, Natural) else f"under {attack.label} ({budget_text(attack)})"
+
+
+def _table(record: RunRecord) -> Sheet:
+    evaluation = record.evaluation
+    groups: Sequence[tuple[str, Sequence[int]]] = (
+        ("all", range(len(evaluation.class_names))),
+        ("common", evaluation.groups.well),
+        ("rare", evaluation.groups.under),
+    )
+    single = [(evaluation.class_names[c], [c]) for c in reversed(record.by_rarity)]
+    rows = [
+        [
+            name,
+            f"{sum(evaluation.train_counts[c] for c in classes):,}",
+            *(_percent(result.counts.accuracy(classes)) for result in evaluation.results.values()),
+        ]
+        for name, classes in (*groups, *single)
+    ]
+    names = ("as they are" if name == CLEAN else name for name in evaluation.results)
+    return Sheet(title="Per cent, with 95 % intervals", headings=["class", "training images", *names], rows=rows)
+
+
+def _percent(accuracy: Accuracy) -> str:
+    if accuracy.accuracy != accuracy.accuracy:
+        return "–"
+    return f"{100 * accuracy.accuracy:.1f} [{100 * accuracy.low:.1f}, {100 * accuracy.high:.1f}]"
+
+
+def _audit(record: RunRecord) -> str:
+    if record.audit is None:
+        return "No audit of whether this robustness is real was made."
+    verdicts = list(record.audit.verdicts.values())
+    counted = ", ".join(f"{verdicts.count(each)} {each}" for each in ("pass", "warn", "fail") if each in verdicts)
+    return f"Audit of whether this robustness is real: {record.audit.verdict} ({counted})."
+
+
+def _plain(name: str) -> str:
+    return f"`{name.replace('`', chr(39))}`"

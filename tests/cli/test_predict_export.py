@@ -1,0 +1,179 @@
+"""srat predict and srat export, as a person meets them."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import srat
+from srat.cli import main
+from srat.evaluation import Examples
+
+CLASSES = {"crane": 12, "naïve 猫": 8, "<b>x</b>": 6}
+QUICK = ["--epochs", "3", "--model.width", "4", "--attack.steps", "1", "--evaluation.steps", "3", "--device", "cpu"]
+
+
+def fill(folder):
+    """Write images of classes that differ by their colour, in files with odd names."""
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for c, (name, count) in enumerate(CLASSES.items()):
+            (folder / part / name).mkdir(parents=True)
+            for n in range(count):
+                pixels = rng.integers(0, 160, (12, 12, 3), dtype=np.uint8)
+                pixels[:, :, c] += 70
+                Image.fromarray(pixels).save(folder / part / name / f"im age {n}.png")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    fill(folder / "images")
+    words = ["--data", "folder", "--data-dir", str(folder / "images"), "--holdout.fraction", "0", *QUICK]
+    assert main(["train", *words, "--epsilon", "16/255", "--out", str(folder / "run")]) == 0
+    return folder
+
+
+@pytest.fixture
+def own(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path / "own")
+    monkeypatch.chdir(tmp_path / "own")
+    return tmp_path / "own"
+
+
+class TestPredict:
+    def test_agrees_with_the_evaluation_of_the_same_images(self, cli, own):
+        code, out, _ = cli("predict", "run", "images/test", "--format", "json", "--device", "cpu")
+        assert code == 0
+        content = json.loads(out)
+        assert (content["attack"]["name"], content["attack"]["steps"]) == ("pgd", 3)
+        examples = Examples.read(Path("run/examples.safetensors"))
+        names, robust = examples.class_names, examples.survived("pgd-3").tolist()
+        clean = examples.outcomes["clean"].predicted.tolist()
+        rows = content["predictions"]
+        assert [row["class"] for row in rows] == [names[c] for c in clean]
+        right = [i for i, label in enumerate(examples.labels.tolist()) if clean[i] == label]
+        assert [rows[i]["holds"] for i in right] == [robust[i] for i in right]
+        assert len(right) > 5
+        assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
+
+    def test_a_table_names_the_attack_and_counts_what_holds(self, cli, own):
+        code, out, err = cli("predict", "run", "images/test/crane", "--device", "cpu")
+        assert (code, err) == (0, "")
+        assert "under pgd-3 (L∞, ε = 16/255)" in out
+        held = len(re.findall(r"\bholds\b", out))
+        assert f"{held} of 12 hold" in out
+        assert held + len(re.findall(r"\bbecomes\b", out)) == 12
+
+    def test_csv_for_programs_into_a_file(self, cli, own):
+        words = ("--format", "csv", "--out", "found.csv", "--attack", "natural", "--device", "cpu")
+        assert cli("predict", "run/model.safetensors", "images/test/naïve 猫", *words) == (0, "", "")
+        rows = list(csv.DictReader(io.StringIO(Path("found.csv").read_text())))
+        assert [row["file"] for row in rows] == [f"images/test/naïve 猫/im age {n}.png" for n in range(8)]
+        assert all(row["class"] in CLASSES and 1 / 3 <= float(row["probability"]) <= 1 for row in rows)
+        assert {(row["holds"], row["attacked"]) for row in rows} == {("", "")}
+
+    def test_a_file_that_cannot_be_read_costs_no_other(self, cli, own):
+        (own / "images" / "test" / "crane" / "bad.png").write_text("no image")
+        code, out, err = cli("predict", "run", "images/test/crane", "--format", "csv", "--device", "cpu")
+        assert code == 2
+        assert len(out.splitlines()) == 13
+        assert err == (
+            "srat: error: images/test/crane/bad.png: not a readable image, or truncated "
+            "(cannot identify image file 'images/test/crane/bad.png')\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ([], "expected a run and images"),
+            (["run"], "expected a run and images"),
+            (["run", "nowhere.png"], "there is no file or folder 'nowhere.png'"),
+            (["nowhere", "images"], "'nowhere' is not a run's folder"),
+            (["run", "images", "--attack", "pdg-20"], "unknown attack 'pdg-20'"),
+            (["run", "images", "--epsilon", "-1"], "epsilon"),
+            (["run", "images", "--out", "x.csv"], "--out: expected --format csv or json"),
+            (["run", "images", "--format", "csv", "--out", "no/x.csv"], "--out: expected the name of a file"),
+            (["run", "run"], "'run' has no image in it"),
+        ],
+    )
+    def test_mistakes_are_one_line(self, cli, own, words, said):
+        code, out, err = cli("predict", *words)
+        assert (code, out) == (2, "")
+        assert said in err
+        assert err.count("\n") == 1
+
+
+class TestExport:
+    @pytest.mark.parametrize(("kind", "name"), [("torch-export", "model.pt2"), ("onnx", "model.onnx")])
+    def test_writes_into_the_run_and_says_how_near_it_is(self, cli, own, kind, name):
+        code, out, err = cli("export", "run", "--to", kind)
+        assert (code, err) == (0, "")
+        assert re.fullmatch(
+            rf"run/{name}: images \(any number, 3, 12, 12\) in \[0, 1\] → 3 classes; "
+            r"at most \de[+-]\d+ from the trained model\n",
+            out,
+        )
+
+    def test_a_hub_folder_is_all_that_a_stranger_needs(self, cli, own, tmp_path):
+        assert cli("export", "run", "--to", "hub", "--out", "hub")[0] == 0
+        shutil.move(own / "hub", tmp_path / "elsewhere")
+        shutil.rmtree(own)
+        hub = tmp_path / "elsewhere"
+        assert {path.name for path in hub.iterdir()} == {
+            "README.md",
+            "config.json",
+            "evaluation.json",
+            "model.safetensors",
+            "report.html",
+        }
+        card = (hub / "README.md").read_text()
+        for said in ("L∞, ε = 16/255", "naïve 猫", "12 to 6 a class", "## Limits", "3 × 12 × 12"):
+            assert said in card
+        snippet = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]
+        code = f"import torch\nimages = torch.rand(2, 3, 12, 12)\n{snippet}\nassert logits.shape == (2, 3)\n"
+        subprocess.run([sys.executable, "-c", code], cwd=hub, check=True, env={**os.environ, "PYTHONWARNINGS": "error"})
+        for path in hub.iterdir():
+            assert str(tmp_path).encode() not in path.read_bytes(), path.name
+
+    def test_the_exported_weights_are_the_runs(self, cli, own):
+        assert cli("export", "run", "--to", "hub")[0] == 0
+        images = torch.rand(3, 3, 12, 12)
+        with torch.no_grad():
+            assert torch.equal(srat.load("run")(images).logits, srat.load("run/hub/model.safetensors")(images).logits)
+
+    def test_the_cards_front_matter_is_yaml(self, cli, own):
+        yaml = pytest.importorskip("yaml")
+        assert cli("export", "run", "--to", "hub")[0] == 0
+        head = Path("run/hub/README.md").read_text().split("---")[1]
+        content = yaml.safe_load(head)
+        assert content["library_name"] == "srat"
+        assert len(content["model-index"][0]["results"][0]["metrics"]) == 2
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ([], "expected the folder of a run"),
+            (["run"], "expected --to torch-export, onnx or hub"),
+            (["run", "--to", "onxx"], "--to"),
+            (["nowhere", "--to", "onnx"], "'nowhere' is not a run's folder"),
+            (["run", "--to", "onnx", "--out", "no/m.onnx"], "--out: expected the name of a file"),
+            (["run", "--to", "hub", "--out", "images"], "--out: expected a new or an empty folder"),
+            (["run", "--to", "onnx", "--weights", "best"], "there is no model-best.safetensors"),
+        ],
+    )
+    def test_mistakes_are_one_line(self, cli, own, words, said):
+        code, out, err = cli("export", *words)
+        assert (code, out) == (2, "")
+        assert said in err
+        assert err.count("\n") == 1

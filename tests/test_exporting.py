@@ -1,0 +1,124 @@
+"""Exported models against the trained one, by the runtimes that others use."""
+
+import importlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from srat.composition import compose
+from srat.errors import UserError
+from srat.exporting import KINDS, Exported, export_onnx, export_torch, write_with
+from srat.feature_losses import Separation
+from srat.models import ImageShape
+from srat.models.resnet import ResNet18
+from srat.models.small_cnn import SmallCNN
+from srat.models.wide_resnet import WideResNet
+from srat.run import ModelFacts, build_model
+
+NAMES = ("naïve 猫", "b c", '"quoted"')
+MODELS = {
+    "small-cnn, cosine head": replace(compose(method="srat-ldam"), model=SmallCNN(width=4)),
+    "resnet18, linear head": replace(compose(method="ce"), model=ResNet18(width=4)),
+    "wide-resnet, projection": replace(
+        compose(method="srat-ce"), model=WideResNet(depth=10, widen=1), feature_loss=Separation(projection_dimensions=8)
+    ),
+}
+
+
+def made(name, channels=3):
+    """Return a model with running statistics that are not those of its birth, and its facts."""
+    config = MODELS[name]
+    shape = ImageShape(channels=channels, height=16, width=12)
+    torch.manual_seed(0)
+    model = build_model(
+        config, shape=shape, classes=3, mean=torch.full((channels,), 0.4), std=torch.full((channels,), 0.2)
+    )
+    model.train()
+    with torch.no_grad():
+        for _ in range(3):
+            model(torch.rand(8, channels, 16, 12))
+    facts = ModelFacts(config=config, class_names=NAMES, train_counts=(5, 4, 3), shape=shape, epoch=1)
+    return model.eval(), facts
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("count", [1, 5])
+def test_torch_export_does_what_the_model_does(name, count, tmp_path):
+    model, facts = made(name)
+    assert export_torch(model, facts, tmp_path / "m.pt2") <= 1e-5
+    extra = dict.fromkeys(("class_names", "threat_model"), "")
+    program = torch.export.load(tmp_path / "m.pt2", extra_files=extra).module()
+    images = torch.rand(count, 3, 16, 12)
+    with torch.no_grad():
+        logits, probabilities = program(images)
+        torch.testing.assert_close(logits, model(images).logits, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(probabilities, model(images).logits.softmax(dim=1), rtol=0, atol=1e-5)
+    assert tuple(json.loads(extra["class_names"])) == NAMES
+    assert json.loads(extra["threat_model"]) == {"norm": "linf", "epsilon": 0.1}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_onnx_does_what_the_model_does(name, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    model, facts = made(name)
+    assert export_onnx(model, facts, tmp_path / "m.onnx") <= 1e-5
+    session = runtime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    for count in (1, 5):
+        images = torch.rand(count, 3, 16, 12)
+        logits, probabilities = session.run(["logits", "probabilities"], {"images": images.numpy()})
+        with torch.no_grad():
+            wanted = model(images).logits
+        assert np.abs(logits - wanted.numpy()).max() <= 1e-5 * max(1, wanted.abs().max())
+        assert np.abs(probabilities - wanted.softmax(dim=1).numpy()).max() <= 1e-5
+    said = session.get_modelmeta().custom_metadata_map
+    assert tuple(json.loads(said["class_names"])) == NAMES
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]  # the weights are inside, nothing is left over
+
+
+@pytest.mark.parametrize("kind", ["normalisation", "scale"])
+def test_a_file_that_does_something_else_is_refused(kind, tmp_path, monkeypatch):
+    model, facts = made("small-cnn, cosine head")
+
+    def wrong(self, images):
+        logits = self.model(images / 2 if kind == "normalisation" else images).logits
+        logits = logits * (30 if kind == "scale" else 1)
+        return logits, logits.softmax(dim=1)
+
+    def traced(*args, **options):
+        with monkeypatch.context() as patch:
+            patch.setattr(Exported, "forward", wrong)
+            return trace(*args, **options)
+
+    trace = torch.export.export
+    monkeypatch.setattr(torch.export, "export", traced)
+    with pytest.raises(UserError, match="differs from the trained one"):
+        export_torch(model, facts, tmp_path / "m.pt2")
+
+
+def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch):
+    def missing(name, *args):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(UserError, match=r"pip install 'srat\[onnx\]'"):
+        export_onnx(*made("small-cnn, cosine head"), tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    (tmp_path / "m.onnx").write_text("before")
+
+    def fail(path):
+        path.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_with(tmp_path / "m.onnx", fail)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"m.onnx": "before"}
+
+
+def test_every_kind_has_a_file_name():
+    assert {name: file for name, (file, _) in KINDS.items()} == {"torch-export": "model.pt2", "onnx": "model.onnx"}
