@@ -16,6 +16,7 @@ report figure1
 report table1 --filter step-100
 report figure3
 report figure2
+report figure10
 report table2 --filter exp-100
 report figure4
 report separation

@@ -16,5 +16,6 @@ for count in $(seq "$seeds"); do
   grid figure6 --seeds "$count" --filter srat-ldam
   grid figure3 --seeds "$count"
   grid figure2 --seeds "$count"
+  grid figure10 --seeds "$count"
   grid figure5 --seeds "$count" --filter srat-ldam
 done
