@@ -43,6 +43,11 @@ class RunFolder:
         return self.path / "indices.json"
 
     @property
+    def split(self) -> Path:
+        """Which files became training and test, where the data had no such parts."""
+        return self.path / "split.json"
+
+    @property
     def metrics(self) -> Path:
         """A row an epoch."""
         return self.path / "metrics.csv"
@@ -175,7 +180,7 @@ class RunFolder:
             ) from error
 
     def start(self, config: Config, data: TrainingData) -> None:
-        """Write what is known before the training: config.json and indices.json.
+        """Write what is known before the training: config.json, indices.json, and split.json where there is one.
 
         Raises:
             UserError: if the run began with other data.
@@ -188,6 +193,8 @@ class RunFolder:
             same = all(held.get(name) == record[name] for name in ("sha256", "contents"))
             require(same, f"{self.indices}: the data has changed since this run began, or the file has")
         else:
+            if (split := config.data.split()) is not None:
+                write_atomically(self.split, json.dumps(split, indent=1, ensure_ascii=False) + "\n")
             write_atomically(self.indices, json.dumps(record) + "\n")
 
     def write_metrics(self, history: Sequence[Row]) -> None:

@@ -1,6 +1,7 @@
 """The command ``srat data``."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,17 +10,22 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
+from rich.progress import Progress
 
 from srat.cli.parsing import choices_class, family_flag, parse, parse_choices
 from srat.composition import compose
 from srat.data import Imbalance, Source, select
+from srat.data.folder import Folder
 from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
+from srat.data.survey import survey
 from srat.data.training import check_classes
 from srat.errors import require
 from srat.files import write_atomically
 from srat.report.distribution import distribution_table, draw_distribution
 from srat.report.drawing import check_plot
 from srat.report.live import make_console
+from srat.report.scopes import print_whole
+from srat.report.survey import remarks, suggested_size, survey_table
 
 COMMAND = "data"
 Choices = choices_class(family_flag("imbalance"))
@@ -27,7 +33,11 @@ Choices = choices_class(family_flag("imbalance"))
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Show how many training images each class of a data set has, as it is or made imbalanced."""
+    """Show how many training images each class of a data set has, as it is or made imbalanced.
+
+    Of a folder of your own ('srat data folder PATH') also what is in it: sizes, files that cannot be read, what is
+    there twice, how finely its test can measure, and the command to train on it.
+    """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""
     """The data set: digits, cifar10, … ('srat train --help' lists them)."""
@@ -50,6 +60,7 @@ def run(args: list[str]) -> int:
     require(name is not None or helped, f"srat data: expected the name of a data set first, as in {example}")
     chosen = parse_choices(Choices, args, command=COMMAND)
     config = compose(data=name, imbalance=chosen.get("imbalance", "none"))
+    args = [name, "--data-dir", *args[1:]] if name == Folder.name and args[1:] and args[1][0] != "-" else args
     shown = Choices(imbalance=config.imbalance.name)
     default = Arguments(choices=shown, source=config.data, imbalance=config.imbalance)
     show(parse(Arguments, args, command=COMMAND, default=default), make_console())
@@ -60,6 +71,10 @@ def show(arguments: Arguments, console: Console) -> None:
     """Print the distribution; draw it and write the indices where asked."""
     if arguments.plot is not None:
         check_plot(arguments.plot)
+    if isinstance(arguments.source, Folder):
+        show_folder(arguments.source, console)
+        if arguments.imbalance == NoImbalance() and arguments.plot is None and arguments.indices is None:
+            return
     train, test = arguments.source.train(), arguments.source.test()
     check_classes(train)
     counts = arguments.imbalance.counts(train.counts, seed=arguments.seed)
@@ -78,6 +93,24 @@ def show(arguments: Arguments, console: Console) -> None:
     if arguments.plot is not None:
         draw_distribution(train.class_names, counts, arguments.plot, title=f"{title}, {realised_ratio(counts):.0f} : 1")
         say(f"plot written to {arguments.plot}")
+
+
+def show_folder(source: Folder, console: Console) -> None:
+    """Print what a folder holds, what is wrong with it, and the command to train on it."""
+    if source.dir is None or not source.dir.is_dir():
+        source.train()  # which says what is missing
+    folder = Path(str(source.dir))
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("looking at images", total=None)
+        found = survey(folder, source.test_fraction, lambda n, count: progress.update(task, completed=n, total=count))
+    print_whole(console, survey_table(found))
+    for text, is_warning in remarks(found):
+        style = "yellow" if is_warning else ""
+        console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+    size = source.size or suggested_size(found)
+    words = ["srat", "train", "--data", "folder", "--data-dir", str(folder)]
+    words += ["--data.size", str(size)] if size else []
+    console.print(f"To train on it: {shlex.join(words)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def balance(counts: Sequence[int]) -> str:

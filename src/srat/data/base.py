@@ -1,6 +1,7 @@
 """What every part of the house means by a data set."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -181,6 +182,10 @@ class Source(Member):
     def read(self, part: Part) -> Dataset:
         """Return a part as it lies there, with all its classes."""
         raise NotImplementedError
+
+    def split(self) -> Mapping[Part, Sequence[str]] | None:
+        """Return which files belong to which part, if that is decided here and stands nowhere else."""
+        return None
 
     def _chosen(self, dataset: Dataset) -> Dataset:
         return dataset.with_classes(self.classes) if self.classes else dataset

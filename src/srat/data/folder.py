@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -69,6 +70,18 @@ class Folder(Source, name="folder"):
         )
         labels = torch.tensor([label for label, paths in enumerate(files.values()) for _ in paths])
         return Dataset(images, labels, tuple(files))
+
+    def split(self) -> Mapping[Part, Sequence[str]] | None:
+        """Return which files, below the folder, became training and test; None if the folder has parts of its own."""
+        folder = self.dir
+        if folder is None or (folder / "train").is_dir():
+            return None
+        parts: tuple[Part, ...] = ("train", "test")
+        listed = list_parts(folder, self.test_fraction)
+        return {
+            part: [path.relative_to(folder).as_posix() for paths in listed[part].values() for path in paths]
+            for part in parts
+        }
 
 
 Files = dict[str, list[Path]]

@@ -26,7 +26,8 @@ LARGEST_IMAGE = 1 << 26
 """Pixels of an image that is read; a camera's has fewer."""
 Mode = Literal["L", "RGB"]
 Streaming = Literal["auto", "always", "never"]
-_GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B"})
+GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B"})
+"""Of Pillow: images without colour."""
 _ORIENTATION = 0x0112
 _BLOCK = 1 << 20
 
@@ -126,10 +127,10 @@ class ImageFiles:
         return self.paths[indices] if isinstance(indices, slice) else [self.paths[i] for i in indices.tolist()]
 
     def _decode(self, path: Path) -> NDArray[np.uint8]:
-        from PIL import Image, ImageOps
+        from PIL import Image
 
         with opened(path) as image:
-            plain = ImageOps.exif_transpose(_eight_bits(image)).convert(self.mode)
+            plain = upright(image).convert(self.mode)
             size = (self.width, self.height)
             if self.resize:
                 plain = plain.resize(size, Image.Resampling.BICUBIC)
@@ -141,7 +142,7 @@ def common_mode(paths: Sequence[Path]) -> Mode:
     """Return "L" if every image is grey, else "RGB"; only the files' headers are read."""
     for path in paths:
         with opened(path) as image:
-            if image.mode not in _GREY_MODES:
+            if image.mode not in GREY_MODES:
                 return "RGB"
     return "L"
 
@@ -177,6 +178,13 @@ def opened(path: Path) -> Iterator["Image.Image"]:
             yield image
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
         raise UserError(f"{path}: not a readable image, or truncated ({error})") from error
+
+
+def upright(image: "Image.Image") -> "Image.Image":
+    """Return an image of eight bits, turned as its camera was held."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(_eight_bits(image))
 
 
 def _upright_size(path: Path) -> tuple[int, int]:

@@ -1,0 +1,109 @@
+"""What a folder of images holds, for people."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from srat.data.survey import Survey, Twins
+from srat.errors import printable
+from srat.evaluation import wilson
+from srat.report.distribution import rare
+from srat.report.scopes import titled_table
+
+SHOWN = 5
+"""Files of a kind that are named."""
+MEASURABLE = 0.15
+"""Half of an interval, at the most, with which a class is told to be measured."""
+FEW = 10
+"""Training images below which a class is told to be small."""
+
+
+def reach(images: int) -> float:
+    """Return how far the 95 % interval of an accuracy of a half reaches to either side, for so many test images."""
+    return (wilson(images / 2, images).high - wilson(images / 2, images).low) / 2 if images else 1.0
+
+
+def survey_table(found: Survey) -> Table:
+    """Return a table of the classes: images for training and test, and how finely so many can measure."""
+    table = titled_table(f"{len(found.readable):,} images in {len(found.class_names)} classes")
+    table.add_column("class", no_wrap=True)
+    for heading in ("train", "test", "measured to ±"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    train, test = found.counts("train"), found.counts("test")
+    under = {found.class_names[c] for c in rare(tuple(train.values()))}
+    for name in sorted(found.class_names, key=lambda name: (name in under, -train[name])):
+        cell = Text(printable(name))
+        if name in under:
+            cell.append("  under", style="yellow")
+        remarks = []
+        if train[name] < FEW:
+            remarks.append("few to learn from")
+        if reach(test[name]) > MEASURABLE:
+            remarks.append("too few to measure")
+        points = f"{100 * reach(test[name]):.0f} points" if test[name] else "–"
+        table.add_row(cell, f"{train[name]:,}", f"{test[name]:,}", points, Text(", ".join(remarks), style="yellow"))
+    return table
+
+
+def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
+    """Yield what else an engineer should know, and whether it is a warning."""
+    counts = [count for count in found.counts("train").values() if count]
+    if counts:
+        yield f"largest to smallest class: {max(counts) / min(counts):.1f} : 1", False
+    yield _split_said(found), False
+    if found.sizes:
+        yield _sizes_said(found), False
+    if found.unreadable:
+        yield _named("cannot be read", [printable(file.error) for file in found.unreadable]), True
+    twins = found.twins
+    for said, chosen in (
+        ("shown in several classes: one of them must be wrong", [each for each in twins if len(each.labels) > 1]),
+        (
+            "shown in training and in test, which makes accuracies too good",
+            [each for each in twins if len(each.labels) == 1 and len(each.parts) > 1],
+        ),
+        ("shown more than once", [each for each in twins if len(each.labels) == len(each.parts) == 1]),
+    ):
+        if chosen:
+            yield _named(said, [_twins_said(each) for each in chosen]), True
+
+
+def suggested_size(found: Survey) -> int | None:
+    """Return the side to resize to: none where all images are of one square size up to 64 pixels.
+
+    It is the largest of 32, 48 and 64 pixels that half of the images have, so that most lose detail and none is blown
+    up; more takes long to train under attack, and is the user's choice.
+    """
+    sizes = found.sizes
+    if len(sizes) == 1 and sizes[0][0][0] == sizes[0][0][1] <= 64:
+        return None
+    sides = sorted(min(size) for size, count in sizes for _ in range(count))
+    middle = sides[len(sides) // 2]
+    return max([side for side in (32, 48, 64) if side <= middle], default=32)
+
+
+def _split_said(found: Survey) -> str:
+    if found.split:
+        return "training and test are the folders train and test"
+    return "no folders train and test: of each class the same part becomes the test every time, by the files' names"
+
+
+def _sizes_said(found: Survey) -> str:
+    sizes = found.sizes
+    grey = sum(file.grey for file in found.readable)
+    colour = "all grey" if grey == len(found.readable) else "all in colour" if not grey else f"{grey:,} of them grey"
+    if len(sizes) == 1:
+        return f"all of {sizes[0][0][0]} × {sizes[0][0][1]} pixels, {colour}"
+    widths, heights = zip(*(size for size, _ in sizes), strict=True)
+    return f"{min(widths)} × {min(heights)} to {max(widths)} × {max(heights)} pixels, in {len(sizes)} sizes, {colour}"
+
+
+def _twins_said(twins: Twins) -> str:
+    return " = ".join(printable(str(path)) for path in twins.paths[:3]) + (" = …" if len(twins.paths) > 3 else "")
+
+
+def _named(said: str, texts: Sequence[str]) -> str:
+    more = f"\n  … and {len(texts) - SHOWN:,} more" if len(texts) > SHOWN else ""
+    return f"{len(texts):,} {said}:" + "".join(f"\n  {text}" for text in texts[:SHOWN]) + more

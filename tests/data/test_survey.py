@@ -1,0 +1,197 @@
+"""A survey of a folder against what was put into it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srat.data.folder import Folder
+from srat.data.survey import survey
+from srat.evaluation import wilson
+from srat.report.survey import FEW, reach, remarks, suggested_size, survey_table
+
+RNG = np.random.default_rng(0)
+
+
+def put(path, size=(8, 8), mode="RGB"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = RNG.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twenty images of a, ten of b, five of c."""
+    for name, count in (("a", 20), ("b b", 10), ("ü", 5)):
+        for n in range(count):
+            put(tmp_path / name / f"{n}.png")
+    return tmp_path
+
+
+def texts(found):
+    return " | ".join(text for text, _ in remarks(found))
+
+
+def test_counts_are_those_that_training_sees(folder):
+    found = survey(folder, 0.2)
+    source = Folder(dir=folder)
+    for part, dataset in (("train", source.train()), ("test", source.test())):
+        assert tuple(found.counts(part).values()) == dataset.counts
+        assert tuple(found.counts(part)) == dataset.class_names
+    assert not found.split
+    assert "largest to smallest class: 4.0 : 1" in texts(found)
+
+
+def test_a_folders_own_parts_are_kept(tmp_path):
+    for part, count in (("train", 4), ("test", 2)):
+        for name in "xy":
+            for n in range(count):
+                put(tmp_path / part / name / f"{part}{n}.png")
+    found = survey(tmp_path, 0.2)
+    assert found.split
+    assert found.counts("train") == {"x": 4, "y": 4}
+    assert found.counts("test") == {"x": 2, "y": 2}
+    assert Folder(dir=tmp_path).split() is None
+
+
+def test_every_unreadable_file_is_named_and_none_stops_the_rest(folder):
+    (folder / "a" / "bad.png").write_text("no image")
+    whole = (folder / "a" / "0.png").read_bytes()
+    (folder / "ü" / "half.png").write_bytes(whole[: len(whole) // 2])
+    found = survey(folder, 0.2)
+    assert {file.path.name for file in found.unreadable} == {"bad.png", "half.png"}
+    assert len(found.readable) == 35
+    assert "2 cannot be read" in texts(found)
+
+
+class TestTwins:
+    def test_within_several_classes(self, folder):
+        shutil.copy(folder / "a" / "0.png", folder / "ü" / "same.png")
+        [twins] = survey(folder, 0.2).twins
+        assert set(twins.labels) == {"a", "ü"}
+        assert "one of them must be wrong" in texts(survey(folder, 0.2))
+
+    def test_across_training_and_test(self, tmp_path):
+        for part in ("train", "test"):
+            for name in "xy":
+                put(tmp_path / part / name / "1.png")
+        shutil.copy(tmp_path / "train" / "x" / "1.png", tmp_path / "test" / "x" / "2.png")
+        [twins] = survey(tmp_path, 0.2).twins
+        assert twins.parts == ("train", "test")
+        assert "which makes accuracies too good" in texts(survey(tmp_path, 0.2))
+
+    def test_in_another_format_too(self, folder):
+        Image.open(folder / "a" / "0.png").save(folder / "a" / "again.bmp")
+        assert {path.name for path in survey(folder, 0.2).twins[0].paths} == {"0.png", "again.bmp"}
+
+    def test_not_where_pixels_or_shapes_differ(self, tmp_path):
+        flat = np.zeros((4, 8, 3), np.uint8)
+        for name, pixels in (("x", flat), ("y", flat.reshape(8, 4, 3)), ("z", flat + 1)):
+            for n in range(2):
+                (tmp_path / name).mkdir(exist_ok=True)
+                Image.fromarray(pixels + 10 * n).save(tmp_path / name / f"{n}.png")
+        assert survey(tmp_path, 0.5).twins == []
+
+
+def test_sizes_and_colours_are_said(folder):
+    put(folder / "a" / "grey.png", mode="L")
+    assert "all of 8 × 8 pixels, 1 of them grey" in texts(survey(folder, 0.2))
+    put(folder / "a" / "wide.png", size=(30, 6))
+    assert "8 × 6 to 30 × 8 pixels, in 2 sizes" in texts(survey(folder, 0.2))
+
+
+def test_an_upright_size_is_that_of_the_training(tmp_path):
+    for name in "xy":
+        for n in range(2):
+            path = put(tmp_path / name / f"{n}.jpg", size=(10, 20))
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            Image.open(path).save(path, exif=exif)
+    assert survey(tmp_path, 0.5).sizes == [((20, 10), 4)]
+    assert Folder(dir=tmp_path).train().images.shape[2:] == (10, 20)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "side"),
+    [
+        ([(8, 8)], None),
+        ([(64, 64)], None),
+        ([(65, 65)], 64),
+        ([(20, 30)], 32),
+        ([(300, 200), (40, 50), (640, 480)], 64),
+        ([(50, 50), (51, 51), (500, 500)], 48),
+        ([(224, 224)], 64),
+    ],
+)
+def test_a_size_that_suits_is_suggested(tmp_path, sizes, side):
+    for name in "xy":
+        for n, size in enumerate(sizes * 2):
+            put(tmp_path / name / f"{n}.png", size=size)
+    assert suggested_size(survey(tmp_path, 0.5)) == side
+
+
+def test_the_reach_is_half_of_the_widest_interval():
+    for images in (2, 10, 50, 1_000):
+        widths = [wilson(k, images).high - wilson(k, images).low for k in range(images + 1)]
+        assert reach(images) == pytest.approx(max(widths) / 2)
+    assert reach(0) == 1
+
+
+def test_small_classes_are_marked(folder):
+    lines = {row.split()[0]: row for row in rendered(survey_table(survey(folder, 0.2))).splitlines() if row.split()}
+    assert "few to learn from" in lines["ü"]
+    assert "under" in lines["ü"]
+    assert "few to learn from" not in lines["a"]
+    assert "too few to measure" in lines["a"]  # four test images
+    assert FEW == 10
+
+
+def rendered(table):
+    from rich.console import Console
+
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+class TestSplit:
+    def test_is_of_every_class_and_stays_when_files_come(self, folder):
+        before = Folder(dir=folder).split()
+        assert sorted([*before["train"], *before["test"]]) == sorted(
+            path.relative_to(folder).as_posix() for path in folder.rglob("*.png")
+        )
+        assert {name.split("/")[0] for name in before["test"]} == {"a", "b b", "ü"}
+        assert not set(before["train"]) & set(before["test"])
+        put(folder / "a" / "new.png")
+        after = Folder(dir=folder).split()
+        assert len(set(before["test"]) ^ set(after["test"]) - {"a/new.png"}) <= 1
+
+    def test_is_recorded_with_the_run(self, folder, cli, tmp_path_factory):
+        run = tmp_path_factory.mktemp("runs") / "a"
+        quick = ["--epochs", "1", "--model", "small-cnn", "--model.width", "2", "--attack.steps", "1"]
+        quick += ["--holdout.fraction", "0", "--device", "cpu"]
+        words = ["--data", "folder", "--data-dir", folder, "--out", run, "--evaluation.steps", "1"]
+        assert cli("train", *words, *quick)[0] == 0
+        assert json.loads((run / "split.json").read_text()) == Folder(dir=folder).split()
+
+
+def test_the_command_shows_it_all_and_its_advice_works(folder, cli):
+    code, out, _ = cli("data", "folder", folder)
+    assert code == 0
+    assert "35 images in 3 classes" in out
+    assert f"To train on it: srat train --data folder --data-dir {folder}\n" in out
+    shown = cli("data", "folder", folder, "--imbalance", "step", "--ratio", "2")
+    assert shown[0] == 0
+    assert "kept indices" in shown[1]
+
+
+@pytest.mark.parametrize(("path", "said"), [("nowhere", "nowhere"), (".", "expected one folder a class")])
+def test_no_such_folder_is_one_line(cli, tmp_path, monkeypatch, path, said):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = cli("data", "folder", path)
+    assert (code, out) == (2, "")
+    assert said in err
