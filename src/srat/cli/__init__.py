@@ -21,6 +21,8 @@ COMMANDS = {
     "grid": "train and evaluate what is missing of the runs behind a table or figure of the paper",
     "report": "show runs as an HTML page; or such a table or figure, made of our runs, beside the paper's",
     "theory": "compute the paper's lemma and theorems in closed form, by search and by Monte Carlo",
+    "runs": "list the runs of a folder: what they are, how far they are, how they do",
+    "doctor": "look at versions, devices, compiler and data, and say what would make it better",
     "data": "show the class distribution of a data set, as it is or made imbalanced",
 }
 

@@ -15,7 +15,6 @@ from srat.cli.pages import page_of_training
 from srat.cli.results import WAIT, Examined
 from srat.cli.train import Options
 from srat.config import Config
-from srat.data import Imbalance
 from srat.devices import make_fabric
 from srat.errors import printable
 from srat.evaluation import CLEAN, Evaluation
@@ -23,6 +22,7 @@ from srat.fitting import fit
 from srat.interruption import Interrupted, deferring_signals
 from srat.machine import keep_freed_memory
 from srat.processes import Processes, join
+from srat.report.imbalance import described
 from srat.report.live import LiveObserver, make_console
 from srat.report.table import best_line, print_evaluation
 from srat.run_folder import RunFolder, Which
@@ -139,9 +139,3 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
         f"attack {attack.label}{budget}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
         f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
     )
-
-
-def described(imbalance: Imbalance) -> str:
-    """Return an imbalance in a word, such as "step-100"."""
-    ratio = getattr(imbalance, "ratio", None)
-    return imbalance.name + (f"-{ratio:g}" if ratio is not None else "")

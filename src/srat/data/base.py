@@ -199,3 +199,7 @@ class FileSource(Source):
     """Folder that holds the files (else $SRAT_DATA_DIR, else the download cache)."""
     verify: bool = field(default=True, metadata=NOT_IDENTITY)
     """Compare the files' checksums with the published ones."""
+
+    def find(self) -> Path | None:
+        """Return where a file of it lies; None if it would have to be fetched."""
+        raise NotImplementedError

@@ -195,12 +195,16 @@ class Cifar(FileSource):
         images, labels = (torch.cat(column) for column in zip(*batches, strict=True))
         return Dataset(images, labels, self.class_names)
 
+    def find(self, name: str = "") -> Path | None:
+        """Return where a file of it lies, that of the test part unless told otherwise, or else the archive."""
+        name, folders = name or next(iter(self.test_files)), search_folders(self.dir)
+        return locate((f"{self.folder}/{name}", name), folders) or locate((self.archive.name,), folders)
+
     def _contents(self, names: tuple[str, ...]) -> list[tuple[Path, bytes]]:
-        folders = search_folders(self.dir)
-        first = locate((f"{self.folder}/{names[0]}", names[0]), folders)
-        if first is not None:
-            return [(path, read_file(path)) for path in (first.parent / name for name in names)]
+        found = self.find(names[0])
+        if found is not None and found.name != self.archive.name:
+            return [(path, read_file(path)) for path in (found.parent / name for name in names)]
         wanted = (f"the folder {self.folder}", self.archive.name)
-        archive = locate((self.archive.name,), folders) or fetch(self.archive, self.dir, wanted)
+        archive = found or fetch(self.archive, self.dir, wanted)
         contents = read_from_tar(archive, [f"{self.folder}/{name}" for name in names])
         return [(archive / name, content) for name, content in zip(names, contents, strict=True)]

@@ -49,13 +49,17 @@ class FashionMNIST(FileSource, name="fashion-mnist"):
         labels = self._read(f"{prefix}-labels-idx1-ubyte", axes=1)
         return Dataset(images.unsqueeze(1), labels.long(), CLASS_NAMES)
 
+    def find(self, name: str = "t10k-images-idx3-ubyte") -> Path | None:
+        """Return where a file of it lies, packed or not."""
+        folders = [f / sub for f in search_folders(self.dir) for sub in ("", "fashion-mnist", "FashionMNIST/raw")]
+        return locate((name, f"{name}.gz"), folders if self.dir else [*folders, DEBIAN_FOLDER])
+
     def _read(self, name: str, axes: int) -> Tensor:
         download, md5 = _FILES[name]
-        names = (name, f"{name}.gz")
-        folders = [f / sub for f in search_folders(self.dir) for sub in ("", "fashion-mnist", "FashionMNIST/raw")]
-        path = locate(names, folders if self.dir else [*folders, DEBIAN_FOLDER])
+        path = self.find(name)
         if path is None:
-            path = fetch(Remote(name=f"{name}.gz", url=f"{_URL}{name}.gz", md5=download), self.dir, names)
+            packed = f"{name}.gz"
+            path = fetch(Remote(name=packed, url=f"{_URL}{packed}", md5=download), self.dir, (name, packed))
         content = read_file(path)
         if self.verify:
             check_md5(content, md5, path)

@@ -27,11 +27,14 @@ class SVHN(FileSource, name="svhn"):
     # The paper halves nothing but the step for SVHN: "we set step size to 1/255" (Section 5.1).
     suggested: ClassVar[Suggested] = Suggested(step_size=1 / 255, augmentation="none")
 
+    def find(self, name: str = "test_32x32.mat") -> Path | None:
+        """Return where a file of it lies."""
+        return locate((name,), [f / sub for f in search_folders(self.dir) for sub in ("", "svhn")])
+
     def read(self, part: Part) -> Dataset:
         """Return the 73,257 training or the 26,032 test digits."""
         name = f"{part}_32x32.mat"
-        folders = [f / sub for f in search_folders(self.dir) for sub in ("", "svhn")]
-        path = locate((name,), folders) or fetch(Remote(name=name, url=_URL + name, md5=_MD5[name]), self.dir, (name,))
+        path = self.find(name) or fetch(Remote(name=name, url=_URL + name, md5=_MD5[name]), self.dir, (name,))
         content = read_file(path)
         if self.verify:
             check_md5(content, _MD5[name], path)
