@@ -303,7 +303,7 @@ class TestEpochs:
     def test_the_best_epoch_is_best_under_attack(self, monkeypatch):
         rows = iter([(0.9, 0.1), (0.5, 0.4), (0.95, 0.3)])
 
-        def scripted(training, keeper):
+        def scripted(training, *_):
             clean, robust = next(rows)
             return {"held_out_clean": clean, "held_out_robust": robust}
 

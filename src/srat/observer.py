@@ -2,9 +2,12 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from srat.errors import printable
+
+if TYPE_CHECKING:
+    from srat.evaluation import Counts
 
 
 class Observer:
@@ -15,6 +18,9 @@ class Observer:
 
     def step(self, count: int = 1) -> None:
         """A step was handed to the device, or ``count`` images of an evaluation are done with."""
+
+    def held_out(self, clean: "Counts", robust: "Counts") -> None:
+        """The epoch's weights get so many of each class right, of the held-out images as they are, and attacked."""
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """An epoch ended with these metrics."""

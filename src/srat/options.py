@@ -6,5 +6,8 @@ CompileChoice = Literal["auto", "off", "default", "reduce-overhead", "max-autotu
 """auto is default on CUDA and off on the CPU, where folding BatchNorm gains most of what compiling would, at no wait.
 The others are the modes of ``torch.compile``; reduce-overhead replays CUDA graphs."""
 
+LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
+"""Who is told of every epoch beside metrics.csv."""
+
 OnDivergence = Literal["stop", "rollback"]
 """When the loss is no number any more: stop, or go back to the last checkpoint with half the learning rate."""

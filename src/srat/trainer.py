@@ -79,7 +79,7 @@ def train_epoch(training: Training, state: State, keeper: Unkept, observer: Obse
     )
     weighted = not (deferred or isinstance(config.weighting, Uniform))
     row = {"epoch": epoch, "learning_rate": rate * state.rate_factor, "weights_apply": int(weighted), **means}
-    finish_epoch(state, row | validate(training, keeper), training.module)
+    finish_epoch(state, row | validate(training, keeper, observer), training.module)
 
 
 def train_step(
@@ -146,7 +146,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def validate(training: Training, keeper: Unkept) -> Row:
+def validate(training: Training, keeper: Unkept, observer: Observer) -> Row:
     """Return accuracies on the held-out part, clean and under the training attack; empty without such a part."""
     config, held_out = training.config, training.held_out
     if held_out is None:
@@ -157,6 +157,7 @@ def validate(training: Training, keeper: Unkept) -> Row:
     with telling_of_memory(f"the evaluation of the held-out part does not fit on {training.fabric.device}"):
         clean = evaluated(Natural())
         robust = clean if isinstance(config.attack, Natural) else evaluated(config.attack)
+    observer.held_out(clean, robust)
     return held_out_row(clean, robust, training.groups)
 
 

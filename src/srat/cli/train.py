@@ -10,7 +10,7 @@ from srat.cli.launching import value_of
 from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, other_words, parse, parse_choices
 from srat.composition import compose
 from srat.config import FAMILIES, Config
-from srat.options import CompileChoice, OnDivergence
+from srat.options import CompileChoice, LoggerName, OnDivergence
 from srat.run_folder import RunFolder
 
 COMMAND = "train"
@@ -35,6 +35,8 @@ class Options:
     """A number of steps (200) or minutes (10m); auto: as often as costs a hundredth of the time."""
     on_divergence: OnDivergence = "stop"
     """When the loss is no number any more: stop, or go back to the last checkpoint with half the learning rate."""
+    logger: tyro.conf.UseAppendAction[tuple[LoggerName, ...]] = ()
+    """Tell this logger of every epoch, too: csv, tensorboard, wandb, mlflow; may be given several times."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from srat.machine import keep_freed_memory
 from srat.processes import Processes, join
 from srat.report.imbalance import described
 from srat.report.live import LiveObserver, make_console
+from srat.report.loggers import LoggingObserver, make_logger
 from srat.report.table import best_line, print_evaluation
 from srat.run_folder import RunFolder, Which
 from srat.weightings import Uniform
@@ -60,9 +61,12 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
     with (
         saying_how_to_go_on(folder),
         deferring_signals() as interruption,
-        LiveObserver(console, interruption.check) as observer,
+        LiveObserver(console, interruption.check) as live,
     ):
         interruption.check()
+        loggers = [make_logger(name, out, config) for name in options.logger if processes.first]
+        names = test.dataset.class_names
+        observer = LoggingObserver(live, loggers, names, config) if loggers else live
         result = fit(
             config,
             out=out,
