@@ -2,15 +2,16 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from srat.data.folder import Folder
-from srat.data.survey import survey
+from srat.data.survey import Found, Survey, survey
 from srat.evaluation import wilson
-from srat.report.survey import FEW, reach, remarks, suggested_size, survey_table
+from srat.report.survey import FEW, reach, remarks, suggested_batch, suggested_size, survey_table
 
 RNG = np.random.default_rng(0)
 
@@ -140,6 +141,14 @@ def test_the_reach_is_half_of_the_widest_interval():
     assert reach(0) == 1
 
 
+@pytest.mark.parametrize(
+    ("images", "batch"), [(3, 8), (127, 8), (128, 16), (511, 32), (512, 64), (1023, 64), (1024, None)]
+)
+def test_an_epoch_of_few_images_still_has_steps(images, batch):
+    file = Found(path=Path("x"), part="train", label="a", size=(8, 8), grey=False, pixels=b"")
+    assert suggested_batch(Survey(files=[file] * images, split=True)) == batch
+
+
 def test_small_classes_are_marked(folder):
     lines = {row.split()[0]: row for row in rendered(survey_table(survey(folder, 0.2))).splitlines() if row.split()}
     assert "few to learn from" in lines["ü"]
@@ -183,7 +192,7 @@ def test_the_command_shows_it_all_and_its_advice_works(folder, cli):
     code, out, _ = cli("data", "folder", folder)
     assert code == 0
     assert "35 images in 3 classes" in out
-    assert f"To train on it: srat train --data folder --data-dir {folder}\n" in out
+    assert f"To train on it: srat train --data folder --data-dir {folder} --batch-size 8\n" in out
     shown = cli("data", "folder", folder, "--imbalance", "step", "--ratio", "2")
     assert shown[0] == 0
     assert "kept indices" in shown[1]

@@ -177,10 +177,24 @@ class TestVerdict:
             ((70, 60, 20, 3), "partly"),
             ((40, 30, 20, 20), "bad"),  # 27.5 % [23.3, …] may be the guess of one in four
             ((0, 0, 0, 0), "bad"),
+            ((60, 50, 32, 20), "partly"),  # 26.0 % [20.4, …] of the rare classes may be that guess
         ],
     )
     def test_follows_the_numbers(self, robust, kind):
         assert verdict_of(a_record(audit=None, evaluation=an_evaluation(robust=robust))).kind == kind
+
+    def test_always_the_same_class_is_not_robust_however_many_images_it_has(self):
+        counts = Counts(correct=(50, 0, 0, 0), total=(50, 10, 5, 5))
+        results = {name: Result(counts=counts, attack={"name": name}) for name in (CLEAN, "pgd-20")}
+        verdict = verdict_of(a_record(audit=None, evaluation=replace(an_evaluation(), results=results)))
+        assert (verdict.kind, verdict.head) == ("bad", "Not robust")
+
+    def test_a_handful_of_rare_images_tells_nothing(self):
+        few = Counts(correct=(45, 40, 1, 1), total=(50, 50, 3, 2))
+        results = {name: Result(counts=few, attack={"name": name}) for name in (CLEAN, "pgd-20")}
+        verdict = verdict_of(a_record(audit=None, evaluation=replace(an_evaluation(), results=results)))
+        assert verdict.head == "Robust on common classes"
+        assert "too few images" in verdict.sentence
 
     def test_an_audit_that_fails_has_the_last_word(self):
         entry = Entry(check="steps", question="q", finding=Finding(verdict="fail", evidence="e"))

@@ -25,7 +25,7 @@ from srat.report.distribution import distribution_table, draw_distribution
 from srat.report.drawing import check_plot
 from srat.report.live import make_console
 from srat.report.scopes import print_whole
-from srat.report.survey import remarks, suggested_size, survey_table
+from srat.report.survey import remarks, suggested_batch, suggested_size, survey_table
 
 COMMAND = "data"
 Choices = choices_class(family_flag("imbalance"))
@@ -100,7 +100,8 @@ def show_folder(source: Folder, console: Console) -> None:
     if source.dir is None or not source.dir.is_dir():
         source.train()  # which says what is missing
     folder = Path(str(source.dir))
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    told = Console(stderr=True)
+    with Progress(console=told, transient=True, disable=not told.is_terminal) as progress:
         task = progress.add_task("looking at images", total=None)
         found = survey(folder, source.test_fraction, lambda n, count: progress.update(task, completed=n, total=count))
     print_whole(console, survey_table(found))
@@ -110,6 +111,8 @@ def show_folder(source: Folder, console: Console) -> None:
     size = source.size or suggested_size(found)
     words = ["srat", "train", "--data", "folder", "--data-dir", str(folder)]
     words += ["--data.size", str(size)] if size else []
+    batch = suggested_batch(found)
+    words += ["--batch-size", str(batch)] if batch else []
     console.print(f"To train on it: {shlex.join(words)}", highlight=False, markup=False, soft_wrap=True)
 
 

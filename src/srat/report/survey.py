@@ -84,6 +84,12 @@ def suggested_size(found: Survey) -> int | None:
     return max([side for side in (32, 48, 64) if side <= middle], default=32)
 
 
+def suggested_batch(found: Survey) -> int | None:
+    """Return the size of a batch with which an epoch has eight steps or more; None where the usual 128 does."""
+    images = sum(found.counts("train").values())
+    return next((batch for batch in (64, 32, 16) if 8 * batch <= images), 8) if images < 8 * 128 else None
+
+
 def _split_said(found: Survey) -> str:
     if found.split:
         return "training and test are the folders train and test"

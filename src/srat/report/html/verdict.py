@@ -24,8 +24,9 @@ class Verdict:
 def verdict_of(record: RunRecord) -> Verdict:
     """Return what a run comes to.
 
-    Robustness that the audit refutes is none; nor is accuracy under attack that may be that of guessing. On rare
-    classes it falls short if all of their interval lies below half of what the common classes have at the least.
+    Robustness that the audit refutes is none; nor is accuracy under attack that always saying the same class may have.
+    On rare classes it falls short if all of their interval lies below half of what the common classes have at the
+    least; it is there if all of the interval lies above guessing; else the test is too small to tell.
     """
     counts, groups = record.robust.counts, record.evaluation.groups
     overall, well, under = counts.accuracy(), counts.accuracy(groups.well), counts.accuracy(groups.under)
@@ -38,10 +39,14 @@ def verdict_of(record: RunRecord) -> Verdict:
     if record.audit is not None and record.audit.verdict == "fail":
         failed = ", ".join(name for name, verdict in record.audit.verdicts.items() if verdict == "fail")
         return Verdict(kind="bad", head="Its robustness is not real", sentence=f"{sentence} The audit fails: {failed}.")
-    if overall.low <= 1 / len(record.evaluation.class_names):
-        return Verdict(kind="bad", head="Not robust", sentence=sentence)
+    if overall.low <= max(counts.total) / sum(counts.total):
+        why = "Always saying the same class may do as well."
+        return Verdict(kind="bad", head="Not robust", sentence=f"{sentence} {why}")
     if under.high < well.low / 2:
         return Verdict(kind="partly", head="Robust on common classes, not on rare ones", sentence=sentence)
+    if not under.low > 1 / len(counts.total):
+        why = "The test has too few images of the rare classes to tell more."
+        return Verdict(kind="partly", head="Robust on common classes", sentence=f"{sentence} {why}")
     return Verdict(kind="good", head="Robust, on rare classes too", sentence=sentence)
 
 
