@@ -2,15 +2,18 @@
 
 import importlib
 import json
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import srat
 from srat.composition import compose
 from srat.errors import UserError
-from srat.exporting import KINDS, Exported, export_onnx, export_torch, write_with
+from srat.exporting import KINDS, Exported, export_onnx, export_torch, placed
 from srat.feature_losses import Separation
 from srat.models import ImageShape
 from srat.models.resnet import ResNet18
@@ -96,6 +99,7 @@ def test_a_file_that_does_something_else_is_refused(kind, tmp_path, monkeypatch)
     monkeypatch.setattr(torch.export, "export", traced)
     with pytest.raises(UserError, match="differs from the trained one"):
         export_torch(model, facts, tmp_path / "m.pt2")
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch):
@@ -108,15 +112,28 @@ def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_tells_where_it_was_made(kind, tmp_path):
+    name, write = KINDS[kind]
+    write(*made("small-cnn, cosine head"), tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    if kind == "torch-export":
+        with zipfile.ZipFile(tmp_path / name) as archive:
+            content += b"".join(archive.read(member) for member in archive.namelist())
+    for path in (Path(srat.__file__).parent, tmp_path):
+        assert str(path).encode() not in content
+
+
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     (tmp_path / "m.onnx").write_text("before")
 
-    def fail(path):
-        path.write_text("half")
-        raise OSError("disk full")
+    def fail():
+        with placed(tmp_path / "m.onnx") as part:
+            part.write_text("half")
+            raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        write_with(tmp_path / "m.onnx", fail)
+        fail()
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"m.onnx": "before"}
 
 

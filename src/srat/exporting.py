@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,13 +70,12 @@ def export_torch(model: nn.Module, facts: ModelFacts, path: Path) -> float:
     Its extra files hold what :func:`describe` says.
 
     Raises:
-        UserError: if it does not do what the model does.
+        UserError: if it does not do what the model does; then nothing is written.
     """
     program = _traced(model, facts)
-    with _quietly():
-        write_with(path, lambda file: torch.export.save(program, file, extra_files=dict(describe(facts))))
-        again = torch.export.load(path).module()
-    return _checked(path, model, facts, again)
+    with placed(path) as part, _quietly():
+        torch.export.save(program, part, extra_files=dict(describe(facts)))
+        return _checked(path, model, facts, torch.export.load(part).module())
 
 
 def export_onnx(model: nn.Module, facts: ModelFacts, path: Path) -> float:
@@ -84,22 +84,24 @@ def export_onnx(model: nn.Module, facts: ModelFacts, path: Path) -> float:
     The input is "images", the outputs are "logits" and "probabilities"; the metadata hold what :func:`describe` says.
 
     Raises:
-        UserError: if ONNX is not installed, or the file does not do what the model does.
+        UserError: if ONNX is not installed, or the file does not do what the model does; then nothing is written.
     """
     runtime = needed("onnxruntime")
     needed("onnxscript")
-    with _quietly():
+    with placed(path) as part, _quietly():
         program: Any = torch.onnx.export(
             _traced(model, facts), input_names=["images"], output_names=list(Answer._fields), dynamo=True, verbose=False
         )
+        for node in program.model.graph:
+            node.metadata_props.clear()  # where in whose files it was traced
         program.model.metadata_props.update(describe(facts))
-        write_with(path, lambda file: program.save(file, external_data=False))
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        program.save(part, external_data=False)
+        session = runtime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
 
-    def run(images: Tensor) -> list[Tensor]:
-        return [torch.from_numpy(np.asarray(each)) for each in session.run(None, {"images": images.numpy()})]
+        def run(images: Tensor) -> list[Tensor]:
+            return [torch.from_numpy(np.asarray(each)) for each in session.run(None, {"images": images.numpy()})]
 
-    return _checked(path, model, facts, run)
+        return _checked(path, model, facts, run)
 
 
 def needed(name: str) -> Any:
@@ -114,22 +116,24 @@ def needed(name: str) -> Any:
         raise UserError("--to onnx needs ONNX: pip install 'srat[onnx]'") from error
 
 
-def write_with(path: Path, write: Callable[[Path], object]) -> None:
-    """Let something write a file, which appears whole or not at all."""
-    part = path.with_name(f".{path.name}.tmp{path.suffix}")
-    try:
-        write(part)
+@contextmanager
+def placed(path: Path) -> Iterator[Path]:
+    """Give a file to write, of the same name, that takes the path's place if nothing goes wrong within."""
+    with TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        yield part
         write_atomically(path, part.read_bytes())
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _traced(model: nn.Module, facts: ModelFacts) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch", min=1)
     with _quietly(), torch.no_grad():
-        return torch.export.export(
+        program = torch.export.export(
             Exported(model).eval(), (_images(facts, 2),), dynamic_shapes=({0: batch},), strict=False
         )
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names the files of this machine
+    return program
 
 
 def _images(facts: ModelFacts, count: int) -> Tensor:

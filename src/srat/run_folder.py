@@ -194,7 +194,7 @@ class RunFolder:
             require(same, f"{self.indices}: the data has changed since this run began, or the file has")
         else:
             if (split := config.data.split()) is not None:
-                write_atomically(self.split, json.dumps(split, indent=1, ensure_ascii=False) + "\n")
+                write_atomically(self.split, json.dumps(split, indent=1) + "\n")
             write_atomically(self.indices, json.dumps(record) + "\n")
 
     def write_metrics(self, history: Sequence[Row]) -> None:
@@ -214,7 +214,7 @@ class RunFolder:
         try:
             rows = list(csv.DictReader(io.StringIO(read_bounded(self.metrics, _LARGEST_RECORD).decode())))
             return [{name: _number(text) for name, text in row.items()} for row in rows]
-        except (ValueError, TypeError, AttributeError, csv.Error) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, csv.Error) as error:
             raise UserError(f"{self.metrics}: not a readable table of numbers ({error})") from error
 
     def write_weights(self, which: Which, weights: Tensors, facts: Mapping[str, Any]) -> None:
@@ -238,7 +238,9 @@ def _suffix(which: Which, images: int | None = None) -> str:
 
 
 def _number(text: str) -> int | float:
-    return int(text) if text.lstrip("-").isdecimal() else float(text)
+    number = int(text) if text.lstrip("-").isdecimal() else float(text)
+    float(number)  # raises OverflowError for what no metric is
+    return number
 
 
 def _holder(file: Path) -> str:

@@ -103,7 +103,14 @@ def test_a_run_that_is_not_evaluated_is_told_how_to_go_on(cli, runs):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("audit.json", "{"), ("audit.json", '{"checks": [{"check": 1}]}'), ("environment.json", "[]"), ("map.json", "3")],
+    [
+        ("audit.json", "{"),
+        ("audit.json", '{"checks": [{"check": 1}]}'),
+        ("map.json", "3"),
+        ("map.json", '{"class_names": [], "labels": [], "points": [], "separability": [1], "made_with": {}}'),
+        ("metrics.csv", "epoch,loss\n0," + "9" * 400 + "\n"),
+        ("examples.safetensors", "x"),
+    ],
 )
 def test_damaged_files_are_named(cli, runs, name, text):
     (runs / "a" / name).write_text(text)
@@ -111,6 +118,37 @@ def test_damaged_files_are_named(cli, runs, name, text):
     assert code == 2
     assert name in err
     assert err.count("\n") == 1
+
+
+def test_examples_of_other_classes_are_refused(cli, runs):
+    evaluation = json.loads((runs / "a" / "evaluation.json").read_text())
+    evaluation["class_names"] = [f"other {c}" for c in range(10)]
+    (runs / "a" / "evaluation.json").write_text(json.dumps(evaluation))
+    code, _, err = cli("report", runs / "a", "--device", "cpu")
+    assert code == 2
+    assert "its classes are not those of evaluation.json" in err
+
+
+def test_an_evaluation_of_nothing_is_refused(cli, runs):
+    evaluation = json.loads((runs / "a" / "evaluation.json").read_text())
+    for result in evaluation["results"].values():
+        result["correct"] = result["total"] = [0] * 10
+    (runs / "a" / "evaluation.json").write_text(json.dumps(evaluation))
+    assert cli("report", runs / "a", "--device", "cpu")[0] == 2
+
+
+def test_flags_may_come_before_a_recipe(cli, runs):
+    code, _, err = cli("report", "--scale", "small", "table1")
+    assert code == 2
+    assert "no finished run of table1" in err
+
+
+def test_a_model_of_ones_own_has_no_command(cli, runs):
+    config = json.loads((runs / "a" / "config.json").read_text())
+    config["model"] = {"name": "custom", "description": "mine"}
+    (runs / "a" / "config.json").write_text(json.dumps(config))
+    assert cli("report", runs / "a", "--device", "cpu")[0] == 0
+    assert "trained from Python" in (runs / "a" / "report.html").read_text()
 
 
 def test_help_tells_of_both_kinds(capsys):

@@ -66,6 +66,10 @@ class TestRuns:
         rows = {row["run"]: row["state"] for row in json.loads(cli("runs", "--format", "json")[1])}
         assert (rows["c"], rows["b"]) == ("running, epoch 1 of 2", "not evaluated")
 
+    def test_what_was_exported_from_a_run_is_none(self, cli, folder):
+        shutil.copytree(folder / "deep" / "a", folder / "deep" / "a" / "hub")
+        assert len(json.loads(cli("runs", "--format", "json")[1])) == 4
+
     def test_for_programs(self, cli, folder):
         rows = list(csv.DictReader(io.StringIO(cli("runs", folder, "--format", "csv")[1])))
         assert [row["run"] for row in rows] == ["b", "c", "d", "deep/a"]
@@ -105,6 +109,8 @@ class TestDoctor:
         monkeypatch.setattr(shutil, "which", lambda name: None)
         monkeypatch.delenv("CXX", raising=False)
         assert "install g++" in compiler().advice
+        monkeypatch.setenv("CXX", "/nowhere/cxx")
+        assert compiler().advice
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, LITTLE_DISK - 1))
         assert "--out" in disk(tmp_path).advice
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, LITTLE_DISK + 1))

@@ -1,6 +1,7 @@
 """A survey of a folder against what was put into it."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -192,13 +193,41 @@ def test_the_command_shows_it_all_and_its_advice_works(folder, cli):
     code, out, _ = cli("data", "folder", folder)
     assert code == 0
     assert "35 images in 3 classes" in out
-    assert f"To train on it: srat train --data folder --data-dir {folder} --batch-size 8\n" in out
+    assert f"To train on it: srat train --method srat-ldam --data folder --batch-size 8 --data-dir {folder}\n" in out
+    _, out, _ = cli("data", "folder", folder, "--data.test-fraction", "0.5", "--data.color", "grey")
+    assert "--data.color grey --data.test-fraction 0.5" in out
     shown = cli("data", "folder", folder, "--imbalance", "step", "--ratio", "2")
     assert shown[0] == 0
     assert "kept indices" in shown[1]
 
 
-@pytest.mark.parametrize(("path", "said"), [("nowhere", "nowhere"), (".", "expected one folder a class")])
+def test_where_nothing_can_be_read_that_is_said(cli, tmp_path):
+    for name in "xy":
+        (tmp_path / name).mkdir()
+        for n in range(2):
+            (tmp_path / name / f"{n}.png").write_text("no image")
+    code, out, _ = cli("data", "folder", tmp_path)
+    assert code == 0
+    assert "4 cannot be read" in out
+    assert "first mend or remove what cannot be read" in out
+
+
+def test_names_that_are_not_utf8_are_borne(folder, cli, tmp_path_factory):
+    put(folder / "a" / os.fsdecode(b"caf\xe9.png"))
+    run = tmp_path_factory.mktemp("runs") / "a"
+    quick = ["--epochs", "1", "--model", "small-cnn", "--model.width", "2", "--attack.steps", "1", "--device", "cpu"]
+    words = ["--data", "folder", "--data-dir", folder, "--holdout.fraction", "0", "--out", run]
+    assert cli("train", *words, *quick, "--evaluation.steps", "1")[0] == 0
+    assert json.loads((run / "split.json").read_text()) == Folder(dir=folder).split()
+    for kind in ("json", "csv"):
+        code, out, _ = cli("predict", run, folder / "a", "--format", kind, "--device", "cpu")
+        assert code == 0
+        assert "xe9.png" in out
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("", "folder"), ("nowhere", "nowhere"), (".", "expected one folder a class")]
+)
 def test_no_such_folder_is_one_line(cli, tmp_path, monkeypatch, path, said):
     monkeypatch.chdir(tmp_path)
     code, out, err = cli("data", "folder", path)

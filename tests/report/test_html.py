@@ -22,6 +22,7 @@ from srat.audit.base import Finding
 from srat.audit.suite import Entry
 from srat.composition import compose
 from srat.data import Dataset
+from srat.errors import UserError
 from srat.evaluation import CLEAN, Counts, Evaluation, Examples, Outcome, Result
 from srat.evaluation.examples import Origin
 from srat.evaluation.feature_map import FeatureMap
@@ -203,6 +204,18 @@ class TestVerdict:
         assert verdict.kind == "bad"
         assert "steps" in verdict.sentence
 
+    def test_a_rare_class_that_is_lost_is_named(self):
+        names = ("a", "b", "c", "d", "lost")
+        evaluation = an_evaluation(names, (90,) * 5, (90, 90, 80, 80, 0), (500, 400, 20, 5, 5))
+        verdict = verdict_of(a_record(audit=None, evaluation=evaluation))
+        assert (verdict.kind, verdict.head) == ("partly", "Robust, but not on lost")
+
+    def test_the_budget_is_that_of_the_attack_that_is_told(self):
+        wide = {"name": "pgd", "norm": "linf", "epsilon": 0.5}
+        result = replace(an_evaluation().results["pgd-20"], attack=wide)
+        evaluation = replace(an_evaluation(), results={CLEAN: an_evaluation().results[CLEAN], "pgd-20-eps-0.5": result})
+        assert "PGD-20-EPS-0.5 (L∞, ε = 0.5)" in verdict_of(a_record(evaluation=evaluation)).sentence
+
     def test_says_groups_and_the_weakest_class(self):
         said = verdict_of(a_record(audit=None)).sentence
         for number in ("38.2 %", "65.0 %", "11.5 %", "3.0 %", HOSTILE[3]):
@@ -241,6 +254,25 @@ def examples_of(labels, broken_at, predicted, names):
     )
 
 
+def test_balanced_data_have_no_rare_classes():
+    labels = [c for c in range(4) for _ in range(5)]
+    evaluation = an_evaluation(train=(100,) * 4, robust=(90, 90, 90, 90))
+    record = a_record(audit=None, evaluation=evaluation, examples=examples_of(labels, [-1] * 20, labels, HOSTILE))
+    assert verdict_of(record).head == "Robust"
+    said = text_of(render([record, record]))
+    page = render([record])
+    assert 'class="tag"' not in page
+    assert "track rare" not in page
+    assert "common classes" not in text_of(page)
+    assert "Side by side" in said
+    assert len(confusions(record)[0].taken) == 4
+
+
+def test_natural_training_shows_nothing_attacked():
+    record = a_record(config=compose(method="natural", data="digits", epochs=3))
+    assert "held out, attacked" not in render([record])
+
+
 class TestConfusion:
     def test_is_counted_as_naive_loops_count(self, rng):
         labels = torch.randint(0, 4, (200,), generator=rng).tolist()
@@ -265,6 +297,10 @@ class TestConfusion:
         record = a_record(examples=examples_of(labels, [1] * 9 + [-1] + [1] * 10, predicted, HOSTILE))
         taken = confusions(record)[0].taken
         assert taken == [(3, 0.0, [(0, 100.0)]), (2, 10.0, [(0, 60.0), (1, 30.0)])]
+
+    def test_a_class_without_images_is_taken_for_nothing(self):
+        record = a_record(examples=examples_of([0, 2], [-1, -1], [0, 2], HOSTILE))
+        assert [c for c, *_ in confusions(record)[0].taken] == [2]
 
     def test_of_many_classes_only_the_rare_ones_are_told(self):
         names = tuple(f"class {c}" for c in range(100))
@@ -304,12 +340,19 @@ class TestCharts:
 
     def test_numbers_that_are_none_are_left_out(self):
         drawn = chart("t", "", [Series(name="s", values=[1.0, math.nan, 2.0])])
-        assert drawn.curves[0].line.count(",") == 2
+        assert (drawn.curves[0].line.count(","), len(drawn.curves[0].alone)) == (2, 2)
         assert "NaN" not in drawn.hover
         assert "nan" not in drawn.curves[0].summary
 
-    def test_one_epoch_is_enough(self):
-        assert chart("t", "", [Series(name="s", values=[1.0])]).curves[0].line.startswith("M")
+    def test_one_epoch_is_a_point(self):
+        [curve] = chart("t", "", [Series(name="s", values=[1.0])]).curves
+        assert len(curve.alone) == 1
+        assert "<circle" in render([a_record(history=HISTORY[:1], map=None)])
+
+    def test_nothing_is_drawn_over_a_gap(self):
+        values = [1.0, 2.0, math.nan, 3.0, 4.0]
+        [curve] = chart("t", "", [Series(name="s", values=values, low=values, high=values)]).curves
+        assert (curve.line.count("M"), curve.band.count("Z")) == (2, 2)
 
 
 class Threshold(nn.Module):
@@ -356,6 +399,26 @@ class TestGallery:
         [one] = make_gallery(Threshold(), test, self.ATTACK, order=(1, 0), most=12, seed=0)
         shown = Image.open(io.BytesIO(base64.b64decode(one.image.split(",")[1])))
         assert shown.size == (100, LARGEST_SIDE)
+
+    @pytest.mark.parametrize("channels", [2, 4, 5])
+    def test_other_channels_are_no_pictures(self, channels):
+        test = Dataset(torch.zeros(2, channels, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), ("a", "b"))
+        with pytest.raises(UserError, match=f"images of {channels} channels"):
+            make_gallery(Threshold(), test, self.ATTACK, order=(0, 1), most=2, seed=0)
+
+    def test_only_classes_that_may_be_shown_are_attacked(self):
+        seen = []
+
+        class Counting(Threshold):
+            def forward(self, images):
+                seen.append(len(images))
+                return nn.functional.pad(super().forward(images), (0, 98))
+
+        images = torch.full((3_000, 1, 4, 4), 140, dtype=torch.uint8)
+        test = Dataset(images, torch.arange(3_000) % 100, tuple(f"{c}" for c in range(100)))
+        make_gallery(Counting(), test, self.ATTACK, order=range(100), most=12, seed=0)
+        assert max(seen) <= 250
+        assert sum(seen) == 12 * 24 * (self.ATTACK.steps + 2)
 
     def test_leaves_the_model_as_it_was(self):
         model = Threshold().train()

@@ -58,7 +58,7 @@ def test_the_classes_robust_accuracies_have_the_mean_that_is_known(logged):
 
 
 def test_csv_through_fabric(logged):
-    rows = list(csv.DictReader((logged / "a" / "csv" / "metrics.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((logged / "a" / "csv" / "version_0" / "metrics.csv").read_text().splitlines()))
     known = RunFolder(logged / "a").read_metrics()
     assert [float(row["loss/objective"]) for row in rows] == pytest.approx([row["loss"] for row in known])
 
@@ -119,6 +119,26 @@ def test_names_of_classes_are_made_fit_and_stay_apart():
     }
     assert told.parameters[0]["loss.name"] == "ldam"
     assert json.dumps(told.parameters[0])
+
+
+def test_natural_training_has_nothing_attacked():
+    told = Told()
+    observer = LoggingObserver(Observer(), [told], ("a", "b"), compose(method="natural"))
+    observer.training(epochs=1, steps=2, done=0)
+    observer.held_out(*[Counts(correct=(1, 2), total=(4, 4))] * 2)
+    observer.epoch({"epoch": 0, "train_accuracy": 0.5, "held_out_clean": 0.5, "held_out_robust": 0.5})
+    [(_, numbers)] = told.metrics
+    assert not [name for name in numbers if "attack" in name]
+    assert numbers["accuracy/train"] == 0.5
+    assert numbers["class/0_a"] == 0.25
+
+
+def test_csv_of_a_resumed_run_loses_nothing(tmp_path):
+    for _ in range(2):
+        logger = make_logger("csv", tmp_path, compose())
+        logger.log_metrics({"x": 1.0}, step=0)
+        logger.save()
+    assert len(list((tmp_path / "csv").glob("version_*/metrics.csv"))) == 2
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])

@@ -8,13 +8,21 @@ from typing import Any
 from srat.composition import compose
 from srat.config import FAMILIES, Config
 from srat.errors import UserError
+from srat.models.wrapper import Custom
 
 _LONG = 8
 """Characters of a number above which it is written as so many 255ths, if it is that."""
+_SHORT = {"data.dir": "data_dir", "imbalance.ratio": "ratio"}
+"""Settings that have a flag of one word, too."""
 
 
 def command_of(config: Config) -> str:
-    """Return the command line of ``srat train`` that makes a configuration: only what differs from the defaults."""
+    """Return the command line of ``srat train`` that makes a configuration: only what differs from the defaults.
+
+    It is empty where none does: a model of the user's own is passed in Python.
+    """
+    if isinstance(config.model, Custom):
+        return ""
     method = config.method
     base = Config()
     words = ["srat", "train"]
@@ -41,7 +49,7 @@ def command_of(config: Config) -> str:
 
 def flag(path: str) -> str:
     """Return the flag of a setting."""
-    return f"--{path.replace('_', '-')}"
+    return f"--{_SHORT.get(path, path).replace('_', '-')}"
 
 
 def _differing(base: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,9 +1,8 @@
 """The command ``srat data``."""
 
 import json
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
+from srat.cli.commanding import command_of
 from srat.cli.parsing import choices_class, family_flag, parse, parse_choices
 from srat.composition import compose
 from srat.data import Imbalance, Source, select
@@ -60,7 +60,7 @@ def run(args: list[str]) -> int:
     require(name is not None or helped, f"srat data: expected the name of a data set first, as in {example}")
     chosen = parse_choices(Choices, args, command=COMMAND)
     config = compose(data=name, imbalance=chosen.get("imbalance", "none"))
-    args = [name, "--data-dir", *args[1:]] if name == Folder.name and args[1:] and args[1][0] != "-" else args
+    args = [name, "--data-dir", *args[1:]] if name == Folder.name and args[1:] and not args[1].startswith("-") else args
     shown = Choices(imbalance=config.imbalance.name)
     default = Arguments(choices=shown, source=config.data, imbalance=config.imbalance)
     show(parse(Arguments, args, command=COMMAND, default=default), make_console())
@@ -72,7 +72,7 @@ def show(arguments: Arguments, console: Console) -> None:
     if arguments.plot is not None:
         check_plot(arguments.plot)
     if isinstance(arguments.source, Folder):
-        show_folder(arguments.source, console)
+        show_folder(arguments.source, arguments.imbalance, console)
         if arguments.imbalance == NoImbalance() and arguments.plot is None and arguments.indices is None:
             return
     train, test = arguments.source.train(), arguments.source.test()
@@ -95,7 +95,7 @@ def show(arguments: Arguments, console: Console) -> None:
         say(f"plot written to {arguments.plot}")
 
 
-def show_folder(source: Folder, console: Console) -> None:
+def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> None:
     """Print what a folder holds, what is wrong with it, and the command to train on it."""
     if source.dir is None or not source.dir.is_dir():
         source.train()  # which says what is missing
@@ -108,12 +108,13 @@ def show_folder(source: Folder, console: Console) -> None:
     for text, is_warning in remarks(found):
         style = "yellow" if is_warning else ""
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
-    size = source.size or suggested_size(found)
-    words = ["srat", "train", "--data", "folder", "--data-dir", str(folder)]
-    words += ["--data.size", str(size)] if size else []
-    batch = suggested_batch(found)
-    words += ["--batch-size", str(batch)] if batch else []
-    console.print(f"To train on it: {shlex.join(words)}", highlight=False, markup=False, soft_wrap=True)
+    if found.unreadable:
+        said = "To train on it, first mend or remove what cannot be read"
+    else:
+        config = compose(data=source.name, batch_size=suggested_batch(found))
+        chosen = replace(config, data=replace(source, size=source.size or suggested_size(found)), imbalance=imbalance)
+        said = f"To train on it: {command_of(chosen)}"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def balance(counts: Sequence[int]) -> str:

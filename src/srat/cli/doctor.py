@@ -86,7 +86,7 @@ def versions() -> Iterator[Line]:
 def devices() -> Iterator[Line]:
     """Yield the CPU, the memory, and each GPU."""
     threads = torch.get_num_threads()
-    few = f"torch uses {threads} of {cores()}; unset OMP_NUM_THREADS to use all" if threads < cores() else ""
+    few = "OMP_NUM_THREADS leaves cores unused" if "OMP_NUM_THREADS" in os.environ and threads < cores() else ""
     yield Line(what="CPU", found=f"{cores()} cores, {threads} threads", advice=few)
     yield Line(what="memory", found=f"{size(free_memory())} free")
     for index in range(torch.cuda.device_count()):
@@ -101,11 +101,12 @@ def devices() -> Iterator[Line]:
 
 def compiler() -> Line:
     """Return the compiler that torch.compile would use on a CPU."""
-    name = os.environ.get("CXX") or next((name for name in ("g++", "clang++", "cl") if shutil.which(name)), "")
-    if not name:
+    names = (os.environ["CXX"],) if os.environ.get("CXX") else ("g++", "clang++", "cl")
+    path = next((path for name in names if (path := shutil.which(name))), None)
+    if path is None:
         advice = "for --compile on a CPU install g++ or clang; without one srat goes on uncompiled"
         return Line(what="C++ compiler", found="none", advice=advice)
-    return Line(what="C++ compiler", found=shutil.which(name) or name)
+    return Line(what="C++ compiler", found=path)
 
 
 def data() -> Iterator[Line]:

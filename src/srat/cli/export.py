@@ -21,6 +21,8 @@ from srat.run import ModelFacts, load_with_facts
 from srat.run_folder import RunFolder, Which
 from srat.tensor_file import open_tensors, write_tensors
 
+OWN = ("folder", "arrays")
+"""Data that only their owner knows where to find."""
 _EXAMPLE = "'srat export runs/a --to onnx'"
 
 
@@ -92,7 +94,9 @@ def write_hub(folder: RunFolder, config: Config, which: Which, out: Path) -> Non
     advice = f"'srat evaluate {shlex.quote(str(folder.path))}{'' if which == 'last' else ' --weights best'}' makes it"
     require(evaluation.exists(), f"a model card needs the evaluation of the weights, {evaluation}: {advice}")
     config = without_place(config)
-    record = read_record(folder, config, command=command_of(config), which=which)
+    command = command_of(config)
+    command += " --data-dir DIR" if command and hasattr(config.data, "dir") and config.data.name in OWN else ""
+    record = read_record(folder, config, command=command, which=which)
     out.mkdir(parents=True, exist_ok=True)
     weights = open_tensors(folder.weights(which)).tensors()
     write_tensors(out / "model.safetensors", weights, replace(facts, config=config).to_json(weights))

@@ -17,8 +17,8 @@ from srat.config import Config
 from srat.data import Dataset
 from srat.devices import make_fabric
 from srat.errors import UserError, nearest, printable, require
-from srat.evaluation import groups
 from srat.files import write_atomically
+from srat.machine import telling_of_memory
 from srat.recipes import names
 from srat.report.html import RunRecord, Specimen, make_gallery, read_record, render
 from srat.report.live import make_console
@@ -91,12 +91,12 @@ def gallery_of(
 ) -> list[Specimen]:
     """Return images for a run's page; none, and why, if its weights or its data are not there."""
     try:
-        model, facts = load_with_facts(folder.path, device=device)
-        test = test or config.data.test()
-        require_same_data(test, facts)
+        with telling_of_memory("the images of the page"):
+            model, facts = load_with_facts(folder.path, device=device)
+            test = test or config.data.test()
+            require_same_data(test, facts)
+            order = sorted(range(len(facts.class_names)), key=lambda c: (facts.train_counts[c], -c))
+            return make_gallery(model, test, config.evaluation, order=order, most=SHOWN, seed=config.seed)
     except UserError as error:
         console.print(f"no images on the page: {error}", style="yellow", highlight=False, markup=False, soft_wrap=True)
         return []
-    rare = groups(facts.train_counts).under
-    order = sorted(range(len(facts.class_names)), key=lambda c: (c not in rare, facts.train_counts[c], -c))
-    return make_gallery(model, test, config.evaluation, order=order, most=SHOWN, seed=config.seed)

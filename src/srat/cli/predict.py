@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,9 +77,9 @@ def run(args: list[str]) -> int:
         found = predict(model, files, attack, class_names=facts.class_names, device=device, observer=observer)
     rows = [
         {
-            "file": str(path),
+            "file": os.fsencode(path).decode(errors="backslashreplace"),
             "class": facts.class_names[each.label],
-            "probability": round(each.probability, 4),
+            "probability": round(each.probability, 4) if math.isfinite(each.probability) else None,
             "holds": each.holds,
             "attacked": None if each.attacked is None else facts.class_names[each.attacked],
         }
@@ -127,7 +129,7 @@ def show(rows: Sequence[Row], console: Console, attack: AnyAttack) -> None:
     if attacked:
         table.add_column(f"under {attack.label} ({budget_text(attack)})", no_wrap=True)
     for row in rows:
-        cells = [Text(printable(row["file"])), Text(printable(row["class"]), "bold"), Text(f"{row['probability']:.3f}")]
+        cells = [Text(printable(row["file"])), Text(printable(row["class"]), "bold"), Text(_share(row["probability"]))]
         if attacked:
             becomes = Text(f"becomes {printable(str(row['attacked']))}", "red")
             cells.append(Text("holds", "green") if row["holds"] else becomes)
@@ -136,3 +138,7 @@ def show(rows: Sequence[Row], console: Console, attack: AnyAttack) -> None:
     if attacked:
         held = sum(bool(row["holds"]) for row in rows)
         console.print(f"{held:,} of {len(rows):,} hold", highlight=False)
+
+
+def _share(probability: float | None) -> str:
+    return "–" if probability is None else f"{probability:.3f}"

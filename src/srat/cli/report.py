@@ -33,7 +33,7 @@ class Arguments:
 
 def run(args: list[str]) -> int:
     """Show a table or figure of the paper, or else runs; return the exit code."""
-    if not args or args[0] not in names():
+    if not any(word in names() for word in args):
         from srat.cli import pages
 
         return pages.run(args)

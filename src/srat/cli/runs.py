@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.text import Text
 from srat.cli.parsing import parse
 from srat.config import Config
 from srat.errors import UserError, printable, require
-from srat.evaluation import CLEAN, Evaluation
+from srat.evaluation import CLEAN, Accuracy, Evaluation
 from srat.files import count_lines
 from srat.report.imbalance import described
 from srat.report.live import make_console
@@ -56,8 +57,9 @@ def run(args: list[str]) -> int:
 def found(folder: Path) -> Iterator[RunFolder]:
     """Yield the runs in a folder, in the order of their paths."""
     pattern = ["/".join(["*"] * depth + ["config.json"]) for depth in range(DEPTH + 1)]
-    for path in sorted(path for each in pattern for path in folder.glob(each)):
-        yield RunFolder(path.parent)
+    folders = {path.parent for each in pattern for path in folder.glob(each)}
+    # What lies within a run, as what it was exported to, is none.
+    yield from map(RunFolder, sorted(each for each in folders if folders.isdisjoint(each.parents)))
 
 
 def row_of(run: RunFolder, folder: Path) -> Row:
@@ -77,7 +79,8 @@ def row_of(run: RunFolder, folder: Path) -> Row:
 
 def state_of(run: RunFolder, config: Config) -> str:
     """Return how far a run is, in a few words."""
-    if run.evaluation("last").exists():
+    path = run.evaluation("last")
+    if path.exists() and {CLEAN, config.evaluation.label} <= Evaluation.read(path).results.keys():
         return "finished"
     busy = "running, " if run.in_use else ""
     if run.trained:
@@ -90,11 +93,16 @@ def accuracies(evaluation: Evaluation, config: Config) -> Row:
     results, label = evaluation.results, config.evaluation.label
     clean, robust = results.get(CLEAN), results.get(label)
     return {
-        "clean": None if clean is None else clean.accuracy.accuracy,
+        "clean": None if clean is None else _number(clean.accuracy),
         "attack": label,
-        "robust": None if robust is None else robust.accuracy.accuracy,
-        "rare": None if robust is None else robust.counts.accuracy(evaluation.groups.under).accuracy,
+        "robust": None if robust is None else _number(robust.accuracy),
+        "rare": None if robust is None else _number(robust.counts.accuracy(evaluation.groups.under)),
     }
+
+
+def _number(accuracy: Accuracy) -> float | None:
+    """Return an accuracy; None where there is no image."""
+    return None if math.isnan(accuracy.accuracy) else accuracy.accuracy
 
 
 def as_csv(rows: Sequence[Row]) -> str:

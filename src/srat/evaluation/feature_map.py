@@ -49,7 +49,7 @@ class FeatureMap:
                 class_names=tuple(map(str, content["class_names"])),
                 labels=tuple(content["labels"]),
                 points=tuple((float(x), float(y)) for x, y in content["points"]),
-                separability=tuple(content["separability"]),
+                separability=tuple(dict(each, scope=str(each["scope"])) for each in content["separability"]),
                 made_with=dict(content["made_with"]),
             )
             fit = len(found.labels) == len(found.points) and all(

@@ -5,16 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from srat.attacks import Natural
+from srat.errors import printable
 from srat.evaluation import CLEAN, Accuracy
 from srat.models import ImageShape
 from srat.report.budget import budget_text
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
-from srat.report.sheets import Sheet
+from srat.report.sheets import Sheet, in_markdown
 
 _LIMITS = (
-    "It was trained to bear changes within the threat model above. Changes of another norm, larger ones, rotations, "
-    "patches, or another light are not covered.",
     "Robustness is measured with the attacks that are named. A stronger or an adaptive one may find more.",
     "Accuracies are of test images of the same source as the training images; intervals are for other images of that "
     "source, and for this one model.",
@@ -33,15 +32,15 @@ def model_card(record: RunRecord, shape: ImageShape) -> str:
     counts = evaluation.train_counts
     parts = [
         _front_matter(record),
-        f"# {config.method} on {config.data.name}",
-        verdict_of(record).sentence,
+        f"# {config.method} on {config.data.name}{', weights of the best epoch' if record.which == 'best' else ''}",
+        in_markdown(verdict_of(record).sentence),
         "## Use",
         "```python\nimport srat\n\n"
         'model = srat.load("model.safetensors")  # images: float32 in [0, 1], (batch, channels, height, width)\n'
         "logits = model(images).logits\n```",
         f"The input is of {shape.channels} × {shape.height} × {shape.width} (channels, height, width), in [0, 1] and "
         "not normalised: that is the model's first layer. The classes, in the order of the logits: "
-        f"{', '.join(map(_plain, evaluation.class_names))}.",
+        f"{', '.join(map(in_markdown, evaluation.class_names))}.",
         "## Data",
         f"{sum(counts):,} training images of {config.data.name}, {max(counts):,} to {min(counts):,} a class"
         f"{f' ({max(counts) / min(counts):.0f} : 1)' if min(counts) else ''}.",
@@ -50,12 +49,11 @@ def model_card(record: RunRecord, shape: ImageShape) -> str:
         f"{_trained_under(record)}; tested under {attack_text(record)}.",
         "## Accuracy of each class",
         _table(record).to_markdown().strip(),
-        "Rare classes are the half with the fewest training images.",
+        "Rare classes are the half with the fewest training images." if record.rare else "",
         _audit(record),
         "## Limits",
-        "\n".join(f"- {limit}" for limit in _LIMITS),
-        "## Made by",
-        f"```sh\n{record.command}\n```",
+        "\n".join(f"- {limit}" for limit in (_trained_to(record), *_LIMITS)),
+        *(["## Made by", f"````sh\n{printable(record.command)}\n````"] if record.command else []),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -87,6 +85,15 @@ def _front_matter(record: RunRecord) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
+def _trained_to(record: RunRecord) -> str:
+    if isinstance(record.config.attack, Natural):
+        return "It was trained on images as they are, and to bear no change of them."
+    return (
+        f"It was trained to bear changes within {budget_text(record.config.attack)}. Changes of another norm, larger "
+        "ones, rotations, patches, or another light are not covered."
+    )
+
+
 def _trained_under(record: RunRecord) -> str:
     attack = record.config.attack
     return "on images as they are" if isinstance(attack, Natural) else f"under {attack.label} ({budget_text(attack)})"
@@ -94,11 +101,8 @@ def _trained_under(record: RunRecord) -> str:
 
 def _table(record: RunRecord) -> Sheet:
     evaluation = record.evaluation
-    groups: Sequence[tuple[str, Sequence[int]]] = (
-        ("all", range(len(evaluation.class_names))),
-        ("common", evaluation.groups.well),
-        ("rare", evaluation.groups.under),
-    )
+    groups: list[tuple[str, Sequence[int]]] = [("all", range(len(evaluation.class_names)))]
+    groups += [("common", evaluation.groups.well), ("rare", record.rare)] if record.rare else []
     single = [(evaluation.class_names[c], [c]) for c in reversed(record.by_rarity)]
     rows = [
         [
@@ -124,7 +128,3 @@ def _audit(record: RunRecord) -> str:
     verdicts = list(record.audit.verdicts.values())
     counted = ", ".join(f"{verdicts.count(each)} {each}" for each in ("pass", "warn", "fail") if each in verdicts)
     return f"Audit of whether this robustness is real: {record.audit.verdict} ({counted})."
-
-
-def _plain(name: str) -> str:
-    return f"`{name.replace('`', chr(39))}`"

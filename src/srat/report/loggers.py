@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning_fabric.loggers.logger import Logger
 
+from srat.attacks import Natural
 from srat.config import Config
 from srat.errors import UserError
 from srat.evaluation import Counts
@@ -45,7 +46,8 @@ def make_logger(name: LoggerName, folder: Path, config: Config) -> Logger:
     if name == "csv":
         from lightning_fabric.loggers.csv_logs import CSVLogger
 
-        return CSVLogger(folder, name="", version="csv")
+        # Fabric's begins its file anew: each start has a folder of its own.
+        return CSVLogger(folder, name="csv")
     if name == "tensorboard":
         from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
@@ -84,7 +86,7 @@ class LoggingObserver(Observer):
         self._inner, self._loggers, self._class_names = inner, loggers, class_names
         self._classes: dict[str, float] = {}
         self._clock = _Clock()
-        self._config = config
+        self._config, self._natural = config, isinstance(config.attack, Natural)
         self._training = False
 
     def training(self, *, epochs: int, steps: int, done: int) -> None:
@@ -105,7 +107,7 @@ class LoggingObserver(Observer):
     def held_out(self, clean: Counts, robust: Counts) -> None:
         """Keep the accuracy of each class until the epoch ends, and pass it on."""
         self._classes = {
-            f"class_attacked/{c}_{re.sub(_ODD, '_', name)}": right / total
+            f"{self._named('class_attacked')}/{c}_{re.sub(_ODD, '_', name)}": right / total
             for c, (name, right, total) in enumerate(zip(self._class_names, robust.correct, robust.total, strict=True))
             if total
         }
@@ -113,8 +115,9 @@ class LoggingObserver(Observer):
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Hand an epoch to the loggers, and pass it on."""
-        numbers = {_NAMES[name]: float(value) for name, value in row.items() if name in _NAMES}
-        if "held_out_robust" in row:
+        names = {name: self._named(tag) for name, tag in _NAMES.items()}
+        numbers = {names[name]: float(value) for name, value in row.items() if name in names}
+        if "held_out_robust" in row and not self._natural:
             numbers["attack/accuracy_taken"] = row["held_out_clean"] - row["held_out_robust"]
         seconds = self._clock.seconds_a_step()
         numbers |= self._classes | ({} if seconds is None else {"step/seconds": seconds})
@@ -123,6 +126,10 @@ class LoggingObserver(Observer):
             logger.save()
         self._clock = _Clock()
         self._inner.epoch(row)
+
+    def _named(self, tag: str) -> str:
+        """Return the name of a metric; in natural training nothing is attacked."""
+        return tag.replace("_attacked", "") if self._natural else tag
 
     def evaluating(self, name: str, *, images: int) -> None:
         """Pass it on."""

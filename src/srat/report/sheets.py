@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,8 +59,8 @@ class Sheet:
     def to_markdown(self) -> str:
         """Return it as a Markdown table below its title."""
         lines = [self.headings, ["---", *["---:"] * (len(self.headings) - 1)], *self.rows]
-        body = "\n".join(f"| {' | '.join(_in_markdown(cell) for cell in line)} |" for line in lines)
-        return f"**{_in_markdown(self.title)}**\n\n{body}\n" + (f"\n{self.note}\n" if self.note else "")
+        body = "\n".join(f"| {' | '.join(in_markdown(cell) for cell in line)} |" for line in lines)
+        return f"**{in_markdown(self.title)}**\n\n{body}\n" + (f"\n{self.note}\n" if self.note else "")
 
     def to_latex(self) -> str:
         """Return it as a LaTeX table, for the package booktabs."""
@@ -98,8 +99,9 @@ def to_csv(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def _in_markdown(text: str) -> str:
-    return printable(text).replace("|", "\\|").replace("<", "&lt;")
+def in_markdown(text: str) -> str:
+    """Return a stranger's text as Markdown that shows it, on one line."""
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", printable(text)).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _in_latex(text: str) -> str:

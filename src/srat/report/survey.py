@@ -77,7 +77,7 @@ def suggested_size(found: Survey) -> int | None:
     up; more takes long to train under attack, and is the user's choice.
     """
     sizes = found.sizes
-    if len(sizes) == 1 and sizes[0][0][0] == sizes[0][0][1] <= 64:
+    if not sizes or (len(sizes) == 1 and sizes[0][0][0] == sizes[0][0][1] <= 64):
         return None
     sides = sorted(min(size) for size, count in sizes for _ in range(count))
     middle = sides[len(sides) // 2]

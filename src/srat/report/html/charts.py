@@ -29,6 +29,8 @@ class Curve:
     line: str
     band: str
     """Around the line, from the lower to the upper end of the intervals; empty without."""
+    alone: Sequence[tuple[float, float]]
+    """Points without a neighbour, of which a line shows nothing."""
 
     @property
     def summary(self) -> str:
@@ -108,14 +110,21 @@ def chart(title: str, unit: str, series: Sequence[Series], *, marks: Sequence[tu
     def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - low) / (high - low))
 
-    def path(values: Sequence[float]) -> list[str]:
-        return [f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in enumerate(values) if math.isfinite(value)]
+    def point(epoch: int, value: float) -> str:
+        return f"{x(epoch):.1f},{y(value):.1f}"
 
     curves = []
     for one in series:
-        points, lower, upper = path(one.values), path(one.low), path(one.high)
-        band = f"M{' L'.join([*upper, *reversed(lower)])}Z" if lower and upper else ""
-        curves.append(Curve(series=one, line=f"M{' L'.join(points)}" if points else "", band=band))
+        stretches = _stretches(one.values)
+        line = "".join(f"M{' L'.join(point(epoch, one.values[epoch]) for epoch in each)}" for each in stretches)
+        alone = [(x(each[0]), y(one.values[each[0]])) for each in stretches if len(each) == 1]
+        bands = [
+            [point(epoch, one.high[epoch]) for epoch in each]
+            + [point(epoch, one.low[epoch]) for epoch in reversed(each)]
+            for each in (_stretches([low + high for low, high in zip(one.low, one.high, strict=True)]))
+        ]
+        band = "".join(f"M{' L'.join(points)}Z" for points in bands)
+        curves.append(Curve(series=one, line=line, band=band, alone=alone))
     whole = sorted({round(tick) for tick in ticks(1, max(2, epochs)) if 1 <= round(tick) <= epochs} | {1, epochs})
     return Chart(
         title=title,
@@ -126,6 +135,17 @@ def chart(title: str, unit: str, series: Sequence[Series], *, marks: Sequence[tu
         marks=[Mark(at=x(epoch - 0.5), text=text) for epoch, text in marks if 0 < epoch < epochs],
         epochs=epochs,
     )
+
+
+def _stretches(values: Sequence[float]) -> list[list[int]]:
+    """Return the epochs that have a number, those in a row together."""
+    found: list[list[int]] = []
+    for epoch in (epoch for epoch, value in enumerate(values) if math.isfinite(value)):
+        if found and found[-1][-1] == epoch - 1:
+            found[-1].append(epoch)
+        else:
+            found.append([epoch])
+    return found
 
 
 def _apart(epochs: Sequence[int], most: int) -> list[int]:

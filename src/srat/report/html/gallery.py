@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from srat.attacks import PGD
 from srat.data import Dataset, to_unit
-from srat.evaluation.serving import last_points, served
+from srat.errors import require
+from srat.evaluation.serving import BATCH_SIZE, last_points, served
 from srat.models import logits_of
 from srat.random import generator
 
@@ -66,18 +67,28 @@ def make_gallery(
         model: images in [0, 1] → logits, or an output that has them.
         test: the images.
         attack: what they are attacked by; shown is where it ends.
-        order: the classes, those first that are to be shown first.
+        order: the classes, those first that are to be shown first; of more than are shown, the last are left out.
         most: how many to show at the most.
         seed: of the attack's randomness.
+
+    Raises:
+        UserError: if images have neither one channel nor three.
     """
+    channels = test.images.shape[1]
+    require(channels in (1, 3), f"images of {channels} channels cannot be shown")
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-    sample = test.sample(_TRIED * len(test.class_names)).to(str(device))
-    images, labels = to_unit(sample.images[:]), sample.labels
-    rng = generator(seed, "gallery", device=device)
+    tried = [(test.labels == c).nonzero().flatten()[:_TRIED] for c in order[:most]]
+    sample = test.subset(torch.cat(tried))
+    labels, parts = sample.labels.to(device), []
     with served(model) as lent:
-        adversarial = last_points(lent, images, labels, attack, generator=rng)
-        with torch.no_grad():
-            before, after = (logits_of(lent(each)).float().softmax(dim=1) for each in (images, adversarial))
+        for number, chosen in enumerate(torch.split(torch.arange(len(sample)), BATCH_SIZE)):
+            some = to_unit(sample.images[chosen].to(device))
+            rng = generator(seed, "gallery", step=number, device=device)
+            attacked = last_points(lent, some, labels[chosen], attack, generator=rng)
+            with torch.no_grad():
+                opinions = [logits_of(lent(each)).float().softmax(dim=1) for each in (some, attacked)]
+            parts.append((some, attacked, *opinions))
+    images, adversarial, before, after = (torch.cat(each) for each in zip(*parts, strict=True))
     right = before.argmax(dim=1) == labels
     breaks, holds = right & (after.argmax(dim=1) != labels), right & (after.argmax(dim=1) == labels)
     first = [

@@ -25,6 +25,7 @@ LARGEST_PAGE = 3_000_000
 SHOWN_CLASSES = 25
 """Classes of which all confusions are shown; of more, only what the rare ones are taken for."""
 _ALSO_TAKEN_FOR = 3
+COMMON, RARE = "common classes", "rare classes"
 _MAP_SIDE = 400.0
 
 
@@ -85,12 +86,15 @@ def render(records: Sequence[RunRecord], *, findings: Sequence[str] = ()) -> str
         records: the runs, at least one.
         findings: what follows from comparing them.
     """
+    from srat import __version__
+
     template = _environment().get_template("page.html.j2")
     shown = list(records)
     while True:
         text = template.render(
             runs=[_shown(record, number) for number, record in enumerate(shown)],
             findings=findings,
+            version=__version__,
             style=_asset("style.css"),
             script=_asset("script.js"),
         )
@@ -120,22 +124,22 @@ def _asset(name: str) -> Any:
 
 def _shown(record: RunRecord, number: int) -> dict[str, Any]:
     """Return what the template of a run is given."""
-    from srat import __version__
-
-    evaluation, groups = record.evaluation, record.evaluation.groups
+    evaluation = record.evaluation
     threat = record.robust.counts
     return {
         "id": f"run{number}",
         "name": record.name,
         "record": record,
         "config": record.config,
-        "title": f"{record.config.method} on {record.config.data.name}",
+        "title": f"{record.config.method} on {record.config.data.name}"
+        + (", weights of the best epoch" if record.which == "best" else ""),
         "verdict": verdict_of(record),
         "attack": attack_text(record),
         "budget": budget_text(record.config.evaluation),
         "tiles": [
-            ("all classes", Bar.of(record.clean.counts.accuracy()), Bar.of(threat.accuracy())),
-            ("rare classes", Bar.of(record.clean.counts.accuracy(groups.under)), Bar.of(threat.accuracy(groups.under))),
+            (name, Bar.of(record.clean.counts.accuracy(classes)), Bar.of(threat.accuracy(classes)))
+            for name, classes in groups_of(record)
+            if name != COMMON
         ],
         "worst": (
             evaluation.class_names[threat.worst_class()],
@@ -144,14 +148,13 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
         "results": list(evaluation.results),
         "classes": class_rows(record),
         "groups": group_rows(record),
-        "rare": set(groups.under),
+        "rare": record.rare,
         "robust_bars": [Bar.of(threat.accuracy([c])) for c in range(len(evaluation.class_names))],
         "confusions": confusions(record),
         "charts": charts_of(record),
         "map": map_points(record),
         "separability": separability_rows(record),
         "settings": settings(record),
-        "version": record.environment.get("srat", __version__),
     }
 
 
@@ -164,30 +167,31 @@ def class_rows(record: RunRecord) -> list[ClassRow]:
             name=evaluation.class_names[c],
             images=evaluation.train_counts[c],
             share=100 * evaluation.train_counts[c] / max(1, most),
-            rare=c in evaluation.groups.under,
+            rare=c in record.rare,
             bars=[Bar.of(result.counts.accuracy([c])) for result in evaluation.results.values()],
         )
         for c in reversed(record.by_rarity)
     ]
 
 
+def groups_of(record: RunRecord) -> list[tuple[str, Sequence[int]]]:
+    """Return all classes, and the common and the rare ones where there are such."""
+    found: list[tuple[str, Sequence[int]]] = [("all classes", range(len(record.evaluation.class_names)))]
+    return found + ([(COMMON, record.evaluation.groups.well), (RARE, record.rare)] if record.rare else [])
+
+
 def group_rows(record: RunRecord) -> list[ClassRow]:
-    """Return a row for all classes, the common and the rare ones."""
+    """Return a row for each group of classes."""
     evaluation = record.evaluation
-    every = range(len(evaluation.class_names))
     return [
         ClassRow(
             name=name,
             images=sum(evaluation.train_counts[c] for c in classes),
             share=0.0,
-            rare=name == "rare classes",
+            rare=name == RARE,
             bars=[Bar.of(result.counts.accuracy(classes)) for result in evaluation.results.values()],
         )
-        for name, classes in (
-            ("all classes", every),
-            ("common classes", evaluation.groups.well),
-            ("rare classes", evaluation.groups.under),
-        )
+        for name, classes in groups_of(record)
     ]
 
 
@@ -197,6 +201,8 @@ def confusions(record: RunRecord) -> list[Confusion]:
     if examples is None:
         return []
     classes = len(examples.class_names)
+    totals = torch.bincount(examples.labels, minlength=classes)
+    told = [c for c in record.by_rarity if c in record.rare or not record.rare]
     hardest = sorted(examples.outcomes, key=lambda name: (name == CLEAN, int(examples.outcomes[name].survived.sum())))
     found = []
     for name in hardest:
@@ -205,12 +211,12 @@ def confusions(record: RunRecord) -> list[Confusion]:
         counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes).double()
         # Of logits that are no numbers the true class may be the largest: right is what has survived.
         counts.diagonal().copy_(torch.bincount(examples.labels[survived], minlength=classes))
-        shares = 100 * counts / torch.bincount(examples.labels, minlength=classes).clamp(min=1)[:, None]
+        shares = 100 * counts / totals.clamp(min=1)[:, None]
         found.append(
             Confusion(
                 result=name,
                 table=shares.tolist() if classes <= SHOWN_CLASSES else [],
-                taken=[_taken(shares[c].tolist(), c) for c in record.by_rarity if c in record.evaluation.groups.under],
+                taken=[_taken(shares[c].tolist(), c) for c in told if int(totals[c])],
             )
         )
     return found
@@ -240,14 +246,13 @@ def charts_of(record: RunRecord) -> list[Chart]:
         ends = {"low": values(f"{column}_low"), "high": values(f"{column}_high")} if interval else {}
         return Series(name=name, values=values(column), **ends)
 
-    trained_on = "images as they are" if isinstance(record.config.attack, Natural) else "attacked"
-    accuracies = [series(f"training images, {trained_on}", "train_accuracy", 100)]
+    natural = isinstance(record.config.attack, Natural)
+    accuracies = [series("training images" if natural else "training images, attacked", "train_accuracy", 100)]
     if "held_out_robust" in history[0]:
-        accuracies += [
-            series("held out, as they are", "held_out_clean", 100),
-            series("held out, attacked", "held_out_robust", 100),
-            series("held out, attacked, rare classes", "held_out_under", 100, interval=True),
-        ]
+        attacked = "" if natural else ", attacked"
+        accuracies += [series("held out, mean of classes", "held_out_clean", 100)]
+        accuracies += [] if natural else [series("held out, attacked, mean of classes", "held_out_robust", 100)]
+        accuracies += [series(f"held out{attacked}, rare classes", "held_out_under", 100, interval=True)]
     has_feature_loss = record.config.feature_loss.name != "none"
     losses = [series("prediction loss", "prediction_loss")]
     losses += [series("feature loss", "feature_loss")] if has_feature_loss else []

@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from srat.audit import Audit
 from srat.config import Config
 from srat.errors import require
 from srat.evaluation import CLEAN, Evaluation, Examples, Result
 from srat.evaluation.feature_map import FeatureMap
-from srat.files import parse_json, read_bounded
 from srat.metrics import Row
+from srat.report.distribution import rare
 from srat.report.html.gallery import Specimen
 from srat.run_folder import RunFolder, Which
 
-_LARGEST_FILE = 1 << 22
 WORST_CASE = "worst-case"
 
 
@@ -27,7 +25,9 @@ class RunRecord:
     config: Config
     evaluation: Evaluation
     command: str
-    """The command that makes the run again."""
+    """The command that makes the run again; empty where none does."""
+    which: Which = "last"
+    """The weights that are told of."""
     history: Sequence[Row] = ()
     examples: Examples | None = None
     map: FeatureMap | None = None
@@ -57,6 +57,11 @@ class RunRecord:
         return self.evaluation.results[self.threat]
 
     @property
+    def rare(self) -> tuple[int, ...]:
+        """The under-represented classes; none where all have as many training images."""
+        return rare(self.evaluation.train_counts)
+
+    @property
     def by_rarity(self) -> list[int]:
         """The classes, the rarest first."""
         counts = self.evaluation.train_counts
@@ -82,23 +87,20 @@ def read_record(
     found = Evaluation.read(evaluation)
     attacked = len(found.results) > 1 and CLEAN in found.results
     require(attacked, f"{evaluation}: expected accuracies of the images as they are, and under an attack")
+    require(sum(found.results[CLEAN].counts.total) > 0, f"{evaluation}: an evaluation of no image")
+    kept = Examples.read(examples) if examples.exists() else None
+    same = kept is None or kept.class_names == found.class_names
+    require(same, f"{examples}: its classes are not those of {evaluation.name}; remove it")
     return RunRecord(
         name=folder.path.resolve().name,
         config=config,
+        which=which,
         evaluation=found,
         command=command,
         history=folder.read_metrics() if folder.metrics.exists() else (),
-        examples=Examples.read(examples) if examples.exists() else None,
+        examples=kept,
         map=FeatureMap.read(folder.map) if folder.map.exists() and which == "last" else None,
         audit=Audit.read(audit) if audit.exists() else None,
-        environment=_facts(folder.environment),
+        environment={name.replace("_", " "): str(value) for name, value in folder.read_environment().items()},
         gallery=gallery,
     )
-
-
-def _facts(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    content = parse_json(read_bounded(path, _LARGEST_FILE), where=path)
-    require(isinstance(content, dict), f"{path}: expected a JSON object, got {type(content).__name__}")
-    return {name.replace("_", " "): str(value) for name, value in content.items()}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from srat.evaluation import Accuracy
-from srat.report.budget import budget_text
+from srat.report.budget import budget_said, budget_text
 from srat.report.html.record import WORST_CASE, RunRecord
 
 Kind = Literal["good", "partly", "bad"]
@@ -26,35 +26,41 @@ def verdict_of(record: RunRecord) -> Verdict:
 
     Robustness that the audit refutes is none; nor is accuracy under attack that always saying the same class may have.
     On rare classes it falls short if all of their interval lies below half of what the common classes have at the
-    least; it is there if all of the interval lies above guessing; else the test is too small to tell.
+    least; it is there if all of the interval lies above guessing; else the test is too small to tell. A class that is
+    below guessing is named.
     """
-    counts, groups = record.robust.counts, record.evaluation.groups
-    overall, well, under = counts.accuracy(), counts.accuracy(groups.well), counts.accuracy(groups.under)
+    counts, names = record.robust.counts, record.evaluation.class_names
+    overall, guess = counts.accuracy(), max(counts.total) / sum(counts.total)
     worst = counts.worst_class()
-    sentence = (
-        f"Under {attack_text(record)}, {percent(overall)} of all test images are right: {percent(well)} of the common "
-        f"classes', {percent(under)} of the rare ones'; the weakest class is "
-        f"{record.evaluation.class_names[worst]} with {percent(counts.accuracy([worst]))}."
-    )
+    weakest = counts.accuracy([worst])
+    sentence = f"Under {attack_text(record)}, {percent(overall)} of all test images are right"
+    if record.rare:
+        well, under = counts.accuracy(record.evaluation.groups.well), counts.accuracy(record.rare)
+        sentence += f": {percent(well)} of the common classes', {percent(under)} of the rare ones'"
+    sentence += f"; the weakest class is {names[worst]} with {percent(weakest)}."
     if record.audit is not None and record.audit.verdict == "fail":
         failed = ", ".join(name for name, verdict in record.audit.verdicts.items() if verdict == "fail")
         return Verdict(kind="bad", head="Its robustness is not real", sentence=f"{sentence} The audit fails: {failed}.")
-    if overall.low <= max(counts.total) / sum(counts.total):
+    if overall.low <= guess:
         why = "Always saying the same class may do as well."
         return Verdict(kind="bad", head="Not robust", sentence=f"{sentence} {why}")
-    if under.high < well.low / 2:
+    if record.rare and under.high < well.low / 2:
         return Verdict(kind="partly", head="Robust on common classes, not on rare ones", sentence=sentence)
-    if not under.low > 1 / len(counts.total):
+    if record.rare and not under.low > 1 / len(names):
         why = "The test has too few images of the rare classes to tell more."
         return Verdict(kind="partly", head="Robust on common classes", sentence=f"{sentence} {why}")
-    return Verdict(kind="good", head="Robust, on rare classes too", sentence=sentence)
+    if weakest.high < 1 / len(names):
+        return Verdict(kind="partly", head=f"Robust, but not on {names[worst]}", sentence=sentence)
+    return Verdict(kind="good", head="Robust, on rare classes too" if record.rare else "Robust", sentence=sentence)
 
 
 def attack_text(record: RunRecord) -> str:
     """Return the attack's name, with its budget."""
-    threat = record.config.evaluation
-    name = "the worst of several attacks" if record.threat == WORST_CASE else record.threat.upper()
-    return f"{name} ({budget_text(threat)})"
+    threat, of = record.threat, record.robust.attack
+    if threat == WORST_CASE:
+        return f"the worst of several attacks ({budget_text(record.config.evaluation)})"
+    said = budget_said(str(of.get("norm", "linf")), of["epsilon"]) if isinstance(of.get("epsilon"), float) else ""
+    return threat.upper() + (f" ({said})" if said else "")
 
 
 def percent(accuracy: Accuracy) -> str:
