@@ -14,12 +14,13 @@ done
 report() { srat report "$@" --scale small --data "$data" --runs "$here/runs" --out "$here/$data" >/dev/null && echo "$1" || echo "no $1 yet"; }
 report figure1
 report table1 --filter step-100
-report figure3
-report figure2
-report figure10
 report table2 --filter exp-100
 report figure4
 report separation
-report figure6 --filter srat-ldam
-report figure5 --filter srat-ldam
 report figure13
+[ "$data" != cifar10 ] || exit 0
+report figure6 --filter srat-ldam
+report figure3
+report figure2
+report figure10
+report figure5 --filter srat-ldam

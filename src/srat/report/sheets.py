@@ -100,8 +100,9 @@ def to_csv(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def in_markdown(text: str) -> str:
-    """Return a stranger's text as Markdown that shows it, on one line."""
-    return re.sub(r"([\\`*_\[\]|])", r"\\\1", printable(text)).replace("&", "&amp;").replace("<", "&lt;")
+    """Return a stranger's text as Markdown that shows it, on one line: no markup, no link, no image."""
+    plain = re.sub(r"([\\`*_|])", r"\\\1", printable(text))
+    return plain.replace("](", "]\\(").replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _in_latex(text: str) -> str:
