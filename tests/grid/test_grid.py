@@ -351,7 +351,7 @@ class TestSerially:
         cells = planned(recipe("table3"), base, ["srat-ldam", "step-10"])
         [job] = jobs_of(cells, [0], tmp_path / "runs", mapped=False)
         assert run([job], Serial(slots=1, threads=1, device="cpu"), tmp_path) == []
-        assert Evaluation.read(job.folder.evaluation("last")).train_counts == (30,) * 5 + (3,) * 5
+        assert Evaluation.read(job.folder.evaluation("last")).train_counts == (30,) * 5 + (13,) * 5  # ⌊30 / √5⌋
 
     def test_ctrl_c_saves_and_a_killed_grid_leaves_no_run_behind(self, tmp_path):
         words = (*GRID, "--filter", "ce", "--runs", tmp_path)

@@ -37,11 +37,12 @@ def command_of(config: Config) -> str:
         if type(member) is not type(getattr(base, family)):
             base = compose(base, **{family: member.name})
             words += [flag(family), member.name]
-    for name in ("epsilon", "step_size"):
-        value = getattr(config.evaluation, name)
-        if value == getattr(config.attack, name, None) != getattr(base.attack, name, None):
-            base = compose(base, **{name: value})
-            words += _words(name, value)
+    shared = {name: getattr(config.evaluation, name) for name in ("norm", "epsilon", "step_size")}
+    if all(getattr(config.attack, name, None) == value for name, value in shared.items()):
+        budget = {name: value for name, value in shared.items() if value != getattr(base.attack, name)}
+        budget |= {"epsilon": shared["epsilon"]} if "norm" in budget else {}  # budgets of another norm are others
+        base = compose(base, **budget)
+        words += [word for name, value in budget.items() for word in _words(name, value)]
     for path, value in _differing(base.to_plain(), config.to_plain()):
         words += _words(path, value)
     return shlex.join(words)

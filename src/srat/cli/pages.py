@@ -9,13 +9,11 @@ import tyro
 from rich.console import Console
 
 from srat.cli.commanding import command_of
-from srat.cli.compare import findings_of
 from srat.cli.opening import opened, require_same_data
 from srat.cli.parsing import parse
 from srat.cli.results import WAIT
 from srat.config import Config
 from srat.data import Dataset
-from srat.devices import make_fabric
 from srat.errors import UserError, nearest, printable, require
 from srat.files import write_atomically
 from srat.machine import telling_of_memory
@@ -62,6 +60,9 @@ def run(args: list[str]) -> int:
         )
     out = arguments.out or (Path("report.html") if several else runs[0][0].path / "report.html")
     require(out.parent.is_dir() and not out.is_dir(), f"--out: expected the name of a file in a folder, got '{out}'")
+    from srat.cli.compare import findings_of
+    from srat.devices import make_fabric  # Fabric takes as long to import as torch
+
     console, device = make_console(), str(make_fabric(arguments.device).device)
     records = [
         read_record(folder, config, command=command_of(config), gallery=gallery_of(folder, config, device, console))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor, nn
 
 from srat.attacks import PGD
@@ -141,6 +140,8 @@ def _opinion(probabilities: Float[Tensor, " classes"], label: int) -> Opinion:
 
 def data_uri(image: Float[Tensor, "channels height width"]) -> str:
     """Return an image in [0, 1] as a PNG within a URI."""
+    from PIL import Image
+
     pixels = image.clamp(0, 1).mul(255).round().byte().cpu()
     array = pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy()
     picture = Image.fromarray(array)
