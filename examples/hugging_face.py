@@ -27,7 +27,7 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
 attack = srat.attacks.PGD(epsilon=0.1, step_size=0.05, steps=3)
 train, test = Digits().train(), Digits().test()
 noise = torch.Generator().manual_seed(0)
-for batch in torch.randperm(len(train)).repeat(12).split(64):
+for batch in torch.randperm(len(train)).repeat(7).split(64):
     images, labels = srat.data.to_unit(train.images[batch]), train.labels[batch]
     with attacked(model) as served:
         images = attack(lambda x: srat.losses.cross_entropy(served(x).logits, labels), images, generator=noise)

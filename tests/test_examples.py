@@ -11,7 +11,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 APART = Path(sys.prefix) / "apart"
 """Where `make setup` puts Lightning."""
-LEARNED = {"plain_pytorch": 0.45, "lightning_module": 0.7, "hugging_face": 0.45}
+LEARNED = {"plain_pytorch": 0.45, "lightning_module": 0.7, "hugging_face": 0.3}
 """Accuracy under PGD-20 that each has at the least; guessing has 0.1."""
 
 
