@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+# Half of the tests wait for processes of their own.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(max(2, 3 * (os.cpu_count() or 1) // 2))')
 
 .PHONY: demo test check setup golden clean
 
@@ -9,7 +11,7 @@ demo: setup
 	$(VENV)/bin/srat train
 
 test: check
-	$(VENV)/bin/pytest --numprocesses logical --dist loadfile
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile
 
 check: setup
 	$(VENV)/bin/ruff format --check --quiet .
