@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@# An oracle of the tests; its torchvision is not needed for what they use.
 	$(VENV)/bin/pip install --quiet --no-deps --constraint constraints.txt torchattacks
-	@# For an example alone, and apart: with torchmetrics beside it Fabric takes three times as long to import.
+	@# For an example alone, and apart: with torchmetrics beside it Fabric takes twice as long to import.
 	$(VENV)/bin/pip install --quiet --no-deps --constraint constraints.txt --target $(VENV)/apart lightning torchmetrics
 	@touch $@
 

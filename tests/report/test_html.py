@@ -209,6 +209,9 @@ class TestVerdict:
         evaluation = an_evaluation(names, (90,) * 5, (90, 90, 80, 80, 0), (500, 400, 20, 5, 5))
         verdict = verdict_of(a_record(audit=None, evaluation=evaluation))
         assert (verdict.kind, verdict.head) == ("partly", "Robust, but not on lost")
+        evaluation = an_evaluation(names, (90,) * 5, (90, 90, 80, 80, 22), (500, 400, 20, 5, 5))
+        verdict = verdict_of(a_record(audit=None, evaluation=evaluation))  # 22 % [15, 31] may be the guess of 20
+        assert (verdict.kind, verdict.head) == ("partly", "Robust, but not surely on lost")
 
     def test_the_budget_is_that_of_the_attack_that_is_told(self):
         wide = {"name": "pgd", "norm": "linf", "epsilon": 0.5}
@@ -512,10 +515,13 @@ class TestInABrowser:
     def test_an_epoch_is_read_by_pointer_and_by_key(self, opened):
         page, said = opened([full_record()])
         chart_ = page.locator(".chart[data-epochs]").first
-        readout = chart_.locator(".readout")
+        readout, cursor = chart_.locator(".readout"), chart_.locator(".cursor")
+        shown = "line => getComputedStyle(line).display"
+        assert cursor.evaluate(shown) == "none"
         box = chart_.locator("svg").bounding_box()
         chart_.locator("svg").hover(position={"x": box["width"] - 5, "y": 40})
         assert readout.inner_text().startswith("epoch 3: training images, attacked 50 %")
+        assert cursor.evaluate(shown) != "none"
         chart_.locator("svg").focus()
         page.keyboard.press("ArrowLeft")
         assert readout.inner_text().startswith("epoch 2: training images, attacked 40 %")

@@ -27,7 +27,7 @@ def verdict_of(record: RunRecord) -> Verdict:
     Robustness that the audit refutes is none; nor is accuracy under attack that always saying the same class may have.
     On rare classes it falls short if all of their interval lies below half of what the common classes have at the
     least; it is there if all of the interval lies above guessing; else the test is too small to tell. A class that is
-    below guessing is named.
+    not above guessing is named.
     """
     counts, names = record.robust.counts, record.evaluation.class_names
     overall, guess = counts.accuracy(), max(counts.total) / sum(counts.total)
@@ -49,8 +49,9 @@ def verdict_of(record: RunRecord) -> Verdict:
     if record.rare and not under.low > 1 / len(names):
         why = "The test has too few images of the rare classes to tell more."
         return Verdict(kind="partly", head="Robust on common classes", sentence=f"{sentence} {why}")
-    if weakest.high < 1 / len(names):
-        return Verdict(kind="partly", head=f"Robust, but not on {names[worst]}", sentence=sentence)
+    if not weakest.low > 1 / len(names):
+        surely = "" if weakest.high < 1 / len(names) else "surely "
+        return Verdict(kind="partly", head=f"Robust, but not {surely}on {names[worst]}", sentence=sentence)
     return Verdict(kind="good", head="Robust, on rare classes too" if record.rare else "Robust", sentence=sentence)
 
 
