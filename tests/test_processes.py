@@ -60,9 +60,10 @@ def worker(rank, count, port, function, queue):
 
 def in_processes(count, function):
     """Run ``function(processes)`` in several processes, and return what each gives back."""
-    context = mp.get_context("spawn")
-    queue, port = context.SimpleQueue(), free_port()
-    started = mp.start_processes(worker, (count, port, function, queue), nprocs=count, join=False, start_method="spawn")
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(["srat.fitting"])  # which takes seconds to import: once, not for each of them
+    queue, arguments = context.SimpleQueue(), (count, free_port(), function)
+    started = mp.start_processes(worker, (*arguments, queue), nprocs=count, join=False, start_method="forkserver")
     results = dict(queue.get() for _ in range(count))
     while not started.join(30):
         pass
@@ -232,15 +233,23 @@ def test_evaluation_is_exact_on_any_number_of_processes():
 class TestCommand:
     """``srat train --devices 2`` and torchrun, as a user runs them."""
 
-    SHORT = ("--epochs", "2", "--model.width", "4", "--attack.steps", "2", "--device", "cpu")
+    SHORT = ("--epochs", "4", "--model.width", "4", "--attack.steps", "2", "--device", "cpu")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def by_two(cls, tmp_path_factory):
+        """A finished run of two processes, which tests copy: what it has said, and its folder."""
+        out = tmp_path_factory.mktemp("two") / "run"
+        return cls.train(out, "--devices", "2"), out
 
     @staticmethod
     def run(*words, **options):
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})}
         return subprocess.run(words, capture_output=True, text=True, timeout=180, env=environment, **options)
 
-    def train(self, out, *words, **options):
-        return self.run(sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, *words, **options)
+    @classmethod
+    def train(cls, out, *words, **options):
+        return cls.run(sys.executable, "-m", "srat", "train", "--out", str(out), *cls.SHORT, *words, **options)
 
     def in_mid_training(self, out):
         """Start a long run of two processes, and return what watches them once an epoch is done."""
@@ -257,8 +266,9 @@ class TestCommand:
     def weights(out):
         return open_tensors(out / "model.safetensors").tensors()
 
-    def test_trains_evaluates_and_says_it_once(self, tmp_path):
-        done = self.train(tmp_path / "run", "--devices", "2")
+    def test_trains_evaluates_and_says_it_once(self, tmp_path, by_two):
+        done, out = by_two
+        shutil.copytree(out, tmp_path / "run")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.count("under-represented") == 1
         assert json.loads((tmp_path / "run" / "environment.json").read_text())["processes"] == 2
@@ -272,10 +282,10 @@ class TestCommand:
             assert self.run(sys.executable, "-m", "srat", *command).returncode == 0
             assert path.read_text() == before
 
-    def test_an_evaluation_that_two_began_is_ended_by_one(self, tmp_path):
+    def test_an_evaluation_that_two_began_is_ended_by_one(self, tmp_path, by_two):
         one, two = tmp_path / "one", tmp_path / "two"
-        assert self.train(one).returncode == 0
-        shutil.copytree(one, two)
+        for path in (one, two):
+            shutil.copytree(by_two[1], path)
         evaluate = [sys.executable, "-m", "srat", "evaluate"]
         attack = ["--attack", "pgd-300", "--epsilon", "0.02", "--step-size", "0.002"]
         assert self.run(*evaluate, str(one), *attack).returncode == 0
@@ -293,9 +303,8 @@ class TestCommand:
             assert (one / name).read_bytes() == (two / name).read_bytes()
         assert not (two / "unfinished").exists()
 
-    def test_the_same_again_gives_the_same_bytes_and_a_stopped_run_too(self, tmp_path):
-        words = ("--devices", "2", "--epochs", "4", "--checkpoint-every", "3")
-        assert self.train(tmp_path / "whole", *words).returncode == 0
+    def test_the_same_again_gives_the_same_bytes_and_a_stopped_run_too(self, tmp_path, by_two):
+        words = ("--devices", "2", "--checkpoint-every", "3")
         command = [sys.executable, "-m", "srat", "train", "--out", str(tmp_path / "stopped"), *self.SHORT, *words]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 60
@@ -307,7 +316,7 @@ class TestCommand:
         assert stderr.count("stopped by SIGTERM") == 1
         assert "is saved, the same command goes on from there" in stderr
         assert self.train(tmp_path / "stopped", *words).returncode == 0
-        one, other = (self.weights(tmp_path / name) for name in ("whole", "stopped"))
+        one, other = (self.weights(out) for out in (by_two[1], tmp_path / "stopped"))
         assert all(torch.equal(one[name], other[name]) for name in one)
 
     def test_a_signal_to_one_of_them_stops_all_and_saves(self, tmp_path):
@@ -379,29 +388,30 @@ class TestCommand:
         assert "srat: error: the disk of process 1 is full" in done.stderr
         assert "another process of this job has ended" in done.stderr
 
-    def on_two_machines(self, out, folders):
-        """Train through torchrun, a node in each folder; return exit codes and what each said."""
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
-        torchrun += ["--master-addr", "127.0.0.1", "--master-port", free_port()]
-        words = ["-m", "srat", "train", "--out", str(out), *self.SHORT]
-        nodes = [
-            subprocess.Popen(
-                [*torchrun, "--node-rank", str(node), *words],
-                cwd=folder,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for node, folder in enumerate(folders)
-        ]
+    @staticmethod
+    def together(commands, options):
+        """Run the commands at the same time; return exit codes and what each said."""
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        nodes = [subprocess.Popen(command, **piped, **o) for command, o in zip(commands, options, strict=True)]
         said = [node.communicate(timeout=120) for node in nodes]
         return [node.returncode for node in nodes], said
 
-    def test_machines_that_do_not_share_the_folder_are_told(self, tmp_path):
-        for name in ("a", "b"):
-            (tmp_path / name).mkdir()
-        assert self.train("run", cwd=tmp_path / "a").returncode == 0
+    def on_two_machines(self, out, folders):
+        """Train as torchrun would let a node in each folder do; return exit codes and what each said."""
+        job = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+        job |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT]
+        return self.together(
+            [command] * 2,
+            [
+                {"cwd": folder, "env": {**os.environ, **job, "RANK": str(rank), "GROUP_RANK": str(rank)}}
+                for rank, folder in enumerate(folders)
+            ],
+        )
+
+    def test_machines_that_do_not_share_the_folder_are_told(self, tmp_path, by_two):
+        shutil.copytree(by_two[1], tmp_path / "a" / "run")
+        (tmp_path / "b").mkdir()
         _, said = self.on_two_machines("run", (tmp_path / "a", tmp_path / "b"))
         assert all("do not see the same folder 'run'" in err for _, err in said)
         (tmp_path / "a" / "run" / "model.safetensors").unlink()
@@ -411,13 +421,18 @@ class TestCommand:
         assert all(codes)
         assert all("the processes found different checkpoints in 'fresh/checkpoints'" in err for _, err in said)
 
-    def test_torchrun_on_two_machines(self, tmp_path):
-        codes, said = self.on_two_machines(tmp_path / "run", (tmp_path, tmp_path))
+    def test_torchrun_on_two_machines(self, tmp_path, by_two):
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+        torchrun += ["--master-addr", "127.0.0.1", "--master-port", free_port()]
+        words = ["-m", "srat", "train", "--out", str(tmp_path / "run"), *self.SHORT]
+        environment = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}}
+        codes, said = self.together(
+            [[*torchrun, "--node-rank", str(node), *words] for node in range(2)], [environment] * 2
+        )
         assert codes == [0, 0], said
         assert [out.count("under-represented") for out, _ in said] == [1, 0]
         # The same processes, however they were started.
-        assert self.train(tmp_path / "other", "--devices", "2").returncode == 0
-        one, other = (self.weights(tmp_path / name) for name in ("run", "other"))
+        one, other = (self.weights(out) for out in (by_two[1], tmp_path / "run"))
         assert all(torch.equal(one[name], other[name]) for name in one)
 
     @pytest.mark.parametrize("devices", ["0", "-1", "2000"])

@@ -52,6 +52,14 @@ def test_the_sources_of_the_contract():
 
 
 class TestDigits:
+    def test_are_those_of_scikit_learn(self):
+        from sklearn.datasets import load_digits
+
+        theirs, parts = load_digits(), (Digits().train(), Digits().test())
+        for c in range(10):
+            ours = torch.cat([part.images[part.labels == c, 0] for part in parts])
+            assert torch.equal(ours.double(), torch.from_numpy(theirs.images[theirs.target == c] * 255 / 16).round())
+
     def test_sizes(self):
         train, test = Digits().train(), Digits().test()
         assert (len(train), len(test)) == (1297, 500)
