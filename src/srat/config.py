@@ -178,7 +178,7 @@ class Config:
         """Return the configuration that ``text`` holds.
 
         Raises:
-            UserError: as :meth:`from_plain`, or if it is not JSON.
+            UserError: as `from_plain`, or if it is not JSON.
         """
         return cls.from_plain(parse_json(text, where=where), where=where)
 

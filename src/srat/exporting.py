@@ -67,7 +67,7 @@ def describe(facts: ModelFacts) -> dict[str, str]:
 def export_torch(model: nn.Module, facts: ModelFacts, path: Path) -> float:
     """Write a model as a program of ``torch.export`` (.pt2), and return how far it is from the model.
 
-    Its extra files hold what :func:`describe` says.
+    Its extra files hold what `describe` says.
 
     Raises:
         UserError: if it does not do what the model does; then nothing is written.
@@ -81,7 +81,7 @@ def export_torch(model: nn.Module, facts: ModelFacts, path: Path) -> float:
 def export_onnx(model: nn.Module, facts: ModelFacts, path: Path) -> float:
     """Write a model as ONNX, and return how far ONNX Runtime's answers are from the model's.
 
-    The input is "images", the outputs are "logits" and "probabilities"; the metadata hold what :func:`describe` says.
+    The input is "images", the outputs are "logits" and "probabilities"; the metadata hold what `describe` says.
 
     Raises:
         UserError: if ONNX is not installed, or the file does not do what the model does; then nothing is written.

@@ -59,7 +59,7 @@ class Interruption:
 
 @contextmanager
 def deferring_signals() -> Iterator[Interruption]:
-    """Keep the signals that come until :meth:`Interruption.check`, and put the handlers back; within itself, the same.
+    """Keep the signals that come until `Interruption.check`, and put the handlers back; within itself, the same.
 
     A handler that raised would do so anywhere: in an import, or where Python swallows it.
     """

@@ -47,7 +47,7 @@ def batch_sums(
     under: Bool[Tensor, " batch"],
     gradient_norm: Float[Tensor, ""],
 ) -> Float[Tensor, " sums"]:
-    """Return the :class:`Sums` of a batch, as a float64 tensor on the device.
+    """Return the `Sums` of a batch, as a float64 tensor on the device.
 
     Args:
         value: the objective and its parts.

@@ -28,6 +28,6 @@ def generator(
     rank: int = 0,
     device: torch.device | str = "cpu",
 ) -> torch.Generator:
-    """Return a fresh generator on ``device``, seeded by :func:`derive_seed`."""
+    """Return a fresh generator on ``device``, seeded by `derive_seed`."""
     derived = derive_seed(seed, purpose, epoch=epoch, step=step, rank=rank)
     return torch.Generator(device=device).manual_seed(derived)

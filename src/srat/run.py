@@ -111,7 +111,7 @@ def load_with_facts(
     model: nn.Module | None = None,
     device: str = "cpu",
 ) -> tuple[nn.Module, ModelFacts]:
-    """Return what :func:`load` does, and what the weights file says beside the weights."""
+    """Return what `load` does, and what the weights file says beside the weights."""
     file = Path(path) if Path(path).is_file() else _weights_of(RunFolder(Path(path)), which)
     weights = open_tensors(file)
     facts = ModelFacts.from_json(weights.facts, file)

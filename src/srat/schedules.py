@@ -66,7 +66,7 @@ class Schedule:
         return min(first, epochs - 1)
 
     def learning_rate(self, epoch: int, *, epochs: int, base: float) -> float:
-        """Return :func:`learning_rate` of an epoch."""
+        """Return `learning_rate` of an epoch."""
         return learning_rate(epoch, base=base, milestones=self.milestones_of(epochs), factor=self.factor)
 
     def weights_apply(self, epoch: int, *, epochs: int) -> bool:

@@ -46,7 +46,7 @@ def write_tensors(path: Path, tensors: Tensors, facts: Facts) -> None:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """A file of :func:`write_tensors` whose checksum is right; its tensors are not read yet."""
+    """A file of `write_tensors` whose checksum is right; its tensors are not read yet."""
 
     path: Path
     facts: Facts
@@ -59,7 +59,7 @@ class TensorFile:
 
 
 def open_tensors(path: Path) -> TensorFile:
-    """Return what :func:`write_tensors` wrote, but for the tensors.
+    """Return what `write_tensors` wrote, but for the tensors.
 
     Raises:
         DamagedError: if the file is missing, is not ours, or a bit of it has changed.

@@ -72,7 +72,7 @@ class Training:
 
     @contextmanager
     def lent(self) -> Iterator[nn.Module]:
-        """Lend the model to the training attack; see :func:`srat.models.attacked`."""
+        """Lend the model to the training attack; see `srat.models.attacked`."""
         folded = self.folding.in_place() if self.folding is not None else nullcontext()
         with attacked(self.module, self.config.inner.batch_norm) as served, folded:
             yield served

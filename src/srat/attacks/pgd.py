@@ -83,7 +83,7 @@ class PGD(IterativeAttack, name="pgd"):
         return GEOMETRIES[self.norm].noise(shape, self.epsilon, generator=generator) if self.random_start else None
 
     def step(self, adversarial: Images, gradient: Images, images: Images) -> Images:
-        """Return :func:`pgd_step`."""
+        """Return `pgd_step`."""
         return pgd_step(adversarial, gradient, images, norm=self.norm, epsilon=self.epsilon, step_size=self.step_size)
 
 

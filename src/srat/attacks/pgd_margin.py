@@ -31,6 +31,6 @@ class PGDMargin(PGD, name="pgd-margin"):
     """Projected gradient descent on the margin (Carlini and Wagner's loss) instead of cross-entropy."""
 
     def loss(self, usual: Loss, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return :func:`margin`."""
+        """Return `margin`."""
         del usual
         return margin(logits, labels)

@@ -24,6 +24,7 @@ COMMANDS = {
     "runs": "list the runs of a folder: what they are, how far they are, how they do",
     "doctor": "look at versions, devices, compiler and data, and say what would make it better",
     "data": "show the class distribution of a data set, as it is or made imbalanced",
+    "completion": "print a script that completes all this in your shell",
 }
 
 USAGE = """usage: srat COMMAND [OPTIONS]

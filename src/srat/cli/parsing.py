@@ -41,7 +41,7 @@ Flag = tuple[str, Any, Any]
 
 
 def parse_choices(choices: type[T], args: list[str], *, command: str) -> dict[str, Any]:
-    """Return what the words choose, by flag; the other words are left for :func:`parse`."""
+    """Return what the words choose, by flag; the other words are left for `parse`."""
     plain = [word for word in args if word not in ("-h", "--help")]
     value, _ = _quietly(choices, plain, command=command, default=choices())
     return {name: choice for name, choice in vars(value).items() if choice is not None}
@@ -60,8 +60,12 @@ def choices_class(*flags: Flag) -> Any:
 
 def family_flag(family: str) -> Flag:
     """Return the flag that chooses among a family's members; its help lists those that there are."""
-    names = list(METHODS) if family == "method" else member_names(FAMILIES[family])
-    return _flag(family, str, f"{_HELP[family]}: {', '.join(names)}.", metavar="NAME")
+    return _flag(family, str, f"{_HELP[family]}: {', '.join(choices_of(family))}.", metavar="NAME")
+
+
+def choices_of(family: str) -> list[str]:
+    """Return the names of a family's members."""
+    return list(METHODS) if family == "method" else member_names(FAMILIES[family])
 
 
 def _flag(name: str, kind: Any, text: str, **options: Any) -> Flag:

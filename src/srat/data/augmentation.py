@@ -69,5 +69,5 @@ class CropFlip(Augmentation, name="crop-flip"):
         require(0 <= self.padding <= 64, f"--augmentation.padding: expected 0 to 64 pixels, got {self.padding}")
 
     def __call__(self, images: Images, *, generator: torch.Generator) -> Images:
-        """Return :func:`random_flip` of :func:`random_crop`."""
+        """Return `random_flip` of `random_crop`."""
         return random_flip(random_crop(images, padding=self.padding, generator=generator), generator=generator)

@@ -139,7 +139,7 @@ class Step(_Profile, name="step"):
     """Step imbalance: the second half of the classes keep 1/K of their examples."""
 
     def profile(self, class_counts: Counts) -> tuple[int, ...]:
-        """Return :func:`step_counts`."""
+        """Return `step_counts`."""
         return step_counts(class_counts, ratio=self.ratio)
 
 
@@ -148,7 +148,7 @@ class Exponential(_Profile, name="exp", aliases=("exponential",)):
     """Exp imbalance: class i keeps K^(−i/(C−1)) of its examples."""
 
     def profile(self, class_counts: Counts) -> tuple[int, ...]:
-        """Return :func:`exponential_counts`."""
+        """Return `exponential_counts`."""
         return exponential_counts(class_counts, ratio=self.ratio)
 
 

@@ -91,7 +91,7 @@ def examine(
 
 
 def count(model: nn.Module, dataset: Dataset, attack: AnyAttack, **how: Any) -> Counts:
-    """Return how many examples of each class the model gets right under an attack; arguments as for :func:`examine`."""
+    """Return how many examples of each class the model gets right under an attack; arguments as for `examine`."""
     found = examine(model, dataset, attack, **how)
     return Counts.of(found.survived, dataset.labels, len(dataset.class_names))
 

@@ -119,7 +119,7 @@ def mean_of_counts(correct: Sequence[int], total: int) -> Mean:
         correct: (seeds,), images that each model gets right.
         total: n, images, the same for all.
 
-    Source: as :func:`mean_over_seeds`, with the largest variance that the images can have.
+    Source: as `mean_over_seeds`, with the largest variance that the images can have.
     """
     seeds = len(correct)
     if seeds == 1 or total == 0:
@@ -163,7 +163,7 @@ def sum_of_counts(factors: Sequence[float], correct: Sequence[Sequence[int]], to
     """Return Σ c_i p_i of one configuration's models, p_i on images of its own, for other seeds and other images.
 
     What a model gains in one place it may lose in another, so that the sums of the single models say how it varies with
-    the seed: to the image's part, by :func:`weighted_sum` of Wilson's intervals, comes t² s²/S, s their deviation.
+    the seed: to the image's part, by `weighted_sum` of Wilson's intervals, comes t² s²/S, s their deviation.
 
     Args:
         factors: c_i.

@@ -26,9 +26,9 @@ class Progress(NamedTuple):
     rounds: Int[Tensor, " n"]
     """Rounds that an image is through with; it broke in the last of them, or in none."""
     broken_at: Int[Tensor, " n"]
-    """As in :class:`Outcome`; never, so far."""
+    """As in `Outcome`; never, so far."""
     predicted: Int[Tensor, " n"]
-    """As in :class:`Outcome`."""
+    """As in `Outcome`."""
 
     @classmethod
     def none(cls, labels: Int[Tensor, " n"]) -> "Progress":

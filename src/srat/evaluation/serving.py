@@ -49,7 +49,7 @@ def last_points(
     """Return where an attack leaves images, whatever it has broken on its way.
 
     Args:
-        model: the model that it is made on, as lent by :func:`served`.
+        model: the model that it is made on, as lent by `served`.
         images: in [0, 1].
         labels: their classes.
         attack: the attack.

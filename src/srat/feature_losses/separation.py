@@ -127,7 +127,7 @@ class Separation(FeatureLoss, name="separation"):
         return self.projection_dimensions
 
     def __call__(self, features: Features, labels: Labels) -> FeatureTerm | None:
-        """Return :func:`separation`, counted over the anchors that have a positive."""
+        """Return `separation`, counted over the anchors that have a positive."""
         return FeatureTerm(
             separation(features, labels, self.temperature, normalize=self.normalize), has_positive(labels)
         )

@@ -25,6 +25,6 @@ class CrossEntropy(Loss, name="cross-entropy"):
     """Cross-entropy."""
 
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
-        """Return :func:`cross_entropy`."""
+        """Return `cross_entropy`."""
         del class_counts
         return cross_entropy(logits, labels)

@@ -39,6 +39,6 @@ class Focal(Loss, name="focal"):
         require(0 <= self.gamma <= 100, f"--loss.gamma: expected 0 to 100, got {self.gamma:g}")
 
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
-        """Return :func:`focal`."""
+        """Return `focal`."""
         del class_counts
         return focal(logits, labels, self.gamma)

@@ -75,5 +75,5 @@ class LDAM(Loss, name="ldam"):
         return CosineHead(scale=self.scale)
 
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
-        """Return :func:`ldam`."""
+        """Return `ldam`."""
         return ldam(logits, labels, class_counts, self.max_margin, self.scale)

@@ -31,7 +31,7 @@ class Folding:
 
     Args:
         model: the model; it stays as it is.
-        pairs: what to fold, as :func:`find_pairs` returns it.
+        pairs: what to fold, as `find_pairs` returns it.
         dtype: of the copies; weights are folded in their own dtype, and rounded once.
     """
 

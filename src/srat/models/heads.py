@@ -80,5 +80,5 @@ class CosineHead(Head, name="cosine"):
         require(self.scale > 0, f"--head.scale: expected a positive number, got {self.scale:g}")
 
     def build(self, dimensions: int, classes: int) -> nn.Module:
-        """Return :class:`CosineLinear`."""
+        """Return `CosineLinear`."""
         return CosineLinear(dimensions, classes, self.scale)

@@ -72,5 +72,5 @@ class ResNet18(Architecture, name="resnet18"):
         require(1 <= self.width <= 1024, f"--model.width: expected 1 to 1024 channels, got {self.width}")
 
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
-        """Return :func:`resnet18_backbone`."""
+        """Return `resnet18_backbone`."""
         return resnet18_backbone(shape.channels, self.width), 8 * self.width

@@ -41,5 +41,5 @@ class SmallCNN(Architecture, name="small-cnn"):
         require(1 <= self.width <= 1024, f"--model.width: expected 1 to 1024 channels, got {self.width}")
 
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
-        """Return :func:`small_cnn_backbone`."""
+        """Return `small_cnn_backbone`."""
         return small_cnn_backbone(shape.channels, self.width), 8 * self.width

@@ -74,5 +74,5 @@ class WideResNet(Architecture, name="wide-resnet"):
         require(1 <= self.widen <= 64, f"--model.widen: expected 1 to 64, got {self.widen}")
 
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
-        """Return :func:`wide_resnet_backbone`."""
+        """Return `wide_resnet_backbone`."""
         return wide_resnet_backbone(shape.channels, self.depth, self.widen), 64 * self.widen

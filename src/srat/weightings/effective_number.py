@@ -53,6 +53,6 @@ class EffectiveNumber(Weighting, name="effective-number"):
         require(0 <= self.beta < 1, f"--weighting.beta: expected 0 ≤ β < 1, got {self.beta:g}")
 
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
-        """Return :func:`effective_number`, scaled."""
+        """Return `effective_number`, scaled."""
         weights = effective_number(class_counts, self.beta)
         return to_majority_one(weights, class_counts) if self.scale == "majority_one" else weights

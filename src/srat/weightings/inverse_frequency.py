@@ -43,6 +43,6 @@ class InverseFrequency(Weighting, name="inverse-frequency"):
         require(0 <= self.power <= 10, f"--weighting.power: expected 0 to 10, got {self.power:g}")
 
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
-        """Return :func:`inverse_frequency`, scaled."""
+        """Return `inverse_frequency`, scaled."""
         weights = inverse_frequency(class_counts, self.power)
         return to_majority_one(weights, class_counts) if self.scale == "majority_one" else weights

@@ -24,5 +24,5 @@ class Uniform(Weighting, name="uniform"):
     """All classes alike."""
 
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
-        """Return :func:`uniform`."""
+        """Return `uniform`."""
         return uniform(class_counts)

@@ -80,7 +80,7 @@ class MapPoint:
 
 
 def render(records: Sequence[RunRecord], *, findings: Sequence[str] = ()) -> str:
-    """Return a page that needs nothing else, under :data:`LARGEST_PAGE` bytes wherever leaving out galleries can do it.
+    """Return a page that needs nothing else, under `LARGEST_PAGE` bytes wherever leaving out galleries can do it.
 
     Args:
         records: the runs, at least one.

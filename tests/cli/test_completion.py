@@ -1,0 +1,88 @@
+"""srat completion, by the shell that it is for."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from srat.cli import COMMANDS, main
+from srat.cli.completion import flags_of, helped, inner_names
+
+ASK = """
+source "$1"; shift
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+_shtab_srat
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    import contextlib
+    import io
+
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert main(["completion", "bash"]) == 0
+    path = tmp_path_factory.mktemp("completion") / "srat"
+    path.write_text(said.getvalue())
+    return path
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["tr"], ["train"]),
+        ([""], list(COMMANDS)),
+        (["train", "--method", "dr"], ["drcb-ce", "drcb-focal", "drcb-ldam"]),
+        (["train", "--attack.st"], ["--attack.step-size", "--attack.steps"]),
+        (["train", "--loss.g"], ["--loss.gamma"]),  # of another loss than the default one
+        (["train", "--out", "x", "--precision", "b"], ["bf16"]),
+        (["runs", "--format", ""], ["table", "csv", "json"]),
+        (["export", "x", "--to", ""], ["torch-export", "onnx", "hub"]),
+        (["evaluate", "x", "--attack", "autoa"], ["autoattack"]),
+        (["audit", "x", "--check", "bl"], ["black-box"]),
+        (["grid", "table"], ["table1", "table2", "table3", "table4"]),
+        (["report", "table1", "--sca"], ["--scale"]),
+        (["data", "ci"], ["cifar10", "cifar100"]),
+        (["evaluate", "some f"], ["some folder"]),
+        (["train", "--config", "some f"], ["some folder"]),
+    ],
+)
+def test_bash_offers(script, tmp_path, words, offered):
+    (tmp_path / "some folder").mkdir()
+    done = subprocess.run(
+        ["bash", "-c", ASK, "bash", str(script), "srat", *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=20,
+    )
+    assert done.stderr == ""
+    assert sorted(done.stdout.splitlines()) == sorted(offered)
+
+
+def test_zsh(capsys):
+    assert main(["completion", "zsh"]) == 0
+    said = capsys.readouterr().out
+    assert all(word in said for word in (*COMMANDS, "srat-ldam", "--attack.step-size"))
+
+
+@pytest.mark.parametrize("shell", ["", "fish"])
+def test_refuses_another(cli, shell):
+    code, _, err = cli("completion", *([shell] if shell else []))
+    assert (code, err) == (2, f"srat: error: srat completion: expected a shell, bash, zsh; got '{shell}'\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_reads_every_flag_of_a_help(command):
+    said = {word.rstrip(",.") for word in helped(command).split() if word.startswith("--") and word.strip("-")}
+    assert said <= set(flags_of(command))
+
+
+@pytest.mark.parametrize(
+    ("value", "names"), [("{a,b-c}", ["a", "b-c"]), ("{None,l2}", ["l2"]), ("{None}|INT", []), ("INT", []), ("", [])]
+)
+def test_names_in_a_help(value, names):
+    assert inner_names(value) == names
