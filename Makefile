@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 # Half of the tests wait for processes of their own.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(max(2, 3 * (os.cpu_count() or 1) // 2))')
 
-.PHONY: demo test check setup golden clean
+.PHONY: demo test check docs setup golden clean
 
 demo: setup
 	$(VENV)/bin/srat train
@@ -18,6 +18,10 @@ check: setup
 	$(VENV)/bin/ruff check --quiet .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo >/dev/null || $(VENV)/bin/lint-imports --no-logo
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "the site is in site/index.html"
 
 golden: setup
 	$(VENV)/bin/python -m pytest tests/test_golden.py --update-golden
@@ -37,4 +41,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

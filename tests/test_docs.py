@@ -1,44 +1,142 @@
-"""What the documentation tells people to type, typed."""
+"""What the documentation tells people to type, typed; and the site that is made of it."""
 
+import importlib
+import logging
+import pickle
 import re
 import shlex
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from srat.cli import main
+import srat.data.cifar
+from srat.cli import COMMANDS, main
 
-DOCS = Path(__file__).parent.parent / "docs"
-TUTORIALS = ("own-images.md",)
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "results" not in path.parts)
+HOW_TOS = sorted(path.stem for path in (DOCS / "how-to").glob("*.md"))
+QUICK = ["--epochs", "2", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
 
 
 def blocks(path):
-    """Return language and text of each block of code."""
-    return re.findall(r"^```(\w+)\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+    """Return the blocks of code of a page: language, text, and words that its tests add to each command."""
+    found = re.findall(r"^(?:<!-- test: (.*?) -->\n)?```(\w+)\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+    return [(language, text.replace("\\\n", " "), shlex.split(extra)) for extra, language, text in found]
 
 
-@pytest.mark.parametrize("name", TUTORIALS)
-def test_a_tutorial_does_what_it_says(name, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("onnxruntime")
-    monkeypatch.chdir(tmp_path)
+def commands(text):
+    """Return the words of each command of ours in a block."""
+    lines = [re.sub(r"^\$ | (>|&&|\|) .*", "", line) for line in text.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("srat ")]
+
+
+def follow(path, capsys):
+    """Do what a page says: ``sh`` and ``python``; ``console`` is for other machines than this."""
     scope = {}
-    for language, text in blocks(DOCS / "tutorials" / name):
-        if language == "python":
-            exec(compile(text, name, "exec"), scope)
+    for language, text, extra in blocks(path):
+        if language == "python" and not text.startswith("--8<--"):  # which has a test of its own
+            exec(compile(text, path.name, "exec"), scope)
+        if language != "sh":
             continue
-        assert language == "sh"
-        for line in text.splitlines():
-            command, *words = shlex.split(line)
-            assert command == "srat"
-            code = main(words)
+        assert len(commands(text)) == len([line for line in text.splitlines() if line.strip()])
+        for words in commands(text):
+            code = main([*words, *(extra if words[0] in ("train", "audit") else ())])
             captured = capsys.readouterr()
-            assert (code, captured.err) == (0, ""), line
-    folder = tmp_path / "runs" / "photos"
-    for made in ("report.html", "split.json", "model.onnx", "model.pt2"):
-        assert (folder / made).exists()
-    assert (tmp_path / "photos-model" / "README.md").exists()
-    assert len((tmp_path / "found.csv").read_text().splitlines()) == 81
+            assert (code, captured.err) == (0, ""), words
 
 
-def test_every_tutorial_is_tested():
-    assert {path.name for path in (DOCS / "tutorials").glob("*.md")} == set(TUTORIALS)
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class TestTutorials:
+    def test_digits(self, here, capsys):
+        follow(DOCS / "tutorials" / "digits.md", capsys)
+        assert {"srat-ldam", "ce"} <= {path.name for path in (here / "runs").iterdir()}
+        assert (here / "runs" / "srat-ldam" / "report.html").exists()
+
+    def test_own_images(self, here, capsys):
+        pytest.importorskip("onnxruntime")
+        follow(DOCS / "tutorials" / "own-images.md", capsys)
+        folder = here / "runs" / "photos"
+        for made in ("report.html", "split.json", "model.onnx", "model.pt2"):
+            assert (folder / made).exists()
+        assert (here / "photos-model" / "README.md").exists()
+        assert len((here / "found.csv").read_text().splitlines()) == 81
+
+    def test_cifar10(self, here, capsys, monkeypatch):
+        """On made-up files of its layout."""
+        folder = here / "cifar-10-batches-py"
+        folder.mkdir()
+        rng = np.random.default_rng(0)
+        for name in ("test_batch", *(f"data_batch_{n}" for n in range(1, 6))):
+            pixels = rng.integers(0, 256, (100, 3072), np.uint8)
+            (folder / name).write_bytes(pickle.dumps({b"data": pixels, b"labels": [i % 10 for i in range(100)]}))
+        monkeypatch.setenv("SRAT_DATA_DIR", str(here))
+        monkeypatch.setattr(srat.data.cifar, "check_md5", lambda *args: None)
+        follow(DOCS / "tutorials" / "cifar10.md", capsys)
+        assert (here / "three.html").exists()
+        assert (here / "counts.png").exists()
+
+    def test_every_one_is_tested(self):
+        tested = {name.removeprefix("test_").replace("_", "-") for name in vars(TestTutorials)}
+        assert {path.stem for path in (DOCS / "tutorials").glob("*.md")} <= tested
+
+
+class TestHowTos:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runs(cls, tmp_path_factory):
+        runs = tmp_path_factory.mktemp("pages") / "runs"
+        for name, method in (("a", "srat-ldam"), ("b", "ce")):
+            assert main(["train", "--method", method, *QUICK, "--out", str(runs / name)]) == 0
+        return runs
+
+    @pytest.mark.parametrize("name", HOW_TOS)
+    def test_does_what_it_says(self, name, runs, here, capsys):
+        shutil.copytree(runs, here / "runs")
+        capsys.readouterr()
+        follow(DOCS / "how-to" / f"{name}.md", capsys)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_can_be_read(page, here, monkeypatch):
+    """What is not run, for it would take a cluster or a day, is parsed."""
+
+    class ReadError(Exception):
+        pass
+
+    for module in (importlib.import_module(f"srat.cli.{name}") for name in (*COMMANDS, "pages")):
+
+        def read(*args, real=module.parse, **options):
+            real(*args, **options)
+            raise ReadError
+
+        monkeypatch.setattr(module, "parse", read)
+    text = "\n".join(text for language, text, _ in blocks(page) if language in ("sh", "console"))
+    for words in commands(text):
+        if "…" not in words and "--config" not in words:
+            with pytest.raises((ReadError, SystemExit) if "--help" in words else ReadError):
+                importlib.import_module(f"srat.cli.{words[0]}").run(words[1:])
+
+
+def test_the_site_is_whole(tmp_path, caplog):
+    """As ``make docs`` makes it: every link and every name leads somewhere."""
+    pytest.importorskip("mkdocstrings")
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    with caplog.at_level(logging.WARNING, logger="mkdocs"):
+        build(load_config(str(ROOT / "mkdocs.yml"), strict=True, site_dir=str(tmp_path / "site")))
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("mkdocs")] == []
+    public = {name for name in srat.__all__ if not (ROOT / "src" / "srat" / name).is_dir()}
+    text = "".join(path.read_text() for path in (tmp_path / "site" / "reference").rglob("*.html"))
+    assert not [name for name in public if f">{name}<" not in text and f"srat.{name}" not in text]
+    for package in ("attacks", "losses", "feature_losses", "weightings", "models", "data", "evaluation", "audit"):
+        for name in importlib.import_module(f"srat.{package}").__all__:
+            assert re.search(rf'id="srat\.{package}\.[\w.]*{name}"', text), f"srat.{package}.{name}"

@@ -183,13 +183,16 @@ class Config:
         return cls.from_plain(parse_json(text, where=where), where=where)
 
     @classmethod
-    def read(cls, path: Path) -> "Config":
+    def read(cls, path: Path | str) -> "Config":
         """Return the configuration in a file.
+
+        Args:
+            path: a run's ``config.json``.
 
         Raises:
             UserError: if it cannot be read.
         """
-        return cls.from_plain(parse_json(read_bounded(path, LARGEST_FILE), where=path), where=str(path))
+        return cls.from_plain(parse_json(read_bounded(Path(path), LARGEST_FILE), where=path), where=str(path))
 
 
 FAMILIES: Mapping[str, type[Member]] = {

@@ -77,7 +77,7 @@ def test_refuses_another(cli, shell):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_reads_every_flag_of_a_help(command):
-    said = {word.rstrip(",.") for word in helped(command).split() if word.startswith("--") and word.strip("-")}
+    said = {word.rstrip(",.')") for word in helped(command).split() if word.startswith("--") and word.strip("-")}
     assert said <= set(flags_of(command))
 
 

@@ -19,6 +19,7 @@ from srat.registry import Member
 
 Labels = Int[Tensor, " batch"]
 Verdict = Literal["pass", "warn", "fail"]
+"""What a check says."""
 SEVERITY: Mapping[Verdict, int] = {"pass": 0, "warn": 1, "fail": 2}
 
 

@@ -17,6 +17,7 @@ from srat.evaluation.outcome import Outcome
 from srat.files import parse_json, read_bounded
 
 CLEAN = "clean"
+"""What results on images as they are are called."""
 LARGEST_FILE = 1 << 23
 """Bytes of an evaluation that are read at the most."""
 LARGEST_COUNT = 10**12

@@ -13,6 +13,7 @@ from srat.registry import Member
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 AttackMode = Literal["eval", "train_frozen_stats"]
+"""BatchNorm while the training attack runs: by its running statistics, or by the batch's, the running ones held."""
 
 
 class Output(NamedTuple):
