@@ -17,10 +17,10 @@ report table1 --filter step-100
 report table2 --filter exp-100
 report figure4
 report separation
+report figure3
 report figure13
 [ "$data" != cifar10 ] || exit 0
 report figure6 --filter srat-ldam
-report figure3
 report figure2
 report figure10
 report figure5 --filter srat-ldam

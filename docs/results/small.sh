@@ -13,10 +13,10 @@ for count in $(seq "$seeds"); do
   grid table2 --seeds "$count" --filter exp-100
   grid figure4 --seeds "$count"
   grid separation --seeds "$count"
+  grid figure3 --seeds "$count"
   # Weights of 100 and more, and two classes of 100 : 1, mean nothing where a ratio of 5 stands for the paper's.
   [ "$data" != cifar10 ] || continue
   grid figure6 --seeds "$count" --filter srat-ldam
-  grid figure3 --seeds "$count"
   grid figure2 --seeds "$count"
   grid figure10 --seeds "$count"
   grid figure5 --seeds "$count" --filter srat-ldam
