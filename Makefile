@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 # Half of the tests wait for processes of their own.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(max(2, 3 * (os.cpu_count() or 1) // 2))')
 
-.PHONY: demo test check docs setup golden clean
+.PHONY: demo test check docs dist setup golden clean
 
 demo: setup
 	$(VENV)/bin/srat train
@@ -22,6 +22,9 @@ check: setup
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 	@echo "the site is in site/index.html"
+
+dist: setup
+	$(VENV)/bin/python -m build --outdir dist
 
 golden: setup
 	$(VENV)/bin/python -m pytest tests/test_golden.py --update-golden

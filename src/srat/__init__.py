@@ -6,8 +6,6 @@ Names are imported on first use, so that ``srat --help`` need not wait for torch
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 _ATTRIBUTES = {
     "Config": "srat.config",
     "Run": "srat.run",
@@ -46,12 +44,21 @@ if TYPE_CHECKING:
     from srat.fitting import fit
     from srat.run import Run, load
 
+    __version__: str
+
 
 def __getattr__(name: str) -> Any:
     if name in _ATTRIBUTES:
         return getattr(importlib.import_module(_ATTRIBUTES[name]), name)
     if name in _PACKAGES:
         return importlib.import_module(f"srat.{name}")
+    if name == "__version__":  # that of the tag it was built from
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("srat")
+        except PackageNotFoundError:
+            return "unknown"
     raise AttributeError(f"module 'srat' has no attribute '{name}'")
 
 
