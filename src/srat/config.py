@@ -122,7 +122,7 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def differences(self, other: "Config") -> list[str]:
-        """Return what decides a result and differs, each as "field: here, there"."""
+        """Return what decides a result and differs, each as "field this (not the other)"."""
         return differences(self._identity(), other._identity())
 
     def _identity(self) -> dict[str, Any]:

@@ -112,8 +112,7 @@ class RunFolder:
             differing = Config.read(self.config).differences(config)
             require(
                 not differing,
-                f"--out: '{self.path}' holds another run; there, and here: {', '.join(differing)} "
-                f"({self.how_to_go_on} with that)",
+                f"--out: '{self.path}' holds another run, with {', '.join(differing)} ({self.how_to_go_on} with that)",
             )
             return
         ours = {_LOCK, self.checkpoints.name}

@@ -28,13 +28,13 @@ def identity(value: Any) -> Any:
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Return where two identities differ, each as "path: this, that"; of two members, their names say it all."""
+    """Return where two identities differ, each as "path this (not that)"; of two members, their names say it all."""
     if one == other:
         return []
     if not (isinstance(one, dict) and isinstance(other, dict)):
-        return [f"{path}: {_said(one)}, {_said(other)}"]
+        return [f"{path} {_said(one)} (not {_said(other)})"]
     if one.get("name") != other.get("name"):
-        return [f"{path}: {one.get('name')}, {other.get('name')}"]
+        return [f"{path} {one.get('name')} (not {other.get('name')})"]
     keys = sorted(one.keys() | other.keys())
     return [line for key in keys for line in differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))]
 

@@ -324,6 +324,13 @@ class TestMistakes:
             (["--epochs", "x"], "--epochs"),
             (["--epochs"], "--epochs"),
             (["--epochs", "0"], "--epochs: expected 1 to"),
+            (["--ratio", "abc"], "error: --ratio: expected a number, got 'abc'"),
+            (
+                ["--precision", "fp61"],
+                "unknown value of --precision, 'fp61', did you mean 'fp16'?; there are",
+            ),
+            (["--lr", "0.1"], "unknown flag '--lr', did you mean '--optimizer.learning-rate'?"),
+            (["--gpu"], "unknown flag '--gpu', did you mean '--device'?"),
             (["stray"], "expected no further word, got 'stray'"),
             (
                 ["--epsilon", "8"],
@@ -366,7 +373,7 @@ class TestMistakes:
         before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
         code, _, err = cli("train", *QUICK, "--seed", "9", "--epochs", "3", "--out", finished)
         assert code == 2
-        assert "holds another run; there, and here: epochs: 2, 3, seed: 0, 9" in err
+        assert "holds another run, with epochs 2 (not 3), seed 0 (not 9)" in err
         assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
 
     @pytest.mark.parametrize("words", [[], QUICK])
@@ -796,6 +803,21 @@ def test_refuses_to_mix_evaluations_of_two_runs(cli, finished, tmp_path):
 
 
 class TestTop:
+    def test_an_output_that_knows_no_frames(self):
+        options = {"capture_output": True, "env": {**os.environ, "PYTHONIOENCODING": "ascii"}, "text": True}
+        helped, wrong = (
+            subprocess.run([sys.executable, "-m", "srat", *words], **options)
+            for words in (("runs", "--help"), ("runs", "--format", "xml"))
+        )
+        assert "+- options ---" in helped.stdout
+        assert wrong.stderr == "srat: error: unknown value of --format, 'xml'; there are: table, csv, json\n"
+
+    @pytest.mark.parametrize("word", ["--help", "help"])
+    def test_help_of_a_command(self, capsys, word):
+        with pytest.raises(SystemExit):
+            main([word, "runs"])
+        assert "usage: srat runs" in capsys.readouterr().out
+
     @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
     def test_help(self, cli, words):
         code, out, _ = cli(*words)

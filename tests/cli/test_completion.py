@@ -1,12 +1,14 @@
 """srat completion, by the shell that it is for."""
 
+import re
 import shutil
 import subprocess
 
 import pytest
 
 from srat.cli import COMMANDS, main
-from srat.cli.completion import flags_of, helped, inner_names
+from srat.cli.completion import WIDTH, flags_of, helped, inner_names
+from srat.cli.parsing import plain_help
 
 ASK = """
 source "$1"; shift
@@ -79,6 +81,32 @@ def test_refuses_another(cli, shell):
 def test_reads_every_flag_of_a_help(command):
     said = {word.rstrip(",.')") for word in helped(command).split() if word.startswith("--") and word.strip("-")}
     assert said <= set(flags_of(command))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_help_is_plain(command):
+    """No None, no empty default; no line left of one; frames are whole; flags are bold in a terminal alone."""
+    text = helped(command)
+    assert "None" not in text
+    assert not re.search(r"default: *(''|\))", text)
+    framed = [line for line in text.splitlines() if line.startswith("│")]
+    assert len({len(line) for line in framed}) == 1
+    assert all(line.strip("│ ") for line in framed)
+    assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_nones_leave_a_help():
+    text = (
+        "│ --seed {None}|INT  Seed. (default: None)      │\n"
+        "│ --norm {None,l2}   The ball, of many. (default: │\n"
+        "│                    None)                      │\n"
+        "│ --name STR         (default: 'None')          │\n"
+    )
+    assert plain_help(text).splitlines() == [
+        "│ --seed INT         Seed.                      │",
+        "│ --norm {l2}        The ball, of many.           │",
+        "│ --name STR         (default: 'None')          │",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -415,7 +415,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("words", "error"),
         [
-            (["grid"], "unknown recipe ''"),
+            (["grid"], "expected a table or figure of the paper first, as in 'srat grid table1'"),
             (["grid", "table9"], "unknown recipe 'table9'"),
             (["grid", "table1", "--seeds", "0"], "--seeds: expected 1 or more"),
             (["grid", "table1", "--parallel", "0"], "--parallel: expected 1 or more"),

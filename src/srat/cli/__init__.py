@@ -27,6 +27,7 @@ COMMANDS = {
     "completion": "print a script that completes all this in your shell",
 }
 
+HELP = ("-h", "--help", "help")
 USAGE = """usage: srat COMMAND [OPTIONS]
 
 Adversarial training on imbalanced data.
@@ -75,7 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def dispatch(args: list[str], debug: bool = False) -> int:
     """Run the command that ``args`` names, and return its exit code."""
-    if not args or args[0] in ("-h", "--help", "help"):
+    if len(args) > 1 and args[0] in HELP and args[1] in COMMANDS:
+        args = [args[1], "--help"]
+    if not args or args[0] in HELP:
         print(USAGE.format(commands="\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())), end="")
         return 0
     if args[0] == "--version":

@@ -60,6 +60,7 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Run what is missing; return the exit code."""
     arguments = parse(Arguments, args, command="grid", default=Arguments())
+    require(arguments.name != "", "srat grid: expected a table or figure of the paper first, as in 'srat grid table1'")
     require(arguments.seeds >= 1, f"--seeds: expected 1 or more, got {arguments.seeds}")
     parallel = arguments.parallel
     require(parallel is None or parallel >= 1, f"--parallel: expected 1 or more, got {parallel}")

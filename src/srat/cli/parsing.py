@@ -2,7 +2,11 @@
 
 import contextlib
 import io
+import os
 import re
+import shutil
+import sys
+import textwrap
 from dataclasses import make_dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -10,7 +14,7 @@ import tyro
 
 from srat.attacks.projections import NormName
 from srat.config import FAMILIES
-from srat.errors import UserError, nearest
+from srat.errors import UserError, nearest, unknown
 from srat.methods import METHODS
 from srat.registry import choices as member_names
 
@@ -31,7 +35,7 @@ def parse(kind: type[T], args: list[str], *, command: str, default: T) -> T:
         given = next((word for word in unknown if word.startswith("-")), None)
         if given is None:
             raise UserError(f"expected no further word, got '{unknown[0]}'")
-        hint = _siblings(given, flags) or nearest(given, flags)
+        hint = _siblings(given, flags) or nearest(ELSEWHERE.get(given, given), flags)
         raise UserError(f"unknown flag '{given}'{hint}; 'srat {command} --help' lists them all")
     return value
 
@@ -78,6 +82,20 @@ BUDGET_FLAGS = (
     _flag("step_size", float, "Step size of both, in [0, 1] pixel units.", metavar="FLOAT"),
 )
 
+ELSEWHERE = {
+    "--lr": "--optimizer.learning-rate",
+    "--wd": "--optimizer.weight-decay",
+    "--bs": "--batch-size",
+    "--eps": "--epsilon",
+    "--alpha": "--step-size",
+    "--dataset": "--data",
+    "--arch": "--model",
+    "--gpu": "--device",
+    "--gpus": "--devices",
+    "--resume": "--out",
+}
+"""What other programs call our flags."""
+
 _HELP = {
     "method": "Row of the paper's table; sets loss, weighting, deferral, feature loss",
     "data": "Data set",
@@ -93,18 +111,45 @@ _HELP = {
 
 
 def _quietly(kind: type[T], args: list[str], *, command: str, default: T) -> tuple[T, list[str]]:
-    said = io.StringIO()
+    # With this encoding tyro frames what it says, and both readers below look for the frames.
+    helped, said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     args = [_decimal(word) for word in args]
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(helped), contextlib.redirect_stderr(said):
             value, unknown = tyro.cli(
                 kind, prog=f"srat {command}", args=args, default=default, return_unknown_args=True
             )
     except SystemExit as ending:
+        helped.seek(0)
         if ending.code in (0, None):
+            print(_fit_for_output(plain_help(helped.read())))
             raise
         raise UserError(_first_paragraph(said.getvalue())) from None
     return value, unknown
+
+
+def plain_help(text: str) -> str:
+    """Return tyro's help without its Nones: ``--seed {None}|INT … (default: None)`` is ``--seed INT …``.
+
+    Every line in a frame keeps its length; one of which nothing is left goes.
+    """
+    text = re.sub(r"\{None\}\|(\{\[.*?\]\}|\S+)", r"\1       ", text)
+    text = re.sub(r"\{None,([^}]*)\}", r"{\1}     ", text)
+    text = re.sub(r"\(default:[\s│]*(None|'')?\)", lambda found: re.sub(r"[^\s│]", "\0", found[0]), text)
+    text = re.sub(r"^[\s│]*\0[\s│\0]*\n", "", text, flags=re.MULTILINE).replace("\0", " ")
+    width = shutil.get_terminal_size().columns  # as the frames have it; the description has none
+    lines = text.splitlines()
+    return "\n".join(textwrap.fill(line, width) if len(line) > width and line[0].isalpha() else line for line in lines)
+
+
+def _fit_for_output(text: str) -> str:
+    """Return a help with bold flags in a terminal, and without what the output cannot write."""
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        text = re.sub(r"^(│ )((?:(?:, )?--?[\w.-]+)+)", "\\1\033[1m\\2\033[0m", text, flags=re.MULTILINE)
+    encoding = sys.stdout.encoding or "utf-8"
+    if "─".encode(encoding, "replace") == b"?":
+        text = text.translate(str.maketrans("│─╭╮╰╯", "|-++++"))
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def _decimal(word: str) -> str:
@@ -124,7 +169,10 @@ def _first_paragraph(box: str) -> str:
     # What a dataclass of ours refuses names its flag itself; tyro puts the field's path in front of it.
     said = re.sub(r"invalid literal for int\(\) with base 10:", "expected a whole number, got", " ".join(words))
     said = re.sub(r"could not convert string to float:", "expected a number, got", said)
-    return re.sub(r"^Error parsing [a-z][\w.-]*: ", "", said)
+    if wrong := re.fullmatch(r"invalid choice '(.*)' for argument '(\S+?)'\. Expected one of \((.*)\)\.", said):
+        there = [name for name in re.findall(r"'([^']*)'", wrong[3]) if name != "None"]
+        return str(unknown(f"value of {wrong[2]},", wrong[1], there))
+    return re.sub(r"^Error parsing (?:[a-z][\w.-]*: |(--[\w.-]+)\S*:)", r"\1:", said).removeprefix(": ")
 
 
 def _flags(kind: type[T], command: str, default: T) -> list[str]:
