@@ -176,3 +176,23 @@ class TestExport:
         assert (code, out) == (2, "")
         assert said in err
         assert err.count("\n") == 1
+
+
+def test_images_of_224_pixels(cli, tmp_path, monkeypatch):
+    """Grey and colour, of many sizes, through all that an engineer does with them."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for c, (name, count) in enumerate({"día soleado": 10, "雨": 5}.items()):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for n in range(count):
+            pixels = rng.integers(0, 120, (*rng.integers(150, 400, 2), 3), dtype=np.uint8) + 100 * c
+            Image.fromarray(pixels if n % 2 else pixels[..., 0]).save(tmp_path / "images" / name / f"{n}.png")
+    shape = ["--data.size", "224", "--model", "small-cnn", "--batch-size", "8", "--holdout.fraction", "0"]
+    code, out, err = cli("train", "--data", "folder", "--data-dir", "images", *shape, *QUICK, "--out", "run")
+    assert (code, err) == (0, "")
+    assert "día soleado" in out
+    code, out, _ = cli("predict", "run", "images/雨", "--format", "json", "--device", "cpu")
+    assert (code, len(json.loads(out)["predictions"])) == (0, 5)
+    assert cli("export", "run", "--to", "torch-export")[0] == 0
+    assert srat.load("run")(torch.rand(1, 3, 224, 224)).logits.shape == (1, 2)
+    assert Path("run/report.html").stat().st_size < 3_000_000
