@@ -38,7 +38,7 @@ def test_training_ends_with_a_page(finished):
 def test_makes_the_page_again_to_the_byte(cli, runs):
     before = (runs / "a" / "report.html").read_bytes()
     (runs / "a" / "report.html").unlink()
-    code, out, err = cli("report", runs / "a", "--device", "cpu")
+    code, out, err = cli("report", runs / "a", "--device", "cpu", "--no-map")
     assert (code, err, out) == (0, "", "To look at: runs/a/report.html\n")
     assert (runs / "a" / "report.html").read_bytes() == before
 
@@ -54,6 +54,17 @@ def test_shows_audit_and_map_where_they_are(cli, runs):
     assert "caught" in page
     assert "Its robustness is not real" in page
     assert page.count("<circle") > 50
+
+
+def test_draws_the_map_once_for_the_weights_that_it_is_of(cli, runs):
+    assert "is not drawn yet" in (runs / "a" / "report.html").read_text()
+    said = [cli("report", runs / "a", "--device", "cpu")[1] for _ in range(2)]
+    assert ["map.json" in each for each in said] == [True, False]
+    page = (runs / "a" / "report.html").read_text()
+    assert page.count("<circle") > 300
+    assert "is not drawn yet" not in page
+    shutil.copy(runs / "a" / "map.json", runs / "b")
+    assert "map.json" in cli("report", runs / "b", "--device", "cpu")[1]  # that one was of other weights
 
 
 def test_several_runs_are_compared_image_by_image(cli, runs):

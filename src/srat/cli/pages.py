@@ -9,12 +9,14 @@ import tyro
 from rich.console import Console
 
 from srat.cli.commanding import command_of
+from srat.cli.mapping import map_features
 from srat.cli.opening import opened, require_same_data
 from srat.cli.parsing import parse
 from srat.cli.results import WAIT
 from srat.config import Config
 from srat.data import Dataset
 from srat.errors import UserError, nearest, printable, require
+from srat.evaluation.feature_map import FeatureMap
 from srat.files import write_atomically
 from srat.machine import telling_of_memory
 from srat.recipes import names
@@ -22,7 +24,10 @@ from srat.report.html import RunRecord, Specimen, make_gallery, read_record, ren
 from srat.report.live import make_console
 from srat.run import load_with_facts
 from srat.run_folder import RunFolder
+from srat.tensor_file import digest_of
 
+MAPPED = 600
+"""Training images on its map, at the most."""
 SHOWN = 12
 """Test images on a page."""
 
@@ -41,6 +46,8 @@ class Arguments:
     """The file to write; by default report.html in the run's folder, of several in this one."""
     data_dir: Path | None = None
     """Where the data's files are; as in training unless given."""
+    map: bool = True
+    """Draw the features of training images where that has not been done yet: seconds a run."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
 
@@ -64,6 +71,8 @@ def run(args: list[str]) -> int:
     from srat.devices import make_fabric  # Fabric takes as long to import as torch
 
     console, device = make_console(), str(make_fabric(arguments.device).device)
+    for folder, config in runs if arguments.map else ():
+        draw_map(folder, config, device, console)
     records = [
         read_record(folder, config, command=command_of(config), gallery=gallery_of(folder, config, device, console))
         for folder, config in runs
@@ -85,6 +94,17 @@ def page_of_training(folder: RunFolder, config: Config, test: Dataset, device: s
     with folder.locked(wait=WAIT):
         record = read_record(folder, config, command=command_of(config), gallery=gallery)
         write_page([record], folder.path / "report.html", console)
+
+
+def draw_map(folder: RunFolder, config: Config, device: str, console: Console) -> None:
+    """Draw the map of a run's features, unless that of these weights is there; say why if it cannot be drawn."""
+    weights = folder.weights("last")
+    try:
+        drawn = FeatureMap.read(folder.map).made_with.get("weights") if folder.map.exists() else None
+        if drawn is None or (weights.exists() and drawn != digest_of(weights)):
+            map_features(folder, config, images=MAPPED, device=device)
+    except UserError as error:
+        console.print(f"no map on the page: {error}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def gallery_of(
