@@ -50,7 +50,11 @@ class Exported(nn.Module):
 
 
 def describe(facts: ModelFacts) -> dict[str, str]:
-    """Return what an exported file says of its model, as texts by name."""
+    """Return what an exported file says of its model, as texts by name.
+
+    Args:
+        facts: what its file of weights says of it.
+    """
     import srat
 
     return {
@@ -69,6 +73,11 @@ def export_torch(model: nn.Module, facts: ModelFacts, path: Path) -> float:
 
     Its extra files hold what `describe` says.
 
+    Args:
+        model: images in [0, 1] → `Output`.
+        facts: what its file of weights says of it.
+        path: the file to write.
+
     Raises:
         UserError: if it does not do what the model does; then nothing is written.
     """
@@ -82,6 +91,11 @@ def export_onnx(model: nn.Module, facts: ModelFacts, path: Path) -> float:
     """Write a model as ONNX, and return how far ONNX Runtime's answers are from the model's.
 
     The input is "images", the outputs are "logits" and "probabilities"; the metadata hold what `describe` says.
+
+    Args:
+        model: images in [0, 1] → `Output`.
+        facts: what its file of weights says of it.
+        path: the file to write.
 
     Raises:
         UserError: if ONNX is not installed, or the file does not do what the model does; then nothing is written.

@@ -29,7 +29,11 @@ def reduce_weighted(losses: PerExample, weights: PerExample, reduction: Reductio
 
 
 def reduce_anchors(term: FeatureTerm) -> Scalar:
-    """Return the mean over the anchors that count, 0 if there are none."""
+    """Return the mean over the anchors that count, 0 if there are none.
+
+    Args:
+        term: what a feature loss returns.
+    """
     return term.values.sum() / term.counts.sum().clamp(min=1)
 
 

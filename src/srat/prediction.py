@@ -82,6 +82,9 @@ def _looked_at(model: nn.Module, images: Images, device: str) -> tuple[Tensor, T
 def image_files(paths: Sequence[Path]) -> list[Path]:
     """Return the files that paths name, those of folders in alphabetical order.
 
+    Args:
+        paths: of files and of folders, whose images are taken, in folders of theirs too.
+
     Raises:
         UserError: if there is no such path, or no image in a folder.
     """
@@ -101,6 +104,10 @@ def read_images(paths: Sequence[Path], shape: ImageShape) -> tuple[ImageFiles, l
 
     They become what training makes of a folder's images: turned upright, grey or colour as the model wants it, resized
     to its height and width.
+
+    Args:
+        paths: of image files.
+        shape: channels, height and width that the model takes.
 
     Raises:
         UserError: if no file can be read, or the model takes neither grey nor colour images.

@@ -10,7 +10,12 @@ PAPER_MILESTONES = (160, 180)
 
 
 def scaled(epoch: int, epochs: int) -> int:
-    """Return where an epoch of the paper's 200 falls in a run of ``epochs``: epoch · epochs / 200, rounded."""
+    """Return where an epoch of the paper's 200 falls in a run of ``epochs``: epoch · epochs / 200, rounded.
+
+    Args:
+        epoch: of 200.
+        epochs: of the run.
+    """
     return round(epoch * epochs / PAPER_EPOCHS)
 
 

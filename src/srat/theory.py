@@ -123,7 +123,11 @@ class Gaussians:
 
 
 def normal_cdf(z: float) -> float:
-    """Return Φ(z), accurate far below 0 too."""
+    """Return Φ(z), accurate far below 0 too.
+
+    Args:
+        z: any real number.
+    """
     return 0.5 * math.erfc(-z / math.sqrt(2))
 
 
@@ -204,5 +208,10 @@ RATIOS = (1e1, 1e2, 1e3, 1e4, 1e6, 1e8)
 
 
 def with_ratios(data: Gaussians, ratios: Sequence[float] = RATIOS) -> list[Gaussians]:
-    """Return the same classes with other K."""
+    """Return the same classes with other K.
+
+    Args:
+        data: two classes.
+        ratios: K, the larger class's examples for each of the smaller one's.
+    """
     return [replace(data, ratio=ratio) for ratio in ratios]

@@ -108,7 +108,12 @@ class IterativeAttack(Attack):
 
 
 def started(images: Images, noise: Images | None) -> Images:
-    """Return the images with noise on them, clipped to [0, 1]."""
+    """Return the images with noise on them, clipped to [0, 1].
+
+    Args:
+        images: (batch, channels, height, width), in [0, 1].
+        noise: of the same shape; None leaves the images as they are.
+    """
     return images if noise is None else (images + noise).clamp(0, 1)
 
 

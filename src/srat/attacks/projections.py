@@ -15,12 +15,24 @@ NormName = Literal["linf", "l2"]
 
 
 def project_linf(images: Images, center: Images, epsilon: float) -> Images:
-    """Return the nearest point with ‖x − center‖∞ ≤ ε: center + clip(x − center, −ε, ε)."""
+    """Return the nearest point with ‖x − center‖∞ ≤ ε: center + clip(x − center, −ε, ε).
+
+    Args:
+        images: x, (batch, channels, height, width).
+        center: of the ball, of the same shape.
+        epsilon: ε, in the units of the images.
+    """
     return center + (images - center).clamp(-epsilon, epsilon)
 
 
 def project_l2(images: Images, center: Images, epsilon: float) -> Images:
-    """Return the nearest point with ‖x − center‖₂ ≤ ε: center + δ · min(1, ε/‖δ‖₂)."""
+    """Return the nearest point with ‖x − center‖₂ ≤ ε: center + δ · min(1, ε/‖δ‖₂).
+
+    Args:
+        images: x, (batch, channels, height, width).
+        center: of the ball, of the same shape.
+        epsilon: ε, in the units of the images.
+    """
     delta = images - center
     return center + delta * (epsilon / _length(delta).clamp(min=torch.finfo(delta.dtype).tiny)).clamp(max=1)
 

@@ -82,6 +82,9 @@ def _entry(content: Mapping[str, Any]) -> Entry:
 def chosen_checks(only: Sequence[str] = ()) -> list[Check]:
     """Return the checks of those names, or all, in alphabetical order.
 
+    Args:
+        only: names of checks; all of them if there is none.
+
     Raises:
         UserError: if there is no check of a name.
     """

@@ -130,6 +130,9 @@ def check_names(class_names: tuple[str, ...]) -> None:
 def check_images(images: Tensor) -> None:
     """Refuse images that are neither uint8 nor floating point numbers in [0, 1].
 
+    Args:
+        images: (n, channels, height, width).
+
     Raises:
         UserError: on another dtype, NaN or infinity, or values outside [0, 1]. Normalisation is the model's
             first layer, so an image that was normalised before is refused here.
@@ -146,7 +149,11 @@ def check_images(images: Tensor) -> None:
 
 
 def to_unit(images: Tensor) -> Float[Tensor, "batch channels height width"]:
-    """Return images as float32 in [0, 1]: x / 255 for uint8, unchanged values otherwise."""
+    """Return images as float32 in [0, 1]: x / 255 for uint8, unchanged values otherwise.
+
+    Args:
+        images: (batch, channels, height, width), uint8 or floating point in [0, 1].
+    """
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 

@@ -47,7 +47,11 @@ class TrainingData:
 
 
 def hash_contents(*parts: Dataset | None) -> str:
-    """Return the SHA-256 of the images and labels of data sets, one after the other."""
+    """Return the SHA-256 of the images and labels of data sets, one after the other.
+
+    Args:
+        parts: data sets; None counts as an empty one.
+    """
     digest = sha256()
     for part in parts:
         if part is not None:
@@ -65,6 +69,12 @@ def check_classes(train: Dataset) -> None:
 
 def prepare(source: Source, imbalance: Imbalance, holdout: Holdout, *, seed: int) -> TrainingData:
     """Return the training data of a run; the test part of the source is never touched.
+
+    Args:
+        source: of the data.
+        imbalance: how many of each class are kept.
+        holdout: how many of those are held out.
+        seed: draws the kept and the held-out ones.
 
     Raises:
         UserError: if the source cannot be read, or a class would be left without a training image.

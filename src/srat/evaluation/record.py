@@ -97,7 +97,12 @@ def describe_attack(attack: AnyAttack, classes: int) -> dict[str, Any]:
 
 
 def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
-    """Return the accuracies that tables show: overall, well, under, worst class."""
+    """Return the accuracies that tables show: overall, well, under, worst class.
+
+    Args:
+        counts: correct and all images of each class.
+        groups: which classes are well- and which under-represented.
+    """
     return {
         "overall": counts.accuracy(),
         "well": counts.accuracy(groups.well),

@@ -18,7 +18,11 @@ BATCH_SIZE = 250
 
 @contextmanager
 def served(model: nn.Module) -> Iterator[nn.Module]:
-    """Lend a model to an evaluation: in eval mode, in fp32 without TF32, no parameter asking for a gradient."""
+    """Lend a model to an evaluation: in eval mode, in fp32 without TF32, no parameter asking for a gradient.
+
+    Args:
+        model: images in [0, 1] → logits, or `Output`; all is put back at the end.
+    """
     with attacked(model) as lent, tensor_float(False):
         yield lent
 

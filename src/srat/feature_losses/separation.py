@@ -92,7 +92,11 @@ def _anchors(z: Tensor, labels: Tensor, temperature: float, rows: slice) -> tupl
 
 
 def has_positive(labels: Labels) -> Bool[Tensor, " batch"]:
-    """Return for each anchor whether another example of its class is in the batch."""
+    """Return for each anchor whether another example of its class is in the batch.
+
+    Args:
+        labels: (batch,), integers from 0.
+    """
     ordered, order = labels.sort()
     same = ordered[1:] == ordered[:-1]
     nobody = same.new_zeros(1)

@@ -144,5 +144,9 @@ def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]
 
 
 def logits_of(output: Output | Tensor) -> Float[Tensor, "batch classes"]:
-    """Return the logits of our models' output, or of a plain module's."""
+    """Return the logits of our models' output, or of a plain module's.
+
+    Args:
+        output: an `Output`, or logits, (batch, classes).
+    """
     return output.logits if isinstance(output, Output) else output
