@@ -14,4 +14,4 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def _help(place: re.Match[str]) -> str:
-    return f"```text\n{helped(*place[1].split())}```"
+    return f"```text\n{helped(*place[1].split(), width=84)}```"

@@ -6,6 +6,8 @@ import pickle
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,7 @@ def commands(text):
 
 
 def follow(path, capsys):
-    """Do what a page says: ``sh`` and ``python``; ``console`` is for other machines than this."""
+    """Do what a page says: ``sh`` and ``python``; ``bash`` is for other machines than this."""
     scope = {}
     for language, text, extra in blocks(path):
         if language == "python" and not text.startswith("--8<--"):  # which has a test of its own
@@ -83,6 +85,13 @@ class TestTutorials:
         assert (here / "three.html").exists()
         assert (here / "counts.png").exists()
 
+    def test_the_readmes_python(self, here):
+        """With the table of the same command's own evaluation."""
+        (text,) = [text for language, text, _ in blocks(ROOT / "README.md") if language == "python"]
+        scope = {}
+        exec(compile(text.replace("epochs=40", "epochs=2"), "README.md", "exec"), scope)
+        assert scope["result"].attack["epsilon"] == scope["config"].evaluation.epsilon == 0.1
+
     def test_every_one_is_tested(self):
         tested = {name.removeprefix("test_").replace("_", "-") for name in vars(TestTutorials)}
         assert {path.stem for path in (DOCS / "tutorials").glob("*.md")} <= tested
@@ -104,6 +113,17 @@ class TestHowTos:
         follow(DOCS / "how-to" / f"{name}.md", capsys)
 
 
+def test_the_new_loss_of_the_guide(here):
+    """In a process of its own: it is registered for good."""
+    (text,) = [text for language, text, _ in blocks(ROOT / "CONTRIBUTING.md") if language == "python"]
+    check = (
+        "import torch; print(brier(torch.zeros(1, 2), torch.tensor([0])).item(), type(srat.compose(loss='brier').loss))"
+    )
+    (here / "new.py").write_text(f"import srat\n{text}\n{check}")
+    done = subprocess.run([sys.executable, "new.py"], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("0.5 <class '__main__.Brier'>\n", "")
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_can_be_read(page, here, monkeypatch):
     """What is not run, for it would take a cluster or a day, is parsed."""
@@ -118,7 +138,7 @@ def test_every_command_can_be_read(page, here, monkeypatch):
             raise ReadError
 
         monkeypatch.setattr(module, "parse", read)
-    text = "\n".join(text for language, text, _ in blocks(page) if language in ("sh", "console"))
+    text = "\n".join(text for language, text, _ in blocks(page) if language in ("sh", "bash"))
     for words in commands(text):
         if "…" not in words and "--config" not in words:
             with pytest.raises((ReadError, SystemExit) if "--help" in words else ReadError):

@@ -3,9 +3,11 @@
 import email
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -61,11 +63,56 @@ def test_says_what_it_is(built):
     assert "Paper, https://arxiv.org/abs/2107.13639" in facts.get_all("Project-URL")
     assert "under attack" in facts.get_payload()  # the README
     with tarfile.open(built[1]) as source:
-        assert {Path(name).parts[1] for name in source.getnames()} >= {"src", "README.md", "CITATION.cff", "LICENSE"}
+        kept = {
+            "src",
+            "README.md",
+            "CHANGELOG.md",
+            "CITATION.cff",
+            "LICENSE",
+            "pyproject.toml",
+            "PKG-INFO",
+            ".gitignore",
+        }
+        assert {Path(name).parts[1] for name in source.getnames()} == kept
 
 
-def test_the_version_is_the_tags():
+def test_the_version_is_the_tags(tmp_path):
+    """Of a tagged commit, of one after it, and without git."""
     assert re.match(r"\d+\.\d+", srat.__version__)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "src" / "srat").mkdir(parents=True)
+
+    def version():
+        command = [sys.executable, "-m", "hatchling", "version"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60).stdout.strip()
+
+    def git(*words):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+
+    assert version() == "0.1.0.dev0"
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "one")
+    git("tag", "v7.8.9")
+    assert version() == "7.8.9"
+    git("commit", "--allow-empty", "-m", "two")
+    assert version().startswith("7.8.9.post1.dev1+g")
+
+
+def test_what_it_imports_is_declared():
+    facts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = [facts["dependencies"], *facts["optional-dependencies"].values()]
+    declared = {re.match(r"[\w-]+", each)[0].lower().replace("-", "_") for group in groups for each in group}
+    declared |= {"PIL", "sklearn", "lightning_fabric", "mlflow", "wandb", "pytorch_lightning"}
+    found = {
+        module.split(".")[0]
+        for path in (ROOT / "src").rglob("*.py")
+        for module in re.findall(r"^\s*(?:from|import) ([\w.]+)", path.read_text(), re.MULTILINE)
+    }
+    assert {"torch", "shtab", "cattrs", "tyro"} <= found & declared
+    assert found - declared - set(sys.stdlib_module_names) == set()
 
 
 def test_citation():

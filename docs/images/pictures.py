@@ -36,6 +36,12 @@ def page_of(run: Path, browser: Browser) -> None:
         page = browser.new_page(viewport={"width": 1000, "height": 1230}, color_scheme=scheme)
         page.goto((run / "report.html").resolve().as_uri())
         page.screenshot(path=HERE / f"report-{scheme}.png")
+        if scheme == "light":
+            page.locator("h2:has-text('What images are taken for')").scroll_into_view_if_needed()
+            top = page.locator("h2:has-text('What images are taken for')").bounding_box()["y"] - 20
+            page.mouse.wheel(0, top)
+            page.wait_for_timeout(500)
+            page.screenshot(path=HERE / "report-images.png")
 
 
 def tensorboard(folder: Path, browser: Browser) -> None:

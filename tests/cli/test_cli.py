@@ -324,10 +324,20 @@ class TestMistakes:
             (["--epochs", "x"], "--epochs"),
             (["--epochs"], "--epochs"),
             (["--epochs", "0"], "--epochs: expected 1 to"),
-            (["--ratio", "abc"], "error: --ratio: expected a number, got 'abc'"),
+            (["--ratio", "abc"], "error: --ratio: expected a number, got 'abc'\n"),
+            (["--epsilon", "abc"], "error: --epsilon: expected a number, got 'abc'\n"),
+            (["--imbalance.cap", "x"], "error: --imbalance.cap: expected a whole number, got 'x'\n"),
+            (
+                ["--schedule.milestones", "a", "b"],
+                "--schedule.milestones: expected whole numbers, got 'a', 'b'\n",
+            ),
+            (["--imbalance.class-order", "lable"], ": expected label or random or whole numbers, got 'lable'\n"),
+            (["--out"], "error: --out: expected a value, got none\n"),
+            (["--model.width", "0"], "error: --model.width: expected 1 to 1024 channels, got 0\n"),
+            (["--weighting.beta", "1"], "error: --weighting.beta: expected 0 ≤ β < 1, got 1\n"),
             (
                 ["--precision", "fp61"],
-                "unknown value of --precision, 'fp61', did you mean 'fp16'?; there are",
+                "error: --precision: unknown value 'fp61', did you mean 'fp16'?; there are: fp32",
             ),
             (["--lr", "0.1"], "unknown flag '--lr', did you mean '--optimizer.learning-rate'?"),
             (["--gpu"], "unknown flag '--gpu', did you mean '--device'?"),
@@ -338,7 +348,7 @@ class TestMistakes:
             ),
             (["--epsilon", "nan"], "epsilon: expected"),
             (["--attack.steps", "-1"], "attack steps: expected 1 to"),
-            (["--ratio", "0.9"], "--ratio: expected a number of at least 1, got 0.9"),
+            (["--ratio", "0.9"], "error: --ratio: expected a number of at least 1, got 0.9"),
             (["--ratio", "1e9"], "leaves class 5 without a training image"),
             (["--device", "cuda:55"], "--device cuda:55: there is no such CUDA device here"),
             (["--device", "gpu"], "expected auto, cpu, cuda or cuda:N, got 'gpu'"),
@@ -810,7 +820,7 @@ class TestTop:
             for words in (("runs", "--help"), ("runs", "--format", "xml"))
         )
         assert "+- options ---" in helped.stdout
-        assert wrong.stderr == "srat: error: unknown value of --format, 'xml'; there are: table, csv, json\n"
+        assert wrong.stderr == "srat: error: --format: unknown value 'xml'; there are: table, csv, json\n"
 
     @pytest.mark.parametrize("word", ["--help", "help"])
     def test_help_of_a_command(self, capsys, word):

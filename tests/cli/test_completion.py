@@ -1,4 +1,4 @@
-"""srat completion, by the shell that it is for."""
+"""srat completion: what bash makes of its script, and what is in zsh's."""
 
 import re
 import shutil
@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from srat.cli import COMMANDS, main
-from srat.cli.completion import WIDTH, flags_of, helped, inner_names
-from srat.cli.parsing import plain_help
+from srat.cli.completion import flags_of, helped, inner_names
+from srat.cli.parsing import MOST_COLUMNS, plain_help
 
 ASK = """
 source "$1"; shift
@@ -47,7 +47,13 @@ def script(tmp_path_factory):
         (["audit", "x", "--check", "bl"], ["black-box"]),
         (["grid", "table"], ["table1", "table2", "table3", "table4"]),
         (["report", "table1", "--sca"], ["--scale"]),
+        (["report", "figure1"], ["figure1", "figure10", "figure11", "figure12", "figure13", "figure14"]),
+        (["report", "some f"], ["some folder"]),
         (["data", "ci"], ["cifar10", "cifar100"]),
+        (["data", "folder", "some f"], ["some folder"]),
+        (["data", "cifar10", "--rat"], ["--ratio"]),
+        (["data", "cifar10", "--imbalance.c"], ["--imbalance.cap", "--imbalance.class-order"]),
+        (["data", "folder", "x", "--data-d"], ["--data-dir"]),
         (["evaluate", "some f"], ["some folder"]),
         (["train", "--config", "some f"], ["some folder"]),
     ],
@@ -83,16 +89,37 @@ def test_reads_every_flag_of_a_help(command):
     assert said <= set(flags_of(command))
 
 
+@pytest.mark.parametrize("width", [60, 200])
+def test_a_help_in_any_terminal(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = capsys.readouterr().out
+    assert "None" not in text
+    assert max(map(len, text.splitlines())) == min(width, MOST_COLUMNS)
+
+
+def test_flags_are_bold_in_a_terminal_alone(monkeypatch, capsys):
+    seen = []
+    for terminal, no_color in ((False, False), (True, False), (True, True)):
+        monkeypatch.setattr("sys.stdout.isatty", lambda terminal=terminal: terminal)
+        monkeypatch.setenv("NO_COLOR", "1") if no_color else monkeypatch.delenv("NO_COLOR", raising=False)
+        with pytest.raises(SystemExit):
+            main(["runs", "--help"])
+        seen.append("\033[1m--format\033[0m" in capsys.readouterr().out)
+    assert seen == [False, True, False]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_help_is_plain(command):
-    """No None, no empty default; no line left of one; frames are whole; flags are bold in a terminal alone."""
+    """No None, no empty default; no line left of one; frames are whole."""
     text = helped(command)
     assert "None" not in text
     assert not re.search(r"default: *(''|\))", text)
     framed = [line for line in text.splitlines() if line.startswith("│")]
     assert len({len(line) for line in framed}) == 1
     assert all(line.strip("│ ") for line in framed)
-    assert max(map(len, text.splitlines())) <= WIDTH
+    assert max(map(len, text.splitlines())) <= MOST_COLUMNS
 
 
 def test_nones_leave_a_help():

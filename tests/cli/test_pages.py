@@ -57,14 +57,28 @@ def test_shows_audit_and_map_where_they_are(cli, runs):
 
 
 def test_draws_the_map_once_for_the_weights_that_it_is_of(cli, runs):
-    assert "is not drawn yet" in (runs / "a" / "report.html").read_text()
+    assert "There is no map" in (runs / "a" / "report.html").read_text()
     said = [cli("report", runs / "a", "--device", "cpu")[1] for _ in range(2)]
     assert ["map.json" in each for each in said] == [True, False]
     page = (runs / "a" / "report.html").read_text()
     assert page.count("<circle") > 300
-    assert "is not drawn yet" not in page
+    assert "There is no map" not in page
     shutil.copy(runs / "a" / "map.json", runs / "b")
-    assert "map.json" in cli("report", runs / "b", "--device", "cpu")[1]  # that one was of other weights
+    # That one is of other weights: it is not shown, and drawn anew where it can be.
+    assert cli("report", runs / "b", "--device", "cpu", "--no-map")[0] == 0
+    assert "There is no map" in (runs / "b" / "report.html").read_text()
+    assert "map.json" in cli("report", runs / "b", "--device", "cpu")[1]
+
+
+def test_a_map_that_cannot_be_kept_costs_no_page(cli, runs, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("srat.cli.mapping.write_atomically", refuse)
+    code, out, _ = cli("report", runs / "a", "--out", "elsewhere.html", "--device", "cpu")
+    assert code == 0
+    assert "no map on the page: [Errno 30] Read-only file system" in out
+    assert Path("elsewhere.html").exists()
 
 
 def test_several_runs_are_compared_image_by_image(cli, runs):

@@ -1,6 +1,7 @@
 """The command line: which command is asked for, and how its errors are told. Nothing heavy is imported here."""
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -106,6 +107,9 @@ def fail(message: str, code: int, debug: bool, kind: str = "error: ") -> int:
 def entry() -> None:
     """Run the console script."""
     follow_leader()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a "?" is better than no training
+            stream.reconfigure(errors="replace")
     code = main()
     if code != 0 and "RANK" in os.environ:
         # Taking leave of the other processes may wait for them, and they may wait for this one.

@@ -83,6 +83,8 @@ def run(args: list[str]) -> int:
             print_whole(console, comparison_table(chosen, first.name, other.name, evaluation))
         for sentence in sentences(of_other, first.name, other.name):
             console.print(printable(sentence), highlight=False, markup=False, soft_wrap=True)
+    for said in beside_the_method(runs):
+        console.print(said, style="yellow", highlight=False, markup=False, soft_wrap=True)
     count = sum(map(len, rows))
     console.print(caveat(len(first.seeds)), highlight=False, markup=False, soft_wrap=True)
     console.print(f"p is corrected for all {count} comparisons (Holm); each interval is for one.", highlight=False)
@@ -112,7 +114,22 @@ def findings_of(paths: Sequence[str]) -> list[str]:
         for other, found in zip(others, rows, strict=True)
         for sentence in sentences(found, first.name, other.name)
     ]
-    return [*said, caveat(len(first.seeds))] if others else [SEEDS_ALONE]
+    return [*said, *beside_the_method(runs), caveat(len(first.seeds))] if others else [SEEDS_ALONE]
+
+
+_METHOD = ("loss", "weighting", "feature_loss", "schedule.reweight_from", "head", "attack ")
+"""Where configurations of two methods differ."""
+
+
+def beside_the_method(runs: Sequence[_Evaluated]) -> list[str]:
+    """Return in what the runs differ from the first one beside method and seed, for that may be what is seen."""
+    one = runs[0]
+    said: dict[str, str] = {}
+    for each in runs[1:]:
+        found = replace(one.config, seed=each.config.seed).differences(each.config)
+        other = ", ".join(line for line in found if not line.startswith(_METHOD))
+        said.setdefault(other, f"'{one.path}' and '{each.path}' differ in more than the method: {printable(other)}.")
+    return [sentence for other, sentence in said.items() if other]
 
 
 def check_alike(runs: Sequence[_Evaluated]) -> None:

@@ -2,22 +2,22 @@
 
 import contextlib
 import io
-import os
 import re
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
 
-from srat.cli.parsing import choices_of, parse
+from srat.cli.parsing import MOST_COLUMNS, choices_of, columns, parse
 from srat.config import FAMILIES
 from srat.errors import require
+from srat.recipes import names
 
 SHELLS = ("bash", "zsh")
-WIDTH = 100
-"""Columns of a help that is read by us: one flag a line, none of them broken."""
+WITH_FILES: Mapping[str, Callable[[], Sequence[str]]] = {"data": lambda: choices_of("data"), "report": names}
+"""Commands whose first word is one of some names, or a file; the names that there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,16 @@ def run(args: list[str]) -> int:
     require(shell in SHELLS, f"srat completion: expected a shell, {', '.join(SHELLS)}; got '{shell}'")
     import shtab
 
-    print(shtab.complete(parser(), shell=shell))
+    print(shtab.complete(parser(), shell=shell, preamble=_words_and_files(shell)))
     return 0
+
+
+def _words_and_files(shell: str) -> str:
+    """Return the functions of a shell that complete a command's first word, or a file."""
+    bash = '_srat_{}() {{ compgen -W "{}" -- "$1"; compgen -f -- "$1"; }}'
+    zsh = "_srat_{}() {{ compadd {}; _files }}"
+    form = bash if shell == "bash" else zsh
+    return "\n".join(form.format(command, " ".join(words())) for command, words in WITH_FILES.items())
 
 
 def parser() -> ArgumentParser:
@@ -61,7 +69,9 @@ def parser() -> ArgumentParser:
             if "PATH" in value:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
         words = one.add_argument("words", nargs="*", choices=names.get(""))
-        if words.choices is None:
+        if command in WITH_FILES:
+            words.complete = dict.fromkeys(SHELLS, f"_srat_{command}")  # type: ignore[attr-defined]
+        elif words.choices is None:
             words.complete = shtab.FILE  # type: ignore[attr-defined]
     return top
 
@@ -70,14 +80,13 @@ def names_of_values(command: str) -> Mapping[str, Sequence[str]]:
     """Return what a command lets one choose from, by the flag; "" stands for its first word."""
     from srat.attacks import ReferenceAttack
     from srat.audit import chosen_checks
-    from srat.recipes import names
     from srat.registry import choices
 
     families = {f"--{family.replace('_', '-')}": choices_of(family) for family in ("method", *FAMILIES)}
     attacks = {"--attack": ["natural", "fgsm", "pgd-20", "pgd-margin", *choices(ReferenceAttack)]}
     known: Mapping[str, Mapping[str, Sequence[str]]] = {
         "train": families,
-        "data": {**families, "": choices_of("data")},
+        "data": families,
         "grid": {**families, "": names()},
         "report": families,
         "completion": {"": SHELLS},
@@ -89,9 +98,10 @@ def names_of_values(command: str) -> Mapping[str, Sequence[str]]:
 def flags_of(command: str) -> dict[str, str]:
     """Return what the values of a command's flags look like, by flag: "INT", "{csv,json}", "" for none.
 
-    Of ``srat train`` these are the flags of every loss, attack, model, … that may be chosen.
+    Of ``srat train`` these are the flags of every loss, attack, model, … that may be chosen; likewise of ``srat data``.
     """
     further: Mapping[str, list[tuple[str, ...]]] = {
+        "data": [(name, "--imbalance", shape) for name in choices_of("data") for shape in choices_of("imbalance")],
         "train": [(f"--{family.replace('_', '-')}", name) for family in FAMILIES for name in choices_of(family)],
         "report": [("table1",)],
     }
@@ -107,15 +117,11 @@ def inner_names(value: str) -> list[str]:
     return [name for name in value[1:-1].split(",") if name != "None"] if re.fullmatch(r"\{[\w,-]+\}", value) else []
 
 
-def helped(*words: str) -> str:
-    """Return what a command says with ``--help``."""
+def helped(*words: str, width: int = MOST_COLUMNS) -> str:
+    """Return what a command says with ``--help`` in a terminal of so many columns."""
     from srat.cli import dispatch
 
-    said, before = io.StringIO(), os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(WIDTH)
-    try:
-        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-            dispatch([*words, "--help"])
-    finally:
-        os.environ.pop("COLUMNS") if before is None else os.environ.update(COLUMNS=before)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit), columns(width):
+        dispatch([*words, "--help"])
     return said.getvalue()

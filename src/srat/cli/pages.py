@@ -9,7 +9,6 @@ import tyro
 from rich.console import Console
 
 from srat.cli.commanding import command_of
-from srat.cli.mapping import map_features
 from srat.cli.opening import opened, require_same_data
 from srat.cli.parsing import parse
 from srat.cli.results import WAIT
@@ -24,7 +23,6 @@ from srat.report.html import RunRecord, Specimen, make_gallery, read_record, ren
 from srat.report.live import make_console
 from srat.run import load_with_facts
 from srat.run_folder import RunFolder
-from srat.tensor_file import digest_of
 
 MAPPED = 600
 """Training images on its map, at the most."""
@@ -98,12 +96,13 @@ def page_of_training(folder: RunFolder, config: Config, test: Dataset, device: s
 
 def draw_map(folder: RunFolder, config: Config, device: str, console: Console) -> None:
     """Draw the map of a run's features, unless that of these weights is there; say why if it cannot be drawn."""
-    weights = folder.weights("last")
+    from srat.cli.mapping import map_features  # which brings Fabric
+
+    if folder.map.exists() and FeatureMap.read(folder.map).is_of(folder.weights("last")):
+        return
     try:
-        drawn = FeatureMap.read(folder.map).made_with.get("weights") if folder.map.exists() else None
-        if drawn is None or (weights.exists() and drawn != digest_of(weights)):
-            map_features(folder, config, images=MAPPED, device=device)
-    except UserError as error:
+        map_features(folder, config, images=MAPPED, device=device)
+    except (UserError, OSError) as error:
         console.print(f"no map on the page: {error}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator
 from dataclasses import make_dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -29,12 +30,12 @@ def parse(kind: type[T], args: list[str], *, command: str, default: T) -> T:
     Raises:
         UserError: on an unknown flag, a missing or an unfit value.
     """
-    value, unknown = _quietly(kind, args, command=command, default=default)
-    if unknown:
+    value, left = _quietly(kind, args, command=command, default=default)
+    if left:
         flags = _flags(kind, command, default)
-        given = next((word for word in unknown if word.startswith("-")), None)
+        given = next((word for word in left if word.startswith("-")), None)
         if given is None:
-            raise UserError(f"expected no further word, got '{unknown[0]}'")
+            raise UserError(f"expected no further word, got '{left[0]}'")
         hint = _siblings(given, flags) or nearest(ELSEWHERE.get(given, given), flags)
         raise UserError(f"unknown flag '{given}'{hint}; 'srat {command} --help' lists them all")
     return value
@@ -82,6 +83,8 @@ BUDGET_FLAGS = (
     _flag("step_size", float, "Step size of both, in [0, 1] pixel units.", metavar="FLOAT"),
 )
 
+MOST_COLUMNS = 100
+"""Of a help."""
 ELSEWHERE = {
     "--lr": "--optimizer.learning-rate",
     "--wd": "--optimizer.weight-decay",
@@ -114,18 +117,18 @@ def _quietly(kind: type[T], args: list[str], *, command: str, default: T) -> tup
     # With this encoding tyro frames what it says, and both readers below look for the frames.
     helped, said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     args = [_decimal(word) for word in args]
+    # In a wide terminal tyro sets its frames side by side, where no sentence can be followed.
+    width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
     try:
-        with contextlib.redirect_stdout(helped), contextlib.redirect_stderr(said):
-            value, unknown = tyro.cli(
-                kind, prog=f"srat {command}", args=args, default=default, return_unknown_args=True
-            )
+        with contextlib.redirect_stdout(helped), contextlib.redirect_stderr(said), columns(width):
+            value, left = tyro.cli(kind, prog=f"srat {command}", args=args, default=default, return_unknown_args=True)
     except SystemExit as ending:
         helped.seek(0)
         if ending.code in (0, None):
             print(_fit_for_output(plain_help(helped.read())))
             raise
         raise UserError(_first_paragraph(said.getvalue())) from None
-    return value, unknown
+    return value, left
 
 
 def plain_help(text: str) -> str:
@@ -137,9 +140,20 @@ def plain_help(text: str) -> str:
     text = re.sub(r"\{None,([^}]*)\}", r"{\1}     ", text)
     text = re.sub(r"\(default:[\s│]*(None|'')?\)", lambda found: re.sub(r"[^\s│]", "\0", found[0]), text)
     text = re.sub(r"^[\s│]*\0[\s│\0]*\n", "", text, flags=re.MULTILINE).replace("\0", " ")
-    width = shutil.get_terminal_size().columns  # as the frames have it; the description has none
     lines = text.splitlines()
+    width = max((len(line) for line in lines if line.startswith("│")), default=MOST_COLUMNS)
     return "\n".join(textwrap.fill(line, width) if len(line) > width and line[0].isalpha() else line for line in lines)
+
+
+@contextlib.contextmanager
+def columns(width: int) -> Iterator[None]:
+    """Let the terminal seem as wide as this."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(width)
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS") if before is None else os.environ.update(COLUMNS=before)
 
 
 def _fit_for_output(text: str) -> str:
@@ -147,7 +161,7 @@ def _fit_for_output(text: str) -> str:
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         text = re.sub(r"^(│ )((?:(?:, )?--?[\w.-]+)+)", "\\1\033[1m\\2\033[0m", text, flags=re.MULTILINE)
     encoding = sys.stdout.encoding or "utf-8"
-    if "─".encode(encoding, "replace") == b"?":
+    if b"?" in "│─╭".encode(encoding, "replace"):
         text = text.translate(str.maketrans("│─╭╮╰╯", "|-++++"))
     return text.encode(encoding, "replace").decode(encoding)
 
@@ -166,13 +180,30 @@ def _first_paragraph(box: str) -> str:
         if not inner or set(inner) == {"─"}:
             break
         words.append(inner)
-    # What a dataclass of ours refuses names its flag itself; tyro puts the field's path in front of it.
-    said = re.sub(r"invalid literal for int\(\) with base 10:", "expected a whole number, got", " ".join(words))
-    said = re.sub(r"could not convert string to float:", "expected a number, got", said)
+    return plain_error(" ".join(words))
+
+
+def plain_error(said: str) -> str:
+    """Return what tyro says is wrong in our words: what was expected, what came, what there is."""
     if wrong := re.fullmatch(r"invalid choice '(.*)' for argument '(\S+?)'\. Expected one of \((.*)\)\.", said):
         there = [name for name in re.findall(r"'([^']*)'", wrong[3]) if name != "None"]
-        return str(unknown(f"value of {wrong[2]},", wrong[1], there))
-    return re.sub(r"^Error parsing (?:[a-z][\w.-]*: |(--[\w.-]+)\S*:)", r"\1:", said).removeprefix(": ")
+        return str(unknown("value", wrong[1], there)).replace("unknown value", f"{wrong[2]}: unknown value", 1)
+    if missing := re.fullmatch(r"Missing value for argument '(\S+?)'\. Expected .*", said):
+        return f"{missing[1]}: expected a value, got none"
+    # What a dataclass of ours refuses names its flag itself; tyro puts the field's path in front of it.
+    said = re.sub(r"^Error parsing [a-z][\w.-]*: ", "", said)
+    said = re.sub(r"^Error parsing (--[\w.-]+)\S*:", r"\1:", said)
+    said = re.sub(r"invalid literal for int\(\) with base 10:", "expected a whole number, got", said)
+    said = re.sub(r"could not convert string to float:", "expected a number, got", said)
+    said = re.sub(r"no type matching (.+) could be instantiated from \[(.*)\]\.", _unfit, said)
+    return re.sub(r"Could not find valid parse for arguments: \[(.*)\]", r"expected other values, got \1", said)
+
+
+def _unfit(found: re.Match[str]) -> str:
+    kinds = {"INT": "whole numbers" if "..." in found[1] else "a whole number", "FLOAT": "a number"}
+    names = [name for group in re.findall(r"\{([\w,-]+)\}", found[1]) for name in group.split(",") if name != "None"]
+    wanted = [*names, *(words for kind, words in kinds.items() if kind in found[1])]
+    return f"expected {' or '.join(wanted) or found[1]}, got {found[2]}"
 
 
 def _flags(kind: type[T], command: str, default: T) -> list[str]:

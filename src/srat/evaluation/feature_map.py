@@ -10,6 +10,7 @@ from typing import Any
 from srat.errors import UserError, require
 from srat.evaluation.separability import Features
 from srat.files import parse_json, read_bounded
+from srat.tensor_file import digest_of
 
 PERPLEXITY = 30.0
 """How many neighbours count: the usual number."""
@@ -31,6 +32,10 @@ class FeatureMap:
     """By scope, as separability.json has it."""
     made_with: Mapping[str, Any]
     """The SHA-256 of the weights, the seed, versions."""
+
+    def is_of(self, weights: Path) -> bool:
+        """Return whether the map is of the weights in a file; of a file that is not there nothing else is known."""
+        return not weights.exists() or self.made_with.get("weights") == digest_of(weights)
 
     def to_json(self) -> str:
         """Return the contents of map.json."""

@@ -99,8 +99,14 @@ def read_record(
         command=command,
         history=folder.read_metrics() if folder.metrics.exists() else (),
         examples=kept,
-        map=FeatureMap.read(folder.map) if folder.map.exists() and which == "last" else None,
+        map=_map(folder) if which == "last" else None,
         audit=Audit.read(audit) if audit.exists() else None,
         environment={name.replace("_", " "): str(value) for name, value in folder.read_environment().items()},
         gallery=gallery,
     )
+
+
+def _map(folder: RunFolder) -> FeatureMap | None:
+    """Return the map of a run's features; none if it is of other weights."""
+    found = FeatureMap.read(folder.map) if folder.map.exists() else None
+    return found if found is not None and found.is_of(folder.weights("last")) else None
