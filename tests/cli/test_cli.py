@@ -661,6 +661,13 @@ class TestCompare:
         assert rows[0]["only_first"] == int((right[0] & ~right[1]).sum())
         assert rows[0]["difference"] == pytest.approx(float(right[1].float().mean() - right[0].float().mean()))
 
+    def test_tells_what_else_the_runs_differ_in(self, cli, finished, others, tmp_path):
+        words = ["--method", "ce", *QUICK, "--epochs", "1", "--seed", "4"]
+        assert main(["train", *words, "--out", str(tmp_path / "short")]) == 0
+        for other, told in ((others / "ce", False), (tmp_path / "short", True)):
+            out = cli("compare", finished, other, "--attack", "clean")[1]
+            assert ("differ in more than the method: epochs 2 (not 1)." in out) == told
+
     def test_seeds_alone_are_shown_together(self, cli, finished, others, tmp_path):
         file = tmp_path / "means.json"
         code, out, _ = cli("compare", finished, others / "seed", "--attack", "clean", "--json", file)
@@ -821,6 +828,12 @@ class TestTop:
         )
         assert "+- options ---" in helped.stdout
         assert wrong.stderr == "srat: error: --format: unknown value 'xml'; there are: table, csv, json\n"
+
+    def test_an_output_that_cannot_write_all_letters(self, tmp_path):
+        options = {"capture_output": True, "env": {**os.environ, "PYTHONIOENCODING": "latin-1"}, "cwd": tmp_path}
+        done = subprocess.run([sys.executable, "-m", "srat", "train", *QUICK, "--out", "run"], **options)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"attack pgd-" in done.stdout
 
     @pytest.mark.parametrize("word", ["--help", "help"])
     def test_help_of_a_command(self, capsys, word):

@@ -29,6 +29,8 @@ from srat.report.scopes import print_whole, titled_table
 from srat.run import load_with_facts
 from srat.run_folder import Which
 
+NAMED = 5
+"""Files that could not be read, at the most, that are told of by name."""
 Row = dict[str, Any]
 
 
@@ -91,9 +93,8 @@ def run(args: list[str]) -> int:
         text = as_csv(rows) if arguments.format == "csv" else as_json(rows, attack, len(facts.class_names))
         print(text, end="") if out is None else write_atomically(out, text)
     if wrong:
-        raise UserError(
-            f"{wrong[0]}" if len(wrong) == 1 else f"{len(wrong)} files could not be read, the first: {wrong[0]}"
-        )
+        listed = "; ".join(map(str, wrong[:NAMED])) + ("; …" if len(wrong) > NAMED else "")
+        raise UserError(listed if len(wrong) == 1 else f"{len(wrong)} files could not be read: {listed}")
     return 0
 
 

@@ -81,7 +81,7 @@ def state_of(run: RunFolder, config: Config) -> str:
     """Return how far a run is, in a few words."""
     path = run.evaluation("last")
     if path.exists() and {CLEAN, config.evaluation.label} <= Evaluation.read(path).results.keys():
-        return "finished"
+        return "finished" if run.trained else "finished, its weights are gone"
     busy = "running, " if run.in_use else ""
     if run.trained:
         return f"{busy}not evaluated"

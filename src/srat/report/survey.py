@@ -15,6 +15,8 @@ SHOWN = 5
 """Files of a kind that are named."""
 MEASURABLE = 0.15
 """Half of an interval, at the most, with which a class is told to be measured."""
+SMALL = 50
+"""Training images of a class of which the five or more that are held out make a tenth and more."""
 FEW = 10
 """Training images below which a class is told to be small."""
 
@@ -53,6 +55,11 @@ def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
     if counts:
         yield f"largest to smallest class: {max(counts) / min(counts):.1f} : 1", False
     yield _split_said(found), False
+    if counts and min(counts) < SMALL:
+        yield (
+            "--holdout.fraction 0 trains on all of these; else up to half of a small class chooses the best epoch",
+            False,
+        )
     if found.sizes:
         yield _sizes_said(found), False
     if found.unreadable:
