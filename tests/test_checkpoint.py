@@ -190,7 +190,7 @@ class TestDamage:
         def fail(path):
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr("srat.tensor_file.digest_of", fail)
+        monkeypatch.setattr("srat.tensor_file._digest", fail)
         with pytest.raises(UserError, match="cannot be read .Input/output error") as raised:
             load(two, *make())
         assert type(raised.value) is UserError

@@ -65,7 +65,7 @@ def open_tensors(path: Path) -> TensorFile:
         DamagedError: if the file is missing, is not ours, or a bit of it has changed.
     """
     try:
-        digest_of(path)
+        _digest(path)
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             facts = {
@@ -82,6 +82,20 @@ def open_tensors(path: Path) -> TensorFile:
 
 
 def digest_of(path: Path) -> str:
+    """Return the checksum of a file.
+
+    Raises:
+        UserError: if it is not what its header says, or the file cannot be read.
+    """
+    try:
+        return _digest(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not a readable file of tensors, or damaged ({error})") from error
+
+
+def _digest(path: Path) -> str:
     """Return a file's checksum; raise ``ValueError`` or ``OSError`` unless it is what its header says."""
     require(path.is_file(), "no such file")
     with path.open("rb") as file:

@@ -340,6 +340,7 @@ class TestMistakes:
                 "error: --precision: unknown value 'fp61', did you mean 'fp16'?; there are: fp32",
             ),
             (["--lr", "0.1"], "unknown flag '--lr', did you mean '--optimizer.learning-rate'?"),
+            (["--lr=0.1"], "unknown flag '--lr', did you mean '--optimizer.learning-rate'?"),
             (["--gpu"], "unknown flag '--gpu', did you mean '--device'?"),
             (["stray"], "expected no further word, got 'stray'"),
             (
@@ -667,6 +668,15 @@ class TestCompare:
         for other, told in ((others / "ce", False), (tmp_path / "short", True)):
             out = cli("compare", finished, other, "--attack", "clean")[1]
             assert ("differ in more than the method: epochs 2 (not 1)." in out) == told
+
+    @pytest.mark.parametrize("kept", [3, 5_000])
+    def test_damaged_weights_are_named(self, cli, finished, others, tmp_path, kept):
+        shutil.copytree(finished, tmp_path / "cut")
+        weights = tmp_path / "cut" / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:kept])
+        code, _, err = cli("compare", tmp_path / "cut", others / "ce")
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"{weights}: not a readable file of tensors, or damaged" in err
 
     def test_seeds_alone_are_shown_together(self, cli, finished, others, tmp_path):
         file = tmp_path / "means.json"

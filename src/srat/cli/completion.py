@@ -60,15 +60,15 @@ def parser() -> ArgumentParser:
     top.add_argument("--version", action="store_true", help="the version")
     commands = top.add_subparsers()
     for command, text in COMMANDS.items():
-        one, names = commands.add_parser(command, help=text, add_help=False), names_of_values(command)
+        one, known = commands.add_parser(command, help=text, add_help=False), names_of_values(command)
         for flag, value in flags_of(command).items():
             if not value:
                 one.add_argument(flag, action="store_true")
                 continue
-            action = one.add_argument(flag, choices=names.get(flag) or inner_names(value) or None)
+            action = one.add_argument(flag, choices=known.get(flag) or inner_names(value) or None)
             if "PATH" in value:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
-        words = one.add_argument("words", nargs="*", choices=names.get(""))
+        words = one.add_argument("words", nargs="*", choices=known.get(""))
         if command in WITH_FILES:
             words.complete = dict.fromkeys(SHELLS, f"_srat_{command}")  # type: ignore[attr-defined]
         elif words.choices is None:

@@ -33,7 +33,7 @@ def parse(kind: type[T], args: list[str], *, command: str, default: T) -> T:
     value, left = _quietly(kind, args, command=command, default=default)
     if left:
         flags = _flags(kind, command, default)
-        given = next((word for word in left if word.startswith("-")), None)
+        given = next((word.split("=")[0] for word in left if word.startswith("-")), None)
         if given is None:
             raise UserError(f"expected no further word, got '{left[0]}'")
         hint = _siblings(given, flags) or nearest(ELSEWHERE.get(given, given), flags)
