@@ -123,11 +123,11 @@ class Config:
 
     def differences(self, other: "Config") -> list[str]:
         """Return what decides a result and differs, each as "field this (not the other)"."""
-        return differences(self._identity(), other._identity())
+        return differences(self._identity(whole=True), other._identity(whole=True))
 
-    def _identity(self) -> dict[str, Any]:
+    def _identity(self, *, whole: bool = False) -> dict[str, Any]:
         # Through JSON's types first, so that a ratio of 10 and one of 10.0 are one configuration.
-        plain: dict[str, Any] = identity(_CONVERTER.structure(_CONVERTER.unstructure(self), Config))
+        plain: dict[str, Any] = identity(_CONVERTER.structure(_CONVERTER.unstructure(self), Config), whole=whole)
         return plain
 
     @property

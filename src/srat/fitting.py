@@ -11,7 +11,7 @@ from torch import nn
 from srat.cadence import Cadence, Every
 from srat.checkpoint import State
 from srat.config import Config
-from srat.data import prepare
+from srat.data import Parts, prepare
 from srat.devices import describe, make_fabric
 from srat.errors import require
 from srat.interruption import deferring_signals
@@ -72,7 +72,9 @@ def fit(
     if ended := look():
         return ended
     with telling_of_memory(f"the images and the model do not fit on {fabric.device}"):
-        data = prepare(config.data, config.imbalance, config.holdout, seed=config.seed)
+        parts = config.data.parts(folder.record if folder is not None else None)
+        require_whole(parts)
+        data = prepare(parts, config.imbalance, config.holdout, seed=config.seed)
         training = set_up(
             config,
             fabric,
@@ -83,6 +85,8 @@ def fit(
             compiled=compiled,
             notice=observer.notice,
         )
+    for note in (*parts.notes, *validation_note(config, parts)):
+        observer.notice(note)
     check_memory(training, train_step, notice=observer.notice)
     if folder is None:
         unkept = Unkept()
@@ -96,7 +100,7 @@ def fit(
             return ended
         if processes.first:
             with folder.writing():
-                folder.start(config, data)
+                folder.start(config, data, parts.record)
                 note_environment(folder, training, observer)
         keeper = Keeper(
             training,
@@ -114,6 +118,22 @@ def fit(
         processes.wait()
         interruption.check()
     return as_run(training, state, folder.path)
+
+
+def require_whole(parts: Parts) -> None:
+    """Raise ``UserError`` if images are gone, or changed, that a run has begun with."""
+    lost = [name for part in ("train", "validation") for name in parts.missing.get(part, ())]
+    named = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
+    require(not lost, f"{len(lost)} images that this run trains on are gone or changed: {named}; put them back")
+
+
+def validation_note(config: Config, parts: Parts) -> list[str]:
+    """Return what is to be said of a validation part of the source's own."""
+    if "validation" not in parts.there:
+        return []
+    if not config.holdout.fraction:
+        return ["the validation part of the data is not used (--holdout.fraction 0)"]
+    return ["the validation part of the data is held out, to choose the best epoch"]
 
 
 def as_run(training: Training, state: State, folder: Path | None) -> Run:

@@ -33,6 +33,18 @@ class Member:
 NOT_IDENTITY: Mapping[str, Any] = {"identity": False}
 """Metadata of a field that says where or how, not what: a run's id leaves it out."""
 
+
+def since(neutral: Any) -> dict[str, Any]:
+    """Return metadata of a field that came after version 0.1: what a configuration meant that says nothing of it.
+
+    A run's id leaves the field out where it has that value, so that growth changes no id.
+
+    Args:
+        neutral: the value.
+    """
+    return {"neutral": neutral}
+
+
 F = TypeVar("F", bound=Member)
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from srat.config import Config
-from srat.data import TrainingData
+from srat.data import Record, TrainingData
 from srat.errors import UserError, require
 from srat.files import parse_json, read_bounded, remove_leftovers, write_atomically
 from srat.metrics import Row
@@ -44,8 +44,19 @@ class RunFolder:
 
     @property
     def split(self) -> Path:
-        """Which files became training and test, where the data had no such parts."""
+        """Which images became training, validation and test, where the data can change."""
         return self.path / "split.json"
+
+    @property
+    def record(self) -> Record | None:
+        """What the run recorded of its data; None before it has begun.
+
+        Raises:
+            UserError: if that is not readable.
+        """
+        if not self.exists:
+            return None
+        return Record.read(self.split) if self.split.exists() else Record()
 
     @property
     def metrics(self) -> Path:
@@ -178,8 +189,13 @@ class RunFolder:
                 f"mend that, and {self.how_to_go_on}"
             ) from error
 
-    def start(self, config: Config, data: TrainingData) -> None:
+    def start(self, config: Config, data: TrainingData, split: Callable[[], Record | None]) -> None:
         """Write what is known before the training: config.json, indices.json, and split.json where there is one.
+
+        Args:
+            config: the run.
+            data: what it trains on.
+            split: makes what is to be recorded of the parts.
 
         Raises:
             UserError: if the run began with other data.
@@ -192,8 +208,8 @@ class RunFolder:
             same = all(held.get(name) == record[name] for name in ("sha256", "contents"))
             require(same, f"{self.indices}: the data has changed since this run began, or the file has")
         else:
-            if (split := config.data.split()) is not None:
-                write_atomically(self.split, json.dumps(split, indent=1) + "\n")
+            if (record_ := split()) is not None:
+                write_atomically(self.split, record_.to_json())
             write_atomically(self.indices, json.dumps(record) + "\n")
 
     def write_metrics(self, history: Sequence[Row]) -> None:

@@ -14,14 +14,22 @@ from srat.data.imbalance import ClassOrder
 from srat.errors import UserError, nearest, unknown
 from srat.registry import Member, members
 
+_ABSENT = object()
 
-def identity(value: Any) -> Any:
-    """Return what of a configuration decides its result, as plain values to hash."""
+
+def identity(value: Any, *, whole: bool = False) -> Any:
+    """Return what of a configuration decides its result, as plain values to hash.
+
+    Args:
+        value: the configuration, or a part of it.
+        whole: with the fields that younger versions added, where they mean what saying nothing meant before.
+    """
     if dataclasses.is_dataclass(value):
         fields = {
-            f.name: identity(getattr(value, f.name))
+            f.name: identity(getattr(value, f.name), whole=whole)
             for f in dataclasses.fields(value)
             if f.metadata.get("identity", True)
+            and (whole or f.metadata.get("neutral", _ABSENT) != getattr(value, f.name))
         }
         return {"name": value.name, **fields} if isinstance(value, Member) else fields
     return str(value) if isinstance(value, Path) else value
@@ -62,11 +70,16 @@ def _family_hooks(converter: cattrs.Converter, family: type[Member]) -> None:
             raise UserError(f"expected an object with a name, one of: {', '.join(known)}")
         if value["name"] not in known:
             raise unknown(family.__name__.lower(), str(value["name"]), known)
-        return converter.structure(value, union)
+        return converter.structure(neutral_values(known[value["name"]]) | value, union)
 
     configure_tagged_union(union, converter, tag_name="name", tag_generator=attrgetter("name"))
     converter.register_structure_hook_func(lambda t: t is family, structure)
     converter.register_unstructure_hook_func(lambda t: t is family, lambda value: converter.unstructure(value, union))
+
+
+def neutral_values(kind: type) -> dict[str, Any]:
+    """Return what a configuration meant that says nothing of a dataclass's younger fields."""
+    return {f.name: f.metadata["neutral"] for f in dataclasses.fields(kind) if "neutral" in f.metadata}
 
 
 def make_converter(families: Iterable[type[Member]]) -> cattrs.Converter:

@@ -114,11 +114,11 @@ def subject_of(
     if device == "cpu":
         keep_freed_memory()
     model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
-    test, train = config.data.test(), None
+    test, train = config.data.parts(folder.record).test(), None
     require_same_data(test, facts)
     images = test.sample(arguments.images).to(device)
     if "train" in needed:
-        train = prepare(config.data, config.imbalance, config.holdout, seed=config.seed).train
+        train = prepare(config.data.parts(folder.record), config.imbalance, config.holdout, seed=config.seed).train
     return Subject(
         model=model,
         images=images,

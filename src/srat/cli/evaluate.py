@@ -72,7 +72,7 @@ def run(args: list[str]) -> int:
         keep_freed_memory()
     console = make_console(quiet=not processes.first)
     seed = config.seed if arguments.seed is None else arguments.seed
-    which, test = arguments.weights, Examined.of(config.data.test(), arguments.images)
+    which, test = arguments.weights, Examined.of(config.data.parts(folder.record).test(), arguments.images)
     with (
         saying_that_it_goes_on(),
         processes.telling_of_lost_peers(),

@@ -29,7 +29,7 @@ def map_features(folder: RunFolder, config: Config, *, images: int, device: str)
     """
     device = str(make_fabric(device).device)
     model, facts = load_with_facts(folder.path, device=device)
-    train = prepare(config.data, config.imbalance, config.holdout, seed=config.seed).train
+    train = prepare(config.data.parts(folder.record), config.imbalance, config.holdout, seed=config.seed).train
     shown = train.sample(images).to(device)
     console = make_console()
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:

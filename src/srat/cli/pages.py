@@ -113,7 +113,7 @@ def gallery_of(
     try:
         with telling_of_memory("the images of the page"):
             model, facts = load_with_facts(folder.path, device=device)
-            test = test or config.data.test()
+            test = test or config.data.parts(folder.record).test()
             require_same_data(test, facts)
             order = sorted(range(len(facts.class_names)), key=lambda c: (facts.train_counts[c], -c))
             return make_gallery(model, test, config.evaluation, order=order, most=SHOWN, seed=config.seed)

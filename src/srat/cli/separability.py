@@ -62,7 +62,7 @@ def run(args: list[str]) -> int:
 
     device = str(make_fabric(arguments.device).device)
     model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
-    images = config.data.test().sample(arguments.images or 2_000)
+    images = config.data.parts(folder.record).test().sample(arguments.images or 2_000)
     require_same_data(images, facts)
     sha256, images = hash_contents(images), images.to(device)
     console = make_console()

@@ -55,7 +55,7 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         show_last(Evaluation.read(folder.evaluation("last")), config, console)
         return
     # Before the hours of training, so that what is wrong with it is known at once.
-    test = Examined.of(config.data.test()).loaded()
+    test = Examined.of(config.data.parts(folder.record).test()).loaded()
     console.print(headline(config, device, out, processes.count), highlight=False, soft_wrap=True)
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
     with (

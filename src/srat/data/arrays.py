@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srat.data.base import DataDir, Dataset, Part, Source, Suggested
+from srat.data.base import DataDir, Dataset, Source, Suggested
+from srat.data.record import Part
 from srat.errors import UserError, require
 from srat.machine import require_memory
 

@@ -1,11 +1,11 @@
 """What every part of the house means by a data set."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import torch
 import tyro
@@ -13,12 +13,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from srat.data.image_files import ImageFiles
+from srat.data.record import Part, Record
 from srat.errors import require
 from srat.machine import available
 from srat.registry import NOT_IDENTITY, Member
 
 Device = torch.device | str
-Part = Literal["train", "test"]
 DataDir = Annotated[Path | None, tyro.conf.arg(aliases=("--data-dir",))]
 
 
@@ -170,32 +170,73 @@ class Suggested:
     step_size: float = 2 / 255
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source(Member):
-    """Where labelled images come from; the two parts are loaded apart, so that training cannot see the test."""
+def nothing_recorded() -> None:
+    """Return None: what is published stays as it is, and needs no record."""
 
-    suggested: ClassVar[Suggested] = Suggested()
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The parts of a source; each is read when it is asked for, so that training cannot see the test."""
+
+    read: Callable[[Part], Dataset]
+    """A part → its images, with all its classes."""
     classes: tuple[int, ...] = ()
-    """Labels to keep, renumbered in this order; all unless given."""
+    """Labels to keep, renumbered in this order; all if there are none."""
+    there: frozenset[Part] = frozenset({"train", "test"})
+    """The parts that there are."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of them, a line each: files passed over, images that came since, and the like."""
+    missing: Mapping[Part, Sequence[str]] = field(default_factory=dict)
+    """Recorded images that are gone or changed, by name."""
+    record: Callable[[], Record | None] = nothing_recorded
+    """Makes what a run keeps, so that it goes on with these very images whatever becomes of the source."""
 
     def train(self) -> Dataset:
         """Return the training part."""
-        return self._chosen(self.read("train"))
+        return self._chosen("train")
+
+    def validation(self) -> Dataset | None:
+        """Return the source's own validation part, if it has one."""
+        return self._chosen("validation") if "validation" in self.there else None
 
     def test(self) -> Dataset:
         """Return the test part."""
-        return self._chosen(self.read("test"))
+        return self._chosen("test")
+
+    def _chosen(self, part: Part) -> Dataset:
+        dataset = self.read(part)
+        return dataset.with_classes(self.classes) if self.classes else dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Member):
+    """Where labelled images come from."""
+
+    suggested: ClassVar[Suggested] = Suggested()
+    there: ClassVar[frozenset[Part]] = frozenset({"train", "test"})
+    classes: tuple[int, ...] = ()
+    """Labels to keep, renumbered in this order; all unless given."""
+
+    def parts(self, record: Record | None = None) -> Parts:
+        """Return the parts, ready to be read.
+
+        Args:
+            record: what a run recorded of them; a source that can change gives back the very images in it.
+        """
+        del record
+        return Parts(read=self.read, classes=self.classes, there=self.there)
+
+    def train(self) -> Dataset:
+        """Return the training part."""
+        return self.parts().train()
+
+    def test(self) -> Dataset:
+        """Return the test part."""
+        return self.parts().test()
 
     def read(self, part: Part) -> Dataset:
         """Return a part as it lies there, with all its classes."""
         raise NotImplementedError
-
-    def split(self) -> Mapping[Part, Sequence[str]] | None:
-        """Return which files belong to which part, if that is decided here and stands nowhere else."""
-        return None
-
-    def _chosen(self, dataset: Dataset) -> Dataset:
-        return dataset.with_classes(self.classes) if self.classes else dataset
 
 
 @dataclass(frozen=True, kw_only=True)

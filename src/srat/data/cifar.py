@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srat.data.base import Dataset, FileSource, Part
+from srat.data.base import Dataset, FileSource
 from srat.data.files import Remote, check_md5, fetch, locate, read_file, read_from_tar, search_folders
+from srat.data.record import Part
 from srat.errors import UserError, require
 
 

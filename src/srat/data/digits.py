@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from srat.data.base import Dataset, Part, Source, Suggested
+from srat.data.base import Dataset, Source, Suggested
+from srat.data.record import Part
 
 TEST_PER_CLASS = 50
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srat.data.base import Dataset, FileSource, Part, Suggested
+from srat.data.base import Dataset, FileSource, Suggested
 from srat.data.files import Remote, check_md5, fetch, locate, read_file, search_folders
+from srat.data.record import Part
 from srat.errors import require
 
 CLASS_NAMES = (

@@ -9,9 +9,10 @@ from typing import ClassVar, Literal
 
 import torch
 
-from srat.data.base import DataDir, Dataset, Part, Source, Suggested
+from srat.data.base import DataDir, Dataset, Source, Suggested
 from srat.data.files import not_a_folder
 from srat.data.image_files import ImageFiles, Mode, Streaming, common_mode, common_size
+from srat.data.record import Part
 from srat.errors import UserError, require
 from srat.machine import cores, neighbours
 from srat.registry import NOT_IDENTITY

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from srat.data.base import Part
 from srat.data.folder import Files, list_parts
 from srat.data.image_files import GREY_MODES, opened, upright
+from srat.data.record import Part
 from srat.errors import UserError
 from srat.machine import cores
 

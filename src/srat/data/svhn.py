@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from srat.data.base import Dataset, FileSource, Part, Suggested
+from srat.data.base import Dataset, FileSource, Suggested
 from srat.data.files import LARGEST, Remote, check_md5, fetch, locate, read_file, search_folders
 from srat.data.mat import read_arrays
+from srat.data.record import Part
 from srat.errors import UserError, require
 
 _URL = "http://ufldl.stanford.edu/housenumbers/"

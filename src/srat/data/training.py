@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from srat.data.base import Dataset, Source
+from srat.data.base import Dataset, Parts, Source
 from srat.data.holdout import Holdout
 from srat.data.imbalance import Imbalance, hash_indices, select
 from srat.errors import require
@@ -23,7 +23,7 @@ class TrainingData:
         train: what the weights learn from.
         held_out: what chooses the best epoch, or None.
         train_indices: positions of ``train`` in the source, sorted.
-        held_out_indices: positions of ``held_out`` in the source, sorted.
+        held_out_indices: positions of ``held_out`` in the source, sorted; none of a validation part of its own.
     """
 
     train: Dataset
@@ -67,20 +67,26 @@ def check_classes(train: Dataset) -> None:
     require(not empty, f"no training image in class {', '.join(empty)}")
 
 
-def prepare(source: Source, imbalance: Imbalance, holdout: Holdout, *, seed: int) -> TrainingData:
-    """Return the training data of a run; the test part of the source is never touched.
+def prepare(source: Source | Parts, imbalance: Imbalance, holdout: Holdout, *, seed: int) -> TrainingData:
+    """Return the training data of a run; the test part is never touched.
+
+    A validation part of the source's own is what is held out: the training part is then left whole.
 
     Args:
-        source: of the data.
-        imbalance: how many of each class are kept.
+        source: of the data, or its parts.
+        imbalance: how many of each class are kept of the training part.
         holdout: how many of those are held out.
         seed: draws the kept and the held-out ones.
 
     Raises:
         UserError: if the source cannot be read, or a class would be left without a training image.
     """
-    full = source.train()
+    parts = source.parts() if isinstance(source, Source) else source
+    full = parts.train()
     check_classes(full)
     kept = select(full.labels, imbalance.counts(full.counts, seed=seed), seed=seed)
+    validation = parts.validation() if holdout.fraction else None
+    if validation is not None:
+        return TrainingData(full.subset(kept), validation, kept, kept[:0])
     train, held_out = (kept[positions] for positions in holdout.split(full.labels[kept], seed=seed))
     return TrainingData(full.subset(train), full.subset(held_out) if len(held_out) else None, train, held_out)
