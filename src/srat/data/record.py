@@ -22,7 +22,7 @@ Names = Mapping[str, str]
 class Record:
     """The images of a run, by name and content."""
 
-    parts: Mapping[Part, Names] = field(default_factory=lambda: {})  # noqa: PIE807 - mypy infers it so
+    parts: Mapping[Part, Names] = field(default_factory=dict)
     """By part; none where the folder's own parts were taken and nothing was recorded, as version 0.1 did."""
     class_names: tuple[str, ...] | None = None
     """In the order of the labels; None where that was not recorded: they are in alphabetical order."""
@@ -31,7 +31,7 @@ class Record:
 
     def to_json(self) -> str:
         """Return the contents of split.json."""
-        content = {"class_names": self.class_names, "images": self.images, **self.parts}
+        content: dict[str, Any] = {"class_names": self.class_names, "images": self.images, **self.parts}
         return json.dumps(content, indent=1) + "\n"
 
     @classmethod
