@@ -60,8 +60,9 @@ class TestFiles:
             path = tmp_path / name
             path.parent.mkdir(exist_ok=True)
             path.touch()
-        found = image_files([tmp_path / "a.png", tmp_path / "b", tmp_path / "b" / "2.png"])
+        found, notes = image_files([tmp_path / "a.png", tmp_path / "b", tmp_path / "b" / "2.png"])
         assert [str(path.relative_to(tmp_path)) for path in found] == ["a.png", "b/1.JPG", "b/2.png", "b/c/3.bmp"]
+        assert notes == ["1 of 4 files are not read (1 no image (.txt): notes.txt)"]
 
     @pytest.mark.parametrize(("name", "said"), [("nowhere.png", "no file or folder"), (".", "has no image in it")])
     def test_that_are_not_there_are_told(self, tmp_path, monkeypatch, name, said):
@@ -73,7 +74,7 @@ class TestFiles:
     def test_become_what_the_model_takes(self, tmp_path, channels, mode):
         rgb = np.random.default_rng(0).integers(0, 255, (20, 10, 3), dtype=np.uint8)
         Image.fromarray(rgb).save(tmp_path / "x.png")
-        files, wrong = read_images([tmp_path / "x.png"], ImageShape(channels=channels, height=8, width=6))
+        files, _, wrong = read_images([tmp_path / "x.png"], ImageShape(channels=channels, height=8, width=6))
         assert not wrong
         expected = np.asarray(Image.fromarray(rgb).convert(mode).resize((6, 8), Image.Resampling.BICUBIC))
         found = files[:][0].permute(1, 2, 0).numpy()
@@ -85,7 +86,7 @@ class TestFiles:
         whole = (tmp_path / "good.png").read_bytes()
         (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
         paths = [tmp_path / name for name in ("bad.png", "good.png", "half.png")]
-        files, wrong = read_images(paths, ImageShape(channels=1, height=4, width=4))
+        files, _, wrong = read_images(paths, ImageShape(channels=1, height=4, width=4))
         assert files.paths == (tmp_path / "good.png",)
         assert [str(error).split(":")[0] for error in wrong] == [str(paths[0]), str(paths[2])]
         with pytest.raises(UserError, match=r"bad\.png"):

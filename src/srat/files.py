@@ -64,16 +64,22 @@ def read_bounded(path: Path, limit: int) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def parse_json(text: str | bytes, *, where: Path | str, finite: bool = True) -> Any:
-    """Return what JSON says; numbers are finite unless told otherwise, and text is such as UTF-8 can write.
+def parse_json(text: str | bytes, *, where: Path | str, finite: bool = True, names: bool = False) -> Any:
+    """Return what JSON says.
+
+    Args:
+        text: the JSON.
+        where: names its source.
+        finite: whether numbers have to be finite.
+        names: whether text may be such as only files' names hold, which UTF-8 cannot write.
 
     Raises:
-        UserError: if it is not such JSON; ``where`` names the source.
+        UserError: if it is not such JSON.
     """
     try:
         plain = text if isinstance(text, str) else text.decode()
         content = json.loads(plain, parse_constant=_refuse if finite else None)
-        json.dumps(content, ensure_ascii=False).encode()
+        json.dumps(content, ensure_ascii=False).encode(errors="surrogateescape" if names else "strict")
     except (ValueError, RecursionError) as error:  # among them numbers of thousands of digits, and half letters
         raise UserError(f"{where}: not valid JSON ({error})") from error
     return content

@@ -12,6 +12,7 @@ from srat.cadence import Cadence, Every
 from srat.checkpoint import State
 from srat.config import Config
 from srat.data import Parts, prepare
+from srat.data.constant import constant_notes
 from srat.devices import describe, make_fabric
 from srat.errors import require
 from srat.interruption import deferring_signals
@@ -85,7 +86,7 @@ def fit(
             compiled=compiled,
             notice=observer.notice,
         )
-    for note in (*parts.notes, *validation_note(config, parts)):
+    for note in (*parts.notes, *validation_note(config, parts), *constant_notes(training.train)):
         observer.notice(note)
     check_memory(training, train_step, notice=observer.notice)
     if folder is None:
@@ -124,7 +125,9 @@ def require_whole(parts: Parts) -> None:
     """Raise ``UserError`` if images are gone, or changed, that a run has begun with."""
     lost = [name for part in ("train", "validation") for name in parts.missing.get(part, ())]
     named = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
-    require(not lost, f"{len(lost)} images that this run trains on are gone or changed: {named}; put them back")
+    require(
+        not lost, f"the data has changed since this run began; gone or changed ({len(lost):,}): {named}; put them back"
+    )
 
 
 def validation_note(config: Config, parts: Parts) -> list[str]:

@@ -1,16 +1,18 @@
 """What a model takes images for, and whether that holds under attack."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from srat.attacks import AnyAttack, Natural
-from srat.data import Dataset, to_unit
-from srat.data.folder import SUFFIXES
-from srat.data.image_files import ImageFiles, opened
+from srat.data import Dataset, Source, to_unit
+from srat.data.decoding import read_header
+from srat.data.folder import Folder, reading_notes
+from srat.data.image_files import ImageFiles, together
+from srat.data.scan import Passed, scan, told_in_line
 from srat.errors import UserError, require
 from srat.evaluation import BATCH_SIZE, examine
 from srat.evaluation.serving import served
@@ -18,6 +20,10 @@ from srat.models import ImageShape, logits_of
 from srat.observer import Observer
 
 Images = Tensor | ImageFiles
+
+
+_FILES = Folder()
+"""How files are read where the model was trained on none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,28 +85,35 @@ def _looked_at(model: nn.Module, images: Images, device: str) -> tuple[Tensor, T
     return torch.cat([each.indices for each in shares]), torch.cat([each.values for each in shares])
 
 
-def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Return the files that paths name, those of folders in alphabetical order.
+def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Return the image files that paths name, each once, and what is to be said of the files that are passed over.
 
     Args:
-        paths: of files and of folders, whose images are taken, in folders of theirs too.
+        paths: of files, which are taken as they are, and of folders, whose images are taken at every depth.
 
     Raises:
         UserError: if there is no such path, or no image in a folder.
     """
     found: list[Path] = []
+    notes: list[str] = []
     for path in paths:
         require(path.exists(), f"there is no file or folder '{path}'")
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
-            require(bool(inside), f"'{path}' has no image in it (read are: {' '.join(sorted(SUFFIXES))})")
-        found += inside
-    return list(dict.fromkeys(found))
+        if not path.is_dir():
+            found.append(path)
+            continue
+        branch = scan(path)
+        tables = [Passed(path=table, why=f"no image ({table.suffix})") for table in branch.all_tables]
+        lines = told_in_line([*branch.all_passed, *tables], len(branch.all_images), path)
+        require(bool(branch.all_images), f"'{path}' has no image in it{''.join(f' ({line})' for line in lines)}")
+        found += branch.all_images
+        notes += lines
+    return list(dict.fromkeys(found)), notes
 
 
-def read_images(paths: Sequence[Path], shape: ImageShape) -> tuple[ImageFiles, list[UserError]]:
-    """Return those of some image files that can be read, as images of a shape, and what is wrong with the others.
+def read_images(
+    paths: Sequence[Path], shape: ImageShape, source: Source = _FILES
+) -> tuple[ImageFiles, list[str], list[UserError]]:
+    """Return those of some image files that can be read, as images of a shape, with what is to be said of them.
 
     They become what training makes of a folder's images: turned upright, grey or colour as the model wants it, resized
     to its height and width.
@@ -108,27 +121,35 @@ def read_images(paths: Sequence[Path], shape: ImageShape) -> tuple[ImageFiles, l
     Args:
         paths: of image files.
         shape: channels, height and width that the model takes.
+        source: what the model was trained on: files are read as its own are.
+
+    Returns:
+        The images, notes on how they are read, and what is wrong with the others.
 
     Raises:
         UserError: if no file can be read, or the model takes neither grey nor colour images.
     """
     require(shape.channels in (1, 3), f"the model takes images of {shape.channels} channels, which files do not have")
-    wrong, good = [], []
-    for path in paths:
-        try:
-            with opened(path) as image:
-                image.load()
-            good.append(path)
-        except UserError as error:
-            wrong.append(error)
-    if not good:
-        raise wrong[0]
+    reading = source if isinstance(source, Folder) else _FILES
     files = ImageFiles(
-        paths=tuple(good),
+        paths=tuple(paths),
         mode="L" if shape.channels == 1 else "RGB",
         height=shape.height,
         width=shape.width,
         resize=True,
+        background=reading.background,
+        white_level=reading.white_level,
         streaming="always",
     )
-    return files, wrong
+    headers, wrong = [], []
+    good = []
+    for position, path in enumerate(paths):
+        try:
+            files[position : position + 1]
+            headers.append(read_header(path))
+            good.append(path)
+        except UserError as error:
+            wrong.append(error)
+    if not good:
+        raise together(wrong)
+    return replace(files, paths=tuple(good)), list(reading_notes(headers, good, reading.background)), wrong

@@ -22,6 +22,8 @@ from srat.metrics import Row
 from srat.tensor_file import Tensors, write_tensors
 
 Which = Literal["last", "best"]
+Portion = int | Literal["new"] | None
+"""Test images at the most, those that came since the run began, or all that it recorded."""
 _LOCK = ".lock"
 _LARGEST_RECORD = 1 << 26
 
@@ -77,13 +79,13 @@ class RunFolder:
         """The weights of the last epoch, or of the best on the held-out part."""
         return self.path / f"model{_suffix(which)}.safetensors"
 
-    def evaluation(self, which: Which, images: int | None = None) -> Path:
+    def evaluation(self, which: Which, portion: Portion = None) -> Path:
         """The evaluation of those weights, on all test images or a part of them."""
-        return self.path / f"evaluation{_suffix(which, images)}.json"
+        return self.path / f"evaluation{_suffix(which, portion)}.json"
 
-    def examples(self, which: Which, images: int | None = None) -> Path:
+    def examples(self, which: Which, portion: Portion = None) -> Path:
         """What became of each test image in that evaluation."""
-        return self.path / f"examples{_suffix(which, images)}.safetensors"
+        return self.path / f"examples{_suffix(which, portion)}.safetensors"
 
     def audit(self, which: Which) -> Path:
         """Whether the robustness of those weights is real."""
@@ -248,8 +250,8 @@ class RunFolder:
             return {}
 
 
-def _suffix(which: Which, images: int | None = None) -> str:
-    return ("" if which == "last" else f"-{which}") + ("" if images is None else f"-{images}")
+def _suffix(which: Which, portion: Portion = None) -> str:
+    return ("" if which == "last" else f"-{which}") + ("" if portion is None else f"-{portion}")
 
 
 def _number(text: str) -> int | float:

@@ -18,7 +18,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from srat.data import files, image_files
+from srat.data import decoding, files
 from srat.data.arrays import Arrays
 from srat.data.cifar import Cifar, check_opcodes, read_batch
 from srat.data.cifar10 import Cifar10
@@ -367,7 +367,7 @@ class TestImages:
     @pytest.mark.parametrize("side", [9_000, 12_000, 50_000, 2**31 - 1])
     def test_one_of_too_many_pixels_is_refused_unread(self, place, side, recwarn):
         source = place(self.png(side, side, zlib.compress(bytes(1_000))))
-        refused(source.train, r"2\.png: not a readable image, or truncated \(.*pixels")
+        refused(source.train, r"2\.png: .*pixels")
         assert not recwarn.list
 
     def test_postscript_is_not_handed_to_an_interpreter(self, place, monkeypatch):
@@ -412,4 +412,5 @@ class TestImages:
         refused(Folder(dir=tmp_path).train, "not UTF-8")
 
     def test_folder_is_the_only_reader_of_images(self):
-        assert image_files.FORMATS == ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+        handed_on = {"EPS", "PDF", "WMF", "PSD", "FITS", "HDF5", "GRIB", "BUFR", "MPEG", "XVTHUMB", "SPIDER"}
+        assert not handed_on & {*decoding.FORMATS}

@@ -447,22 +447,9 @@ class TestFolder:
 
     def test_reads_grey_images(self, make, ten):
         train, test = Folder(dir=make(ten)).train(), Folder(dir=make(ten)).test()
-        assert train.images.shape == train.images[:].shape == (16, 1, 5, 6)
-        assert (train.counts, test.counts) == ((8, 8), (2, 2))
+        assert train.images.shape == train.images[:].shape == (12, 1, 5, 6)
+        assert (train.counts, test.counts) == ((6, 6), (4, 4))
         assert train.class_names == ("cat", "dög 2")
-
-    def test_the_parts_are_disjoint_and_stay_so_when_files_come(self, make, ten):
-        def names(part):
-            from srat.data.folder import list_parts
-
-            return {path.name for path in list_parts(folder, 0.2)[part]["cat"]}
-
-        folder = make(ten)
-        before = names("train")
-        assert not before & names("test")
-        make({f"cat/more{i}.png": ((6, 5), "L") for i in range(5)})
-        assert before <= names("train") | names("test")
-        assert len(names("test")) == 3
 
     def test_reads_given_parts(self, make):
         folder = make(
@@ -504,7 +491,7 @@ class TestFolder:
         for name in ("cat", "dög 2"):
             for path in (folder / name).iterdir():
                 path.unlink()
-            for i in range(4):
+            for i in range(20):
                 Image.new("L", (5, 6)).save(folder / name / f"{i}.jpg", exif=exif)
         images = Folder(dir=folder).train().images
         assert images.shape[2:] == images[:].shape[2:] == (5, 6)
@@ -554,12 +541,12 @@ class TestFolder:
             Folder(dir=make({f"cat/{i}.png": ((4, 4), "L") for i in range(4)})).train()
 
     def test_refuses_a_class_of_one_image(self, make, ten):
-        with pytest.raises(UserError, match="class 'fox' has one image"):
+        with pytest.raises(UserError, match="no training image in class fox"):
             Folder(dir=make({**ten, "fox/0.png": ((6, 5), "L")})).train()
 
     def test_refuses_classes_of_one_part_only(self, make):
         folder = make({"train/a/0.png": ((4, 4), "L"), "train/b/0.png": ((4, 4), "L"), "test/a/0.png": ((4, 4), "L")})
-        with pytest.raises(UserError, match="in one only: b"):
+        with pytest.raises(UserError, match=r"in one of them alone: 'b' \(train\)"):
             Folder(dir=folder).train()
 
     def test_refuses_what_is_no_folder(self, tmp_path):

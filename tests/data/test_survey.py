@@ -1,6 +1,5 @@
 """A survey of a folder against what was put into it."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -9,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srat.data.decoding import Header
 from srat.data.folder import Folder
-from srat.data.survey import Found, Survey, survey
+from srat.data.survey import Looked, Survey, survey
 from srat.evaluation import wilson
 from srat.report.survey import FEW, reach, remarks, suggested_batch, suggested_size, survey_table
+from srat.run_folder import RunFolder
 
 RNG = np.random.default_rng(0)
 
@@ -38,13 +39,13 @@ def texts(found):
 
 
 def test_counts_are_those_that_training_sees(folder):
-    found = survey(folder, 0.2)
+    found = survey(Folder(dir=folder))
     source = Folder(dir=folder)
     for part, dataset in (("train", source.train()), ("test", source.test())):
         assert tuple(found.counts(part).values()) == dataset.counts
         assert tuple(found.counts(part)) == dataset.class_names
-    assert not found.split
-    assert "largest to smallest class: 4.0 : 1" in texts(found)
+    assert not found.own_test
+    assert "largest to smallest class: 3.5 : 1" in texts(found)
 
 
 def test_a_folders_own_parts_are_kept(tmp_path):
@@ -52,18 +53,17 @@ def test_a_folders_own_parts_are_kept(tmp_path):
         for name in "xy":
             for n in range(count):
                 put(tmp_path / part / name / f"{part}{n}.png")
-    found = survey(tmp_path, 0.2)
-    assert found.split
+    found = survey(Folder(dir=tmp_path))
+    assert found.own_test
     assert found.counts("train") == {"x": 4, "y": 4}
     assert found.counts("test") == {"x": 2, "y": 2}
-    assert Folder(dir=tmp_path).split() is None
 
 
 def test_every_unreadable_file_is_named_and_none_stops_the_rest(folder):
     (folder / "a" / "bad.png").write_text("no image")
     whole = (folder / "a" / "0.png").read_bytes()
     (folder / "ü" / "half.png").write_bytes(whole[: len(whole) // 2])
-    found = survey(folder, 0.2)
+    found = survey(Folder(dir=folder))
     assert {file.path.name for file in found.unreadable} == {"bad.png", "half.png"}
     assert len(found.readable) == 35
     assert "2 cannot be read" in texts(found)
@@ -72,22 +72,22 @@ def test_every_unreadable_file_is_named_and_none_stops_the_rest(folder):
 class TestTwins:
     def test_within_several_classes(self, folder):
         shutil.copy(folder / "a" / "0.png", folder / "ü" / "same.png")
-        [twins] = survey(folder, 0.2).twins
+        [twins] = survey(Folder(dir=folder)).twins
         assert set(twins.labels) == {"a", "ü"}
-        assert "one of them must be wrong" in texts(survey(folder, 0.2))
+        assert "one of them must be wrong" in texts(survey(Folder(dir=folder)))
 
     def test_across_training_and_test(self, tmp_path):
         for part in ("train", "test"):
             for name in "xy":
                 put(tmp_path / part / name / "1.png")
         shutil.copy(tmp_path / "train" / "x" / "1.png", tmp_path / "test" / "x" / "2.png")
-        [twins] = survey(tmp_path, 0.2).twins
+        [twins] = survey(Folder(dir=tmp_path)).twins
         assert twins.parts == ("train", "test")
-        assert "which makes accuracies too good" in texts(survey(tmp_path, 0.2))
+        assert "which makes accuracies too good" in texts(survey(Folder(dir=tmp_path)))
 
     def test_in_another_format_too(self, folder):
         Image.open(folder / "a" / "0.png").save(folder / "a" / "again.bmp")
-        assert {path.name for path in survey(folder, 0.2).twins[0].paths} == {"0.png", "again.bmp"}
+        assert {path.name for path in survey(Folder(dir=folder)).twins[0].paths} == {"0.png", "again.bmp"}
 
     def test_not_where_pixels_or_shapes_differ(self, tmp_path):
         flat = np.zeros((4, 8, 3), np.uint8)
@@ -95,25 +95,26 @@ class TestTwins:
             for n in range(2):
                 (tmp_path / name).mkdir(exist_ok=True)
                 Image.fromarray(pixels + 10 * n).save(tmp_path / name / f"{n}.png")
-        assert survey(tmp_path, 0.5).twins == []
+        assert survey(Folder(dir=tmp_path, test_fraction=0.5)).twins == []
 
 
 def test_sizes_and_colours_are_said(folder):
     put(folder / "a" / "grey.png", mode="L")
-    assert "all of 8 × 8 pixels, 1 of them grey" in texts(survey(folder, 0.2))
+    assert "all of 8 × 8 pixels, 1 of them grey" in texts(survey(Folder(dir=folder)))
     put(folder / "a" / "wide.png", size=(30, 6))
-    assert "8 × 6 to 30 × 8 pixels, in 2 sizes" in texts(survey(folder, 0.2))
+    assert "8 × 6 to 30 × 8 pixels, in 2 sizes" in texts(survey(Folder(dir=folder)))
 
 
 def test_an_upright_size_is_that_of_the_training(tmp_path):
     for name in "xy":
-        for n in range(2):
+        for n in range(20):
             path = put(tmp_path / name / f"{n}.jpg", size=(10, 20))
             exif = Image.Exif()
             exif[0x0112] = 6
             Image.open(path).save(path, exif=exif)
-    assert survey(tmp_path, 0.5).sizes == [((20, 10), 4)]
-    assert Folder(dir=tmp_path).train().images.shape[2:] == (10, 20)
+    source = Folder(dir=tmp_path)
+    assert survey(source).sizes == [((20, 10), 40)]
+    assert source.train().images.shape[2:] == (10, 20)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_a_size_that_suits_is_suggested(tmp_path, sizes, side):
     for name in "xy":
         for n, size in enumerate(sizes * 2):
             put(tmp_path / name / f"{n}.png", size=size)
-    assert suggested_size(survey(tmp_path, 0.5)) == side
+    assert suggested_size(survey(Folder(dir=tmp_path, test_fraction=0.5))) == side
 
 
 def test_the_reach_is_half_of_the_widest_interval():
@@ -146,12 +147,15 @@ def test_the_reach_is_half_of_the_widest_interval():
     ("images", "batch"), [(3, 8), (127, 8), (128, 16), (511, 32), (512, 64), (1023, 64), (1024, None)]
 )
 def test_an_epoch_of_few_images_still_has_steps(images, batch):
-    file = Found(path=Path("x"), part="train", label="a", size=(8, 8), grey=False, pixels=b"")
-    assert suggested_batch(Survey(files=[file] * images, split=True)) == batch
+    header = Header(size=(8, 8), grey=False, transparent=False, deep=False, several=False)
+    file = Looked(path=Path("x"), part="train", label="a", header=header)
+    assert suggested_batch(Survey(files=[file] * images, class_names=["a"], own_test=True)) == batch
 
 
 def test_small_classes_are_marked(folder):
-    lines = {row.split()[0]: row for row in rendered(survey_table(survey(folder, 0.2))).splitlines() if row.split()}
+    lines = {
+        row.split()[0]: row for row in rendered(survey_table(survey(Folder(dir=folder)))).splitlines() if row.split()
+    }
     assert "few to learn from" in lines["ü"]
     assert "under" in lines["ü"]
     assert "few to learn from" not in lines["a"]
@@ -166,27 +170,6 @@ def rendered(table):
     with console.capture() as capture:
         console.print(table)
     return capture.get()
-
-
-class TestSplit:
-    def test_is_of_every_class_and_stays_when_files_come(self, folder):
-        before = Folder(dir=folder).split()
-        assert sorted([*before["train"], *before["test"]]) == sorted(
-            path.relative_to(folder).as_posix() for path in folder.rglob("*.png")
-        )
-        assert {name.split("/")[0] for name in before["test"]} == {"a", "b b", "ü"}
-        assert not set(before["train"]) & set(before["test"])
-        put(folder / "a" / "new.png")
-        after = Folder(dir=folder).split()
-        assert len(set(before["test"]) ^ set(after["test"]) - {"a/new.png"}) <= 1
-
-    def test_is_recorded_with_the_run(self, folder, cli, tmp_path_factory):
-        run = tmp_path_factory.mktemp("runs") / "a"
-        quick = ["--epochs", "1", "--model", "small-cnn", "--model.width", "2", "--attack.steps", "1"]
-        quick += ["--holdout.fraction", "0", "--device", "cpu"]
-        words = ["--data", "folder", "--data-dir", folder, "--out", run, "--evaluation.steps", "1"]
-        assert cli("train", *words, *quick)[0] == 0
-        assert json.loads((run / "split.json").read_text()) == Folder(dir=folder).split()
 
 
 def test_the_command_shows_it_all_and_its_advice_works(folder, cli):
@@ -218,7 +201,10 @@ def test_names_that_are_not_utf8_are_borne(folder, cli, tmp_path_factory):
     quick = ["--epochs", "1", "--model", "small-cnn", "--model.width", "2", "--attack.steps", "1", "--device", "cpu"]
     words = ["--data", "folder", "--data-dir", folder, "--holdout.fraction", "0", "--out", run]
     assert cli("train", *words, *quick, "--evaluation.steps", "1")[0] == 0
-    assert json.loads((run / "split.json").read_text()) == Folder(dir=folder).split()
+    assert set(RunFolder(run).record.parts["train"]) < {
+        os.fsdecode(b"a/caf\xe9.png"),
+        *(f"{path.parent.name}/{path.name}" for path in folder.rglob("*.png")),
+    }
     for kind in ("json", "csv"):
         code, out, _ = cli("predict", run, folder / "a", "--format", kind, "--device", "cpu")
         assert code == 0

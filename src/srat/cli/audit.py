@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from torch import nn
 
-from srat.cli.opening import opened, require_same_data
+from srat.cli.opening import opened, parts_of, require_same_data
 from srat.cli.parsing import parse
 from srat.composition import compose
 from srat.config import Config
@@ -114,11 +114,12 @@ def subject_of(
     if device == "cpu":
         keep_freed_memory()
     model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
-    test, train = config.data.parts(folder.record).test(), None
+    parts = parts_of(folder, config, make_console())
+    test, train = parts.test(), None
     require_same_data(test, facts)
     images = test.sample(arguments.images).to(device)
     if "train" in needed:
-        train = prepare(config.data.parts(folder.record), config.imbalance, config.holdout, seed=config.seed).train
+        train = prepare(parts, config.imbalance, config.holdout, seed=config.seed).train
     return Subject(
         model=model,
         images=images,

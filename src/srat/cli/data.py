@@ -17,7 +17,7 @@ from srat.composition import compose
 from srat.data import Imbalance, Source, select
 from srat.data.folder import Folder
 from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
-from srat.data.survey import survey
+from srat.data.survey import Survey, survey
 from srat.data.training import check_classes
 from srat.errors import require
 from srat.files import write_atomically
@@ -97,24 +97,26 @@ def show(arguments: Arguments, console: Console) -> None:
 
 def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> None:
     """Print what a folder holds, what is wrong with it, and the command to train on it."""
-    if source.dir is None or not source.dir.is_dir():
-        source.train()  # which says what is missing
-    folder = Path(str(source.dir))
     told = Console(stderr=True)
     with Progress(console=told, transient=True, disable=not told.is_terminal) as progress:
         task = progress.add_task("looking at images", total=None)
-        found = survey(folder, source.test_fraction, lambda n, count: progress.update(task, completed=n, total=count))
+        found = survey(source, lambda n, count: progress.update(task, completed=n, total=count))
     print_whole(console, survey_table(found))
     for text, is_warning in remarks(found):
         style = "yellow" if is_warning else ""
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+    console.print(advice(source, imbalance, found), highlight=False, markup=False, soft_wrap=True)
+
+
+def advice(source: Folder, imbalance: Imbalance, found: Survey) -> str:
+    """Return the command to train on a folder, or what is in the way."""
     if found.unreadable:
-        said = "To train on it, first mend or remove what cannot be read"
-    else:
-        config = compose(data=source.name, batch_size=suggested_batch(found))
-        chosen = replace(config, data=replace(source, size=source.size or suggested_size(found)), imbalance=imbalance)
-        said = f"To train on it: {command_of(chosen)}"
-    console.print(said, highlight=False, markup=False, soft_wrap=True)
+        return "To train on it, first mend or remove what cannot be read"
+    if found.problem:
+        return f"Not ready for training: {found.problem}"
+    config = compose(data=source.name, batch_size=suggested_batch(found))
+    chosen = replace(config, data=replace(source, size=source.size or suggested_size(found)), imbalance=imbalance)
+    return f"To train on it: {command_of(chosen)}"
 
 
 def balance(counts: Sequence[int]) -> str:

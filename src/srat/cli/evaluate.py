@@ -12,7 +12,7 @@ from srat.attacks import PGD, AnyAttack, Natural, ReferenceAttack
 from srat.attacks.named import named
 from srat.attacks.projections import NormName
 from srat.cli.evaluating import evaluate_run, named_number
-from srat.cli.opening import opened
+from srat.cli.opening import opened, parts_of
 from srat.cli.parsing import parse
 from srat.cli.results import Examined
 from srat.config import Config
@@ -47,6 +47,8 @@ class Arguments:
     """Starts of each attack, of which the worst counts."""
     images: int | None = None
     """Test images at the most, as many of each class, for attacks that take long; kept apart, in evaluation-N.json."""
+    new_images: bool = False
+    """Test on the images that came to the folder since the run began, instead; kept apart, in evaluation-new.json."""
     anew: bool = False
     """Make again what is there already."""
     data_dir: Path | None = None
@@ -72,7 +74,8 @@ def run(args: list[str]) -> int:
         keep_freed_memory()
     console = make_console(quiet=not processes.first)
     seed = config.seed if arguments.seed is None else arguments.seed
-    which, test = arguments.weights, Examined.of(config.data.parts(folder.record).test(), arguments.images)
+    parts = parts_of(folder, config, console)
+    which, test = arguments.weights, Examined.among(parts, arguments.images, new=arguments.new_images)
     with (
         saying_that_it_goes_on(),
         processes.telling_of_lost_peers(),

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from rich.console import Console
+
 from srat.composition import compose
 from srat.config import Config
-from srat.data import Dataset
-from srat.errors import require
+from srat.data import Dataset, Parts
+from srat.errors import printable, require
 from srat.models import ImageShape
 from srat.run import ModelFacts, image_shape
 from srat.run_folder import RunFolder
@@ -21,6 +23,14 @@ def opened(run: str, command: str, data_dir: Path | None = None) -> tuple[RunFol
     folder = RunFolder(Path(run))
     require(folder.exists, f"'{run}' is not a run's folder: there is no config.json in it")
     return folder, compose(Config.read(folder.config), data_dir=data_dir)
+
+
+def parts_of(folder: RunFolder, config: Config, console: Console) -> Parts:
+    """Return the parts of a run's data as it recorded them, after saying what has become of them since."""
+    parts = config.data.parts(folder.record)
+    for note in parts.notes:
+        console.print(f"note: {printable(note)}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    return parts
 
 
 def require_same_data(test: Dataset, facts: ModelFacts) -> None:

@@ -17,8 +17,9 @@ from rich.text import Text
 from srat.attacks import PGD, AnyAttack, Natural
 from srat.attacks.named import named
 from srat.cli.parsing import parse
+from srat.data.image_files import together
 from srat.devices import make_fabric
-from srat.errors import UserError, printable, require
+from srat.errors import printable, require
 from srat.evaluation import describe_attack
 from srat.files import write_atomically
 from srat.interruption import deferring_signals
@@ -29,8 +30,6 @@ from srat.report.scopes import print_whole, titled_table
 from srat.run import load_with_facts
 from srat.run_folder import Which
 
-NAMED = 5
-"""Files that could not be read, at the most, that are told of by name."""
 Row = dict[str, Any]
 
 
@@ -69,12 +68,14 @@ def run(args: list[str]) -> int:
     )
     require(out is None or arguments.format != "table", "--out: expected --format csv or json with it, got a table")
     name, *images = arguments.words
-    paths = image_files([Path(each) for each in images])
+    paths, passed = image_files([Path(each) for each in images])
     device = str(make_fabric(arguments.device).device)
     model, facts = load_with_facts(Path(name), which=arguments.weights, device=device)
     attack = chosen_attack(arguments, facts.config.evaluation)
-    files, wrong = read_images(paths, facts.shape)
+    files, notes, wrong = read_images(paths, facts.shape, facts.config.data)
     console, progress = make_console(), Console(stderr=True)
+    for note in (*passed, *notes):
+        progress.print(f"srat: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     with deferring_signals() as interruption, LiveObserver(progress, interruption.check, lines=False) as observer:
         found = predict(model, files, attack, class_names=facts.class_names, device=device, observer=observer)
     rows = [
@@ -93,8 +94,7 @@ def run(args: list[str]) -> int:
         text = as_csv(rows) if arguments.format == "csv" else as_json(rows, attack, len(facts.class_names))
         print(text, end="") if out is None else write_atomically(out, text)
     if wrong:
-        listed = "; ".join(map(str, wrong[:NAMED])) + ("; …" if len(wrong) > NAMED else "")
-        raise UserError(listed if len(wrong) == 1 else f"{len(wrong)} files could not be read: {listed}")
+        raise together(wrong)
     return 0
 
 

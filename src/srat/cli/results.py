@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from srat.data import Dataset, hash_contents
+from srat.data import Dataset, Parts, hash_contents
 from srat.errors import UserError, require
 from srat.evaluation import Evaluation, Examples, Origin, Outcome
 from srat.files import write_atomically
 from srat.run import ModelFacts
-from srat.run_folder import RunFolder, Which
+from srat.run_folder import Portion, RunFolder, Which
 
 WAIT = 30.0
 """Seconds to wait for another process that is writing its results."""
@@ -23,8 +23,8 @@ class Examined:
 
     dataset: Dataset
     sha256: str
-    part: int | None = None
-    """How many images were asked for, where they are not all."""
+    part: Portion = None
+    """Which images they are, where they are not all."""
 
     @classmethod
     def of(cls, dataset: Dataset, images: int | None = None) -> "Examined":
@@ -33,6 +33,23 @@ class Examined:
             part = dataset.sample(images)
             return cls(dataset=part, sha256=hash_contents(part), part=images)
         return cls(dataset=dataset, sha256=hash_contents(dataset))
+
+    @classmethod
+    def among(cls, parts: Parts, images: int | None, *, new: bool) -> "Examined":
+        """Return the test images of a run as far as they are there, or those that came since it began.
+
+        Results on fewer images than the run recorded are kept apart from those on all.
+
+        Args:
+            parts: of the run's data.
+            images: how many at the most, as many of each class.
+            new: whether to take those that came since.
+        """
+        if new:
+            require(images is None, "--new-images takes all of them: leave out --images")
+            return replace(cls.of(parts.unrecorded()), part="new")
+        test = cls.of(parts.test(), images)
+        return replace(test, part=len(test.dataset)) if parts.missing.get("test") and test.part is None else test
 
     def loaded(self) -> "Examined":
         """Return it with its images in memory, if they are to be there."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from srat.cli.opening import opened, require_same_data
+from srat.cli.opening import opened, parts_of, require_same_data
 from srat.cli.parsing import parse
 from srat.errors import printable, require
 from srat.interruption import deferring_signals
@@ -62,10 +62,10 @@ def run(args: list[str]) -> int:
 
     device = str(make_fabric(arguments.device).device)
     model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
-    images = config.data.parts(folder.record).test().sample(arguments.images or 2_000)
+    console = make_console()
+    images = parts_of(folder, config, console).test().sample(arguments.images or 2_000)
     require_same_data(images, facts)
     sha256, images = hash_contents(images), images.to(device)
-    console = make_console()
     evaluation = Evaluation(class_names=facts.class_names, train_counts=facts.train_counts)
     labels, content = images.labels.cpu().numpy(), {}
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from srat.data.image_files import ImageFiles
 from srat.data.record import Part, Record
-from srat.errors import require
+from srat.errors import UserError, require
 from srat.machine import available
 from srat.registry import NOT_IDENTITY, Member
 
@@ -188,6 +188,8 @@ class Parts:
     """What a user should know of them, a line each: files passed over, images that came since, and the like."""
     missing: Mapping[Part, Sequence[str]] = field(default_factory=dict)
     """Recorded images that are gone or changed, by name."""
+    new: Callable[[], Dataset] | None = None
+    """Reads the images that came since a run recorded its own, of the classes that it knows; None if none can come."""
     record: Callable[[], Record | None] = nothing_recorded
     """Makes what a run keeps, so that it goes on with these very images whatever becomes of the source."""
 
@@ -203,8 +205,20 @@ class Parts:
         """Return the test part."""
         return self._chosen("test")
 
+    def unrecorded(self) -> Dataset:
+        """Return the images that came since a run recorded its own.
+
+        Raises:
+            UserError: if there is none.
+        """
+        if self.new is None:
+            raise UserError("this data set does not change: there are no new images")
+        return self._with_chosen_classes(self.new())
+
     def _chosen(self, part: Part) -> Dataset:
-        dataset = self.read(part)
+        return self._with_chosen_classes(self.read(part))
+
+    def _with_chosen_classes(self, dataset: Dataset) -> Dataset:
         return dataset.with_classes(self.classes) if self.classes else dataset
 
 

@@ -1,28 +1,34 @@
-"""Images of the user's own, one folder a class."""
+"""Images of the user's own, in folders."""
 
-import hashlib
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 
-from srat.data.base import DataDir, Dataset, Source, Suggested
+from srat.data.base import DataDir, Dataset, Parts, Source, Suggested
+from srat.data.decoding import NO_BACKGROUND, WHITEST, Header, Mode, largest_level, read_header
 from srat.data.files import not_a_folder
-from srat.data.image_files import ImageFiles, Mode, Streaming, common_mode, common_size
-from srat.data.record import Part
+from srat.data.found import Found, check_drawn, laid_out, recalled, unrecorded
+from srat.data.image_files import NAMED, ImageFiles, Streaming, read_each
+from srat.data.layout import LayoutName, ValidationUse
+from srat.data.record import Names, Part, Record, file_digest
+from srat.data.scan import told_in_line
+from srat.data.table import Columns
 from srat.errors import UserError, require
 from srat.machine import cores, neighbours
-from srat.registry import NOT_IDENTITY
+from srat.registry import NOT_IDENTITY, since
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+MOST_THREADS = 16
+DARK = 0.5
+"""Share of the levels of 16 bits; images that use fewer are told to be dark."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folder(Source, name="folder"):
-    """Image files: DIR/train/CLASS/… and DIR/test/CLASS/…, or DIR/CLASS/…, of which a fixed part becomes the test."""
+    """Image files in a folder for each class, with or without folders train and test around them, or with a table."""
 
     suggested: ClassVar[Suggested] = Suggested(imbalance="none")
 
@@ -33,7 +39,19 @@ class Folder(Source, name="folder"):
     color: Literal["auto", "grey", "rgb"] = "auto"
     """Channels; auto is grey where every image is."""
     test_fraction: float = 0.2
-    """Share of each class that is the test where there are no folders train and test."""
+    """Share of the images that is the test where there is no test part; which ones follows from their files' names."""
+    layout: LayoutName = field(default="auto", metadata=since("auto"))
+    """What says the classes: folders within parts (train, test), folders alone, or a table; auto looks."""
+    validation: ValidationUse = field(default="auto", metadata=since("auto"))
+    """A validation part is held out to choose the best epoch, or is the test where there is none."""
+    file_column: str | None = field(default=None, metadata=since(None))
+    """The column of a table that names the files, where its name does not say so."""
+    label_column: str | None = field(default=None, metadata=since(None))
+    """The column of a table that names the classes, likewise."""
+    background: str = field(default="white", metadata=since(NO_BACKGROUND))
+    """The colour beneath transparent parts of images (white, black, #808080); none drops the transparency."""
+    white_level: int = field(default=WHITEST, metadata=since(WHITEST))
+    """The level of 16-bit greys that is white: 4095 for cameras of 12 bits."""
     streaming: Streaming = field(default="auto", metadata=NOT_IDENTITY)
     """Decode images while the model computes (always), all of them beforehand (never), or so where they fit (auto)."""
     workers: int | None = field(default=None, metadata=NOT_IDENTITY)
@@ -47,81 +65,224 @@ class Folder(Source, name="folder"):
         )
         workers = self.workers is None or 1 <= self.workers <= 1024
         require(workers, f"--data.workers: expected 1 to 1,024 threads, got {self.workers}")
+        levels = f"--data.white-level: expected 1 to {WHITEST:,}, got {self.white_level}"
+        require(1 <= self.white_level <= WHITEST, levels)
+        require(_is_colour(self.background), f"--data.background: expected a colour or none, got '{self.background}'")
+
+    @property
+    def threads(self) -> int:
+        """How many files are read at a time."""
+        return self.workers or min(max(1, cores() // neighbours()), MOST_THREADS)
+
+    def parts(self, record: Record | None = None) -> Parts:
+        """Return the parts as the folder has them, or as a run has recorded them."""
+        place = checked_folder(self.dir)
+        new = None
+        if record is not None and record.parts:
+            images = _Images(self, recalled(place, record, threads=self.threads), record.images)
+            new = partial(self._new, images, record)
+        else:
+            # Classes that are numbers came in the order of text in version 0.1, which recorded nothing of them.
+            images = _Images(self, self._laid_out(place, numbered=record is None), {})
+        return Parts(
+            read=images.read,
+            classes=self.classes,
+            there=frozenset(images.found.parts),
+            notes=images.notes,
+            missing=images.found.missing,
+            new=new,
+            record=images.record,
+        )
+
+    def _laid_out(self, place: Path, *, numbered: bool) -> Found:
+        found = self.found(place, numbered=numbered)
+        passed = told_in_line(found.passed, len(found.paths), place)
+        return replace(found, notes=(*passed, *found.notes, *check_drawn(found, self.test_fraction)))
+
+    def _new(self, images: "_Images", record: Record) -> Dataset:
+        return images.made_of(unrecorded(self.found(images.found.place), images.found, record), "new")
+
+    def found(self, place: Path, *, numbered: bool = True) -> Found:
+        """Return which image is of which class and part.
+
+        Args:
+            place: the folder.
+            numbered: whether classes that are numbers come in the order of numbers.
+
+        Raises:
+            UserError: if that cannot be told.
+        """
+        return laid_out(
+            place,
+            layout=self.layout,
+            validation=self.validation,
+            columns=Columns(file=self.file_column, label=self.label_column),
+            test_fraction=self.test_fraction,
+            numbered=numbered,
+        )
 
     def read(self, part: Part) -> Dataset:
         """Return the images of a part."""
-        if self.dir is None:
-            raise UserError("--data folder: expected --data-dir DIR with one folder a class, got none")
-        if not self.dir.is_dir():
-            raise not_a_folder(self.dir)
-        parts = list_parts(self.dir, self.test_fraction)
-        # Size, and grey or colour, are decided over both parts: the model is of one shape.
-        everything = [path for files in parts.values() for paths in files.values() for path in paths]
-        named: dict[str, Mode] = {"grey": "L", "rgb": "RGB"}
-        width, height = (self.size, self.size) if self.size else common_size(everything)
-        files = parts[part]
-        images = ImageFiles(
-            paths=tuple(path for paths in files.values() for path in paths),
-            mode=named.get(self.color) or common_mode(everything),
-            height=height,
-            width=width,
-            resize=self.size is not None,
-            streaming=self.streaming,
-            workers=self.workers or min(max(1, cores() // neighbours()), 16),
+        return self.parts().read(part)
+
+
+class _Images:
+    """Reads the images of a folder; their size and colour are decided over all parts, for the model is of one shape.
+
+    Args:
+        source: how they are to be read.
+        found: which they are.
+        known: their mode, height and width, if a run has recorded that.
+    """
+
+    def __init__(self, source: Folder, found: Found, known: Mapping[str, Any]) -> None:
+        self.source, self.found, self._known = source, found, known
+
+    @cached_property
+    def headers(self) -> list[Header]:
+        """What each file says of itself; those of a run have been looked at when it began."""
+        return [] if self._known else read_each(read_header, self.found.paths, self.source.threads)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the images."""
+        source, paths = self.source, self.found.paths
+        if self._known:
+            return self.found.notes
+        return (
+            *self.found.notes,
+            *reading_notes(self.headers, paths, source.background),
+            *dark_notes(self.headers, paths, source.white_level, source.threads),
         )
-        labels = torch.tensor([label for label, paths in enumerate(files.values()) for _ in paths])
-        return Dataset(images, labels, tuple(files))
 
-    def split(self) -> Mapping[Part, Sequence[str]] | None:
-        """Return which files, below the folder, became training and test; None if the folder has parts of its own."""
-        folder = self.dir
-        if folder is None or (folder / "train").is_dir():
-            return None
-        parts: tuple[Part, ...] = ("train", "test")
-        listed = list_parts(folder, self.test_fraction)
-        return {
-            part: [path.relative_to(folder).as_posix() for paths in listed[part].values() for path in paths]
-            for part in parts
-        }
+    @cached_property
+    def shape(self) -> dict[str, Any]:
+        """Mode, height and width of all images."""
+        if self._known:
+            return {name: self._known[name] for name in ("mode", "height", "width")}
+        side = self.source.size
+        width, height = (side, side) if side else common_size(self.headers, self.found.paths)
+        named: Mapping[str, Mode] = {"grey": "L", "rgb": "RGB"}
+        seen: Mode = "L" if all(header.grey for header in self.headers) else "RGB"
+        return {"mode": named.get(self.source.color, seen), "height": height, "width": width}
+
+    def read(self, part: Part) -> Dataset:
+        """Return the images of a part.
+
+        Raises:
+            UserError: if there is none.
+        """
+        return self.made_of(self.found.parts[part], f"recorded {part}")
+
+    def made_of(self, images: Sequence[tuple[Path, int]], what: str) -> Dataset:
+        """Return images as a data set.
+
+        Args:
+            images: files with their labels.
+            what: they are called in an error.
+
+        Raises:
+            UserError: if there is none.
+        """
+        require(bool(images), f"{self.found.place}: there are no {what} images")
+        source = self.source
+        files = ImageFiles(
+            paths=tuple(path for path, _ in images),
+            resize=source.size is not None,
+            background=source.background,
+            white_level=source.white_level,
+            streaming=source.streaming,
+            workers=source.threads,
+            **self.shape,
+        )
+        return Dataset(files, torch.tensor([label for _, label in images]), self.found.class_names)
+
+    def record(self) -> Record:
+        """Return what a run keeps of the images."""
+        names: dict[Part, Names] = {}
+        for part, images in self.found.parts.items():
+            paths = [path for path, _ in images]
+            digests = read_each(file_digest, paths, self.source.threads)
+            names[part] = dict(zip(map(self.found.name, paths), digests, strict=True))
+        labels = {part: tuple(label for _, label in images) for part, images in self.found.parts.items()}
+        return Record(
+            parts=names,
+            labels=labels,
+            others=tuple(self.found.name(each.path) for each in self.found.passed),
+            class_names=self.found.class_names,
+            images=self.shape,
+        )
 
 
-Files = dict[str, list[Path]]
+def checked_folder(path: Path | None) -> Path:
+    """Return the folder of ``--data-dir``, or raise ``UserError``."""
+    if path is None:
+        raise UserError("--data folder: expected --data-dir DIR, a folder of images, got none")
+    if not path.is_dir():
+        raise not_a_folder(path)
+    return path
 
 
-def list_parts(folder: Path, test_fraction: float) -> dict[str, Files]:
-    """Return the image files of each class, for "train" and "test".
+def common_size(headers: Sequence[Header], paths: Sequence[Path]) -> tuple[int, int]:
+    """Return width and height of the images.
 
     Raises:
-        UserError: on an empty class, a class in one part only, or no classes at all.
+        UserError: if they differ.
     """
-    if not (folder / "train").is_dir():
-        return _split(list_classes(folder), test_fraction)
-    require((folder / "test").is_dir(), f"{folder}: there is a folder 'train' but no folder 'test'")
-    parts = {part: list_classes(folder / part) for part in ("train", "test")}
-    unpaired = sorted(parts["train"].keys() ^ parts["test"].keys())
-    require(not unpaired, f"{folder}: expected the same classes in train and test; in one only: {', '.join(unpaired)}")
-    return parts
+    first = headers[0].size
+    for header, path in zip(headers, paths, strict=True):
+        said = f"{path}: {_said(header.size)} pixels, but {paths[0]} has {_said(first)}; --data.size resizes them all"
+        require(header.size == first, said)
+    return first
 
 
-def list_classes(folder: Path) -> Files:
-    """Return the image files below each class folder of ``folder``, all in alphabetical order."""
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    require(bool(classes), f"{folder}: expected one folder a class, found no folder")
-    files = {
-        path.name: sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        for path in classes
-    }
-    empty = [name for name, paths in files.items() if not paths]
-    require(not empty, f"{folder}: no image in class {', '.join(empty)} (read are: {' '.join(sorted(SUFFIXES))})")
-    return files
+def reading_notes(headers: Sequence[Header], paths: Sequence[Path], background: str) -> Iterator[str]:
+    """Yield what is to be said of image files of which not all is read.
+
+    Args:
+        headers: what the files say of themselves.
+        paths: the files.
+        background: the colour beneath transparent parts.
+    """
+    what = "have their transparency dropped" if background == NO_BACKGROUND else f"are laid on {background}"
+    transparent = [path for path, header in zip(paths, headers, strict=True) if header.transparent]
+    if transparent:
+        yield f"{len(transparent):,} images with transparency {what} ({_named(transparent)})"
+    several = [path for path, header in zip(paths, headers, strict=True) if header.several]
+    if several:
+        yield f"{len(several):,} files have several pages or frames; the first is read ({_named(several)})"
 
 
-def _split(files: Files, test_fraction: float) -> dict[str, Files]:
-    # By the hash of the name, so that adding a file leaves every other file where it was ranked.
-    parts: dict[str, Files] = {"train": {}, "test": {}}
-    for name, paths in files.items():
-        require(len(paths) >= 2, f"class '{name}' has one image; a test part and a training part need at least two")
-        ranked = sorted(paths, key=lambda path: hashlib.sha256(os.fsencode(f"{name}/{path.name}")).digest())
-        cut = min(max(1, round(test_fraction * len(paths))), len(paths) - 1)
-        parts["test"][name], parts["train"][name] = sorted(ranked[:cut]), sorted(ranked[cut:])
-    return parts
+def dark_notes(headers: Sequence[Header], paths: Sequence[Path], white_level: int, threads: int) -> Iterator[str]:
+    """Yield what is to be said of images of 16 bits that use few of their levels.
+
+    Args:
+        headers: what the files say of themselves.
+        paths: the files.
+        white_level: the level that is white.
+        threads: how many files are read at a time.
+    """
+    deep = [path for path, header in zip(paths, headers, strict=True) if header.deep]
+    most = max(read_each(largest_level, deep, threads), default=white_level)
+    if most < DARK * white_level:
+        yield (
+            f"{len(deep):,} 16-bit images use levels up to {most:,} of {white_level:,}, so they are dark: "
+            f"--data.white-level {max(most, 1)} makes {most:,} white"
+        )
+
+
+def _is_colour(text: str) -> bool:
+    from PIL import ImageColor
+
+    try:
+        return text == NO_BACKGROUND or len(ImageColor.getrgb(text)) == 3
+    except ValueError:
+        return False
+
+
+def _named(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths[:NAMED]) + (", …" if len(paths) > NAMED else "")
+
+
+def _said(size: tuple[int, int]) -> str:
+    return f"{size[0]} × {size[1]}"

@@ -1,13 +1,11 @@
 """Images that lie in files: decoded when they are asked for, or all at once where they fit."""
 
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,20 +13,15 @@ from jaxtyping import Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from PIL import Image
-
+from srat.data.decoding import NO_BACKGROUND, WHITEST, Mode, opened, shown
 from srat.errors import UserError, require
 from srat.machine import free_memory, neighbours, require_memory
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-LARGEST_IMAGE = 1 << 26
-"""Pixels of an image that is read; a camera's has fewer."""
-Mode = Literal["L", "RGB"]
+Item = TypeVar("Item")
+T = TypeVar("T")
 Streaming = Literal["auto", "always", "never"]
-GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B"})
-"""Of Pillow: images without colour."""
-_ORIENTATION = 0x0112
+NAMED = 3
+"""Files of a kind, at the most, that a line names."""
 _BLOCK = 1 << 20
 
 
@@ -42,6 +35,8 @@ class ImageFiles:
         height: of every image, in pixels.
         width: likewise.
         resize: whether images of another size are resized (bicubic) or refused.
+        background: the colour beneath transparent parts; "none" drops the transparency.
+        white_level: the level of 16-bit greys that is white.
         streaming: "always" leaves them in their files, "never" decodes them all beforehand, "auto" if they fit.
         workers: threads that decode.
     """
@@ -51,6 +46,8 @@ class ImageFiles:
     height: int
     width: int
     resize: bool
+    background: str = NO_BACKGROUND
+    white_level: int = WHITEST
     streaming: Streaming = "auto"
     workers: int = 1
 
@@ -79,7 +76,7 @@ class ImageFiles:
         """Return decoded images.
 
         Raises:
-            UserError: if a file cannot be read, or its image has another size.
+            UserError: if files cannot be read, or their images have another size; it names them.
         """
         chosen = self._chosen(indices)
         images = np.empty((len(chosen), self.height, self.width, len(self.mode)), np.uint8)
@@ -87,12 +84,7 @@ class ImageFiles:
         def decode(position: int) -> None:
             images[position] = self._decode(chosen[position])
 
-        if self.workers == 1 or len(chosen) == 1:
-            for position in range(len(chosen)):
-                decode(position)
-        else:
-            with ThreadPoolExecutor(self.workers) as pool:
-                list(pool.map(decode, range(len(chosen))))
+        read_each(decode, range(len(chosen)), self.workers)
         return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
 
     def subset(self, indices: "Int[Tensor, ' chosen'] | slice") -> "ImageFiles":
@@ -115,7 +107,9 @@ class ImageFiles:
 
     def hash_contents(self) -> bytes:
         """Return the SHA-256 of the files' contents and of how they are read."""
-        digest = sha256(f"{self.mode} {self.height} {self.width}".encode())
+        kept = (self.background, self.white_level) == (NO_BACKGROUND, WHITEST)
+        how = "" if kept else f" {self.background} {self.white_level}"
+        digest = sha256(f"{self.mode} {self.height} {self.width}{how}".encode())
         for path in self.paths:
             with path.open("rb") as file:
                 digest.update(path.stat().st_size.to_bytes(8))
@@ -130,7 +124,7 @@ class ImageFiles:
         from PIL import Image
 
         with opened(path) as image:
-            plain = upright(image).convert(self.mode)
+            plain = shown(image, background=self.background, white_level=self.white_level).convert(self.mode)
             size = (self.width, self.height)
             if self.resize:
                 plain = plain.resize(size, Image.Resampling.BICUBIC)
@@ -138,72 +132,40 @@ class ImageFiles:
             return np.asarray(plain, np.uint8).reshape(self.height, self.width, -1)
 
 
-def common_mode(paths: Sequence[Path]) -> Mode:
-    """Return "L" if every image is grey, else "RGB"; only the files' headers are read."""
-    for path in paths:
-        with opened(path) as image:
-            if image.mode not in GREY_MODES:
-                return "RGB"
-    return "L"
+def read_each(look: Callable[[Item], T], items: Sequence[Item], workers: int) -> list[T]:
+    """Return what ``look`` gives for each item, made by several threads.
 
-
-def common_size(paths: Sequence[Path]) -> tuple[int, int]:
-    """Return width and height of the images, from their headers.
+    Args:
+        look: reads a file.
+        items: what to read.
+        workers: threads.
 
     Raises:
-        UserError: if they differ.
+        UserError: that names the files which it could not read; one that names all, if they are several.
     """
-    first, *others = paths
-    size = _upright_size(first)
-    for path in others:
-        other = _upright_size(path)
-        said = f"{path}: {_said(other)} pixels, but {first} has {_said(size)}; --data.size resizes them all"
-        require(other == size, said)
-    return size
+
+    def tried(item: Item) -> T | UserError:
+        try:
+            return look(item)
+        except UserError as error:
+            return error
+
+    if workers == 1 or len(items) == 1:
+        found = [tried(item) for item in items]
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            found = list(pool.map(tried, items))
+    wrong = [each for each in found if isinstance(each, UserError)]
+    if wrong:
+        raise together(wrong)
+    return [each for each in found if not isinstance(each, UserError)]
 
 
-@contextmanager
-def opened(path: Path) -> Iterator["Image.Image"]:
-    """Open an image; whatever goes wrong with it, also later within the context, is a ``UserError`` that names it."""
-    from PIL import Image
-
-    try:
-        # Its warnings are of damage that it can do with, and of sizes beyond ours.
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # catch_warnings is not for threads
-        # By name: Pillow would hand a file of PostScript to Ghostscript, whatever its ending says.
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            pixels = f"{width:,} × {height:,} pixels, expected at most {LARGEST_IMAGE:,} in all"
-            require(width * height <= LARGEST_IMAGE, pixels)
-            yield image
-    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
-        raise UserError(f"{path}: not a readable image, or truncated ({error})") from error
-
-
-def upright(image: "Image.Image") -> "Image.Image":
-    """Return an image of eight bits, turned as its camera was held."""
-    from PIL import ImageOps
-
-    return ImageOps.exif_transpose(_eight_bits(image))
-
-
-def _upright_size(path: Path) -> tuple[int, int]:
-    with opened(path) as image:
-        width, height = image.size
-        return (height, width) if image.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
+def together(wrong: Sequence[UserError]) -> UserError:
+    """Return one error that tells of several files."""
+    listed = "; ".join(map(str, wrong[:NAMED])) + (f"; and {len(wrong) - NAMED:,} more" if len(wrong) > NAMED else "")
+    return wrong[0] if len(wrong) == 1 else UserError(f"{len(wrong):,} files cannot be read: {listed}")
 
 
 def _said(size: tuple[int, int]) -> str:
     return f"{size[0]} × {size[1]}"
-
-
-def _eight_bits(image: "Image.Image") -> "Image.Image":
-    # Pillow clips 16-bit greys at 255 where they ought to be scaled.
-    from PIL import Image
-
-    if not image.mode.startswith("I"):
-        return image
-    levels = np.asarray(image).astype(np.int64)
-    if levels.min() < 0 or levels.max() > 65_535:
-        raise ValueError(f"grey levels from {levels.min()} to {levels.max()}, expected 16 bits")
-    return Image.fromarray((levels // 257).astype(np.uint8))

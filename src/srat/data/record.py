@@ -1,9 +1,10 @@
 """What a run keeps of data that can change: which images are in which part, and how they were read."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,15 +25,32 @@ class Record:
 
     parts: Mapping[Part, Names] = field(default_factory=dict)
     """By part; none where the folder's own parts were taken and nothing was recorded, as version 0.1 did."""
+    others: tuple[str, ...] = ()
+    """What lay beside the images and is of no part."""
     class_names: tuple[str, ...] | None = None
     """In the order of the labels; None where that was not recorded: they are in alphabetical order."""
+    labels: Mapping[Part, tuple[int, ...]] = field(default_factory=dict)
+    """The class of each image of a part, where it does not lie in the images' source."""
     images: Mapping[str, Any] = field(default_factory=dict)
     """How the images were read: mode, height and width, as far as that was recorded."""
 
     def to_json(self) -> str:
         """Return the contents of split.json."""
-        content: dict[str, Any] = {"class_names": self.class_names, "images": self.images, **self.parts}
-        return json.dumps(content, indent=1) + "\n"
+        content: dict[str, Any] = {"class_names": self.class_names, "images": self.images}
+        content |= {str(part): self._with_classes(part) for part in self.parts}
+        content |= {"others": self.others} if self.others else {}
+        text = json.dumps(content, indent=1)
+        # An image a line.
+        return re.sub(r'\[\s+("[^"\n]*"),\s+("[0-9a-f]*")\s+\]', r"[\1, \2]", text) + "\n"
+
+    def _with_classes(self, part: Part) -> Mapping[str, Any]:
+        """Return the digest of each image of a part, with its class where that is recorded."""
+        names, labels = self.parts[part], self.labels.get(part)
+        if labels is None:
+            return names
+        assert self.class_names is not None
+        classes = [self.class_names[label] for label in labels]
+        return {name: [label, digest] for (name, digest), label in zip(names.items(), classes, strict=True)}
 
     @classmethod
     def read(cls, path: Path) -> "Record":
@@ -41,15 +59,22 @@ class Record:
         Raises:
             UserError: if it is no such file.
         """
-        content = parse_json(read_bounded(path, LARGEST_RECORD), where=path)
+        content = parse_json(read_bounded(path, LARGEST_RECORD), where=path, names=True)
         try:
-            names = content.get("class_names")
+            names = None if content.get("class_names") is None else tuple(map(str, content["class_names"]))
+            parts: dict[Part, dict[str, Any]] = {part: _entries(content[part]) for part in PARTS if part in content}
             return cls(
-                parts={part: _names(content[part]) for part in PARTS if part in content},
-                class_names=None if names is None else tuple(str(name) for name in names),
+                parts={part: {name: _digest(entry) for name, entry in each.items()} for part, each in parts.items()},
+                class_names=names,
+                labels={
+                    part: tuple((names or ()).index(entry[0]) for entry in each.values())
+                    for part, each in parts.items()
+                    if each and all(isinstance(entry, list) for entry in each.values())
+                },
+                others=tuple(map(str, content.get("others", ()))),
                 images=dict(content.get("images", {})),
             )
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, IndexError) as error:
             raise UserError(f"{path}: not a readable record of a split ({type(error).__name__}: {error})") from error
 
 
@@ -58,8 +83,26 @@ def content_digest(content: bytes | memoryview) -> str:
     return blake2b(content, digest_size=16).hexdigest()
 
 
-def _names(content: Any) -> dict[str, str]:
-    plain = dict.fromkeys(content, "") if isinstance(content, list) else dict(content)
-    if not all(isinstance(text, str) for pair in plain.items() for text in pair):
-        raise ValueError("expected names and digests as text")
-    return plain
+def file_digest(path: Path) -> str:
+    """Return `content_digest` of a file, read block by block."""
+    digest = blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def hashed_share(name: str) -> float:
+    """Return a number in [0, 1) that follows from a name alone: the first 64 bits of its SHA-256, over 2⁶⁴."""
+    return int.from_bytes(sha256(name.encode("utf-8", "surrogateescape")).digest()[:8]) / 2**64
+
+
+def _entries(content: Any) -> dict[str, Any]:
+    return dict.fromkeys(map(str, content), "") if isinstance(content, list) else dict(content)
+
+
+def _digest(entry: Any) -> str:
+    digest = entry[1] if isinstance(entry, list) else entry
+    if not isinstance(digest, str):
+        raise TypeError("expected digests as text")
+    return digest

@@ -1,7 +1,7 @@
 """What a folder of images holds, before anything is trained on it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -9,31 +9,43 @@ from pathlib import Path
 
 import numpy as np
 
-from srat.data.folder import Files, list_parts
-from srat.data.image_files import GREY_MODES, opened, upright
+from srat.data.constant import told_of_constants
+from srat.data.decoding import Header, header_of, opened, shown
+from srat.data.folder import Folder, checked_folder, dark_notes, reading_notes
+from srat.data.found import Found, check_drawn
 from srat.data.record import Part
+from srat.data.scan import told
 from srat.errors import UserError
-from srat.machine import cores
 
 Size = tuple[int, int]
 """Width and height."""
-PARTS: tuple[Part, ...] = ("train", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Looked:
     """An image file, looked at."""
 
     path: Path
     part: Part
     label: str
     """The class's name."""
-    size: Size | None
+    header: Header | None
     """None if it cannot be read."""
-    grey: bool
-    pixels: bytes
+    constant: bool = False
+    """Whether all pixels have one colour."""
+    pixels: bytes = b""
     """A hash of what it shows: of files of other formats, too, that show the same."""
     error: str = ""
+
+    @property
+    def size(self) -> Size | None:
+        """Width and height; None if it cannot be read."""
+        return None if self.header is None else self.header.size
+
+    @property
+    def grey(self) -> bool:
+        """Whether it has no colour."""
+        return self.header is None or self.header.grey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,24 +63,27 @@ class Twins:
 class Survey:
     """All image files of a folder."""
 
-    files: Sequence[Found]
-    split: bool
-    """Whether the folder has parts of its own; if not, they are drawn by the hashes of the files' names."""
+    files: Sequence[Looked]
+    class_names: Sequence[str]
+    """In the order of their labels."""
+    own_test: bool
+    """Whether the folder has a test of its own; if not, it is drawn by the hashes of the files' names."""
+    passed: Sequence[str] = ()
+    """What is to be said of files that are not read, a line each."""
+    notes: Sequence[str] = ()
+    """What is to be said of how it is read."""
+    problem: str = ""
+    """Why nothing can be trained on it as it is; "" if it can."""
 
     @property
-    def readable(self) -> list[Found]:
+    def readable(self) -> list[Looked]:
         """The files that can be read."""
         return [file for file in self.files if file.size is not None]
 
     @property
-    def unreadable(self) -> list[Found]:
+    def unreadable(self) -> list[Looked]:
         """The files that cannot."""
         return [file for file in self.files if file.size is None]
-
-    @property
-    def class_names(self) -> list[str]:
-        """The classes, in the order of their labels."""
-        return sorted({file.label for file in self.files})
 
     def counts(self, part: Part) -> dict[str, int]:
         """Return how many images of each class can be read, in a part."""
@@ -83,7 +98,7 @@ class Survey:
     @property
     def twins(self) -> list[Twins]:
         """Files that show the same, where that matters: within several classes, or in both parts, or twice in one."""
-        alike: Mapping[bytes, list[Found]] = defaultdict(list)
+        alike: Mapping[bytes, list[Looked]] = defaultdict(list)
         for file in self.readable:
             alike[file.pixels].append(file)
         return [
@@ -97,32 +112,67 @@ class Survey:
         ]
 
 
-def survey(folder: Path, test_fraction: float, told: Callable[[int, int], None] = lambda *_: None) -> Survey:
-    """Look at every image file of a folder with a folder for each class.
+def survey(source: Folder, progress: Callable[[int, int], None] = lambda *_: None) -> Survey:
+    """Look at every image file of a folder.
 
     Args:
-        folder: as ``--data folder`` takes it.
-        test_fraction: share of each class that becomes the test where the folder has no parts.
-        told: told how many files of how many are done.
+        source: the folder, and how it is to be read.
+        progress: told how many files of how many are done.
 
     Raises:
         UserError: if it is no such folder.
     """
-    parts: Mapping[str, Files] = list_parts(folder, test_fraction)
-    tasks = [(path, part, label) for part in PARTS for label, paths in parts[part].items() for path in paths]
+    found = source.found(checked_folder(source.dir))
+    tasks = [(path, part, found.class_names[label]) for part, each in found.parts.items() for path, label in each]
     files = []
-    with ThreadPoolExecutor(min(16, cores())) as pool:
-        for file in pool.map(lambda task: _look(*task), tasks):
+    with ThreadPoolExecutor(source.threads) as pool:
+        for file in pool.map(lambda task: _look(source, *task), tasks):
             files.append(file)
-            told(len(files), len(tasks))
-    return Survey(files=files, split=(folder / "train").is_dir())
+            progress(len(files), len(tasks))
+    return Survey(
+        files=files,
+        class_names=found.class_names,
+        own_test=found.own_test,
+        passed=told(found.passed, len(found.paths), found.place),
+        notes=(*found.notes, *_notes(source, files, found.class_names)),
+        problem=_problem(found, source),
+    )
 
 
-def _look(path: Path, part: Part, label: str) -> Found:
+def _problem(found: Found, source: Folder) -> str:
+    names = found.class_names
+    if len(names) < 2:
+        return f"training needs two classes or more, and there is one: {''.join(names)}"
+    try:
+        check_drawn(found, source.test_fraction)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _notes(source: Folder, files: Sequence[Looked], names: tuple[str, ...]) -> Iterator[str]:
+    seen = [(file, file.header) for file in files if file.header is not None]
+    headers, paths = [header for _, header in seen], [file.path for file, _ in seen]
+    yield from reading_notes(headers, paths, source.background)
+    yield from dark_notes(headers, paths, source.white_level, source.threads)
+    yield from told_of_constants(
+        [names.index(file.label) for file, _ in seen], [file.constant for file, _ in seen], names
+    )
+
+
+def _look(source: Folder, path: Path, part: Part, label: str) -> Looked:
     try:
         with opened(path) as image:
-            grey, shown = image.mode in GREY_MODES, upright(image).convert("RGB")
-            digest = sha256(f"{shown.size}".encode() + np.asarray(shown, np.uint8).tobytes()).digest()
-            return Found(path=path, part=part, label=label, size=shown.size, grey=grey, pixels=digest)
+            header = header_of(image)
+            plain = shown(image, background=source.background, white_level=source.white_level).convert("RGB")
+            pixels = np.asarray(plain, np.uint8)
+            return Looked(
+                path=path,
+                part=part,
+                label=label,
+                header=header,
+                constant=bool((pixels == pixels[:1, :1]).all()),
+                pixels=sha256(f"{plain.size}".encode() + pixels.tobytes()).digest(),
+            )
     except UserError as error:
-        return Found(path=path, part=part, label=label, size=None, grey=True, pixels=b"", error=str(error))
+        return Looked(path=path, part=part, label=label, header=None, error=str(error))

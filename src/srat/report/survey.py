@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from srat.data.record import PARTS, Part
 from srat.data.survey import Survey, Twins
 from srat.errors import printable
 from srat.evaluation import wilson
@@ -30,10 +31,12 @@ def survey_table(found: Survey) -> Table:
     """Return a table of the classes: images for training and test, and how finely so many can measure."""
     table = titled_table(f"{len(found.readable):,} images in {len(found.class_names)} classes")
     table.add_column("class", no_wrap=True)
-    for heading in ("train", "test", "measured to ±"):
+    shown: list[Part] = [part for part in PARTS if part != "validation" or any(found.counts(part).values())]
+    for heading in (*shown, "measured to ±"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    train, test = found.counts("train"), found.counts("test")
+    counts = {part: found.counts(part) for part in shown}
+    train, test = counts["train"], counts["test"]
     under = {found.class_names[c] for c in rare(tuple(train.values()))}
     for name in sorted(found.class_names, key=lambda name: (name in under, -train[name])):
         cell = Text(printable(name))
@@ -45,7 +48,8 @@ def survey_table(found: Survey) -> Table:
         if reach(test[name]) > MEASURABLE:
             remarks.append("too few to measure")
         points = f"{100 * reach(test[name]):.0f} points" if test[name] else "–"
-        table.add_row(cell, f"{train[name]:,}", f"{test[name]:,}", points, Text(", ".join(remarks), style="yellow"))
+        numbers = [f"{counts[part][name]:,}" for part in shown]
+        table.add_row(cell, *numbers, points, Text(", ".join(remarks), style="yellow"))
     return table
 
 
@@ -54,7 +58,10 @@ def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
     counts = [count for count in found.counts("train").values() if count]
     if counts:
         yield f"largest to smallest class: {max(counts) / min(counts):.1f} : 1", False
-    yield _split_said(found), False
+    if found.passed:
+        yield "\n  ".join(map(printable, found.passed)), False
+    for note in found.notes:
+        yield printable(note), False
     if counts and min(counts) < SMALL:
         yield (
             "--holdout.fraction 0 trains on all of these; else up to half of a small class chooses the best epoch",
@@ -95,12 +102,6 @@ def suggested_batch(found: Survey) -> int | None:
     """Return the size of a batch with which an epoch has eight steps or more; None where the usual 128 does."""
     images = sum(found.counts("train").values())
     return next((batch for batch in (64, 32, 16) if 8 * batch <= images), 8) if images < 8 * 128 else None
-
-
-def _split_said(found: Survey) -> str:
-    if found.split:
-        return "training and test are the folders train and test"
-    return "no folders train and test: of each class the same part becomes the test every time, by the files' names"
 
 
 def _sizes_said(found: Survey) -> str:

@@ -1,0 +1,178 @@
+"""Everything that lies in a folder: images, tables, and what is passed over, with the reason."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from srat.data.decoding import RAW, SUFFIXES, is_heif, is_image, reads_heif
+
+TABLES = frozenset({".csv", ".tsv"})
+"""Endings of files that may name images and their classes."""
+HIDDEN = frozenset(
+    {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"}
+)
+"""Names, in small letters, that systems write for themselves; those that begin with a dot are hidden, too."""
+MOST_LINKS = 8
+"""Links to folders that are followed one within the other."""
+NAMED = 3
+"""Files of a kind that are named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passed:
+    """A file that is not read, and why."""
+
+    path: Path
+    why: str
+    """In a few words, such as "hidden"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """A folder, as it lies there."""
+
+    path: Path
+    images: tuple[Path, ...] = ()
+    """The images directly in it."""
+    tables: tuple[Path, ...] = ()
+    """The tables directly in it."""
+    folders: tuple["Branch", ...] = ()
+    """The folders in it, those that links lead to among them."""
+    passed: tuple[Passed, ...] = ()
+    """What is passed over of what lies directly in it; of a hidden folder all that is inside."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.path.name
+
+    def walk(self) -> Iterator["Branch"]:
+        """Yield this folder and all below it."""
+        yield self
+        for folder in self.folders:
+            yield from folder.walk()
+
+    @cached_property
+    def all_images(self) -> tuple[Path, ...]:
+        """The images in it and in all folders below it, in the order of their paths."""
+        return tuple(sorted(path for branch in self.walk() for path in branch.images))
+
+    @property
+    def all_tables(self) -> list[Path]:
+        """The tables in it and in all folders below it."""
+        return [path for branch in self.walk() for path in branch.tables]
+
+    @property
+    def all_passed(self) -> list[Passed]:
+        """What is passed over in it and in all folders below it."""
+        return [each for branch in self.walk() for each in branch.passed]
+
+
+def scan(folder: Path) -> Branch:
+    """Return what lies in a folder, at every depth; links to folders are followed, but not round in circles."""
+    around = [parent.stat() for parent in folder.resolve().parents]
+    return _scanned(folder, above=tuple((each.st_dev, each.st_ino) for each in around), links=0)
+
+
+def told(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
+    """Return what is said of files that are not read: how many of how many, and then each reason with its files.
+
+    Args:
+        passed: the files.
+        read: how many are read.
+        root: the folder that their names are shortened by.
+    """
+    if not passed:
+        return []
+    lines = [f"{len(passed):,} of {read + len(passed):,} files are not read"]
+    for why, count in Counter(each.why for each in passed).most_common():
+        names = [_below(each.path, root) for each in passed if each.why == why]
+        lines.append(f"{count:,} {why}: {', '.join(names[:NAMED])}{', …' if count > NAMED else ''}")
+    return lines
+
+
+def told_in_line(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
+    """Return what `told` says in one line; none if nothing is passed over."""
+    head, *reasons = told(passed, read, root) or [""]
+    return [f"{head} ({'; '.join(reasons)})"] if reasons else []
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a name is one that people do not mean when they speak of a folder's files."""
+    return name.startswith(".") or name.casefold() in HIDDEN
+
+
+def _scanned(folder: Path, *, above: tuple[tuple[int, int], ...], links: int) -> Branch:
+    """Return a folder's branch.
+
+    Args:
+        folder: it.
+        above: device and inode of each folder that it lies in.
+        links: how many of those were links.
+    """
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        known = folder.stat()
+    except OSError as error:
+        return Branch(path=folder, passed=(Passed(path=folder, why=f"folder that cannot be read ({error.strerror})"),))
+    inside = (*above, (known.st_dev, known.st_ino))
+    images, tables, folders, passed = [], [], [], []
+    for entry in entries:
+        path = folder / entry.name
+        if is_hidden(entry.name):
+            passed += _hidden(path)
+        elif path.is_dir():
+            if why := _why_not_entered(path, inside, links):
+                passed.append(Passed(path=path, why=why))
+            else:
+                folders.append(_scanned(path, above=inside, links=links + path.is_symlink()))
+        elif path.suffix.lower() in TABLES:
+            tables.append(path)
+        elif why := why_not_read(path):
+            passed.append(Passed(path=path, why=why))
+        else:
+            images.append(path)
+    return Branch(path=folder, images=tuple(images), tables=tuple(tables), folders=tuple(folders), passed=tuple(passed))
+
+
+def why_not_read(path: Path) -> str:
+    """Return why a file is not read as an image; "" if it is."""
+    suffix = path.suffix.lower()
+    if not path.exists():
+        return "dangling link" if path.is_symlink() else "gone"
+    if not path.is_file():
+        return "device or pipe"
+    if suffix in RAW:
+        return f"camera raw ({suffix})"
+    if is_heif(path) and not reads_heif():
+        return "HEIC, which needs pillow-heif (pip install 'srat[heic]')"
+    return "" if suffix in SUFFIXES or is_image(path) else _ending(path)
+
+
+def _why_not_entered(folder: Path, inside: tuple[tuple[int, int], ...], links: int) -> str:
+    if not folder.is_symlink():
+        return ""
+    there = folder.stat()
+    if (there.st_dev, there.st_ino) in inside:
+        return "link back to a folder that it lies in"
+    return "link within too many links" if links >= MOST_LINKS else ""
+
+
+def _hidden(path: Path) -> list[Passed]:
+    """Return the hidden file, or all files in the hidden folder; links in it are not followed."""
+    if not path.is_dir() or path.is_symlink():
+        return [Passed(path=path, why="hidden")]
+    inside = ((Path(top), [*folders, *files]) for top, folders, files in os.walk(path))
+    paths = [top / name for top, names in inside for name in names]
+    return [Passed(path=each, why="hidden") for each in paths if each.is_symlink() or not each.is_dir()]
+
+
+def _ending(path: Path) -> str:
+    return f"no image ({path.suffix.lower()})" if path.suffix else "no image (without an ending)"
+
+
+def _below(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

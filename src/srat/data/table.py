@@ -1,0 +1,147 @@
+"""Tables that name images and their classes: labels.csv, train.csv, Hugging Face's metadata.csv."""
+
+import csv
+import io
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from srat.data.scan import Branch
+from srat.errors import UserError, require
+from srat.files import read_bounded
+
+LARGEST_TABLE = 1 << 28
+"""Bytes of a table that are read at the most."""
+FILE_COLUMNS = (
+    "filename", "file", "filepath", "imagepath", "path", "imagename", "image", "imagefile", "img", "imageid", "id",
+    "name",
+)  # fmt: skip
+"""What columns of file names are called, in small letters without _ and the like; the first that is there is taken."""
+LABEL_COLUMNS = (
+    "label", "labels", "classname", "class", "classid", "category", "target", "diagnosis", "dx", "species", "breed", "y"
+)  # fmt: skip
+"""What columns of classes are called, likewise."""
+PART_COLUMNS = ("split", "subset", "part", "set", "fold")
+"""What columns are called that say whether an image is of the training or of the test."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns of a table are wanted; found by their names where that is not said."""
+
+    file: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table that names images and their classes."""
+
+    path: Path
+    rows: Sequence[Mapping[str, str]]
+    file: str
+    """The column of file names."""
+    label: str
+    """The column of classes."""
+    part: str | None
+    """The column of parts, if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """An image that a table names."""
+
+    path: Path
+    label: str
+    part: str
+    """What the table says of its part; "" if nothing."""
+
+
+def find_table(path: Path, columns: Columns) -> Table | None:
+    """Return the table in a file, if it has columns of file names and of classes.
+
+    Raises:
+        UserError: if it cannot be read, or a column that is wanted by name is not there.
+    """
+    rows = _rows(path)
+    names = [name for name in (rows[0] if rows else ()) if name]
+    for wanted in (columns.file, columns.label):
+        there = ", ".join(names) or "none"
+        require(wanted is None or wanted in names, f"{path}: there is no column '{wanted}'; there are: {there}")
+    file, label = columns.file or _named(names, FILE_COLUMNS), columns.label or _named(names, LABEL_COLUMNS)
+    if file is None or label is None or file == label:
+        return None
+    return Table(path=path, rows=rows, file=file, label=label, part=_named(names, PART_COLUMNS))
+
+
+def listed(table: Table, branch: Branch) -> tuple[list[Listed], list[str]]:
+    """Return the images that a table names, each once, and what is to be said of its other rows.
+
+    A name is that of a file in the folder or below it, with or without folders and ending.
+
+    Args:
+        table: the table.
+        branch: the folder that it is about.
+
+    Raises:
+        UserError: if a name is that of several files, or an image has several classes.
+    """
+    index = _Index(branch)
+    found: dict[Path, Listed] = {}
+    lost, unlabelled = [], []
+    for row in table.rows:
+        name, label = (row.get(table.file) or "").strip(), (row.get(table.label) or "").strip()
+        path = index.find(name, table.path)
+        if path is None:
+            lost.append(name)
+        elif not label:
+            unlabelled.append(name)
+        else:
+            before = found.setdefault(
+                path, Listed(path=path, label=label, part=(row.get(table.part or "") or "").strip())
+            )
+            require(before.label == label, f"{table.path}: '{name}' is of class '{before.label}' and of '{label}'")
+    notes = [
+        f"{table.path.name}: {len(names):,} rows {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        for names, what in ((lost, "name no image here"), (unlabelled, "say no class"))
+        if names
+    ]
+    return list(found.values()), notes
+
+
+class _Index:
+    """The images of a folder by all that a table may call them."""
+
+    def __init__(self, branch: Branch) -> None:
+        self._by: list[dict[str, list[Path]]] = [defaultdict(list) for _ in range(3)]
+        for path in branch.all_images:
+            below = path.relative_to(branch.path)
+            for names, name in zip(self._by, (below.as_posix(), path.name, path.stem), strict=True):
+                names[name].append(path)
+
+    def find(self, name: str, table: Path) -> Path | None:
+        """Return the image of a name: of a path from the folder, of a file's name, or of one without its ending."""
+        plain = PurePosixPath(name.replace("\\", "/"))
+        for names, key in zip(self._by, (plain.as_posix(), plain.name, plain.name), strict=True):
+            if paths := names.get(key, []):
+                ambiguous = f"{table}: '{name}' is the name of several images: {', '.join(map(str, paths[:3]))}"
+                require(len(paths) == 1, ambiguous)
+                return paths[0]
+        return None
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        text = read_bounded(path, LARGEST_TABLE).decode("utf-8-sig")
+        head = text.partition("\n")[0]
+        delimiter = max("\t" if path.suffix.lower() == ".tsv" else ",", ";", "\t", key=head.count)
+        return list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a readable table ({error})") from error
+
+
+def _named(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    plain = {re.sub(r"[\W_]", "", name).casefold(): name for name in reversed(names)}
+    return next((plain[each] for each in wanted if each in plain), None)

@@ -1,0 +1,201 @@
+"""Everything in a folder is read, or named with the reason."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from folders import classes, encoded, files_there, picture, put
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from srat.data import decoding
+from srat.data import scan as scanning
+from srat.data.folder import Folder
+from srat.data.scan import is_hidden, scan, told, told_in_line
+from srat.errors import UserError
+
+PNG = encoded()
+NAMES = ("ant", "bee", "train", "Test", "val", "sub", "1", "__MACOSX", ".hidden", "café")
+KINDS = {
+    "a.png": PNG,
+    "b.JFIF": encoded(kind="JPEG"),
+    "c": PNG,
+    "d.dat": PNG,
+    "notes.txt": b"words",
+    "no ending": b"words",
+    "list.csv": b"a,b\n1,2\n",
+    "labels.csv": b"file,label\na.png,x\nc,y\n",
+    "._a.png": b"\0\5\26\7",
+    "Thumbs.db": b"x",
+    "photo.nef": encoded(kind="TIFF"),
+    "e.tif": encoded(kind="TIFF"),
+    "film.mp4": b"\0\0\0\x18ftypisom",
+}
+LINKS = {"dangling.png": "nowhere", "up": "..", "itself": "itself", "here": "."}
+trees = st.recursive(
+    st.dictionaries(st.sampled_from([*KINDS, *LINKS]), st.none(), max_size=4),
+    lambda inner: st.dictionaries(st.sampled_from([*NAMES, *KINDS, *LINKS]), inner | st.none(), max_size=4),
+    max_leaves=12,
+)
+
+
+def grow(folder, tree):
+    folder.mkdir()
+    for name, below in (tree or {}).items():
+        if name in LINKS:
+            (folder / name).symlink_to(LINKS[name])
+        elif name in KINDS:
+            (folder / name).write_bytes(KINDS[name])
+        else:
+            grow(folder / name, below)
+
+
+def accounted(folder):
+    branch = scan(folder)
+    return sorted(map(str, [*branch.all_images, *branch.all_tables, *(each.path for each in branch.all_passed)]))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=trees)
+def test_what_is_read_and_what_is_named_is_what_is_there(tree, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tree") / "d"
+    grow(folder, tree)
+    there = files_there(folder)
+    assert accounted(folder) == there
+    try:
+        found = Folder(dir=folder).found(folder)
+    except UserError:
+        return  # it cannot be told which class they are of
+    tables = [path for path in there if path.endswith(".csv")]
+    read, passed = [*map(str, found.paths)], [str(each.path) for each in found.passed]
+    assert len({*read}) == len(read)
+    assert not {*read} & {*passed}
+    assert {*there} - {*tables} <= {*read, *passed} <= {*there}
+
+
+def test_an_image_is_known_by_its_content(tmp_path):
+    for kind, name in (("PNG", "x"), ("JPEG", "x.jfif"), ("TIFF", "x.dat"), ("WEBP", "y"), ("JPEG2000", "x.jp2")):
+        put(tmp_path / name, encoded(kind=kind))
+    put(tmp_path / "x.avif", encoded(kind="AVIF"))
+    assert len(scan(tmp_path).all_images) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("x.txt", b"words", "no image (.txt)"),
+        ("x", b"words", "no image (without an ending)"),
+        ("x.nef", encoded(kind="TIFF"), "camera raw (.nef)"),
+        (".x.png", PNG, "hidden"),
+        ("desktop.ini", b"", "hidden"),
+        ("THUMBS.DB", b"", "hidden"),
+        ("__MACOSX/deep/x.png", PNG, "hidden"),
+    ],
+)
+def test_what_is_not_read_says_why(tmp_path, name, content, why):
+    path = put(tmp_path / name, content)
+    [passed] = scan(tmp_path).all_passed
+    assert (passed.path, passed.why) == (path, why)
+
+
+def test_a_damaged_image_is_not_passed_over(tmp_path):
+    path = put(tmp_path / "x.png", b"no image")
+    assert scan(tmp_path).all_images == (path,)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_heic_is_read_where_it_can_be_and_said_where_not(tmp_path, monkeypatch, brand):
+    for name in ("x.heic", "y.jpg", "z"):
+        put(tmp_path / name, b"\0\0\0\x18ftyp" + brand + bytes(12))
+    monkeypatch.setattr(scanning, "reads_heif", lambda: False)
+    passed = scan(tmp_path).all_passed
+    assert len(passed) == 3
+    assert all("pillow-heif" in each.why for each in passed)
+
+
+def test_heic_as_phones_write_it_becomes_pixels(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    image = picture(size=(64, 64)).resize((8, 8)).resize((64, 64))
+    pillow_heif.from_pillow(image).save(tmp_path / "x.heic", quality=90)
+    assert scan(tmp_path).all_images
+    with decoding.opened(tmp_path / "x.heic") as opened:
+        assert opened.size == (64, 64)
+        apart = np.asarray(opened.convert("L"), float) - np.asarray(image.convert("L"), float)
+    assert np.abs(apart).mean() < 8
+
+
+class TestLinks:
+    def test_to_folders_are_followed(self, tmp_path):
+        classes(tmp_path / "elsewhere", "more", n=3)
+        classes(tmp_path / "d", "ant", n=2)
+        (tmp_path / "d" / "ant" / "link").symlink_to(tmp_path / "elsewhere")
+        assert len(scan(tmp_path / "d").all_images) == 5
+
+    @pytest.mark.parametrize("target", [".", "..", "../ant"])
+    def test_that_go_round_in_circles_are_named(self, tmp_path, target):
+        classes(tmp_path / "d", "ant", n=2)
+        (tmp_path / "d" / "ant" / "link").symlink_to(target)
+        branch = scan(tmp_path / "d")
+        assert len(branch.all_images) == 2
+        assert [each.why for each in branch.all_passed] == ["link back to a folder that it lies in"]
+
+    def test_that_multiply_are_cut(self, tmp_path):
+        for level in range(12):
+            (tmp_path / f"d{level}").mkdir()
+            (tmp_path / f"d{level}" / "on").symlink_to(tmp_path / f"d{level + 1}")
+        classes(tmp_path / "d12", "ant", n=1)
+        branch = scan(tmp_path / "d0")
+        assert not branch.all_images
+        assert "too many links" in branch.all_passed[0].why
+
+    def test_to_nothing_and_to_themselves_are_named(self, tmp_path):
+        (tmp_path / "x.png").symlink_to("nowhere")
+        (tmp_path / "y.png").symlink_to("y.png")
+        assert [each.why for each in scan(tmp_path).all_passed] == ["dangling link"] * 2
+
+
+def test_a_pipe_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    assert [each.why for each in scan(tmp_path).all_passed] == ["device or pipe"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_folder_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "shut").mkdir(mode=0)
+    assert "cannot be read" in scan(tmp_path).all_passed[0].why
+
+
+def test_a_folder_that_fails_is_named(tmp_path, monkeypatch):
+    classes(tmp_path, "ant", "shut", n=1)
+    real = os.scandir
+
+    def failing(path):
+        if Path(path).name == "shut":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(scanning.os, "scandir", failing)
+    branch = scan(tmp_path)
+    assert len(branch.all_images) == 1
+    assert [each.why for each in branch.all_passed] == ["folder that cannot be read (Permission denied)"]
+
+
+def test_the_lines_say_how_many_of_how_many_and_why(tmp_path):
+    classes(tmp_path, "ant", n=3)
+    for name in ("a.txt", "b.txt", "c.txt", "d.txt", ".e"):
+        put(tmp_path / "ant" / name, b"x")
+    branch = scan(tmp_path)
+    lines = told(branch.all_passed, 3, tmp_path)
+    assert lines[0] == "5 of 8 files are not read"
+    assert lines[1] == "4 no image (.txt): ant/a.txt, ant/b.txt, ant/c.txt, …"
+    assert lines[2] == "1 hidden: ant/.e"
+    assert told_in_line(branch.all_passed, 3, tmp_path) == [f"{lines[0]} ({lines[1]}; {lines[2]})"]
+    assert told([], 3, tmp_path) == told_in_line([], 3, tmp_path) == []
+
+
+def test_hidden_names():
+    assert all(
+        map(is_hidden, (".x", "._x.png", "__MACOSX", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints", "@eaDir"))
+    )
+    assert not any(map(is_hidden, ("x", "_x", "thumbs.db.png", "ant.")))
