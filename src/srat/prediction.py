@@ -146,7 +146,7 @@ def read_images(
     for position, path in enumerate(paths):
         try:
             files[position : position + 1]
-            headers.append(read_header(path))
+            headers.append(read_header(path, upright=False))
             good.append(path)
         except UserError as error:
             wrong.append(error)

@@ -88,10 +88,7 @@ class TestPredict:
         code, out, err = cli("predict", "run", "images/test/crane", "--format", "csv", "--device", "cpu")
         assert code == 2
         assert len(out.splitlines()) == 13
-        assert err == (
-            "srat: error: images/test/crane/bad.png: not a readable image, or truncated "
-            "(cannot identify image file 'images/test/crane/bad.png')\n"
-        )
+        assert err == "srat: error: images/test/crane/bad.png: not a readable image\n"
 
     @pytest.mark.parametrize(
         ("words", "said"),

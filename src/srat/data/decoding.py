@@ -84,7 +84,7 @@ class Header:
     """What an image file says of itself before its pixels are read."""
 
     size: tuple[int, int]
-    """Width and height, upright."""
+    """Width and height; upright, where that was asked for."""
     grey: bool
     transparent: bool
     """Whether it has an alpha channel or a transparent colour."""
@@ -97,7 +97,7 @@ class Header:
 @contextmanager
 def opened(path: Path) -> Iterator["Image.Image"]:
     """Open an image; whatever goes wrong with it, also later within the context, is a ``UserError`` that names it."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         # Its warnings are of damage that it can do with, and of sizes beyond ours.
@@ -110,24 +110,30 @@ def opened(path: Path) -> Iterator["Image.Image"]:
             yield image
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path}: not a readable image") from error
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
         raise UserError(f"{path}: not a readable image, or truncated ({error})") from error
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, *, upright: bool = True) -> Header:
     """Return what an image file says of itself.
+
+    Args:
+        path: the file.
+        upright: whether to look how its camera was held, which of some formats takes decoding the whole of it.
 
     Raises:
         UserError: if it is no readable image.
     """
     with opened(path) as image:
-        return header_of(image)
+        return header_of(image, upright=upright)
 
 
-def header_of(image: "Image.Image") -> Header:
-    """Return what an opened image says of itself."""
+def header_of(image: "Image.Image", *, upright: bool = True) -> Header:
+    """Return what an opened image says of itself; arguments as for `read_header`."""
     width, height = image.size
-    turned = image.getexif().get(_ORIENTATION, 1) >= 5
+    turned = upright and image.getexif().get(_ORIENTATION, 1) >= 5
     return Header(
         size=(height, width) if turned else (width, height),
         grey=image.mode in GREY_MODES or _is_deep(image),

@@ -141,7 +141,8 @@ class _Images:
     @cached_property
     def headers(self) -> list[Header]:
         """What each file says of itself; those of a run have been looked at when it began."""
-        return [] if self._known else read_each(read_header, self.found.paths, self.source.threads)
+        look = partial(read_header, upright=self.source.size is None)
+        return [] if self._known else read_each(look, self.found.paths, self.source.threads)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -1,0 +1,246 @@
+"""Every kind of pixel keeps its content on its way to eight bits, or is refused by name."""
+
+import numpy as np
+import pytest
+import torch
+from folders import classes, encoded, put
+from PIL import Image
+
+from srat.data import Dataset
+from srat.data.constant import constant_notes, is_constant
+from srat.data.decoding import opened, read_header, shown
+from srat.data.folder import Folder
+from srat.data.image_files import ImageFiles
+from srat.errors import UserError
+
+RNG = np.random.default_rng(0)
+
+
+def decoded(path, **how):
+    with opened(path) as image:
+        return np.asarray(shown(image, **how))
+
+
+class TestFloats:
+    @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+    def test_in_the_unit_interval_are_scaled(self, tmp_path, compression):
+        levels = RNG.random((9, 7), dtype=np.float32)
+        levels[0, :2] = 0, 1
+        Image.fromarray(levels).save(tmp_path / "x.tif", compression=compression)
+        expected = [[round(float(level) * 255) for level in row] for row in levels]
+        assert decoded(tmp_path / "x.tif").tolist() == expected
+
+    @pytest.mark.parametrize("wrong", [-0.01, 1.01, 255.0, np.nan, np.inf])
+    def test_beyond_it_are_refused_by_name(self, tmp_path, wrong):
+        levels = RNG.random((9, 7), dtype=np.float32)
+        levels[3, 3] = wrong
+        Image.fromarray(levels).save(tmp_path / "x.tif")
+        with pytest.raises(UserError, match=r"x.tif: floating point values from .* expected 0 to 1"):
+            decoded(tmp_path / "x.tif")
+
+    def test_train_among_others(self, tmp_path):
+        classes(tmp_path, "ant", "bee", n=20)
+        for i in range(20):
+            Image.fromarray(RNG.random((8, 8), dtype=np.float32)).save(tmp_path / "bee" / f"bee{i}.tif")
+            (tmp_path / "bee" / f"bee{i}.png").unlink()
+        train = Folder(dir=tmp_path).train()
+        bees = train.images[:][train.labels == 1].float()
+        assert bees.std() > 60
+
+
+class TestSixteenBits:
+    @pytest.mark.parametrize("suffix", ["png", "tif"])
+    def test_are_scaled_by_their_range(self, tmp_path, suffix):
+        levels = RNG.integers(0, 65_536, (9, 7), dtype=np.uint16)
+        Image.fromarray(levels).save(tmp_path / f"x.{suffix}")
+        expected = [[int(level) * 255 // 65_535 for level in row] for row in levels]
+        assert decoded(tmp_path / f"x.{suffix}").tolist() == expected
+
+    def test_by_a_level_that_is_white(self, tmp_path):
+        levels = RNG.integers(0, 4_096, (9, 7), dtype=np.uint16)
+        Image.fromarray(levels).save(tmp_path / "x.png")
+        expected = [[int(level) * 255 // 4_095 for level in row] for row in levels]
+        assert decoded(tmp_path / "x.png", white_level=4_095).tolist() == expected
+
+    def test_above_that_level_are_refused(self, tmp_path):
+        Image.fromarray(np.full((4, 4), 5_000, np.uint16)).save(tmp_path / "x.png")
+        with pytest.raises(UserError, match=r"x.png: a grey level of 5000, above --data.white-level 4095"):
+            decoded(tmp_path / "x.png", white_level=4_095)
+
+    @pytest.mark.parametrize(("most", "dark"), [(4_095, True), (32_000, True), (40_000, False), (65_535, False)])
+    def test_that_use_few_levels_are_said_to_be_dark(self, tmp_path, cli, most, dark):
+        classes(tmp_path, "ant", n=10)
+        for i in range(10):
+            levels = RNG.integers(0, most, (8, 8), dtype=np.uint16)
+            levels[0, 0] = most
+            (tmp_path / "bee").mkdir(exist_ok=True)
+            Image.fromarray(levels).save(tmp_path / "bee" / f"{i}.png")
+        said = f"10 16-bit images use levels up to {most:,} of 65,535, so they are dark: --data.white-level {most}"
+        assert any(said in note for note in Folder(dir=tmp_path).parts().notes) == dark
+        assert (said in cli("data", "folder", tmp_path)[1]) == dark
+        assert not any("dark" in note for note in Folder(dir=tmp_path, white_level=most).parts().notes)
+
+
+class TestTransparency:
+    @pytest.mark.parametrize(("mode", "kind"), [("RGBA", "PNG"), ("LA", "PNG"), ("RGBA", "WEBP")])
+    @pytest.mark.parametrize(("background", "level"), [("white", 255), ("black", 0), ("#808080", 128)])
+    def test_shows_the_background(self, tmp_path, mode, kind, background, level):
+        image = Image.new("RGBA", (8, 8), (10, 10, 10, 255))
+        image.paste((200, 200, 200, 0), (0, 0, 4, 8))
+        image.convert(mode).save(tmp_path / "x", kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
+        assert read_header(tmp_path / "x").transparent
+        pixels = decoded(tmp_path / "x", background=background)[..., 0]
+        assert pixels[0, 0] == level
+        assert pixels[0, 7] == 10
+
+    def test_half_is_half(self, tmp_path):
+        Image.new("RGBA", (2, 2), (0, 100, 200, 128)).save(tmp_path / "x.png")
+        share = 128 / 255
+        expected = [round(level * share + 255 * (1 - share)) for level in (0, 100, 200)]
+        assert decoded(tmp_path / "x.png", background="white")[0, 0, :3].tolist() == pytest.approx(expected, abs=1)
+
+    def test_of_a_palette_or_a_single_colour(self, tmp_path):
+        image = Image.new("P", (4, 4), 1)
+        image.putpalette([0, 0, 0, 50, 60, 70])
+        image.save(tmp_path / "p.gif", transparency=1)
+        Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "rgb.png", transparency=(1, 2, 3))
+        for name in ("p.gif", "rgb.png"):
+            assert read_header(tmp_path / name).transparent
+            assert decoded(tmp_path / name, background="white")[0, 0, :3].tolist() == [255, 255, 255]
+
+    def test_is_dropped_as_before_where_no_background_is_named(self, tmp_path):
+        Image.new("RGBA", (2, 2), (1, 2, 3, 0)).save(tmp_path / "x.png")
+        with opened(tmp_path / "x.png") as image:
+            assert np.asarray(shown(image).convert("RGB"))[0, 0].tolist() == [1, 2, 3]
+
+    @pytest.mark.parametrize(
+        ("background", "said"), [("white", "are laid on white"), ("none", "have their transparency")]
+    )
+    def test_is_said(self, tmp_path, background, said):
+        classes(tmp_path, "ant", "bee", n=10)
+        put(tmp_path / "ant" / "clear.png", encoded(1, mode="RGBA"))
+        notes = Folder(dir=tmp_path, background=background).parts().notes
+        assert any(f"1 images with transparency {said}" in note for note in notes)
+
+    def test_grey_stays_grey(self, tmp_path):
+        for name in ("ant", "bee"):
+            for i in range(10):
+                put(tmp_path / name / f"{i}.png", encoded(i, mode="LA"))
+        assert Folder(dir=tmp_path).train().images.shape[1] == 1
+
+    @pytest.mark.parametrize("wrong", ["whit", "", "#12", "rgba(1,2,3,4)"])
+    def test_a_background_is_a_colour(self, wrong):
+        with pytest.raises(UserError, match=r"--data.background: expected a colour or none"):
+            Folder(background=wrong)
+
+    def test_another_background_is_another_content(self, tmp_path):
+        put(tmp_path / "x.png", encoded(1, mode="RGBA"))
+        files = [
+            ImageFiles(paths=(tmp_path / "x.png",), mode="RGB", height=8, width=8, resize=False, **how)
+            for how in ({}, {"background": "white"}, {"background": "black"}, {"white_level": 4095})
+        ]
+        assert len({each.hash_contents() for each in files}) == 4
+
+
+def test_several_pages_are_said(tmp_path):
+    classes(tmp_path, "ant", "bee", n=10)
+    pages = [Image.new("L", (8, 8), level) for level in (1, 2)]
+    pages[0].save(tmp_path / "ant" / "pages.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "ant" / "frames.gif", save_all=True, append_images=pages[1:])
+    notes = Folder(dir=tmp_path).parts().notes
+    assert any(
+        "2 files have several pages or frames; the first is read (frames.gif, pages.tif)" in note for note in notes
+    )
+
+
+def test_all_unreadable_files_are_named_at_once(tmp_path):
+    classes(tmp_path, "ant", "bee", n=10)
+    for i in range(4):
+        put(tmp_path / "ant" / f"bad{i}.png", b"no image")
+    with pytest.raises(
+        UserError, match=r"4 files cannot be read: .*bad0.png: not a readable image; .*; .*; and 1 more$"
+    ):
+        Folder(dir=tmp_path).parts()
+
+
+def test_all_truncated_files_are_named_at_once(tmp_path):
+    classes(tmp_path, "ant", "bee", n=10)
+    for i in (0, 1):
+        whole = encoded(i, size=(64, 64))
+        put(tmp_path / "ant" / f"cut{i}.png", whole[: len(whole) // 2])
+    images = Folder(dir=tmp_path, size=8, workers=2).train().images
+    with pytest.raises(UserError, match=r"2 files cannot be read: .*cut0.png.*; .*cut1.png"):
+        images.loaded()
+
+
+class TestConstants:
+    def test_are_those_of_one_colour(self):
+        images = torch.zeros(4, 3, 5, 5, dtype=torch.uint8)
+        images[1, 2] = 9  # a colour
+        images[2, 0, 0, 0] = 1
+        images[3, :, 4, 4] = 255
+        assert is_constant(images).tolist() == [True, True, False, False]
+
+    def test_and_classes_of_them_are_said(self):
+        images = torch.rand(9, 1, 4, 4)
+        images[:3] = 0.5
+        images[4] = 0
+        dataset = Dataset(images, torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2]), ("ant", "bee", "cat"))
+        assert list(constant_notes(dataset)) == [
+            "4 of 9 images have one colour in all pixels (ant: 3, bee: 1)",
+            "every image of class ant has one colour in all pixels",
+        ]
+        assert list(constant_notes(dataset.subset(torch.tensor([3, 5, 6])))) == []
+
+    def test_are_said_by_data_and_by_train(self, tmp_path, cli):
+        classes(tmp_path / "d", "ant", n=20)
+        for i in range(20):
+            path = tmp_path / "d" / "bee" / f"{i}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("RGB", (8, 8), (i, 0, 0)).save(path)
+        said = "every image of class bee has one colour in all pixels"
+        assert said in cli("data", "folder", tmp_path / "d")[1]
+        words = ("--model", "small-cnn", "--model.width", 2, "--epochs", 1, "--attack.steps", 1, "--device", "cpu")
+        for streaming in ("always", "never"):
+            data = ("--data", "folder", "--data-dir", tmp_path / "d", "--data.streaming", streaming)
+            assert said in cli("train", *data, *words, "--evaluation.steps", 1, "--out", tmp_path / streaming)[1]
+
+
+def test_predict_reads_files_as_the_training_did(tmp_path, cli):
+    """A transparent image is taken for what its background makes of it."""
+    for i in range(20):
+        for name, level in (("dark", 0), ("light", 255)):
+            noise = np.clip(RNG.normal(level, 20, (8, 8, 3)), 0, 255).astype(np.uint8)
+            path = tmp_path / "d" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise).save(path)
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    words = ("--model", "linear", "--method", "natural", "--epochs", 4, "--device", "cpu", "--evaluation.steps", 1)
+    quick = ("--attack", "natural", "--format", "csv")
+    for background in ("white", "black"):
+        data = ("--data", "folder", "--data-dir", tmp_path / "d", "--data.background", background)
+        assert cli("train", *data, *words, "--out", tmp_path / background)[0] == 0
+        code, out, err = cli("predict", tmp_path / background, tmp_path / "clear.png", *quick)
+        assert code == 0
+        assert f"1 images with transparency are laid on {background} (clear.png)" in err
+        assert ("light" in out) == (background == "white")
+
+
+def test_predict_takes_folders_at_every_depth_and_names_what_it_passes_over(tmp_path, cli):
+    assert (
+        cli(
+            "train", "--epochs", 1, "--model.width", 2, "--attack.steps", 1, "--device", "cpu", "--out", tmp_path / "r"
+        )[0]
+        == 0
+    )
+    for name in ("a.png", "b/c/d.JPE", "b/e"):
+        put(tmp_path / "x" / name)
+    for name in ("notes.txt", "b/.hidden.png", "b/list.csv"):
+        put(tmp_path / "x" / name, b"words")
+    code, out, err = cli("predict", tmp_path / "r", tmp_path / "x", "--format", "csv", "--attack", "natural")
+    assert code == 0
+    assert out.count("\n") == 4
+    assert "3 of 6 files are not read" in err
+    assert all(
+        said in err for said in ("no image (.txt): notes.txt", "hidden: b/.hidden.png", "no image (.csv): b/list.csv")
+    )

@@ -1,0 +1,347 @@
+"""A split is a fact: it follows from each image's own name, and a run keeps its own whatever becomes of the folder."""
+
+import json
+import shutil
+import unicodedata
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from folders import classes, encoded, put
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from srat.composition import compose
+from srat.data import prepare
+from srat.data.folder import Folder
+from srat.data.layout import name_share
+from srat.data.record import Record
+from srat.errors import UserError
+from srat.fitting import fit
+from srat.models.small_cnn import SmallCNN
+from srat.run_folder import RunFolder
+
+PICTURES = [encoded(seed) for seed in range(40)]
+
+
+def share(name):
+    """The first 64 bits of the name's SHA-256, as a number in [0, 1)."""
+    return int(sha256(name.encode()).hexdigest()[:16], 16) / 2**64
+
+
+def config(folder, **fields):
+    base = compose(method="ce", data="folder", epochs=1, batch_size=16)
+    attack = replace(base.attack, steps=1)
+    data = Folder(dir=folder, workers=1, **fields)
+    return replace(base, data=data, model=SmallCNN(width=2), attack=attack, holdout=replace(base.holdout, fraction=0))
+
+
+def paths(parts, part):
+    return {str(path) for path in parts.read(part).images.paths}
+
+
+class TestTheRule:
+    def test_is_the_hash_of_the_files_own_name(self, tmp_path):
+        classes(tmp_path, "ant", "bee", n=30)
+        test = paths(Folder(dir=tmp_path, test_fraction=0.3).parts(), "test")
+        assert test == {str(path) for path in tmp_path.rglob("*.png") if share(path.name) < 0.3}
+
+    def test_does_not_know_of_forms_of_accents(self):
+        one, other = (Path(unicodedata.normalize(form, "café.png")) for form in ("NFC", "NFD"))
+        assert name_share(one) == name_share(other) == share(unicodedata.normalize("NFC", "café.png"))
+
+    def test_moves_nobody_when_images_come_and_go(self, tmp_path):
+        classes(tmp_path, "ant", "bee", n=30)
+        before = {part: paths(Folder(dir=tmp_path).parts(), part) for part in ("train", "test")}
+        classes(tmp_path, "ant", "cat", n=25, start=100)
+        for path in list((tmp_path / "bee").iterdir())[::3]:
+            path.unlink()
+        after = {part: paths(Folder(dir=tmp_path).parts(), part) for part in ("train", "test")}
+        assert not before["train"] & after["test"]
+        assert not before["test"] & after["train"]
+
+    def test_a_larger_share_takes_more_and_gives_none_back(self, tmp_path):
+        classes(tmp_path, "ant", "bee", n=40)
+        small, large = (paths(Folder(dir=tmp_path, test_fraction=f).parts(), "test") for f in (0.2, 0.4))
+        assert small < large
+
+    def test_a_class_without_a_test_image_is_said(self, tmp_path):
+        classes(tmp_path, "ant", n=20)
+        untested = next(name for name in (f"{i}.png" for i in range(99)) if share(name) > 0.2)
+        put(tmp_path / "bee" / untested)
+        assert "no test image in class bee: its accuracy cannot be measured" in Folder(dir=tmp_path).parts().notes
+
+    def test_a_class_without_a_training_image_is_refused(self, tmp_path):
+        classes(tmp_path, "ant", n=20)
+        tested = next(name for name in (f"{i}.png" for i in range(99)) if share(name) < 0.2)
+        put(tmp_path / "bee" / tested)
+        with pytest.raises(UserError, match=r"no training image in class bee: --data.test-fraction 0.2 draws"):
+            Folder(dir=tmp_path).parts()
+
+    def test_no_test_at_all_is_refused(self, tmp_path):
+        for name in ("ant", "bee"):
+            put(tmp_path / name / next(f"{i}.png" for i in range(99) if share(f"{i}.png") > 0.2))
+        with pytest.raises(UserError, match=r"no image is in the test.*a larger one may help"):
+            Folder(dir=tmp_path).parts()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run on a folder of two classes, and that folder."""
+    folder = classes(tmp_path / "photos", "ant", "bee", n=30)
+    fit(config(folder), out=tmp_path / "run")
+    return RunFolder(tmp_path / "run"), folder
+
+
+class TestTheRecord:
+    def test_names_every_image_with_class_and_content(self, run):
+        folder, photos = run
+        content = json.loads(folder.split.read_text())
+        assert content["class_names"] == ["ant", "bee"]
+        assert {*content["train"], *content["test"]} == {
+            path.relative_to(photos).as_posix() for path in photos.rglob("*.png")
+        }
+        assert all(name.startswith(f"{label}/") for name, (label, _) in content["train"].items())
+        assert len({digest for _, digest in content["train"].values()}) == len(content["train"])
+
+    def test_is_read_as_it_was_written(self, run):
+        folder, photos = run
+        record = Folder(dir=photos).parts().record()
+        folder.split.write_text(record.to_json())
+        assert folder.record == record
+
+    def test_gives_back_the_very_images(self, run):
+        folder, photos = run
+        before, after = Folder(dir=photos).parts(), Folder(dir=photos).parts(folder.record)
+        for part in ("train", "test"):
+            assert before.read(part).images.paths == after.read(part).images.paths
+            assert before.read(part).labels.equal(after.read(part).labels)
+        assert not any(after.missing.values())
+
+    @pytest.mark.parametrize("what", ["a class", "train and test", "a table", "a colour", "another size", "nothing"])
+    def test_stands_whatever_comes(self, run, what):
+        folder, photos = run
+        before = Folder(dir=photos).parts()
+        if what == "a class":
+            classes(photos, "aardvark", n=5)
+        elif what == "train and test":
+            classes(photos / "train", "ant", n=3)
+            classes(photos / "test", "ant", n=3)
+        elif what == "a table":
+            put(photos / "labels.csv", b"file,label\nant0.png,bee\n")
+        elif what == "a colour":
+            put(photos / "ant" / "new.png", encoded(1, mode="L"))
+        elif what == "another size":
+            put(photos / "ant" / "new.png", encoded(1, size=(31, 7)))
+        after = Folder(dir=photos).parts(folder.record)
+        assert after.test().images[:].equal(before.test().images[:])
+        assert after.train().images[:].equal(before.train().images[:])
+        assert any("new since this run began" in note for note in after.notes) == (what not in ("a table", "nothing"))
+
+    def test_what_is_gone_or_changed_is_named_and_left_out(self, run):
+        folder, photos = run
+        gone, changed, *_ = Folder(dir=photos).parts().test().images.paths
+        gone.unlink()
+        changed.write_bytes(PICTURES[0])
+        parts = Folder(dir=photos).parts(folder.record)
+        assert not {gone, changed} & {*parts.test().images.paths}
+        assert [Path(name).name for name in parts.missing["test"]] == [gone.name, changed.name]
+        tested = len(folder.record.parts["test"])
+        assert any(f"1 of {tested} test images that this run recorded are gone" in note for note in parts.notes)
+        assert any("have changed, and are left out" in note for note in parts.notes)
+
+    def test_new_images_are_tested_on_where_asked(self, run):
+        folder, photos = run
+        assert "no new images" in refused(Folder(dir=photos).parts(folder.record).unrecorded)
+        new = {str(path) for name in ("ant", "bee") for path in (put(photos / name / "new.png"),)}
+        classes(photos, "cat", n=5)
+        parts = Folder(dir=photos).parts(folder.record)
+        assert {str(path) for path in parts.unrecorded().images.paths} == new
+        assert parts.unrecorded().class_names == ("ant", "bee")
+
+    def test_a_run_goes_on_with_the_images_that_it_began_with(self, run, tmp_path):
+        folder, photos = run
+        before = folder.weights("last").read_bytes()
+        folder.weights("last").unlink()
+        shutil.rmtree(folder.checkpoints)
+        classes(photos, "ant", n=40, start=500)
+        fit(config(photos), out=folder.path)
+        assert folder.weights("last").read_bytes() == before
+        (photos / next(iter(folder.record.parts["train"]))).unlink()
+        folder.weights("last").unlink()
+        with pytest.raises(UserError, match=r"the data has changed since this run began; gone or changed \(1\): ant/"):
+            fit(config(photos), out=folder.path)
+
+    def test_of_a_folder_with_parts_is_kept_too(self, tmp_path):
+        for part, n in (("train", 9), ("val", 3), ("test", 4)):
+            classes(tmp_path / "d" / part, "ant", "bee", n=n)
+        record = Folder(dir=tmp_path / "d").parts().record()
+        assert {part: len(names) for part, names in record.parts.items()} == {"train": 18, "validation": 6, "test": 8}
+        moved = tmp_path / "d" / "train" / "ant" / "ant0.png"
+        moved.rename(tmp_path / "d" / "test" / "ant" / "moved.png")
+        assert len(Folder(dir=tmp_path / "d").parts(record).test()) == 8
+
+    @pytest.mark.parametrize("text", ["[]", "{", '{"train": 3}', '{"class_names": 1}', '{"train": {"a": [1]}}', "null"])
+    def test_that_is_damaged_is_one_line(self, tmp_path, text):
+        (tmp_path / "split.json").write_text(text)
+        assert "split.json" in refused(lambda: Record.read(tmp_path / "split.json"))
+
+
+class TestOfVersion01:
+    """It recorded names alone, sorted classes as text, and ranked names within a class."""
+
+    def test_a_split_of_names_is_gone_by(self, tmp_path):
+        folder = classes(tmp_path / "d", "2", "10", n=6)
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+        (tmp_path / "split.json").write_text(json.dumps({"train": names[1:], "test": names[:1]}))
+        parts = Folder(dir=folder).parts(Record.read(tmp_path / "split.json"))
+        assert parts.train().class_names == ("10", "2")
+        assert [path.relative_to(folder).as_posix() for path in parts.test().images.paths] == names[:1]
+        assert parts.train().counts == (5, 6)
+        put(folder / names[0], encoded(3))  # nothing was recorded of contents
+        assert not any(parts.missing.values())
+
+    def test_a_folder_with_parts_has_its_classes_as_text(self, tmp_path):
+        for part in ("train", "test"):
+            classes(tmp_path / part, "2", "10", n=2)
+        assert Folder(dir=tmp_path).parts(Record()).train().class_names == ("10", "2")
+        assert Folder(dir=tmp_path).parts(None).train().class_names == ("2", "10")
+
+
+operations = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "remove", "replace", "move"]),
+        st.sampled_from(["ant", "bee", "cat", "train/ant", "test/ant"]),
+        st.integers(0, 11),
+        st.integers(0, 39),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=operations, after=operations)
+def test_no_image_that_a_run_trained_on_is_ever_among_its_test_images(before, after, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos") / "d"
+    for i, name in enumerate(("ant", "bee")):
+        for number in range(8):
+            put(folder / name / f"{number}.png", PICTURES[i * 10 + number])
+    for each in before:
+        do(folder, *each)
+    source = Folder(dir=folder, workers=1, layout="classes", size=8)
+    try:
+        parts = source.parts()
+    except UserError:
+        return  # a class without an image, or no test
+    record = Record.read(written(folder.parent / "split.json", parts.record()))
+    trained = contents(parts.train().images.paths)
+    twins = trained & contents(parts.test().images.paths)  # what lay there twice when the run began
+    for each in after:
+        do(folder, *each)
+    now = source.parts(record)
+    try:
+        test = now.test().images.paths
+    except UserError:
+        return  # nothing is left of it
+    assert not (trained - twins) & contents(test)
+    known = {str(folder / name) for name in record.parts["train"]}
+    assert not known & {str(path) for path in test}
+    assert {str(path) for path in test} <= {str(folder / name) for name in record.parts["test"]}
+
+
+def do(folder, what, name, number, seed):
+    path = folder / name / f"{number}.png"
+    there = sorted(each for each in folder.rglob("*.png"))
+    if what == "add" or (what == "replace" and path.exists()):
+        put(path, PICTURES[seed])
+    elif what == "remove" and path.exists():
+        path.unlink()
+    elif what == "move" and there:
+        put(path, there[seed % len(there)].read_bytes())
+
+
+def contents(files):
+    return {path.read_bytes() for path in files}
+
+
+def written(path, record):
+    path.write_text(record.to_json())
+    return path
+
+
+def refused(call):
+    with pytest.raises(UserError) as error:
+        call()
+    return str(error.value)
+
+
+def test_a_validation_part_is_held_out_and_the_training_part_left_whole(tmp_path):
+    for part, n in (("train", 9), ("val", 3), ("test", 4)):
+        classes(tmp_path / "d" / part, "ant", "bee", n=n)
+    source = Folder(dir=tmp_path / "d")
+    base = config(tmp_path / "d")
+    data = prepare(source, base.imbalance, compose().holdout, seed=0)
+    assert data.train.counts == (9, 9)
+    assert data.held_out.counts == (3, 3)
+    assert {path.parts[-3] for path in data.held_out.images.paths} == {"val"}
+    without = prepare(source, base.imbalance, base.holdout, seed=0)
+    assert without.held_out is None
+
+
+@pytest.mark.parametrize(("fraction", "said"), [(0.1, "held out, to choose the best epoch"), (0, "is not used")])
+def test_what_becomes_of_a_validation_part_is_said(tmp_path, fraction, said, caplog):
+    for part, n in (("train", 9), ("val", 3), ("test", 4)):
+        classes(tmp_path / "d" / part, "ant", "bee", n=n)
+    base = config(tmp_path / "d")
+    fit(replace(base, holdout=replace(base.holdout, fraction=fraction)), out=tmp_path / "run")
+    assert said in caplog.text
+
+
+class TestCommands:
+    WORDS = ("--model", "small-cnn", "--model.width", 2, "--epochs", 1, "--attack.steps", 1, "--evaluation.steps", 1)
+
+    @pytest.fixture
+    def trained(self, cli, tmp_path):
+        classes(tmp_path / "d", "ant", "bee", n=30)
+        words = ("--data", "folder", "--data-dir", tmp_path / "d", "--method", "ce", "--holdout.fraction", 0)
+        assert cli("train", *words, *self.WORDS, "--device", "cpu", "--out", tmp_path / "r")[0] == 0
+        return tmp_path
+
+    def test_evaluate_and_audit_go_by_the_record(self, trained, cli):
+        classes(trained / "d", "ant", n=30, start=200)
+        code, out, _ = cli("evaluate", trained / "r", "--attack", "pgd-2", "--device", "cpu")
+        assert code == 0
+        assert "note: 30 images are new since this run began" in out
+        tested = json.loads((trained / "r" / "evaluation.json").read_text())["results"]["pgd-2"]["total"]
+        code, out, _ = cli("audit", trained / "r", "--check", "disjoint", "--device", "cpu", "--images", 4)
+        assert code == 0
+        assert f"of {sum(tested)} test images 0 are among the training images" in out
+        # A copy of a training image under a test image's name is left out.
+        record = RunFolder(trained / "r").record
+        names = [next(iter(record.parts[part])) for part in ("train", "test")]
+        shutil.copy(*(trained / "d" / name for name in names))
+        code, out, _ = cli("audit", trained / "r", "--check", "disjoint", "--device", "cpu", "--images", 4)
+        assert f"of {sum(tested) - 1} test images 0 are among the training images" in out
+        assert "have changed, and are left out" in out
+
+    def test_results_on_fewer_images_are_kept_apart(self, trained, cli):
+        before = (trained / "r" / "evaluation.json").read_bytes()
+        name = next(iter(RunFolder(trained / "r").record.parts["test"]))
+        (trained / "d" / name).unlink()
+        code, out, _ = cli("evaluate", trained / "r", "--attack", "pgd-2", "--device", "cpu")
+        assert code == 0
+        assert f"are gone ({name})" in out
+        left = len(RunFolder(trained / "r").record.parts["test"]) - 1
+        assert (trained / "r" / f"evaluation-{left}.json").exists()
+        assert (trained / "r" / "evaluation.json").read_bytes() == before
+
+    def test_new_images_are_tested_on_where_asked(self, trained, cli):
+        classes(trained / "d", "ant", "bee", n=5, start=200)
+        assert cli("evaluate", trained / "r", "--new-images", "--device", "cpu")[0] == 0
+        assert json.loads((trained / "r" / "evaluation-new.json").read_text())["results"]["clean"]["total"] == [5, 5]
+        assert "--new-images" in cli("evaluate", trained / "r", "--new-images", "--images", 2)[2]
+
+    def test_published_data_have_no_new_images(self, cli, tmp_path):
+        assert cli("train", *self.WORDS, "--device", "cpu", "--out", tmp_path / "r")[0] == 0
+        assert "does not change: there are no new images" in cli("evaluate", tmp_path / "r", "--new-images")[2]
