@@ -11,7 +11,7 @@ from torch import nn
 from srat.cadence import Cadence, Every
 from srat.checkpoint import State
 from srat.config import Config
-from srat.data import Parts, prepare
+from srat.data import Parts, Record, prepare
 from srat.data.constant import constant_notes
 from srat.devices import describe, make_fabric
 from srat.errors import require
@@ -39,6 +39,7 @@ def fit(
     checkpoint_every: str = "auto",
     on_divergence: OnDivergence = "stop",
     compiled: CompileChoice = "auto",
+    record: Record | None = None,
 ) -> Run:
     """Train a model as ``config`` says, or go on where the run in ``out`` stopped; the test data is never loaded.
 
@@ -55,6 +56,8 @@ def fit(
         checkpoint_every: "auto" (as often as costs a hundredth of the time), "200" steps, or "10m" minutes.
         on_divergence: "stop", or "rollback": back to the last checkpoint, with half the learning rate.
         compiled: "off", a mode of ``torch.compile``, or "auto": compiled on CUDA, not on the CPU.
+        record: which images to take of data that can change, as another run recorded them; a run in ``out`` goes on
+            with its own.
 
     Raises:
         UserError: on data that cannot be read, a folder that holds another run or is in use, a device that is not
@@ -73,7 +76,7 @@ def fit(
     if ended := look():
         return ended
     with telling_of_memory(f"the images and the model do not fit on {fabric.device}"):
-        parts = config.data.parts(folder.record if folder is not None else None)
+        parts = config.data.parts(folder.record if folder is not None and folder.exists else record)
         require_whole(parts)
         data = prepare(parts, config.imbalance, config.holdout, seed=config.seed)
         training = set_up(

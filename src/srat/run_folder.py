@@ -214,6 +214,18 @@ class RunFolder:
                 write_atomically(self.split, record_.to_json())
             write_atomically(self.indices, json.dumps(record) + "\n")
 
+    @property
+    def train_indices(self) -> list[int]:
+        """Which images of the training part the weights learned from.
+
+        Raises:
+            UserError: if indices.json does not say so.
+        """
+        indices = _read_object(self.indices).get("train")
+        plain = isinstance(indices, list) and all(type(index) is int and index >= 0 for index in indices)
+        require(plain, f"{self.indices}: expected the indices of the training images")
+        return list(indices or ())
+
     def write_metrics(self, history: Sequence[Row]) -> None:
         """Write metrics.csv."""
         text = io.StringIO()

@@ -12,6 +12,7 @@ from folders import classes, encoded, put
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from srat.cli.opening import opened, trained_images
 from srat.composition import compose
 from srat.data import prepare
 from srat.data.folder import Folder
@@ -324,6 +325,30 @@ class TestCommands:
         code, out, _ = cli("audit", trained / "r", "--check", "disjoint", "--device", "cpu", "--images", 4)
         assert f"of {sum(tested) - 1} test images 0 are among the training images" in out
         assert "have changed, and are left out" in out
+
+    def test_what_was_learned_from_is_known_when_some_of_it_is_gone(self, cli, tmp_path):
+        classes(tmp_path / "d", "ant", "bee", n=30)
+        words = (
+            "--data",
+            "folder",
+            "--data-dir",
+            tmp_path / "d",
+            "--imbalance",
+            "step",
+            "--ratio",
+            3,
+            "--method",
+            "ce",
+        )
+        assert cli("train", *words, *self.WORDS, "--device", "cpu", "--out", tmp_path / "r")[0] == 0
+        folder, config = opened(str(tmp_path / "r"), "audit")
+        before = {str(path) for path in trained_images(folder, config, config.data.parts(folder.record)).images.paths}
+        lost = sorted(before)[::4]
+        for path in lost:
+            Path(path).unlink()
+        after = {str(path) for path in trained_images(folder, config, config.data.parts(folder.record)).images.paths}
+        assert after == before - {*lost}
+        assert len(before) < len(folder.record.parts["train"])
 
     def test_results_on_fewer_images_are_kept_apart(self, trained, cli):
         before = (trained / "r" / "evaluation.json").read_bytes()

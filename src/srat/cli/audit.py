@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from torch import nn
 
-from srat.cli.opening import opened, parts_of, require_same_data
+from srat.cli.opening import opened, parts_of, require_same_data, trained_images
 from srat.cli.parsing import parse
 from srat.composition import compose
 from srat.config import Config
@@ -106,7 +106,6 @@ def subject_of(
     """
     from srat.audit import Subject
     from srat.cli.results import results_so_far
-    from srat.data import prepare
     from srat.devices import make_fabric
     from srat.run import load_with_facts
 
@@ -115,26 +114,24 @@ def subject_of(
         keep_freed_memory()
     model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
     parts = parts_of(folder, config, make_console())
-    test, train = parts.test(), None
+    test = parts.test()
     require_same_data(test, facts)
     images = test.sample(arguments.images).to(device)
-    if "train" in needed:
-        train = prepare(parts, config.imbalance, config.holdout, seed=config.seed).train
     return Subject(
         model=model,
         images=images,
         threat=config.evaluation,
         seed=config.seed if arguments.seed is None else arguments.seed,
-        source=natural_model(arguments, config, facts, device, observer) if "source" in needed else None,
+        source=natural_model(arguments, folder, config, facts, device, observer) if "source" in needed else None,
         test=test,
-        train=train,
+        train=trained_images(folder, config, parts) if "train" in needed else None,
         evaluation=results_so_far(folder.evaluation(arguments.weights), facts),
         observer=observer,
     )
 
 
 def natural_model(
-    arguments: Arguments, config: Config, facts: ModelFacts, device: str, observer: Observer
+    arguments: Arguments, folder: RunFolder, config: Config, facts: ModelFacts, device: str, observer: Observer
 ) -> nn.Module:
     """Return the naturally trained model whose adversarial images are transferred: the one given, or a small one.
 
@@ -154,7 +151,7 @@ def natural_model(
         require(same, f"--source: the run in '{arguments.source}' is of other classes, or of images of another size")
         return model
     own = compose(compose(data=config.data.name), method="natural", model="small-cnn", seed=config.seed)
-    images = sum(min(count, SOURCE_IMAGES) for count in config.data.train().counts)
+    images = sum(min(count, SOURCE_IMAGES) for count in config.data.parts(folder.record).train().counts)
     natural = replace(
         own,
         data=config.data,
@@ -162,4 +159,4 @@ def natural_model(
         holdout=Holdout(fraction=0),
         epochs=max(SOURCE_EPOCHS, SOURCE_STEPS // math.ceil(images / own.batch_size)),
     )
-    return fit(natural, device=device, observer=observer).model
+    return fit(natural, device=device, observer=observer, record=folder.record).model

@@ -2,9 +2,9 @@
 
 from srat.attacks import Natural
 from srat.cli.evaluating import versions
+from srat.cli.opening import trained_images
 from srat.cli.results import WAIT
 from srat.config import Config
-from srat.data import prepare
 from srat.devices import make_fabric
 from srat.errors import printable
 from srat.evaluation import groups
@@ -29,7 +29,7 @@ def map_features(folder: RunFolder, config: Config, *, images: int, device: str)
     """
     device = str(make_fabric(device).device)
     model, facts = load_with_facts(folder.path, device=device)
-    train = prepare(config.data.parts(folder.record), config.imbalance, config.holdout, seed=config.seed).train
+    train = trained_images(folder, config, config.data.parts(folder.record))
     shown = train.sample(images).to(device)
     console = make_console()
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:

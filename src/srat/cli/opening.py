@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from srat.composition import compose
 from srat.config import Config
-from srat.data import Dataset, Parts
+from srat.data import Dataset, Parts, prepare
 from srat.errors import printable, require
 from srat.models import ImageShape
 from srat.run import ModelFacts, image_shape
@@ -31,6 +32,27 @@ def parts_of(folder: RunFolder, config: Config, console: Console) -> Parts:
     for note in parts.notes:
         console.print(f"note: {printable(note)}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     return parts
+
+
+def trained_images(folder: RunFolder, config: Config, parts: Parts) -> Dataset:
+    """Return the images that the weights of a run learned from, as far as they are there.
+
+    Args:
+        folder: the run.
+        config: its configuration.
+        parts: of its data, as it recorded them.
+    """
+    if not (gone := frozenset(parts.missing.get("train", ()))):
+        return prepare(parts, config.imbalance, config.holdout, seed=config.seed).train
+    # The draw of a smaller set would be another: the run's own stands in its folder.
+    record = folder.record
+    assert record is not None
+    labels = record.labels.get("train") or [-1] * len(record.parts["train"])
+    chosen = config.data.classes
+    names = [name for name, label in zip(record.parts["train"], labels, strict=True) if not chosen or label in chosen]
+    position = {name: place for place, name in enumerate(name for name in names if name not in gone)}
+    learned = [position[names[index]] for index in folder.train_indices if names[index] in position]
+    return parts.train().subset(torch.tensor(learned, dtype=torch.long))
 
 
 def require_same_data(test: Dataset, facts: ModelFacts) -> None:
