@@ -169,6 +169,18 @@ def test_ids_name_what_decides_the_result():
     assert compose(data="folder", data_dir="a").id != compose(data="folder", data_dir="b").id
 
 
+def test_a_configuration_of_version_0_1_keeps_its_id_and_its_meaning():
+    data = {"classes": [], "dir": "/photos", "size": None, "color": "auto", "test_fraction": 0.2, "name": "folder"}
+    plain = compose(data="folder").to_plain() | {"data": data}
+    old = Config.from_plain(plain)
+    assert old.id == "67655ed40e2f"  # as version 0.1 had it
+    assert old.data.background == "none"
+    now = compose(data="folder", data_dir="/photos")
+    assert now.id != old.id
+    assert now.differences(old) == ["data.background white (not none)"]
+    assert compose().id == "c907cfcbe08c"
+
+
 def test_an_id_survives_json():
     for config in (compose(ratio=10), compose(method="natural"), compose(data="svhn", epsilon=1)):
         assert Config.from_json(config.to_json()).id == config.id

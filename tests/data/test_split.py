@@ -140,6 +140,21 @@ class TestTheRecord:
         assert after.train().images[:].equal(before.train().images[:])
         assert any("new since this run began" in note for note in after.notes) == (what not in ("a table", "nothing"))
 
+    def test_knows_how_the_images_were_read(self, tmp_path):
+        for name in ("ant", "bee"):
+            for i in range(30):
+                put(tmp_path / name / f"{name}{i}.png", encoded(i, mode="L"))
+        put(tmp_path / "ant" / "colour.png", encoded(1))
+        record = Folder(dir=tmp_path).parts().record()
+        (tmp_path / "ant" / "colour.png").unlink()
+        assert Folder(dir=tmp_path).parts(record).test().images.shape[1] == 3
+
+    def test_knows_what_lay_beside_the_images(self, tmp_path):
+        for part in ("train", "test", "predict"):
+            classes(tmp_path / "d" / part, "ant", "bee", n=2)
+        record = Record.read(written(tmp_path / "split.json", Folder(dir=tmp_path / "d").parts().record()))
+        assert Folder(dir=tmp_path / "d").parts(record).notes == ()
+
     def test_what_is_gone_or_changed_is_named_and_left_out(self, run):
         folder, photos = run
         gone, changed, *_ = Folder(dir=photos).parts().test().images.paths
