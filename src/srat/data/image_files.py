@@ -153,8 +153,10 @@ def read_each(look: Callable[[Item], T], items: Sequence[Item], workers: int) ->
     if workers == 1 or len(items) == 1:
         found = [tried(item) for item in items]
     else:
+        each = max(1, len(items) // (8 * workers))  # a task an item would cost more than a header
+        shares = [items[start : start + each] for start in range(0, len(items), each)]
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(tried, items))
+            found = [one for share in pool.map(lambda share: list(map(tried, share)), shares) for one in share]
     wrong = [each for each in found if isinstance(each, UserError)]
     if wrong:
         raise together(wrong)
