@@ -75,7 +75,9 @@ class TestSixteenBits:
             levels[0, 0] = most
             (tmp_path / "bee").mkdir(exist_ok=True)
             Image.fromarray(levels).save(tmp_path / "bee" / f"{i}.png")
-        said = f"10 16-bit images use levels up to {most:,} of 65,535, so they are dark: --data.white-level {most}"
+        said = (
+            f"10 16-bit images use levels up to {most:,} of 65,535 alone, and would be dark: --data.white-level {most}"
+        )
         assert any(said in note for note in Folder(dir=tmp_path).parts().notes) == dark
         assert (said in cli("data", "folder", tmp_path)[1]) == dark
         assert not any("dark" in note for note in Folder(dir=tmp_path, white_level=most).parts().notes)
@@ -114,13 +116,13 @@ class TestTransparency:
             assert np.asarray(shown(image).convert("RGB"))[0, 0].tolist() == [1, 2, 3]
 
     @pytest.mark.parametrize(
-        ("background", "said"), [("white", "are laid on white"), ("none", "have their transparency")]
+        ("background", "said"), [("white", "laid on white"), ("none", "the transparency is dropped")]
     )
     def test_is_said(self, tmp_path, background, said):
         classes(tmp_path, "ant", "bee", n=10)
         put(tmp_path / "ant" / "clear.png", encoded(1, mode="RGBA"))
         notes = Folder(dir=tmp_path, background=background).parts().notes
-        assert any(f"1 images with transparency {said}" in note for note in notes)
+        assert any(f"1 image with transparency: {said}" in note for note in notes)
 
     def test_grey_stays_grey(self, tmp_path):
         for name in ("ant", "bee"):
@@ -222,7 +224,7 @@ def test_predict_reads_files_as_the_training_did(tmp_path, cli):
         assert cli("train", *data, *words, "--out", tmp_path / background)[0] == 0
         code, out, err = cli("predict", tmp_path / background, tmp_path / "clear.png", *quick)
         assert code == 0
-        assert f"1 images with transparency are laid on {background} (clear.png)" in err
+        assert f"1 image with transparency: laid on {background} (clear.png)" in err
         assert ("light" in out) == (background == "white")
 
 

@@ -238,8 +238,8 @@ class TestTables:
             put(tmp_path / f"{name}.png")
         table(tmp_path / "labels.csv", "file,label", "a.png,x", "b.png,y", "gone.png,x", "c.png,")
         found = Folder(dir=tmp_path, test_fraction=0.5).found(tmp_path)
-        assert "labels.csv: 1 rows name no image here (gone.png)" in found.notes
-        assert "labels.csv: 1 rows say no class (c.png)" in found.notes
+        assert "labels.csv: 1 row names no image here (gone.png)" in found.notes
+        assert "labels.csv: 1 row says no class (c.png)" in found.notes
         assert {each.path.name for each in found.passed if each.why == "not in labels.csv"} == {"c.png", "d.png"}
 
     def test_never_lead_out_of_the_folder(self, tmp_path):

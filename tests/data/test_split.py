@@ -164,8 +164,8 @@ class TestTheRecord:
         assert not {gone, changed} & {*parts.test().images.paths}
         assert [Path(name).name for name in parts.missing["test"]] == [gone.name, changed.name]
         tested = len(folder.record.parts["test"])
-        assert any(f"1 of {tested} test images that this run recorded are gone" in note for note in parts.notes)
-        assert any("have changed, and are left out" in note for note in parts.notes)
+        assert any(f"1 of {tested} test images that this run recorded is gone" in note for note in parts.notes)
+        assert any("has changed and is left out" in note for note in parts.notes)
 
     def test_new_images_are_tested_on_where_asked(self, run):
         folder, photos = run
@@ -339,7 +339,7 @@ class TestCommands:
         shutil.copy(*(trained / "d" / name for name in names))
         code, out, _ = cli("audit", trained / "r", "--check", "disjoint", "--device", "cpu", "--images", 4)
         assert f"of {sum(tested) - 1} test images 0 are among the training images" in out
-        assert "have changed, and are left out" in out
+        assert "has changed and is left out" in out
 
     def test_what_was_learned_from_is_known_when_some_of_it_is_gone(self, cli, tmp_path):
         classes(tmp_path / "d", "ant", "bee", n=30)
@@ -371,7 +371,7 @@ class TestCommands:
         (trained / "d" / name).unlink()
         code, out, _ = cli("evaluate", trained / "r", "--attack", "pgd-2", "--device", "cpu")
         assert code == 0
-        assert f"are gone ({name})" in out
+        assert f"is gone ({name})" in out
         left = len(RunFolder(trained / "r").record.parts["test"]) - 1
         assert (trained / "r" / f"evaluation-{left}.json").exists()
         assert (trained / "r" / "evaluation.json").read_bytes() == before

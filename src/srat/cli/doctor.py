@@ -26,6 +26,7 @@ from srat.report.scopes import print_whole, titled_table
 
 OPTIONAL = {
     "matplotlib": ("plots", "plot"),
+    "pillow_heif": ("HEIC images", "heic"),
     "onnxruntime": ("srat export --to onnx", "onnx"),
     "onnxscript": ("srat export --to onnx", "onnx"),
     "ray": ("srat grid --executor ray", "ray"),

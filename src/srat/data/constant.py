@@ -8,6 +8,7 @@ from jaxtyping import Bool, Num
 from torch import Tensor
 
 from srat.data.base import Dataset
+from srat.words import counted
 
 LOOKED_AT = 4_096
 """Images at the most, evenly spread, that are decoded for this where they stay in their files."""
@@ -42,8 +43,8 @@ def told_of_constants(labels: list[int], constant: list[bool], class_names: tupl
     if flat:
         by_class = ", ".join(f"{class_names[label]}: {count:,}" for label, count in flat.most_common(3))
         more = ", …" if len(flat) > 3 else ""
-        have = "have" if flat.total() > 1 else "has"
-        yield f"{flat.total():,} of {len(labels):,} images {have} one colour in all pixels ({by_class}{more})"
+        of = f"of {len(labels):,} images"
+        yield f"{counted(flat.total(), f'{of} has', f'{of} have')} one colour in all pixels ({by_class}{more})"
     empty = [class_names[label] for label, count in flat.items() if count == all_[label]]
     if empty:
         yield f"every image of class {', '.join(empty[:3])} has one colour in all pixels"

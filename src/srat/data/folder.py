@@ -20,6 +20,7 @@ from srat.data.table import Columns
 from srat.errors import UserError, require
 from srat.machine import cores, neighbours
 from srat.registry import NOT_IDENTITY, since
+from srat.words import counted
 
 MOST_THREADS = 16
 DARK = 0.5
@@ -245,13 +246,14 @@ def reading_notes(headers: Sequence[Header], paths: Sequence[Path], background: 
         paths: the files.
         background: the colour beneath transparent parts.
     """
-    what = "have their transparency dropped" if background == NO_BACKGROUND else f"are laid on {background}"
+    shown = "the transparency is dropped" if background == NO_BACKGROUND else f"laid on {background}"
     transparent = [path for path, header in zip(paths, headers, strict=True) if header.transparent]
     if transparent:
-        yield f"{len(transparent):,} images with transparency {what} ({_named(transparent)})"
+        yield f"{counted(len(transparent), 'image', 'images')} with transparency: {shown} ({_named(transparent)})"
     several = [path for path, header in zip(paths, headers, strict=True) if header.several]
     if several:
-        yield f"{len(several):,} files have several pages or frames; the first is read ({_named(several)})"
+        files = counted(len(several), "file has", "files have")
+        yield f"{files} several pages or frames; the first is read ({_named(several)})"
 
 
 def dark_notes(headers: Sequence[Header], paths: Sequence[Path], white_level: int, threads: int) -> Iterator[str]:
@@ -267,8 +269,8 @@ def dark_notes(headers: Sequence[Header], paths: Sequence[Path], white_level: in
     most = max(read_each(largest_level, deep, threads), default=white_level)
     if most < DARK * white_level:
         yield (
-            f"{len(deep):,} 16-bit images use levels up to {most:,} of {white_level:,}, so they are dark: "
-            f"--data.white-level {max(most, 1)} makes {most:,} white"
+            f"{counted(len(deep), '16-bit image uses', '16-bit images use')} levels up to {most:,} of {white_level:,} "
+            f"alone, and would be dark: --data.white-level {max(most, 1)} makes {most:,} white"
         )
 
 

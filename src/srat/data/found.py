@@ -10,6 +10,7 @@ from srat.data.record import PARTS, Part, Record, file_digest
 from srat.data.scan import Passed, scan
 from srat.data.table import Columns
 from srat.errors import require
+from srat.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,9 @@ def laid_out(
         parts |= split_by_name(parts["train"], test_fraction)
     placed = {part: _numbered(parts[part], names) for part in PARTS if part in parts}
     read = sum(map(len, placed.values()))
-    drawn = f"{len(placed['test']):,} of {read:,} images are the test, drawn by the hashes of their files' names"
+    of = f"of {read:,} images"
+    test = counted(len(placed["test"]), f"{of} is the test", f"{of} are the test")
+    drawn = f"{test}, drawn by the hashes of the files' names"
     return Found(
         place=place,
         class_names=names,
@@ -116,18 +119,23 @@ def recalled(place: Path, record: Record, *, threads: int) -> Found:
         gone = [name for name, now in zip(recorded, digests, strict=True) if now is None]
         changed = [name for (name, then), now in zip(recorded.items(), digests, strict=True) if now not in (then, None)]
         lost = {*gone, *changed}
+        of = f"of {len(recorded):,} {part} images that this run recorded"
         parts[part] = [(place / name, label) for name, label in zip(recorded, labels, strict=True) if name not in lost]
         missing[part] = (*gone, *changed)
         notes += [
-            f"{len(names):,} of {len(recorded):,} {part} images that this run recorded {what} ({_few(names)})"
-            for names, what in ((gone, "are gone"), (changed, "have changed, and are left out"))
+            f"{counted(len(names), f'{of} {one}', f'{of} {several}')} ({_few(names)})"
+            for names, one, several in (
+                (gone, "is gone", "are gone"),
+                (changed, "has changed and is left out", "have changed and are left out"),
+            )
             if names
         ]
     found = Found(place=place, class_names=class_names, parts=parts, missing=missing)
     known = {name for recorded in record.parts.values() for name in recorded} | {*record.others}
     new = [name for name in map(found.name, scan(place).all_images) if name not in known]
     if new:
-        notes.append(f"{_counted(new)} new since this run began ({_few(new)}): neither trained on nor tested on")
+        said = counted(len(new), "image is", "images are")
+        notes.append(f"{said} new since this run began ({_few(new)}): neither trained on nor tested on")
     return Found(place=place, class_names=class_names, parts=parts, missing=missing, notes=tuple(notes))
 
 
@@ -163,10 +171,6 @@ def _numbered(files: Files, names: Sequence[str]) -> list[tuple[Path, int]]:
 
 def _of(names: Sequence[str], counts: Sequence[int]) -> list[str]:
     return [name for name, count in zip(names, counts, strict=True) if count == 0]
-
-
-def _counted(names: Sequence[str]) -> str:
-    return "1 image is" if len(names) == 1 else f"{len(names):,} images are"
 
 
 def _few(names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from srat.data.decoding import RAW, SUFFIXES, is_heif, is_image, reads_heif
+from srat.words import counted
 
 TABLES = frozenset({".csv", ".tsv"})
 """Endings of files that may name images and their classes."""
@@ -87,7 +88,8 @@ def told(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
     """
     if not passed:
         return []
-    lines = [f"{len(passed):,} of {read + len(passed):,} files are not read"]
+    of = f"of {counted(read + len(passed), 'file', 'files')}"
+    lines = [counted(len(passed), f"{of} is not read", f"{of} are not read")]
     for why, count in Counter(each.why for each in passed).most_common():
         names = [_below(each.path, root) for each in passed if each.why == why]
         lines.append(f"{count:,} {why}: {', '.join(names[:NAMED])}{', …' if count > NAMED else ''}")

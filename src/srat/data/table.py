@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from srat.data.scan import Branch
 from srat.errors import UserError, require
 from srat.files import read_bounded
+from srat.words import counted
 
 LARGEST_TABLE = 1 << 28
 """Bytes of a table that are read at the most."""
@@ -104,8 +105,11 @@ def listed(table: Table, branch: Branch) -> tuple[list[Listed], list[str]]:
             )
             require(before.label == label, f"{table.path}: '{name}' is of class '{before.label}' and of '{label}'")
     notes = [
-        f"{table.path.name}: {len(names):,} rows {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-        for names, what in ((lost, "name no image here"), (unlabelled, "say no class"))
+        f"{table.path.name}: {counted(len(names), *what)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        for names, what in (
+            (lost, ("row names no image here", "rows name no image here")),
+            (unlabelled, ("row says no class", "rows say no class")),
+        )
         if names
     ]
     return list(found.values()), notes

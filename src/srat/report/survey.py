@@ -11,6 +11,7 @@ from srat.errors import printable
 from srat.evaluation import wilson
 from srat.report.distribution import rare
 from srat.report.scopes import titled_table
+from srat.words import counted
 
 SHOWN = 5
 """Files of a kind that are named."""
@@ -29,7 +30,9 @@ def reach(images: int) -> float:
 
 def survey_table(found: Survey) -> Table:
     """Return a table of the classes: images for training and test, and how finely so many can measure."""
-    table = titled_table(f"{len(found.readable):,} images in {len(found.class_names)} classes")
+    table = titled_table(
+        f"{counted(len(found.readable), 'image', 'images')} in {counted(len(found.class_names), 'class', 'classes')}"
+    )
     table.add_column("class", no_wrap=True)
     shown: list[Part] = [part for part in PARTS if part != "validation" or any(found.counts(part).values())]
     for heading in (*shown, "measured to ±"):
