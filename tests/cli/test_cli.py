@@ -792,7 +792,10 @@ class TestAudit:
             (("RUN", "--images", "0"), "--images: expected at least one of each of 10 classes"),
             (("RUN", "--source", "RUN"), "--source: expected a naturally trained run, got srat-ldam"),
             (("RUN", "--check", "transfer", "--source", "SMALL"), "of other classes, or of images of another size"),
-            (("SMALL", "--data-dir", "LARGE"), "4 × 4 × 1, got 2 classes (0, …), 5 × 5 × 1"),
+            (
+                ("SMALL", "--data-dir", "LARGE"),
+                "none of the recorded test images is there; it holds 120 others, 5 × 5 × 1",
+            ),
         ],
     )
     def test_says_what_is_wrong(self, cli, finished, small, words, said):
@@ -804,7 +807,7 @@ class TestAudit:
     @pytest.fixture(scope="class")
     @staticmethod
     def small(tmp_path_factory):
-        """A naturally trained run on images of 4 × 4, and data of 5 × 5."""
+        """A naturally trained run on images of 4 × 4, the same of version 0.1, and data of 5 × 5."""
         folder = tmp_path_factory.mktemp("small")
         rng = np.random.default_rng(0)
         for name, side in (("small", 4), ("large", 5)):
@@ -814,7 +817,9 @@ class TestAudit:
         data = ["--data", "arrays", "--data-dir", str(folder / "small.npz")]
         words = ["--method", "natural", "--model", "linear", "--epochs", "1", "--out", str(folder / "run")]
         assert main(["train", *data, *words]) == 0
-        return {"SMALL": folder / "run", "LARGE": folder / "large.npz"}
+        shutil.copytree(folder / "run", folder / "old")
+        (folder / "old" / "split.json").unlink()  # which version 0.1 did not write
+        return {"SMALL": folder / "run", "OLD": folder / "old", "LARGE": folder / "large.npz"}
 
 
 def test_refuses_to_mix_evaluations_of_two_runs(cli, finished, tmp_path):

@@ -156,8 +156,13 @@ def read_npz(content: bytes, folder: Path) -> object:
     """Read arrays from these bytes, and from archives with these bytes as an array, which pass the archive's checks."""
     (folder / "own.npz").write_bytes(content)
     source = Arrays(dir=folder / "own.npz")
+
+    def read() -> object:
+        parts = source.parts()
+        return [*map(parts.read, parts.there), source.parts(parts.record()).test()]
+
     try:
-        return source.train()
+        return read()
     except ValueError:
         with zipfile.ZipFile(folder / "own.npz", "w") as archive:
             plain = {
@@ -172,22 +177,25 @@ def read_npz(content: bytes, folder: Path) -> object:
                 buffer = io.BytesIO()
                 np.save(buffer, array)
                 archive.writestr(f"{key}.npy", content if key == name else buffer.getvalue())
-        return source.train()
+        return read()
 
 
 def npz_seeds(_: Path) -> list[bytes]:
-    """Return an archive, a packed one, and single arrays."""
+    """Return an archive, a packed one, others as people have them, and single arrays."""
     arrays = {
         "train_images": np.zeros((4, 2, 2), np.uint8),
         "train_labels": np.arange(4) % 2,
         "test_images": np.zeros((2, 2, 2), np.uint8),
         "test_labels": np.arange(2),
     }
-    buffers = [io.BytesIO() for _ in range(5)]
+    few, column = np.arange(48).reshape(4, 3, 2, 2), np.arange(4)[:, None] % 2
+    buffers = [io.BytesIO() for _ in range(7)]
     np.savez(buffers[0], **arrays)
     np.savez_compressed(buffers[1], **arrays, class_names=np.array(["a", "b"]))
+    np.savez(buffers[2], x_train=few, y_train=column, x_val=few, y_val=column, x_test=few > 9, y_test=column > 0)
+    np.savez(buffers[3], images=np.arange(160).reshape(40, 2, 2) / 160, labels=np.arange(40.0) % 2)
     for buffer, array in zip(
-        buffers[2:], (arrays["train_images"], arrays["train_labels"], np.array(["a"])), strict=True
+        buffers[4:], (arrays["train_images"], arrays["train_labels"], np.array(["a"])), strict=True
     ):
         np.save(buffer, array)
     return [buffer.getvalue() for buffer in buffers]

@@ -19,7 +19,7 @@ from srat.data.folder import Folder
 from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
 from srat.data.survey import Survey, survey
 from srat.data.training import check_classes
-from srat.errors import require
+from srat.errors import printable, require
 from srat.files import write_atomically
 from srat.report.distribution import distribution_table, draw_distribution
 from srat.report.drawing import check_plot
@@ -75,7 +75,8 @@ def show(arguments: Arguments, console: Console) -> None:
         show_folder(arguments.source, arguments.imbalance, console)
         if arguments.imbalance == NoImbalance() and arguments.plot is None and arguments.indices is None:
             return
-    train, test = arguments.source.train(), arguments.source.test()
+    parts = arguments.source.parts()
+    train, validation, test = parts.train(), parts.validation(), parts.test()
     check_classes(train)
     counts = arguments.imbalance.counts(train.counts, seed=arguments.seed)
     kept = select(train.labels, counts, seed=arguments.seed)
@@ -85,7 +86,11 @@ def show(arguments: Arguments, console: Console) -> None:
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     say(f"{len(kept):,} of {len(train):,} training images, {height} × {width} × {channels}")
     say(f"largest to smallest class: {realised_ratio(counts):.1f} : 1")
-    say(f"{len(test):,} test images, {balance(test.counts)}")
+    for part, there in (("validation", validation), ("test", test)):
+        if there is not None:
+            say(f"{len(there):,} {part} images, {balance(there.counts)}")
+    for note in parts.notes:
+        say(printable(note))
     say(f"kept indices, seed {arguments.seed}: sha256 {hash_indices(kept)}")
     if arguments.indices is not None:
         write_atomically(arguments.indices, json.dumps(kept.tolist()) + "\n")
