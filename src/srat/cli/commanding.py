@@ -12,8 +12,8 @@ from srat.models.wrapper import Custom
 
 _LONG = 8
 """Characters of a number above which it is written as so many 255ths, if it is that."""
-_SHORT = {"data.dir": "data_dir", "imbalance.ratio": "ratio"}
-"""Settings that have a flag of one word, too."""
+_SHORT = {"data.dir": "data_dir", "data.dataset": "data.name", "imbalance.ratio": "ratio"}
+"""Settings that have a flag of another name."""
 
 
 def command_of(config: Config) -> str:

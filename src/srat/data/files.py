@@ -81,11 +81,23 @@ def fetch(remote: Remote, given: Path | None, wanted: Sequence[str]) -> Path:
 
 def check_md5(content: bytes, md5: str, path: Path | str) -> None:
     """Raise ``UserError`` unless ``content`` has the MD5 sum ``md5``."""
-    got = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if got != md5:
-        raise UserError(
-            f"{path}: wrong checksum, expected MD5 {md5}, got {got}; --data.no-verify reads it all the same"
-        )
+    _require_sum(hashlib.md5(content, usedforsecurity=False).hexdigest(), md5, path)
+
+
+def check_md5_of(path: Path, md5: str) -> None:
+    """Raise ``UserError`` unless a file, read block by block, has the MD5 sum ``md5``."""
+    require(path.is_file(), f"{path}: expected a file, got a folder, a device or a pipe")
+    try:
+        with path.open("rb") as file:
+            got = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    _require_sum(got, md5, path)
+
+
+def _require_sum(got: str, md5: str, path: Path | str) -> None:
+    said = f"{path}: wrong checksum, expected MD5 {md5}, got {got}; --data.no-verify reads it all the same"
+    require(got == md5, said)
 
 
 def read_file(path: Path) -> bytes:
