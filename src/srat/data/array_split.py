@@ -10,6 +10,7 @@ from srat.data.array_rows import Positions, Rows
 from srat.data.base import Dataset
 from srat.data.record import PARTS, Part, Record, hashed_share
 from srat.errors import UserError, require
+from srat.words import counted
 
 _SHOWN = 5
 """Names at the most in a line."""
@@ -171,14 +172,13 @@ def _recall_notes(
         relabelled = sum(record.parts[part][name] in of_others for name in names)
         of = f"of {len(record.parts[part]):,} recorded {part} images"
         if gone := len(names) - relabelled:
-            yield f"{gone:,} {of} {'is' if gone == 1 else 'are'} gone"
+            yield counted(gone, f"{of} is gone", f"{of} are gone")
         if relabelled:
-            yield f"{relabelled:,} {of} {'has' if relabelled == 1 else 'have'} another label now: left out"
+            yield counted(relabelled, f"{of} has another label now: left out", f"{of} have another label now: left out")
     if more := sum(digest in copied for digest in others):
-        yield f"{more:,} more {'copy' if more == 1 else 'copies'} of recorded images: left out"
+        yield f"{counted(more, 'more copy', 'more copies')} of recorded images: left out"
     if new := sum(digest not in recorded for digest in others):
-        images = "1 image is" if new == 1 else f"{new:,} images are"
-        yield f"{images} new since this run began: neither trained on nor tested on"
+        yield f"{counted(new, 'image is', 'images are')} new since this run began: neither trained on nor tested on"
 
 
 def _check_drawn(rows: Rows, parts: Mapping[Part, Positions], test_fraction: float, chosen: Sequence[int]) -> None:
