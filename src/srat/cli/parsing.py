@@ -95,7 +95,6 @@ ELSEWHERE = {
     "--arch": "--model",
     "--gpu": "--device",
     "--gpus": "--devices",
-    "--resume": "--out",
 }
 """What other programs call our flags."""
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.text import Text
 
+from srat.cli.finding import runs_in
 from srat.cli.parsing import parse
 from srat.config import Config
 from srat.errors import UserError, printable, require
@@ -22,8 +23,6 @@ from srat.report.live import make_console
 from srat.report.scopes import print_whole, titled_table
 from srat.run_folder import RunFolder
 
-DEPTH = 4
-"""Folders below the one that is looked through."""
 Row = dict[str, Any]
 _COLUMNS = ("method", "data", "imbalance", "model", "seed", "epochs", "clean", "attack", "robust", "rare")
 
@@ -43,7 +42,7 @@ def run(args: list[str]) -> int:
     arguments = parse(Arguments, args, command="runs", default=Arguments())
     folder = arguments.folder
     require(folder.is_dir(), f"srat runs: there is no folder '{folder}'; 'srat runs FOLDER' looks in another")
-    rows = [row_of(each, folder) for each in found(folder)]
+    rows = [row_of(each, folder) for each in runs_in(folder)]
     require(bool(rows), f"there is no run in '{folder}' (a run's folder has a config.json)")
     if arguments.format == "json":
         print(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -52,14 +51,6 @@ def run(args: list[str]) -> int:
     else:
         show(rows)
     return 0
-
-
-def found(folder: Path) -> Iterator[RunFolder]:
-    """Yield the runs in a folder, in the order of their paths."""
-    pattern = ["/".join(["*"] * depth + ["config.json"]) for depth in range(DEPTH + 1)]
-    folders = {path.parent for each in pattern for path in folder.glob(each)}
-    # What lies within a run, as what it was exported to, is none.
-    yield from map(RunFolder, sorted(each for each in folders if folders.isdisjoint(each.parents)))
 
 
 def row_of(run: RunFolder, folder: Path) -> Row:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from srat.attacks import Natural
+from srat.checkpoint import list_checkpoints, position_of
 from srat.cli.evaluating import evaluate_run
 from srat.cli.pages import page_of_training
 from srat.cli.results import WAIT, Examined
@@ -56,6 +57,7 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         return
     # Before the hours of training, so that what is wrong with it is known at once.
     test = Examined.of(config.data.test()).loaded()
+    console.print(beginning(folder), highlight=False, markup=False, soft_wrap=True)
     console.print(headline(config, device, out, processes.count), highlight=False, soft_wrap=True)
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
     with (
@@ -127,6 +129,15 @@ def new_folder(config: Config) -> Path:
     path = Path("runs") / f"{config.data.name}-{described(config.imbalance)}-{config.method}-{config.id[:6]}"
     numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
+
+
+def beginning(folder: RunFolder) -> str:
+    """Return whether a run is new, or goes on and from where, in a line."""
+    if not folder.exists:
+        return f"new run: {printable(str(folder.path))}"
+    newest = [position_of(path) for path in list_checkpoints(folder.checkpoints)[-1:]]
+    where = "which is trained" if folder.trained else f"from {newest[0]}" if newest else "from its beginning"
+    return f"going on with the run in {printable(str(folder.path))}, {where}"
 
 
 def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
