@@ -13,10 +13,8 @@ from typing import IO
 
 from srat.cores import cores
 from srat.errors import LOST_PEER, require
-from srat.interruption import LEADER, STOPPING, Interruption, deferring_signals
+from srat.interruption import GRACE, LEADER, STOPPING, Interruption, deferring_signals
 
-GRACE = 15.0
-"""Seconds that the other processes have to end by themselves when one has failed."""
 MOST = 1_024
 """Processes on one machine."""
 SEVERAL = ("train", "evaluate")
