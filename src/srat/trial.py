@@ -42,7 +42,9 @@ def check_shares(model: nn.Module, train: Dataset, *, batch_size: int, processes
     if share == 1 and len(train) > 1 and tried(model, train, 2, "train_frozen_stats")[0] is not None:
         one = "some batches have" if processes == 1 else f"of some batches one of {processes} processes gets"
         advice = _advice(len(train), batch_size, processes)
-        raise UserError(f"--batch-size {batch_size}: {one} one image, which this model's layers cannot train on; {advice}")
+        raise UserError(
+            f"--batch-size {batch_size}: {one} one image, which this model's layers cannot train on; {advice}"
+        )
     raise UserError(f"the model cannot be trained on batches of {share} of these images ({failed})")
 
 

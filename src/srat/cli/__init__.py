@@ -103,7 +103,7 @@ def at_home(word: str) -> str:
     What names no home that there is stays as it is.
     """
     flag, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-    return f"{flag}{equals}{os.path.expanduser(value)}"
+    return f"{flag}{equals}{os.path.expanduser(value)}"  # noqa: PTH111 - a Path would change words that are none
 
 
 def fail(message: str, code: int, debug: bool, kind: str = "error: ") -> int:

@@ -20,6 +20,7 @@ from srat.evaluation import CLEAN, Accuracy, Evaluation
 from srat.files import count_lines
 from srat.report.imbalance import described
 from srat.report.live import make_console
+from srat.report.names import Name
 from srat.report.scopes import print_whole, titled_table
 from srat.run_folder import RunFolder
 
@@ -111,9 +112,11 @@ def show(rows: Sequence[Row]) -> None:
     names = ("run", "method", "data", "imbalance", "model", "seed", "clean %", "attack", "robust %", "rare %", "state")
     numbers = ("seed", "clean %", "robust %", "rare %")
     for name in names:
-        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
+        gives_way = name in ("run", "state")
+        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=not gives_way)
     for row in rows:
-        table.add_row(*(Text(_said(name, row), style=_style(row) if name == "state" else "") for name in names))
+        others = (Text(_said(name, row), style=_style(row) if name == "state" else "") for name in names[1:])
+        table.add_row(Name(name=row["run"]), *others)
     print_whole(make_console(), table)
 
 

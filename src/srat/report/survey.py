@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from srat.data.survey import Survey, Twins
 from srat.errors import printable
 from srat.evaluation import wilson
 from srat.report.distribution import rare
-from srat.report.scopes import titled_table
+from srat.report.listing import Listing
+from srat.report.scopes import class_column_table, class_name
 
 SHOWN = 5
 """Files of a kind that are named."""
@@ -26,26 +26,28 @@ def reach(images: int) -> float:
     return (wilson(images / 2, images).high - wilson(images / 2, images).low) / 2 if images else 1.0
 
 
-def survey_table(found: Survey) -> Table:
+def survey_table(found: Survey) -> Listing:
     """Return a table of the classes: images for training and test, and how finely so many can measure."""
-    table = titled_table(f"{len(found.readable):,} images in {len(found.class_names)} classes")
-    table.add_column("class", no_wrap=True)
+    table = class_column_table(f"{len(found.readable):,} images in {len(found.class_names)} classes")
     for heading in ("train", "test", "measured to ±"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     train, test = found.counts("train"), found.counts("test")
     under = {found.class_names[c] for c in rare(tuple(train.values()))}
     for name in sorted(found.class_names, key=lambda name: (name in under, -train[name])):
-        cell = Text(printable(name))
-        if name in under:
-            cell.append("  under", style="yellow")
         remarks = []
         if train[name] < FEW:
             remarks.append("few to learn from")
         if reach(test[name]) > MEASURABLE:
             remarks.append("too few to measure")
         points = f"{100 * reach(test[name]):.0f} points" if test[name] else "–"
-        table.add_row(cell, f"{train[name]:,}", f"{test[name]:,}", points, Text(", ".join(remarks), style="yellow"))
+        table.add_row(
+            class_name(name, under=name in under),
+            f"{train[name]:,}",
+            f"{test[name]:,}",
+            points,
+            Text(", ".join(remarks), style="yellow"),
+        )
     return table
 
 
