@@ -25,7 +25,7 @@ from srat.report.distribution import distribution_table, draw_distribution
 from srat.report.drawing import check_plot
 from srat.report.live import make_console
 from srat.report.scopes import print_whole
-from srat.report.survey import remarks, suggested_batch, suggested_size, survey_table
+from srat.report.survey import hindrance, remarks, suggested_batch, suggested_size, survey_table
 
 COMMAND = "data"
 Choices = choices_class(family_flag("imbalance"))
@@ -108,8 +108,8 @@ def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> None:
     for text, is_warning in remarks(found):
         style = "yellow" if is_warning else ""
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
-    if found.unreadable:
-        said = "To train on it, first mend or remove what cannot be read"
+    if lack := hindrance(found):
+        said = f"To train on it, first {lack}"
     else:
         config = compose(data=source.name, batch_size=suggested_batch(found))
         chosen = replace(config, data=replace(source, size=source.size or suggested_size(found)), imbalance=imbalance)

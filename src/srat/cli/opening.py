@@ -1,5 +1,6 @@
 """What the commands that look at a finished run begin with."""
 
+import shlex
 from pathlib import Path
 
 from srat.composition import compose
@@ -21,6 +22,13 @@ def opened(run: str, command: str, data_dir: Path | None = None) -> tuple[RunFol
     folder = RunFolder(Path(run))
     require(folder.exists, f"'{run}' is not a run's folder: there is no config.json in it")
     return folder, compose(Config.read(folder.config), data_dir=data_dir)
+
+
+def how_to_evaluate(folder: RunFolder, options: str = "") -> str:
+    """Return the command that evaluates a run, with further options; where none can, why not."""
+    if folder.of_own_model:
+        return "no command makes it, for the model is your own: srat.evaluate(model, images, labels) does, in Python"
+    return f"'srat evaluate {shlex.quote(str(folder.path))}{options}' makes it"
 
 
 def require_same_data(test: Dataset, facts: ModelFacts) -> None:

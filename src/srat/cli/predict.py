@@ -26,7 +26,7 @@ from srat.prediction import image_files, predict, read_images
 from srat.report.budget import budget_text
 from srat.report.live import LiveObserver, make_console
 from srat.report.names import Name
-from srat.report.scopes import print_whole, titled_table
+from srat.report.scopes import counted, print_whole, titled_table
 from srat.run import load_with_facts
 from srat.run_folder import Which
 
@@ -123,7 +123,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 def show(rows: Sequence[Row], console: Console, attack: AnyAttack) -> None:
     """Print the predictions as a table."""
-    table = titled_table(f"{len(rows):,} image{'s' if len(rows) > 1 else ''}")
+    table = titled_table(counted(len(rows), "image"))
     attacked = not isinstance(attack, Natural)
     table.add_column("file")
     table.add_column("class")

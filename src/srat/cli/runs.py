@@ -21,7 +21,7 @@ from srat.files import count_lines
 from srat.report.imbalance import described
 from srat.report.live import make_console
 from srat.report.names import Name
-from srat.report.scopes import print_whole, titled_table
+from srat.report.scopes import counted, print_whole, titled_table
 from srat.run_folder import RunFolder
 
 Row = dict[str, Any]
@@ -108,7 +108,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 def show(rows: Sequence[Row]) -> None:
     """Print the runs as a table."""
-    table = titled_table(f"{len(rows):,} run{'s' if len(rows) > 1 else ''}")
+    table = titled_table(counted(len(rows), "run"))
     names = ("run", "method", "data", "imbalance", "model", "seed", "clean %", "attack", "robust %", "rare %", "state")
     numbers = ("seed", "clean %", "robust %", "rare %")
     for name in names:

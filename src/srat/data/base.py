@@ -176,7 +176,7 @@ class Source(Member):
 
     suggested: ClassVar[Suggested] = Suggested()
     classes: tuple[int, ...] = ()
-    """Labels to keep, renumbered in this order; all unless given."""
+    """Labels to keep, counted from 0, and renumbered in this order; all unless given."""
 
     def train(self) -> Dataset:
         """Return the training part."""

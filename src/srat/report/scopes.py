@@ -36,6 +36,11 @@ def _room(console: Console, table: Listing) -> int:
     return NARROW if table.least(console) <= NARROW else console.width
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number of things in words, such as "1 image" or "1,200 images"."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def titled_table(title: str, *, keys: int = 1) -> Listing:
     """Return an empty table in the house style; ``keys`` are its first columns, which name what the others tell."""
     return Listing(Text(printable(title)), keys=keys)

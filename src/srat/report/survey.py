@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from srat.data.survey import Survey, Twins
+from srat.data.survey import PARTS, Survey, Twins
 from srat.errors import printable
 from srat.evaluation import wilson
 from srat.report.distribution import rare
 from srat.report.listing import Listing
-from srat.report.scopes import class_column_table, class_name
+from srat.report.scopes import class_column_table, class_name, counted
 
 SHOWN = 5
 """Files of a kind that are named."""
@@ -28,7 +28,8 @@ def reach(images: int) -> float:
 
 def survey_table(found: Survey) -> Listing:
     """Return a table of the classes: images for training and test, and how finely so many can measure."""
-    table = class_column_table(f"{len(found.readable):,} images in {len(found.class_names)} classes")
+    images, classes = len(found.readable), len(found.class_names)
+    table = class_column_table(f"{counted(images, 'image')} in {counted(classes, 'class', 'classes')}")
     for heading in ("train", "test", "measured to ±"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("")
@@ -79,6 +80,18 @@ def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
             yield _named(said, [_twins_said(each) for each in chosen]), True
 
 
+def hindrance(found: Survey) -> str:
+    """Return what a folder lacks to be trained on, in words; "" if nothing."""
+    if found.unreadable:
+        return "mend or remove what cannot be read"
+    if len(found.class_names) < 2:
+        return f"put images of a second class into a folder beside {printable(found.class_names[0])}"
+    empty = [printable(name) for part in PARTS for name, count in found.counts(part).items() if not count]
+    return (
+        f"add images of {', '.join(dict.fromkeys(empty))}: a class needs some in training and in test" if empty else ""
+    )
+
+
 def suggested_size(found: Survey) -> int | None:
     """Return the side to resize to: none where all images are of one square size up to 64 pixels.
 
@@ -111,8 +124,9 @@ def _sizes_said(found: Survey) -> str:
     colour = "all grey" if grey == len(found.readable) else "all in colour" if not grey else f"{grey:,} of them grey"
     if len(sizes) == 1:
         return f"all of {sizes[0][0][0]} × {sizes[0][0][1]} pixels, {colour}"
-    widths, heights = zip(*(size for size, _ in sizes), strict=True)
-    return f"{min(widths)} × {min(heights)} to {max(widths)} × {max(heights)} pixels, in {len(sizes)} sizes, {colour}"
+    least, *_, most = sorted((size for size, _ in sizes), key=lambda size: (size[0] * size[1], size))
+    there = f"the smallest {least[0]} × {least[1]} pixels, the largest {most[0]} × {most[1]}"
+    return f"images of {len(sizes):,} sizes, {there}, {colour}"
 
 
 def _twins_said(twins: Twins) -> str:
