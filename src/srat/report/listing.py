@@ -11,8 +11,8 @@ from rich.text import Text
 
 from srat.report.names import Name, fitted
 
-LEAST = 18
-"""Columns of a terminal that a name, or a text, keeps if its column has no other ``min_width``."""
+LEAST = 17
+"""Columns of a terminal that a name or a text keeps (as "under-represented" needs), but for another ``min_width``."""
 _GAP = 3
 """Between two columns of a table."""
 _BOUNDLESS = 10_000

@@ -22,7 +22,7 @@ def print_whole(console: Console, table: Listing) -> None:
     """
     for part in table.parts(console, _room(console, table)):
         wanted = console.measure(part, options=console.options.update(max_width=10_000)).maximum
-        wide = type(console)(width=wanted, force_terminal=console.is_terminal, quiet=console.quiet)
+        wide = type(console)(file=console.file, width=wanted, force_terminal=console.is_terminal, quiet=console.quiet)
         (wide if wanted > console.width else console).print(part)
 
 

@@ -125,8 +125,7 @@ def _sizes_said(found: Survey) -> str:
     if len(sizes) == 1:
         return f"all of {sizes[0][0][0]} × {sizes[0][0][1]} pixels, {colour}"
     least, *_, most = sorted((size for size, _ in sizes), key=lambda size: (size[0] * size[1], size))
-    there = f"the smallest {least[0]} × {least[1]} pixels, the largest {most[0]} × {most[1]}"
-    return f"images of {len(sizes):,} sizes, {there}, {colour}"
+    return f"{least[0]} × {least[1]} to {most[0]} × {most[1]} pixels by area, in {len(sizes):,} sizes, {colour}"
 
 
 def _twins_said(twins: Twins) -> str:
