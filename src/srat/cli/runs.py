@@ -32,7 +32,7 @@ _COLUMNS = ("method", "data", "imbalance", "model", "seed", "epochs", "clean", "
 class Arguments:
     """List the runs of a folder: what they are, how far they are, and how they do."""
 
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
+    folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = "runs"
     """Where to look, in folders of folders too."""
     format: Literal["table", "csv", "json"] = "table"
     """A table for people; csv or json for programs."""
@@ -41,7 +41,7 @@ class Arguments:
 def run(args: list[str]) -> int:
     """List the runs; return the exit code."""
     arguments = parse(Arguments, args, command="runs", default=Arguments())
-    folder = arguments.folder
+    folder = Path(arguments.folder)
     require(folder.is_dir(), f"srat runs: there is no folder '{folder}'; 'srat runs FOLDER' looks in another")
     rows = [row_of(each, folder) for each in runs_in(folder)]
     require(bool(rows), f"there is no run in '{folder}' (a run's folder has a config.json)")
