@@ -26,6 +26,7 @@ from srat.processes import Processes, join
 from srat.report.imbalance import described
 from srat.report.live import LiveObserver, make_console
 from srat.report.loggers import LoggingObserver, make_logger
+from srat.report.scopes import counted
 from srat.report.table import best_line, print_evaluation
 from srat.run_folder import RunFolder, Which
 from srat.weightings import Uniform
@@ -146,11 +147,11 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     budget = "" if isinstance(attack, Natural) else f" (ε {getattr(attack, 'epsilon', 0):.4g})"
     milestones = [m for m in schedule.milestones_of(config.epochs) if m < config.epochs]
     falls = f", × {schedule.factor:g} after {' and '.join(map(str, milestones))}" if milestones else ""
-    weights = f"weights {config.weighting.name} after {schedule.reweight_epoch_of(config.epochs)} epochs"
+    weights = f"weights {config.weighting.name} after {counted(schedule.reweight_epoch_of(config.epochs), 'epoch')}"
     several = f", {processes} processes" if processes > 1 else ""
     return (
         f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold], imbalance {described(config.imbalance)}, "
         f"{config.model.name}, seed {config.seed}, {device}{several}\n"
         f"attack {attack.label}{budget}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
-        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
+        f"{counted(config.epochs, 'epoch')}, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
     )
