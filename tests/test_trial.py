@@ -85,12 +85,18 @@ class TestShares:
             check_shares(own(OnPairs()), data(20), batch_size=5, processes=1)
 
     def test_nothing_is_moved(self):
-        model = own(nn.BatchNorm2d(4), nn.InstanceNorm2d(4, track_running_stats=True), nn.Dropout(0.5))
+        layers = (
+            nn.Conv2d(1, 4, 7),
+            nn.BatchNorm2d(4),
+            nn.InstanceNorm2d(4, track_running_stats=True),
+            nn.Dropout(0.5),
+        )
+        model = wrap(nn.Sequential(*layers, nn.Flatten(), nn.Linear(16, 10)), mean=[0.5], std=[0.5])
         model.train()
         images = data(10)
         before, drawn = {n: t.clone() for n, t in model.state_dict().items()}, torch.get_rng_state()
         for mode in AttackMode.__args__:
-            tried(model, images, 3, mode)
+            assert tried(model, images, 3, mode)[0] is not None
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
         assert torch.equal(torch.get_rng_state(), drawn)
         assert model.training

@@ -148,10 +148,11 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     milestones = [m for m in schedule.milestones_of(config.epochs) if m < config.epochs]
     falls = f", × {schedule.factor:g} after {' and '.join(map(str, milestones))}" if milestones else ""
     weights = f"weights {config.weighting.name} after {counted(schedule.reweight_epoch_of(config.epochs), 'epoch')}"
+    epochs = counted(config.epochs, "epoch")
     several = f", {processes} processes" if processes > 1 else ""
     return (
         f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold], imbalance {described(config.imbalance)}, "
         f"{config.model.name}, seed {config.seed}, {device}{several}\n"
         f"attack {attack.label}{budget}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
-        f"{counted(config.epochs, 'epoch')}, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
+        f"{epochs}, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
     )
