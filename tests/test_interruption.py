@@ -2,11 +2,14 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
-from srat.interruption import STOPPING, Interrupted, deferring_signals
+from srat.interruption import LEADER, STOPPING, Interrupted, deferring_signals
 
 
 def send(number):
@@ -78,3 +81,27 @@ def test_another_thread_leaves_signals_alone():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ("lambda *_: os._exit(7)", 7),  # who hears the signal ends in its own way
+        ("signal.SIG_IGN", 128 + signal.SIGTERM),  # who does not, all the same
+    ],
+)
+def test_who_follows_a_leader_ends_with_it(answer, code):
+    script = (
+        "import os, signal, time; import srat.interruption as i\n"
+        f"signal.signal(signal.SIGTERM, {answer}); i.GRACE = 0.3; i.follow_leader()\n"
+        "time.sleep(60)\n"
+    )
+    follower = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, env={**os.environ, LEADER: str(os.getpid())}
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        follower.wait(1)
+    start = time.monotonic()
+    follower.stdin.close()
+    assert follower.wait(20) == code
+    assert time.monotonic() - start < 10

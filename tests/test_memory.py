@@ -97,7 +97,7 @@ def test_refuses_what_cannot_fit_and_says_what_does(monkeypatch):
 
 def test_not_even_one(monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: 100)
-    with pytest.raises(UserError, match="not even a batch of one would fit"):
+    with pytest.raises(UserError, match="not even the smallest batch would fit"):
         check_memory(training(), train_step, notice=print)
 
 

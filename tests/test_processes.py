@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -18,13 +19,16 @@ import torch.multiprocessing as mp
 
 from srat.attacks import PGD, Natural
 from srat.checkpoint import list_checkpoints
+from srat.cli.launching import processes_to_launch, require_room
 from srat.composition import compose
 from srat.config import Config
 from srat.data import Dataset
 from srat.devices import make_fabric
+from srat.errors import UserError
 from srat.evaluation import count
 from srat.feature_losses import Separation, has_positive, separation
 from srat.fitting import fit
+from srat.interruption import GRACE
 from srat.models.small_cnn import SmallCNN
 from srat.objective import reduce_anchors
 from srat.processes import ALONE, Processes, join
@@ -233,7 +237,7 @@ def test_evaluation_is_exact_on_any_number_of_processes():
 class TestCommand:
     """``srat train --devices 2`` and torchrun, as a user runs them."""
 
-    SHORT = ("--epochs", "4", "--model.width", "4", "--attack.steps", "2", "--device", "cpu")
+    SHORT = ("--epochs", "4", "--model.width", "4", "--attack.steps", "2", "--device", "cpu", "--oversubscribe")
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -278,7 +282,7 @@ class TestCommand:
         for devices in ("1", "2"):
             for file in (path, *(tmp_path / "run").glob("examples*.safetensors")):
                 file.unlink()
-            command = ("evaluate", str(tmp_path / "run"), "--attack", "pgd-20", "--devices", devices)
+            command = ("evaluate", str(tmp_path / "run"), "--attack", "pgd-20", "--devices", devices, "--oversubscribe")
             assert self.run(sys.executable, "-m", "srat", *command).returncode == 0
             assert path.read_text() == before
 
@@ -289,7 +293,7 @@ class TestCommand:
         evaluate = [sys.executable, "-m", "srat", "evaluate"]
         attack = ["--attack", "pgd-300", "--epsilon", "0.02", "--step-size", "0.002"]
         assert self.run(*evaluate, str(one), *attack).returncode == 0
-        command = [*evaluate, str(two), *attack, "--devices", "2"]
+        command = [*evaluate, str(two), *attack, "--devices", "2", "--oversubscribe"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         name = "last-pgd-300-eps-0.02-step-0.002.{}.safetensors"
@@ -439,6 +443,63 @@ class TestCommand:
     def test_refuses_a_senseless_number(self, cli, devices, tmp_path):
         code, _, err = cli("train", "--devices", devices, "--out", tmp_path / "run")
         assert (code, err) == (2, f"srat: error: --devices: expected 1 to 1,024 processes, got {devices}\n")
+
+    @pytest.mark.parametrize("command", [("train",), ("evaluate", "runs/a")])
+    def test_more_processes_than_cores_are_refused_at_once(self, cli, command, tmp_path, monkeypatch):
+        monkeypatch.setattr("srat.cli.launching.cores", lambda: 3)
+        monkeypatch.chdir(tmp_path)
+        code, _, err = cli(*command, "--devices=4", "--device", "cpu")
+        assert code == 2
+        assert err == (
+            "srat: error: --devices 4: expected at most 3, one process for each core of the CPU that may be used; "
+            "--oversubscribe allows more\n"
+        )
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        ("device", "gpus", "processes", "oversubscribe", "said"),
+        [
+            ("auto", 2, 3, True, "--devices 3: expected at most 2, one process for each GPU; --device cpu takes"),
+            ("cuda", 2, 3, False, "--devices 3: expected at most 2, one process for each GPU"),
+            ("cuda", 0, 1, True, "--device cuda: there is no such CUDA device here"),
+            ("auto", 0, 9, False, "--devices 9: expected at most 8, one process for each core"),
+            ("cpu", 4, 9, False, "--devices 9: expected at most 8, one process for each core"),
+            ("auto", 2, 2, False, ""),
+            ("auto", 0, 8, False, ""),
+            ("cpu", 2, 8, False, ""),
+            ("cpu", 0, 99, True, ""),
+        ],
+    )
+    def test_what_there_is_bounds_the_processes(self, monkeypatch, device, gpus, processes, oversubscribe, said):
+        monkeypatch.setattr("srat.cli.launching.cores", lambda: 8)
+        monkeypatch.setattr("srat.cli.launching.gpus", lambda: gpus)
+        with pytest.raises(UserError, match=f"^{said}") if said else nullcontext():
+            require_room(processes, device, oversubscribe=oversubscribe)
+
+    def test_the_last_of_several_numbers_counts(self, monkeypatch):
+        monkeypatch.delenv("RANK", raising=False)
+        assert processes_to_launch(["--devices", "2", "--devices=1_0"]) == 10
+        assert processes_to_launch(["--devices", "two"]) == processes_to_launch(["--devices=9", "--help"]) == 1
+
+    @pytest.mark.parametrize("moment", ["importing", "training"])
+    def test_none_outlives_one_that_is_killed(self, tmp_path, moment):
+        out = tmp_path / "run"
+        if moment == "training":
+            process = self.in_mid_training(out)
+        else:
+            command = [sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, "--devices", "2"]
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        leader, deadline = psutil.Process(process.pid), time.monotonic() + 60
+        while len(workers := leader.children()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(0.4 if moment == "importing" else 0)
+        process.kill()
+        process.communicate()
+        _, alive = psutil.wait_procs(workers, timeout=GRACE + 15)
+        for worker in alive:
+            worker.kill()
+        assert len(workers) == 2
+        assert not alive
 
     def test_a_batch_smaller_than_the_processes_is_refused(self, tmp_path):
         done = self.train(tmp_path / "run", "--devices", "2", "--batch-size", "1")

@@ -1,5 +1,6 @@
 """All that a resume needs, in one file."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ class State:
     @property
     def position(self) -> str:
         """Where the run is, for people; epochs count from 1 there."""
-        return f"epoch {self.epoch + 1}, step {self.step}"
+        return _position(self.epoch, self.step)
 
 
 _FACTS = ("epoch", "step", "rate_factor", "scaler", "seconds", "history", "best_epoch", "best_score")
@@ -70,6 +71,16 @@ def save_checkpoint(
 def list_checkpoints(folder: Path) -> list[Path]:
     """Return a run's checkpoints, oldest first."""
     return sorted(folder.glob("epoch-*.safetensors"))
+
+
+def position_of(path: Path) -> str:
+    """Return where a run was when it wrote a checkpoint, as its name says, for people."""
+    epoch, step = re.findall(r"\d+", path.stem)[:2]
+    return _position(int(epoch), int(step))
+
+
+def _position(epoch: int, step: int) -> str:
+    return f"epoch {epoch + 1}, step {step}"
 
 
 def load_checkpoint(

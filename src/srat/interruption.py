@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,9 @@ STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR
 """Ctrl-C; the polite end, by schedulers too; Slurm's warning that the time is nearly over."""
 LEADER = "SRAT_LEADER"
 """Environment variable of a process that is to end when the one which started it is gone."""
+
+GRACE = 15.0
+"""Seconds that a process has to end by itself, and save, when one that it cannot go on without has ended."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -79,12 +83,17 @@ def deferring_signals() -> Iterator[Interruption]:
 
 
 def follow_leader() -> None:
-    """In a process that has ``LEADER``: end as by SIGTERM when standard input ends, which the leader holds."""
+    """In a process that has ``LEADER``: end with it, whose end is that of standard input, as by SIGTERM.
+
+    What does not obey within `GRACE`, as it waits for another process or does not hear signals, ends at once.
+    """
     if os.environ.get(LEADER) is not None:
 
         def wait_for_the_end() -> None:
             while os.read(0, 1):
                 pass
             os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(GRACE)
+            os._exit(128 + signal.SIGTERM)
 
         threading.Thread(target=wait_for_the_end, daemon=True).start()

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from srat.cores import cores as cores
 from srat.errors import UserError, require
 from srat.files import size
 
@@ -32,11 +33,6 @@ def free_memory() -> int:
                 used = int((group / usage).read_text()) - int(numbers[reclaimable])
                 free = min(free, int((group / limit).read_text()) - used)
     return max(free, 0)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def keep_freed_memory() -> bool:

@@ -108,13 +108,13 @@ def check_memory(training: Training, train_step: TrainStep, *, notice: Callable[
     there = available(training.fabric.device)
     try:
         needed = step_bytes(training, train_step, batch_size=math.ceil(batch / count))
-        least = step_bytes(training, train_step, batch_size=1) if needed > there else 0
+        least = step_bytes(training, train_step, batch_size=min(2, batch)) if needed > there else 0
     except Exception as error:  # a user's model may do anything that needs contents
         notice(f"how much memory a step takes could not be told beforehand ({type(error).__name__}: {error})")
         return
     if needed > there:
         fitting = max(0, int((there - least) / max(needed - least, 1) * batch))
-        advice = f"--batch-size {fitting} would fit" if fitting else "not even a batch of one would fit"
+        advice = f"--batch-size {fitting} would fit" if fitting else "not even the smallest batch would fit"
         raise UserError(
             f"a step of --batch-size {batch} needs at least {size(needed)} on {training.fabric.device}, "
             f"there are {size(there)}; {advice}"

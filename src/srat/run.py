@@ -164,7 +164,7 @@ def _weights_of(folder: RunFolder, which: Which) -> Path:
     file = folder.weights(which)
     require(folder.exists, f"'{folder.path}' is not a run's folder: there is no config.json in it")
     why = (
-        f"the run is unfinished; 'srat train --out {folder.path}' goes on with it"
+        f"the run is unfinished; {folder.how_to_go_on} with it"
         if which == "last" or not folder.trained
         else "the run held nothing out to choose a best epoch by"
     )

@@ -19,6 +19,7 @@ from srat.data import Record, TrainingData
 from srat.errors import UserError, require
 from srat.files import parse_json, read_bounded, remove_leftovers, write_atomically
 from srat.metrics import Row
+from srat.models.wrapper import Custom
 from srat.tensor_file import Tensors, write_tensors
 
 Which = Literal["last", "best"]
@@ -177,8 +178,18 @@ class RunFolder:
 
     @property
     def how_to_go_on(self) -> str:
-        """The command that goes on with the run."""
+        """What goes on with the run: a command, unless its model is the user's own."""
+        if self.of_own_model:
+            return f"srat.fit(config, out={str(self.path)!r}, model=…) goes on"
         return f"'srat train --out {shlex.quote(str(self.path))}' goes on"
+
+    @property
+    def of_own_model(self) -> bool:
+        """Whether the run is of a model of the user's own, which no command can build."""
+        try:
+            return self.exists and isinstance(Config.read(self.config).model, Custom)
+        except UserError:  # damaged, which is told elsewhere
+            return False
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ from srat.config import Config
 from srat.data import Dataset, Feed, to_unit
 from srat.errors import require
 from srat.evaluation import Groups, groups
-from srat.models import Classifier, attacked, channel_statistics
+from srat.models import attacked, channel_statistics
 from srat.models.base import BatchNorm
 from srat.models.folding import Folding, find_folding
 from srat.models.sync_batch_norm import synchronize
@@ -27,6 +27,7 @@ from srat.options import CompileChoice
 from srat.precision import compute_dtype, tensor_float
 from srat.processes import ALONE, Processes
 from srat.run import build_model, image_shape
+from srat.trial import check_fit, check_shares, smallest_batch
 
 _SAMPLE = 1 << 29
 """Numbers, at the most, that normalisation is made of: all of CIFAR's, those of 3,500 photographs of 224²."""
@@ -121,7 +122,7 @@ def set_up(
         compiled: whether and how to compile the model.
         notice: told if it cannot be compiled.
     """
-    smallest = len(train) // math.ceil(len(train) / config.batch_size)
+    smallest = smallest_batch(len(train), config.batch_size)
     told = f"--batch-size {config.batch_size}: expected at least one image for each of {processes.count} processes"
     require(smallest >= processes.count, f"{told}, got batches of {smallest}")
     train = train.to(fabric.device)
@@ -134,6 +135,7 @@ def set_up(
         synchronize(model)
     done = compile_in_place(model, compiled, fabric.device, notice)
     wrapped, optimizer = fabric.setup(model, make_optimizer(config, model))
+    check_shares(copy.copy(model), train, batch_size=config.batch_size, processes=processes.count)
     rare = groups(train.counts)
     return Training(
         config=config,
@@ -194,13 +196,3 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
         for parameter in model.parameters():
             made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return made
-
-
-def check_fit(model: nn.Module, train: Dataset) -> None:
-    """Raise ``UserError`` unless the user's model takes these images and gives a logit for each class."""
-    require(isinstance(model, Classifier), f"model: expected srat.models.wrap(…) around a {type(model).__name__}")
-    with torch.no_grad(), attacked(model) as served:
-        device = next(model.parameters()).device
-        logits = served(to_unit(train.images[:1]).to(device)).logits
-    classes = len(train.class_names)
-    require(logits.shape[1] == classes, f"model: expected {classes} logits, one for each class, got {logits.shape[1]}")

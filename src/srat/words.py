@@ -1,12 +1,12 @@
 """Words for people."""
 
 
-def counted(count: int, one: str, several: str) -> str:
-    """Return a number with what is counted: "1 image is", "3 images are".
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return a number with what is counted: "1 image", "1,200 images".
 
     Args:
         count: the number.
         one: the words after 1.
-        several: the words after any other number.
+        several: the words after any other number; those after 1 with an s unless given.
     """
-    return f"{count:,} {one if count == 1 else several}"
+    return f"{count:,} {one if count == 1 else several or one + 's'}"

@@ -102,7 +102,7 @@ def test_sizes_and_colours_are_said(folder):
     put(folder / "a" / "grey.png", mode="L")
     assert "all of 8 × 8 pixels, 1 of them grey" in texts(survey(Folder(dir=folder)))
     put(folder / "a" / "wide.png", size=(30, 6))
-    assert "8 × 6 to 30 × 8 pixels, in 2 sizes" in texts(survey(Folder(dir=folder)))
+    assert "8 × 8 to 30 × 6 pixels by area, in 2 sizes" in texts(survey(Folder(dir=folder)))
 
 
 def test_an_upright_size_is_that_of_the_training(tmp_path):

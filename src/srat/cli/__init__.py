@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from srat.cli.launching import launch, processes_to_launch
+from srat.cli.launching import SEVERAL, launch, processes_to_launch
 from srat.errors import LOST_PEER, LostPeerError, UserError, printable, unknown
 from srat.interruption import Interrupted, deferring_signals, follow_leader
 
@@ -90,10 +90,20 @@ def dispatch(args: list[str], debug: bool = False) -> int:
     name, *rest = args
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
-    if (processes := processes_to_launch(rest)) != 1:
-        return launch([*args, *(["--debug"] if debug else [])], processes)
+    rest = [at_home(word) for word in rest]
+    if name in SEVERAL and (processes := processes_to_launch(rest)) != 1:
+        return launch([name, *rest, *(["--debug"] if debug else [])], processes)
     code: int = importlib.import_module(f"srat.cli.{name}").run(rest)
     return code
+
+
+def at_home(word: str) -> str:
+    """Return a word with the home folder in the place of ``~``, in ``--out=~/x`` too, where no shell puts it.
+
+    What names no home that there is stays as it is.
+    """
+    flag, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    return f"{flag}{equals}{os.path.expanduser(value)}"  # noqa: PTH111 - a Path would change words that are none
 
 
 def fail(message: str, code: int, debug: bool, kind: str = "error: ") -> int:

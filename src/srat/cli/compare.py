@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import tyro
 
+from srat.cli.opening import how_to_evaluate
 from srat.cli.parsing import parse
 from srat.config import Config
 from srat.errors import UserError, printable, require
@@ -251,7 +252,7 @@ def _read(path: str, which: Which, images: int | None) -> _Evaluated:
     options = ("" if which == "last" else " --weights best") + ("" if images is None else f" --images {images}")
     there = ", ".join(sorted(file.name for file in folder.path.glob("examples*.safetensors"))) or "none"
     for file in (evaluation, examples):
-        advice = f"'srat evaluate {path}{options}' makes it, from all images if it has no more (there is: {there})"
+        advice = f"{how_to_evaluate(folder, options)} (there is: {there})"
         require(file.exists(), f"there is no {file.name} in '{path}': {advice}")
     known, weights = Examples.read(examples), folder.weights(which)
     said = f"{examples}: these results are of other weights than those of {weights.name}, beside them"

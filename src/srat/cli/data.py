@@ -81,7 +81,7 @@ def show(arguments: Arguments, console: Console) -> None:
     counts = arguments.imbalance.counts(train.counts, seed=arguments.seed)
     kept = select(train.labels, counts, seed=arguments.seed)
     title = f"{arguments.source.name}, imbalance {arguments.imbalance.name}"
-    console.print(distribution_table(train.class_names, counts, train.counts, title=title))
+    print_whole(console, distribution_table(train.class_names, counts, train.counts, title=title))
     channels, height, width = train.images.shape[1:]
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     say(f"{len(kept):,} of {len(train):,} training images, {height} × {width} × {channels}")

@@ -14,12 +14,13 @@ from rich.text import Text
 
 from srat import __version__
 from srat.cli.parsing import parse
+from srat.cores import cores
 from srat.data import Source
 from srat.data.base import FileSource
 from srat.data.files import search_folders
 from srat.errors import printable
 from srat.files import size
-from srat.machine import cores, free_memory
+from srat.machine import free_memory
 from srat.registry import members
 from srat.report.live import make_console
 from srat.report.scopes import print_whole, titled_table

@@ -59,6 +59,8 @@ class Arguments:
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
     devices: int = 1
     """Processes on this machine, each with a GPU, or its part of the CPU's cores, and its share of the images."""
+    oversubscribe: bool = False
+    """Allow more processes than the CPU has cores."""
 
 
 def run(args: list[str]) -> int:

@@ -1,6 +1,5 @@
 """The command ``srat export``."""
 
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from srat.cli.commanding import command_of
-from srat.cli.opening import opened
+from srat.cli.opening import how_to_evaluate, opened
 from srat.cli.parsing import parse
 from srat.config import Config
 from srat.errors import printable, require
@@ -91,7 +90,7 @@ def write_hub(folder: RunFolder, config: Config, which: Which, out: Path) -> Non
     require(not strangers, f"--out: expected a new or an empty folder, got '{out}'")
     _, facts = load_with_facts(folder.path, which=which)
     evaluation = folder.evaluation(which)
-    advice = f"'srat evaluate {shlex.quote(str(folder.path))}{'' if which == 'last' else ' --weights best'}' makes it"
+    advice = how_to_evaluate(folder, "" if which == "last" else " --weights best")
     require(evaluation.exists(), f"a model card needs the evaluation of the weights, {evaluation}: {advice}")
     config = without_place(config)
     command = command_of(config)

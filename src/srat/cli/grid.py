@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 import torch
 import tyro
-from rich.table import Table
 from rich.text import Text
 
 from srat.cli.parsing import parse
@@ -21,8 +20,9 @@ from srat.grid.serial import Serial
 from srat.interruption import Interrupted, deferring_signals
 from srat.recipes import recipe
 from srat.report.board import Board
+from srat.report.listing import Listing
 from srat.report.live import make_console
-from srat.report.scopes import titled_table
+from srat.report.scopes import print_whole, titled_table
 
 FAILED = 3
 """Exit code if a run has failed."""
@@ -91,7 +91,7 @@ def run(args: list[str]) -> int:
         except Interrupted as stop:
             raise Interrupted(stop.signal, f"all that ran is saved, {again}") from None
     if failures:
-        console.print(failure_table(failures))
+        print_whole(console, failure_table(failures))
         console.print(f"{len(failures)} of {len(jobs)} runs failed; {again} with them", highlight=False, soft_wrap=True)
         return FAILED
     report = described_choice("report", arguments.name, choice)
@@ -124,12 +124,11 @@ def executor_of(arguments: Arguments) -> Iterator[Executor]:
     yield Serial(slots=slots, threads=arguments.threads or max(1, cores // slots), device=device)
 
 
-def failure_table(failures: list[Failure]) -> Table:
+def failure_table(failures: list[Failure]) -> Listing:
     """Return what failed, and why."""
     table = titled_table("Failed runs")
-    table.add_column("run", no_wrap=True)
-    table.add_column("error", overflow="fold")
-    table.add_column("log", no_wrap=True)
+    for heading in ("run", "error", "log"):
+        table.add_column(heading)
     for failure in failures:
         table.add_row(*(Text(printable(text)) for text in (failure.job.label, failure.error, str(failure.log))))
     return table

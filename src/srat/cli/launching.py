@@ -11,28 +11,37 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import IO
 
+from srat.cores import cores
 from srat.errors import LOST_PEER, require
-from srat.interruption import LEADER, STOPPING, Interruption, deferring_signals
+from srat.interruption import GRACE, LEADER, STOPPING, Interruption, deferring_signals
 
-GRACE = 15.0
-"""Seconds that the other processes have to end by themselves when one has failed."""
+MOST = 1_024
+"""Processes on one machine."""
+SEVERAL = ("train", "evaluate")
+"""Commands that take ``--devices``."""
+_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""One of these is there wherever Linux has a GPU for torch: NVIDIA's, AMD's, Windows' below it."""
 
 
 def processes_to_launch(args: Sequence[str]) -> int:
     """Return how many processes the words ask for, 1 in a process that was started as one of several."""
-    asked = value_of("--devices", args)
-    number = asked is not None and asked.removeprefix("-").isdecimal() and "--help" not in args and "-h" not in args
-    return int(asked or 1) if number and "RANK" not in os.environ else 1
+    if "RANK" in os.environ or "--help" in args or "-h" in args:
+        return 1
+    try:
+        return int(value_of("--devices", args) or 1)
+    except ValueError:  # which the command itself tells of
+        return 1
 
 
 def value_of(flag: str, args: Sequence[str]) -> str | None:
-    """Return the value that the words give to a flag, if they do."""
+    """Return the value that the words give to a flag, the last one of several; None if they give none."""
+    found = None
     for word, following in itertools.pairwise([*args, ""]):
         if word == flag and following:
-            return following
+            found = following
         if word.startswith(f"{flag}="):
-            return word.removeprefix(f"{flag}=")
-    return None
+            found = word.removeprefix(f"{flag}=")
+    return found
 
 
 def launch(args: Sequence[str], processes: int) -> int:
@@ -43,8 +52,12 @@ def launch(args: Sequence[str], processes: int) -> int:
     Args:
         args: the command line.
         processes: how many.
+
+    Raises:
+        UserError: if this machine has too few cores or GPUs for them.
     """
-    require(1 <= processes <= 1024, f"--devices: expected 1 to 1,024 processes, got {processes}")
+    require(1 <= processes <= MOST, f"--devices: expected 1 to {MOST:,} processes, got {processes}")
+    require_room(processes, value_of("--device", args) or "auto", oversubscribe="--oversubscribe" in args)
     environment = _environment(processes)
     with ExitStack() as open_files, deferring_signals() as interruption:
         said = [open_files.enter_context(tempfile.TemporaryFile()) for _ in range(processes)]
@@ -59,13 +72,40 @@ def launch(args: Sequence[str], processes: int) -> int:
         return _verdict(job, ended, said)
 
 
+def require_room(processes: int, device: str, *, oversubscribe: bool) -> None:
+    """Raise ``UserError`` unless this machine has a GPU, or a core of the CPU, for each process.
+
+    Args:
+        processes: how many.
+        device: what ``--device`` says.
+        oversubscribe: whether several may share a core; a GPU they cannot share.
+    """
+    kind = device.partition(":")[0]
+    there = gpus() if kind in ("auto", "cuda") else 0
+    require(there > 0 or kind != "cuda", f"--device {device}: there is no such CUDA device here; try --device cpu")
+    if there:
+        most, of, advice = there, "GPU", "" if kind == "cuda" else "; --device cpu takes the CPU's cores instead"
+    else:
+        most = MOST if oversubscribe else cores()
+        of, advice = "core of the CPU that may be used", "; --oversubscribe allows more"
+    require(processes <= most, f"--devices {processes}: expected at most {most}, one process for each {of}{advice}")
+
+
+def gpus() -> int:
+    """Return how many GPUs torch may use; it is not imported where there is no driver of one."""
+    if sys.platform == "linux" and not any(map(os.path.exists, _DRIVERS)):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def _environment(processes: int) -> dict[str, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    threads = max(1, len(os.sched_getaffinity(0)) // processes) if hasattr(os, "sched_getaffinity") else 1
     return {
-        "OMP_NUM_THREADS": str(threads),
+        "OMP_NUM_THREADS": str(max(1, cores() // processes)),
         **os.environ,
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),

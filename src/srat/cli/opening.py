@@ -1,5 +1,6 @@
 """What the commands that look at a finished run begin with."""
 
+import shlex
 from pathlib import Path
 
 import torch
@@ -53,6 +54,13 @@ def trained_images(folder: RunFolder, config: Config, parts: Parts) -> Dataset:
     position = {name: place for place, name in enumerate(name for name in names if name not in gone)}
     learned = [position[names[index]] for index in folder.train_indices if names[index] in position]
     return parts.train().subset(torch.tensor(learned, dtype=torch.long))
+
+
+def how_to_evaluate(folder: RunFolder, options: str = "") -> str:
+    """Return the command that evaluates a run, with further options; where none can, why not."""
+    if folder.of_own_model:
+        return "no command makes it, for the model is your own: srat.evaluate(model, images, labels) does, in Python"
+    return f"'srat evaluate {shlex.quote(str(folder.path))}{options}' makes it"
 
 
 def require_same_data(test: Dataset, facts: ModelFacts) -> None:

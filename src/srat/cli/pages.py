@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from srat.cli.commanding import command_of
-from srat.cli.opening import opened, require_same_data
+from srat.cli.opening import how_to_evaluate, opened, require_same_data
 from srat.cli.parsing import parse
 from srat.cli.results import WAIT
 from srat.config import Config
@@ -60,9 +60,8 @@ def run(args: list[str]) -> int:
     several = len(arguments.runs) > 1
     runs = [opened(each, "report", arguments.data_dir) for each in arguments.runs]
     for folder, _ in runs:
-        require(
-            folder.evaluation("last").exists(), f"'{folder.path}' is not evaluated yet: {folder.how_to_go_on} with it"
-        )
+        how = how_to_evaluate(folder) if folder.of_own_model else f"{folder.how_to_go_on} with it"
+        require(folder.evaluation("last").exists(), f"'{folder.path}' is not evaluated yet: {how}")
     out = arguments.out or (Path("report.html") if several else runs[0][0].path / "report.html")
     require(out.parent.is_dir() and not out.is_dir(), f"--out: expected the name of a file in a folder, got '{out}'")
     from srat.cli.compare import findings_of

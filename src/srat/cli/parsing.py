@@ -95,7 +95,6 @@ ELSEWHERE = {
     "--arch": "--model",
     "--gpu": "--device",
     "--gpus": "--devices",
-    "--resume": "--out",
 }
 """What other programs call our flags."""
 
@@ -180,11 +179,23 @@ def _first_paragraph(box: str) -> str:
         if not inner or set(inner) == {"─"}:
             break
         words.append(inner)
-    return plain_error(" ".join(words))
+    return plain_error(" ".join(words), about=_argument_help(box))
 
 
-def plain_error(said: str) -> str:
-    """Return what tyro says is wrong in our words: what was expected, what came, what there is."""
+def _argument_help(box: str) -> str:
+    """Return what a box says of the argument that is wrong: its values, and what it is for; "" if nothing."""
+    flat = " ".join(line.strip("│╭╮╰╯ ") for line in box.splitlines())
+    found = re.search(r"Argument helptext: --\S+ (.*?) (?:\(default: .*?\) )?─", flat)
+    return found[1] if found else ""
+
+
+def plain_error(said: str, about: str = "") -> str:
+    """Return what tyro says is wrong in our words: what was expected, what came, what there is.
+
+    Args:
+        said: what it says.
+        about: the values of the argument and its help, "[INT [INT ...]] Labels to keep.", where it has them.
+    """
     if wrong := re.fullmatch(r"invalid choice '(.*)' for argument '(\S+?)'\. Expected one of \((.*)\)\.", said):
         there = [name for name in re.findall(r"'([^']*)'", wrong[3]) if name != "None"]
         return str(unknown("value", wrong[1], there)).replace("unknown value", f"{wrong[2]}: unknown value", 1)
@@ -196,7 +207,11 @@ def plain_error(said: str) -> str:
     said = re.sub(r"invalid literal for int\(\) with base 10:", "expected a whole number, got", said)
     said = re.sub(r"could not convert string to float:", "expected a number, got", said)
     said = re.sub(r"no type matching (.+) could be instantiated from \[(.*)\]\.", _unfit, said)
-    return re.sub(r"Could not find valid parse for arguments: \[(.*)\]", r"expected other values, got \1", said)
+    if several := re.fullmatch(r"(.*)Could not find valid parse for arguments: \[(.*)\]", said):
+        kind = "whole numbers" if "INT" in about else "numbers" if "FLOAT" in about else "other values"
+        text = re.sub(r"^\[.*?\]+ |\.$", "", about)
+        return f"{several[1]}expected {kind}, got {several[2]}" + (f" ({text[0].lower()}{text[1:]})" if text else "")
+    return said
 
 
 def _unfit(found: re.Match[str]) -> str:

@@ -26,9 +26,11 @@ from srat.interruption import deferring_signals
 from srat.prediction import image_files, predict, read_images
 from srat.report.budget import budget_text
 from srat.report.live import LiveObserver, make_console
+from srat.report.names import Name
 from srat.report.scopes import print_whole, titled_table
 from srat.run import load_with_facts
 from srat.run_folder import Which
+from srat.words import counted
 
 Row = dict[str, Any]
 
@@ -122,23 +124,25 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 def show(rows: Sequence[Row], console: Console, attack: AnyAttack) -> None:
     """Print the predictions as a table."""
-    table = titled_table(f"{len(rows):,} image{'s' if len(rows) > 1 else ''}")
+    table = titled_table(counted(len(rows), "image"))
     attacked = not isinstance(attack, Natural)
-    table.add_column("file", no_wrap=True)
-    table.add_column("class", no_wrap=True)
+    table.add_column("file")
+    table.add_column("class")
     table.add_column("probability", justify="right", no_wrap=True)
     if attacked:
-        table.add_column(f"under {attack.label} ({budget_text(attack)})", no_wrap=True)
+        table.add_column("under attack")
     for row in rows:
-        cells = [Text(printable(row["file"])), Text(printable(row["class"]), "bold"), Text(_share(row["probability"]))]
+        cells: list[Name | Text] = [Name(name=row["file"]), Name(name=row["class"], style="bold")]
+        cells.append(Text(_share(row["probability"])))
         if attacked:
-            becomes = Text(f"becomes {printable(str(row['attacked']))}", "red")
+            becomes = Name(name=str(row["attacked"]), style="red", before="becomes ")
             cells.append(Text("holds", "green") if row["holds"] else becomes)
         table.add_row(*cells)
     print_whole(console, table)
     if attacked:
         held = sum(bool(row["holds"]) for row in rows)
-        console.print(f"{held:,} of {len(rows):,} hold", highlight=False)
+        under = f"under {attack.label} ({budget_text(attack)})"
+        console.print(f"{held:,} of {len(rows):,} hold {under}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _share(probability: float | None) -> str:

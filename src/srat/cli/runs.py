@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.text import Text
 
+from srat.cli.finding import runs_in
 from srat.cli.parsing import parse
 from srat.config import Config
 from srat.errors import UserError, printable, require
@@ -19,11 +20,11 @@ from srat.evaluation import CLEAN, Accuracy, Evaluation
 from srat.files import count_lines
 from srat.report.imbalance import described
 from srat.report.live import make_console
+from srat.report.names import Name
 from srat.report.scopes import print_whole, titled_table
 from srat.run_folder import RunFolder
+from srat.words import counted
 
-DEPTH = 4
-"""Folders below the one that is looked through."""
 Row = dict[str, Any]
 _COLUMNS = ("method", "data", "imbalance", "model", "seed", "epochs", "clean", "attack", "robust", "rare")
 
@@ -32,7 +33,7 @@ _COLUMNS = ("method", "data", "imbalance", "model", "seed", "epochs", "clean", "
 class Arguments:
     """List the runs of a folder: what they are, how far they are, and how they do."""
 
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
+    folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = "runs"
     """Where to look, in folders of folders too."""
     format: Literal["table", "csv", "json"] = "table"
     """A table for people; csv or json for programs."""
@@ -41,9 +42,9 @@ class Arguments:
 def run(args: list[str]) -> int:
     """List the runs; return the exit code."""
     arguments = parse(Arguments, args, command="runs", default=Arguments())
-    folder = arguments.folder
+    folder = Path(arguments.folder)
     require(folder.is_dir(), f"srat runs: there is no folder '{folder}'; 'srat runs FOLDER' looks in another")
-    rows = [row_of(each, folder) for each in found(folder)]
+    rows = [row_of(each, folder) for each in runs_in(folder)]
     require(bool(rows), f"there is no run in '{folder}' (a run's folder has a config.json)")
     if arguments.format == "json":
         print(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -52,14 +53,6 @@ def run(args: list[str]) -> int:
     else:
         show(rows)
     return 0
-
-
-def found(folder: Path) -> Iterator[RunFolder]:
-    """Yield the runs in a folder, in the order of their paths."""
-    pattern = ["/".join(["*"] * depth + ["config.json"]) for depth in range(DEPTH + 1)]
-    folders = {path.parent for each in pattern for path in folder.glob(each)}
-    # What lies within a run, as what it was exported to, is none.
-    yield from map(RunFolder, sorted(each for each in folders if folders.isdisjoint(each.parents)))
 
 
 def row_of(run: RunFolder, folder: Path) -> Row:
@@ -116,13 +109,15 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 def show(rows: Sequence[Row]) -> None:
     """Print the runs as a table."""
-    table = titled_table(f"{len(rows):,} run{'s' if len(rows) > 1 else ''}")
+    table = titled_table(counted(len(rows), "run"))
     names = ("run", "method", "data", "imbalance", "model", "seed", "clean %", "attack", "robust %", "rare %", "state")
     numbers = ("seed", "clean %", "robust %", "rare %")
     for name in names:
-        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
+        gives_way = name in ("run", "state")
+        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=not gives_way)
     for row in rows:
-        table.add_row(*(Text(_said(name, row), style=_style(row) if name == "state" else "") for name in names))
+        others = (Text(_said(name, row), style=_style(row) if name == "state" else "") for name in names[1:])
+        table.add_row(Name(name=row["run"]), *others)
     print_whole(make_console(), table)
 
 

@@ -6,10 +6,12 @@ from typing import Annotated, Any
 
 import tyro
 
+from srat.cli.finding import runs_beside
 from srat.cli.launching import value_of
 from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, other_words, parse, parse_choices
 from srat.composition import compose
 from srat.config import FAMILIES, Config
+from srat.errors import UserError
 from srat.options import CompileChoice, LoggerName, OnDivergence
 from srat.run_folder import RunFolder
 
@@ -25,10 +27,14 @@ class Options:
     """Start from the configuration in this file (config.json of another run) instead of the defaults."""
     out: Path | None = None
     """The run's folder, by default a new one below runs/; an unfinished run in it goes on where it stopped."""
+    resume: bool = False
+    """Go on with the run in --out, and do nothing if there is none; what the words leave open is as it is there."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
     devices: int = 1
     """Processes on this machine, each with a GPU, or its part of the CPU's cores, and its share of every batch."""
+    oversubscribe: bool = False
+    """Allow more processes than the CPU has cores."""
     compile: CompileChoice = "auto"
     """Compile the model: auto (on CUDA), off, or a mode of torch.compile (reduce-overhead replays CUDA graphs)."""
     checkpoint_every: str = "auto"
@@ -66,17 +72,33 @@ def read_arguments(args: list[str]) -> tuple[Options, Config]:
     chosen = parse_choices(Choices, args, command=COMMAND)
     config = compose(base_config(args), **chosen)
     arguments = parse(Arguments, args, command=COMMAND, default=Arguments(choices=shown(config), run=config))
+    if arguments.options.resume:
+        require_run(arguments.options.out)
     return arguments.options, absolute(arguments.run)
 
 
 def base_config(args: list[str]) -> Config | None:
-    """Return the configuration to start from: that of --config; that of the run in --out, if no word says another."""
+    """Return the configuration to start from: that of --config; that of the run in --out, if no word says another.
+
+    With --resume it is that of the run in --out whatever the words say: another is refused for what differs.
+    """
     if (path := value_of("--config", args)) is not None:
         return Config.read(Path(path))
     out = value_of("--out", args)
-    if out is None or not RunFolder(Path(out)).exists or other_words(Options(), args, command=COMMAND):
+    if out is None or not RunFolder(Path(out)).exists:
+        return None
+    if "--resume" not in args and other_words(Options(), args, command=COMMAND):
         return None
     return Config.read(RunFolder(Path(out)).config)
+
+
+def require_run(out: Path | None) -> None:
+    """Raise ``UserError`` unless there is a run in ``out`` to go on with; it names the runs beside it."""
+    if out is None:
+        raise UserError("--resume: expected --out with the run's folder, as in 'srat train --resume --out runs/a'")
+    if RunFolder(out).exists:
+        return
+    raise UserError(f"--resume: there is no run in '{out}' to go on with{runs_beside(out)}")
 
 
 def absolute(config: Config) -> Config:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from srat.attacks import Natural
+from srat.checkpoint import list_checkpoints, position_of
 from srat.cli.evaluating import evaluate_run
 from srat.cli.pages import page_of_training
 from srat.cli.results import WAIT, Examined
@@ -28,6 +29,7 @@ from srat.report.loggers import LoggingObserver, make_logger
 from srat.report.table import best_line, print_evaluation
 from srat.run_folder import RunFolder, Which
 from srat.weightings import Uniform
+from srat.words import counted
 
 
 def train(options: Options, config: Config) -> None:
@@ -56,6 +58,7 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         return
     # Before the hours of training, so that what is wrong with it is known at once.
     test = Examined.of(config.data.parts(folder.record).test()).loaded()
+    console.print(beginning(folder), highlight=False, markup=False, soft_wrap=True)
     console.print(headline(config, device, out, processes.count), highlight=False, soft_wrap=True)
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
     with (
@@ -129,17 +132,27 @@ def new_folder(config: Config) -> Path:
     return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
 
 
+def beginning(folder: RunFolder) -> str:
+    """Return whether a run is new, or goes on and from where, in a line."""
+    if not folder.exists:
+        return f"new run: {printable(str(folder.path))}"
+    newest = [position_of(path) for path in list_checkpoints(folder.checkpoints)[-1:]]
+    where = "which is trained" if folder.trained else f"from {newest[0]}" if newest else "from its beginning"
+    return f"going on with the run in {printable(str(folder.path))}, {where}"
+
+
 def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     """Return what is about to happen, in three lines."""
     schedule, attack = config.schedule, config.attack
     budget = "" if isinstance(attack, Natural) else f" (ε {getattr(attack, 'epsilon', 0):.4g})"
     milestones = [m for m in schedule.milestones_of(config.epochs) if m < config.epochs]
     falls = f", × {schedule.factor:g} after {' and '.join(map(str, milestones))}" if milestones else ""
-    weights = f"weights {config.weighting.name} after {schedule.reweight_epoch_of(config.epochs)} epochs"
+    weights = f"weights {config.weighting.name} after {counted(schedule.reweight_epoch_of(config.epochs), 'epoch')}"
+    epochs = counted(config.epochs, "epoch")
     several = f", {processes} processes" if processes > 1 else ""
     return (
         f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold], imbalance {described(config.imbalance)}, "
         f"{config.model.name}, seed {config.seed}, {device}{several}\n"
         f"attack {attack.label}{budget}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
-        f"{config.epochs} epochs, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
+        f"{epochs}, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
     )

@@ -142,7 +142,7 @@ def survey(source: Folder, progress: Callable[[int, int], None] = lambda *_: Non
 def _problem(found: Found, source: Folder) -> str:
     names = found.class_names
     if len(names) < 2:
-        return f"training needs two classes or more, and there is one: {''.join(names)}"
+        return f"it has one class; put images of a second one into a folder beside {''.join(names)}"
     try:
         check_drawn(found, source.test_fraction)
     except UserError as error:

@@ -95,7 +95,7 @@ def separability(
     most, second = sorted(counts.tolist())[-2:][::-1]
     said = (
         f"separability: expected at least {NEIGHBOURS + 1} images of each of two classes, got {most} and {second} at "
-        f"the most (--images {(NEIGHBOURS + 1) * len(class_names)} or more takes as many of each class)"
+        f"the most; --images {(NEIGHBOURS + 1) * len(class_names)} or more takes enough of each class that has them"
     )
     require(int(enough.sum()) >= 2, said)
     features, labels = features[enough[labels]], labels[enough[labels]]

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
-from srat.errors import printable
 from srat.evaluation import Evaluation
 from srat.evaluation.comparison import Comparison, Scope, p_text
 from srat.evaluation.intervals import Mean
+from srat.report.listing import Listing
+from srat.report.names import Name, fitted
 from srat.report.scopes import class_column_table, rarity, scope_name
 
+NAME = 20
+"""Columns of a terminal for a contender's name above its numbers."""
 
-def comparison_table(rows: Sequence[Comparison], first: str, second: str, evaluation: Evaluation) -> Table:
+
+def comparison_table(rows: Sequence[Comparison], first: str, second: str, evaluation: Evaluation) -> Listing:
     """Return the comparisons under one attack, groups first and then the classes, from the common to the rare.
 
     Args:
@@ -22,8 +25,9 @@ def comparison_table(rows: Sequence[Comparison], first: str, second: str, evalua
         evaluation: says which classes are common.
     """
     table = class_column_table(f"{second} against {first}, {rows[0].attack}, {rows[0].images:,} images")
-    for heading in (f"{first} %", f"{second} %", "difference [95 %]", "only one right", "p", "corrected"):
-        table.add_column(Text(printable(heading)), justify="right")
+    names = (f"{name} %" for name in fitted({first: NAME, second: NAME}).values())
+    for heading in (*names, "difference [95 %]", "only one right", "p", "corrected"):
+        table.add_column(Text(heading), justify="right", no_wrap=True)
     by_group = [row for row in rows if not row.is_class]
     order = rarity(evaluation)
     for row in (*by_group, *sorted((row for row in rows if row.is_class), key=lambda row: order(row.scope))):
@@ -31,10 +35,10 @@ def comparison_table(rows: Sequence[Comparison], first: str, second: str, evalua
     return table
 
 
-def means_table(means: Sequence[tuple[Scope, Mean]], title: str, evaluation: Evaluation) -> Table:
+def means_table(means: Sequence[tuple[Scope, Mean]], title: str, evaluation: Evaluation) -> Listing:
     """Return the mean accuracies over seeds under one attack, groups first and then the classes."""
     table = class_column_table(title)
-    table.add_column("mean ± over seeds [95 % interval]", justify="right")
+    table.add_column("mean ± over seeds [95 % interval]", justify="right", no_wrap=True)
     by_group = [row for row in means if not row[0].is_class]
     order = rarity(evaluation)
     for row in (*by_group, *sorted((row for row in means if row[0].is_class), key=lambda row: order(row[0].name))):
@@ -45,7 +49,7 @@ def means_table(means: Sequence[tuple[Scope, Mean]], title: str, evaluation: Eva
     return table
 
 
-def _cells(row: Comparison, evaluation: Evaluation) -> list[Text]:
+def _cells(row: Comparison, evaluation: Evaluation) -> list[Text | Name]:
     d = row.difference
     style = ("green" if d.difference > 0 else "red") if row.told_apart else ""
     return [

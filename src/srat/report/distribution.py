@@ -1,21 +1,41 @@
 """Class distributions, printed and drawn (the paper's Figures 13 and 14)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
+from rich.console import Console, ConsoleOptions
+from rich.measure import Measurement
 from rich.text import Text
 
-from srat.errors import printable
 from srat.evaluation import groups
 from srat.report.drawing import UNDER, WELL, check_plot, draw, legend_of_groups
+from srat.report.listing import Listing
+from srat.report.names import fitted
+from srat.report.scopes import class_name, titled_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BAR, LONGEST = 32, 24
+LONGEST = 24
+"""Characters of a name in a plot."""
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """A bar as long as its share of the room."""
+
+    share: float
+    color: str
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        del console, options
+        return Measurement(1, 32)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        del console
+        yield Text("█" * max(1, round(options.max_width * self.share)), style=self.color)
 
 
 def rare(counts: Sequence[int]) -> tuple[int, ...]:
@@ -25,15 +45,18 @@ def rare(counts: Sequence[int]) -> tuple[int, ...]:
 
 def distribution_table(
     class_names: Sequence[str], counts: Sequence[int], available: Sequence[int], *, title: str
-) -> Table:
+) -> Listing:
     """Return a table with a bar for the images of each class, those kept and those there were."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
-    for heading, side in (("label", "right"), ("class", "left"), ("kept", "right"), ("of", "right"), ("", "left")):
-        table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    table = titled_table(title, keys=2)
+    table.add_column("label", justify="right", no_wrap=True)
+    table.add_column("class")
+    for heading in ("kept", "of"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", min_width=8)
     under = rare(counts)
     for c, (name, kept, there) in enumerate(zip(class_names, counts, available, strict=True)):
-        bar = Text("█" * max(1, round(BAR * kept / max(counts))), style=UNDER if c in under else WELL)
-        table.add_row(str(c), Text(_shortened(printable(name))), f"{kept:,}", f"{there:,}", bar)
+        bar = _Bar(kept / max(counts), UNDER if c in under else WELL)
+        table.add_row(str(c), class_name(name), f"{kept:,}", f"{there:,}", bar)
     return table
 
 
@@ -44,7 +67,8 @@ def draw_distribution(class_names: Sequence[str], counts: Sequence[int], path: P
         UserError: if matplotlib is not installed, or the file cannot be a plot.
     """
     check_plot(path)
-    names = [_shortened(printable(name)) for name in class_names]
+    shown = fitted(dict.fromkeys(class_names, LONGEST))
+    names = [shown[name] for name in class_names]
     draw([path], lambda: _figure(names, counts, title))
 
 
@@ -65,7 +89,3 @@ def _figure(class_names: Sequence[str], counts: Sequence[int], title: str) -> "F
     if under:
         legend_of_groups(figure)
     return figure
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"

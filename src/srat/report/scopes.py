@@ -1,34 +1,50 @@
 """What tables by group and by class share."""
 
+import os
 from collections.abc import Callable
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from srat.errors import printable
 from srat.evaluation import Evaluation
+from srat.report.listing import Listing
+from srat.report.names import Name
+
+NARROW = 80
+"""Columns that a table is made to fit where no terminal says how many there are, if it can be as narrow."""
 
 
-def print_whole(console: Console, table: Table) -> None:
-    """Print a table with all its numbers: a terminal that is narrower wraps its lines."""
-    wanted = console.measure(table, options=console.options.update(max_width=10_000)).maximum
-    if wanted > console.width:
-        console = type(console)(width=wanted, force_terminal=console.is_terminal, quiet=console.quiet)
-    console.print(table)
+def print_whole(console: Console, table: Listing) -> None:
+    """Print a table with all its numbers, in several parts if it has to be.
+
+    What is wider than a terminal even so is printed whole, and the terminal wraps its lines.
+    """
+    for part in table.parts(console, _room(console, table)):
+        wanted = console.measure(part, options=console.options.update(max_width=10_000)).maximum
+        wide = type(console)(file=console.file, width=wanted, force_terminal=console.is_terminal, quiet=console.quiet)
+        (wide if wanted > console.width else console).print(part)
 
 
-def titled_table(title: str) -> Table:
-    """Return an empty table in the house style."""
-    style = {"title_justify": "left", "title_style": "bold", "caption_justify": "left", "pad_edge": False}
-    return Table(title=Text(printable(title)), box=box.SIMPLE_HEAD, **style)  # type: ignore[arg-type]
+def _room(console: Console, table: Listing) -> int:
+    """Return how wide a table may be: the terminal, what COLUMNS says, else `NARROW` where that does."""
+    said = os.environ.get("COLUMNS", "")
+    if console.is_terminal:
+        return console.width
+    if said.isdecimal() and int(said):
+        return int(said)
+    return NARROW if table.least(console) <= NARROW else console.width
 
 
-def class_column_table(title: str) -> Table:
+def titled_table(title: str, *, keys: int = 1) -> Listing:
+    """Return an empty table in the house style; ``keys`` are its first columns, which name what the others tell."""
+    return Listing(Text(printable(title)), keys=keys)
+
+
+def class_column_table(title: str) -> Listing:
     """Return an empty table with a column for classes."""
     table = titled_table(title)
-    table.add_column("class", no_wrap=True)
+    table.add_column("class")
     return table
 
 
@@ -42,7 +58,11 @@ def _under(evaluation: Evaluation) -> set[str]:
     return {evaluation.class_names[c] for c in evaluation.groups.under}
 
 
-def scope_name(name: str, is_class: bool, evaluation: Evaluation) -> Text:
+def scope_name(name: str, is_class: bool, evaluation: Evaluation) -> Name | Text:
     """Return the name of a scope for the first column; under-represented classes are marked."""
-    text = Text(printable(name), style="" if is_class else "bold")
-    return text.append("  under", style="yellow") if is_class and name in _under(evaluation) else text
+    return class_name(name, under=name in _under(evaluation)) if is_class else Text(name, style="bold")
+
+
+def class_name(name: str, *, under: bool = False) -> Name:
+    """Return the name of a class for a table, marked if it is under-represented."""
+    return Name(name=name, after="  under" if under else "")

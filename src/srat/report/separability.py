@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from srat.evaluation import Evaluation
 from srat.evaluation.separability import Estimate, Separability
+from srat.report.listing import Listing
 from srat.report.scopes import class_column_table, rarity, scope_name
 
 _COLUMNS = {"fisher": "Fisher ratio [95 %]", "silhouette": "silhouette [95 %]", "purity": "10-NN purity [95 %]"}
 
 
-def separability_table(found: Sequence[Separability], evaluation: Evaluation, *, title: str) -> Table:
+def separability_table(found: Sequence[Separability], evaluation: Evaluation, *, title: str) -> Listing:
     """Return the numbers by group, and by class from the common to the rare."""
     table = class_column_table(title)
     for heading in _COLUMNS.values():

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.table import Table
 from rich.text import Text
 
 from srat.errors import printable
 from srat.evaluation.intervals import Mean
+from srat.report.listing import Listing
 from srat.report.scopes import titled_table
 
 _PROSE = 56
@@ -43,7 +43,7 @@ class Sheet:
     rows: Sequence[Sequence[str]]
     note: str = ""
 
-    def to_rich(self) -> Table:
+    def to_rich(self) -> Listing:
         """Return it for the terminal."""
         table = titled_table(self.title)
         for number, heading in enumerate(self.headings):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from srat.data.record import PARTS, Part
@@ -10,7 +9,8 @@ from srat.data.survey import Survey, Twins
 from srat.errors import printable
 from srat.evaluation import wilson
 from srat.report.distribution import rare
-from srat.report.scopes import titled_table
+from srat.report.listing import Listing
+from srat.report.scopes import class_column_table, class_name
 from srat.words import counted
 
 SHOWN = 5
@@ -28,23 +28,18 @@ def reach(images: int) -> float:
     return (wilson(images / 2, images).high - wilson(images / 2, images).low) / 2 if images else 1.0
 
 
-def survey_table(found: Survey) -> Table:
+def survey_table(found: Survey) -> Listing:
     """Return a table of the classes: images for training and test, and how finely so many can measure."""
-    table = titled_table(
-        f"{counted(len(found.readable), 'image', 'images')} in {counted(len(found.class_names), 'class', 'classes')}"
-    )
-    table.add_column("class", no_wrap=True)
+    images, classes = len(found.readable), len(found.class_names)
+    table = class_column_table(f"{counted(images, 'image')} in {counted(classes, 'class', 'classes')}")
     shown: list[Part] = [part for part in PARTS if part != "validation" or any(found.counts(part).values())]
     for heading in (*shown, "measured to ±"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     counts = {part: found.counts(part) for part in shown}
     train, test = counts["train"], counts["test"]
     under = {found.class_names[c] for c in rare(tuple(train.values()))}
     for name in sorted(found.class_names, key=lambda name: (name in under, -train[name])):
-        cell = Text(printable(name))
-        if name in under:
-            cell.append("  under", style="yellow")
         remarks = []
         if train[name] < FEW:
             remarks.append("few to learn from")
@@ -52,7 +47,8 @@ def survey_table(found: Survey) -> Table:
             remarks.append("too few to measure")
         points = f"{100 * reach(test[name]):.0f} points" if test[name] else "–"
         numbers = [f"{counts[part][name]:,}" for part in shown]
-        table.add_row(cell, *numbers, points, Text(", ".join(remarks), style="yellow"))
+        told = Text(", ".join(remarks), style="yellow")
+        table.add_row(class_name(name, under=name in under), *numbers, points, told)
     return table
 
 
@@ -113,8 +109,8 @@ def _sizes_said(found: Survey) -> str:
     colour = "all grey" if grey == len(found.readable) else "all in colour" if not grey else f"{grey:,} of them grey"
     if len(sizes) == 1:
         return f"all of {sizes[0][0][0]} × {sizes[0][0][1]} pixels, {colour}"
-    widths, heights = zip(*(size for size, _ in sizes), strict=True)
-    return f"{min(widths)} × {min(heights)} to {max(widths)} × {max(heights)} pixels, in {len(sizes)} sizes, {colour}"
+    least, *_, most = sorted((size for size, _ in sizes), key=lambda size: (size[0] * size[1], size))
+    return f"{least[0]} × {least[1]} to {most[0]} × {most[1]} pixels by area, in {len(sizes):,} sizes, {colour}"
 
 
 def _twins_said(twins: Twins) -> str:

@@ -1,15 +1,14 @@
 """Tables for the terminal."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from srat.errors import printable
 from srat.evaluation import Accuracy, Evaluation, Groups, summary
+from srat.report.listing import Listing
+from srat.report.scopes import class_name, print_whole, titled_table
 
 _SUMMARY_NAMES = {
     "overall": "overall",
@@ -17,37 +16,22 @@ _SUMMARY_NAMES = {
     "under": "under-represented",
     "worst_class": "worst class",
 }
-_WIDEST = 10_000
 
 
 def print_evaluation(console: Console, evaluation: Evaluation, *, title: str) -> None:
     """Print the accuracies of each class and group, in as many tables as the width asks for, and notes on them."""
-    for part in _parts(console, evaluation):
-        console.print(class_table(part, title=title))
+    print_whole(console, class_table(evaluation, title=title))
     for note in (trained_on(evaluation), *notes(evaluation)):
         console.print(note, highlight=False, markup=False)
 
 
-def _parts(console: Console, evaluation: Evaluation) -> Iterator[Evaluation]:
-    """Yield evaluations with some of the results each, whose tables fit into the console's width."""
-    part = replace(evaluation, results={})
-    for name, result in evaluation.results.items():
-        longer = part.with_results({name: result})
-        wanted = console.measure(class_table(longer, title=""), options=console.options.update(max_width=_WIDEST))
-        if part.results and wanted.maximum > console.width:
-            yield part
-            longer = replace(evaluation, results={name: result})
-        part = longer
-    yield part
-
-
-def class_table(evaluation: Evaluation, *, title: str) -> Table:
+def class_table(evaluation: Evaluation, *, title: str) -> Listing:
     """Return the accuracy of each class and group under each attack, in per cent with 95 % intervals.
 
     Classes come in the order of their training counts; the under-represented ones are marked.
     """
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
-    table.add_column("class", no_wrap=True)
+    table = titled_table(title, keys=2)
+    table.add_column("class")
     table.add_column("train", justify="right", no_wrap=True)
     for name in evaluation.results:
         table.add_column(Text(f"{printable(name)} % [95 % interval]"), justify="right", no_wrap=True)
@@ -58,7 +42,7 @@ def class_table(evaluation: Evaluation, *, title: str) -> Table:
         cells = [percent(result.counts.accuracy([c])) for result in evaluation.results.values()]
         last_of_group = position in (len(groups.well) - 1, len(order) - 1)
         table.add_row(
-            _class_cell(evaluation.class_names[c], under), f"{counts[c]:,}", *cells, end_section=last_of_group
+            class_name(evaluation.class_names[c], under=under), f"{counts[c]:,}", *cells, end_section=last_of_group
         )
     _add_summary(table, evaluation, groups)
     return table
@@ -111,12 +95,7 @@ def _overall_under(evaluation: Evaluation) -> list[tuple[str, Accuracy, Accuracy
     return rows
 
 
-def _class_cell(name: str, under: bool) -> Text:
-    text = Text(printable(name))
-    return text.append("  under", style="yellow") if under else text
-
-
-def _add_summary(table: Table, evaluation: Evaluation, groups: Groups) -> None:
+def _add_summary(table: Listing, evaluation: Evaluation, groups: Groups) -> None:
     images = {
         "overall": evaluation.train_counts,
         "well": _at(evaluation, groups.well),

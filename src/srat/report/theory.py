@@ -5,9 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from srat.report.drawing import COLORS, PAGE, draw, log_axis
+from srat.report.listing import Listing
 from srat.report.scopes import titled_table
 from srat.theory import COUNTEREXAMPLE, RATIOS, Convention, Errors, Gaussians, monte_carlo, numerical_bias, with_ratios
 
@@ -21,7 +20,7 @@ _LESS = 0.5
 
 def lemma_table(
     exact: Gaussians, *, weight: float, samples: int, seed: int, between: Callable[[], None] = lambda: None
-) -> Table:
+) -> Listing:
     """Return Lemma 3.1's b and its errors, three ways, by both conventions.
 
     Args:
@@ -33,7 +32,8 @@ def lemma_table(
     """
     table = titled_table(
         f"Lemma 3.1: the b of least risk for d = {exact.dimensions}, η = {exact.eta:g}, σ = {exact.sigma:g}, "
-        f"K = {exact.ratio:g}, ρ = {weight:g}"
+        f"K = {exact.ratio:g}, ρ = {weight:g}",
+        keys=2,
     )
     for heading in ("convention", "by"):
         table.add_column(heading, no_wrap=True)
@@ -62,7 +62,7 @@ def lemma_table(
     return table
 
 
-def theorem_table(exact: Gaussians) -> Table:
+def theorem_table(exact: Gaussians) -> Listing:
     """Return what Theorems 3.1 and 3.2 compare, for two distributions that differ in σ alone: there they hold."""
     less = exact.sigma * _LESS
     table = titled_table(f"Theorems 3.1 and 3.2 with one η: σ = {less:g} and {exact.sigma:g}, K = {exact.ratio:g}")
@@ -83,7 +83,7 @@ def theorem_table(exact: Gaussians) -> Table:
     return table
 
 
-def counterexample_table() -> Table:
+def counterexample_table() -> Listing:
     """Return the gaps and prices of two distributions that S puts in the wrong order, for K up to 10⁸."""
     first, second = COUNTEREXAMPLE
     table = titled_table(
