@@ -239,7 +239,7 @@ class TestMessages:
         assert "'srat" not in err
 
     @pytest.mark.parametrize(
-        ("classes", "said"), [(1, "first put images of a second class into a folder beside c0"), (2, ": srat train")]
+        ("classes", "said"), [(1, "put images of a second one into a folder beside c0"), (2, "To train on it: srat train")]
     )
     def test_the_advice_to_train_on_a_folder_works(self, cli, home, classes, said):
         for c in range(classes):
@@ -249,7 +249,7 @@ class TestMessages:
         code, out, _ = cli("data", "folder", "images")
         assert code == 0
         assert out.splitlines()[0].startswith("8 images in 1 class " if classes == 1 else "16 images in 2 classes")
-        assert f"To train on it{',' if classes == 1 else ''}{' ' if classes == 1 else ''}{said}" in out
+        assert said in out.splitlines()[-1]
 
 
 def test_only_commands_that_take_devices_start_processes(cli, home):

@@ -68,7 +68,8 @@ def test_every_line_is_of_one_width(evaluation, width):
     assert max(map(len, lines)) <= width
 
 
-def test_many_attacks_stand_in_several_tables(evaluation):
+def test_many_attacks_stand_in_several_tables(evaluation, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     results = {f"pgd-{steps}": evaluation.results["pgd-20"] for steps in range(100, 105)}
     console = Console(file=io.StringIO(), width=100, color_system=None)
     print_evaluation(console, evaluation.with_results(results), title="t")

@@ -229,7 +229,7 @@ class Source(Member):
     suggested: ClassVar[Suggested] = Suggested()
     there: ClassVar[frozenset[Part]] = frozenset({"train", "test"})
     classes: tuple[int, ...] = ()
-    """Labels to keep, renumbered in this order; all unless given."""
+    """Labels to keep, counted from 0, and renumbered in this order; all unless given."""
 
     def parts(self, record: Record | None = None) -> Parts:
         """Return the parts, ready to be read.
