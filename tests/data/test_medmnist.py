@@ -229,6 +229,10 @@ def test_says_what_is_wrong_in_a_configuration(change, said):
         Config.from_plain({**plain, "data": {**plain["data"], **change}})
 
 
+def test_is_called_by_the_sets_own_name():
+    assert (MedMNIST(dataset="dermamnist").title, MedMNIST().title) == ("dermamnist", "medmnist")
+
+
 def test_takes_no_fraction_for_a_size():
     source = MedMNIST()
     object.__setattr__(source, "size", 28.0)

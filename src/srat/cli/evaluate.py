@@ -95,7 +95,7 @@ def run(args: list[str]) -> int:
             observer=observer,
             anew=arguments.anew,
         )
-    title = f"{config.method} on {config.data.name}, weights of the {which} epoch"
+    title = f"{config.method} on {config.data.title}, weights of the {which} epoch"
     print_evaluation(console, evaluation, title=title)
     console.print(f"Kept in {folder.evaluation(which, test.part)}", highlight=False, markup=False, soft_wrap=True)
     return 0

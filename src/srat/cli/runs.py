@@ -62,7 +62,7 @@ def row_of(run: RunFolder, folder: Path) -> Row:
     try:
         config = Config.read(run.config)
         row = {"run": name, "state": state_of(run, config), **empty}
-        row |= {"method": config.method, "data": config.data.name, "imbalance": described(config.imbalance)}
+        row |= {"method": config.method, "data": config.data.title, "imbalance": described(config.imbalance)}
         row |= {"model": config.model.name, "seed": config.seed, "epochs": config.epochs}
         path = run.evaluation("last")
         return row | accuracies(Evaluation.read(path), config) if path.exists() else row

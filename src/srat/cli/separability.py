@@ -72,7 +72,7 @@ def run(args: list[str]) -> int:
         for name, attack in {CLEAN: Natural(), config.evaluation.label: config.evaluation}.items():
             features = features_of(model, images, attack, seed=config.seed, observer=observer)
             found = separability(features, labels, facts.class_names, evaluation.groups, seed=config.seed)
-            title = f"{config.method} on {config.data.name}, {name}, {len(images):,} test images"
+            title = f"{config.method} on {config.data.title}, {name}, {len(images):,} test images"
             print_whole(console, separability_table(found, evaluation, title=title))
             shown = {each.scope for each in found if each.is_class}
             if few := [each for each in facts.class_names if each not in shown]:

@@ -122,12 +122,12 @@ def is_finished(folder: RunFolder, config: Config) -> bool:
 
 def show_last(evaluation: Evaluation, config: Config, console: Console) -> None:
     """Print the table of classes of the last epoch's weights."""
-    print_evaluation(console, evaluation, title=f"{config.method} on {config.data.name}, last epoch")
+    print_evaluation(console, evaluation, title=f"{config.method} on {config.data.title}, last epoch")
 
 
 def new_folder(config: Config) -> Path:
     """Return a folder below runs/ that does not exist yet, named after the configuration."""
-    path = Path("runs") / f"{config.data.name}-{described(config.imbalance)}-{config.method}-{config.id[:6]}"
+    path = Path("runs") / f"{config.data.title}-{described(config.imbalance)}-{config.method}-{config.id[:6]}"
     numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
 
@@ -151,7 +151,7 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     epochs = counted(config.epochs, "epoch")
     several = f", {processes} processes" if processes > 1 else ""
     return (
-        f"[bold]{config.method}[/bold] on [bold]{config.data.name}[/bold], imbalance {described(config.imbalance)}, "
+        f"[bold]{config.method}[/bold] on [bold]{config.data.title}[/bold], imbalance {described(config.imbalance)}, "
         f"{config.model.name}, seed {config.seed}, {device}{several}\n"
         f"attack {attack.label}{budget}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
         f"{epochs}, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"

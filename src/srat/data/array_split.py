@@ -129,7 +129,7 @@ def recalled(rows: Rows, record: Record) -> Split:
         rows=rows,
         parts=parts,
         class_names=record.class_names or rows.class_names,
-        notes=(*rows.notes, *_recall_notes(rows, record, missing, pool.left)),
+        notes=tuple(_recall_notes(rows, record, missing, pool.left)),
         missing=missing,
         new=torch.tensor([place for place in pool.left if rows.digests[place] not in known], dtype=torch.int64),
     )

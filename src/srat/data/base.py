@@ -231,6 +231,11 @@ class Source(Member):
     classes: tuple[int, ...] = ()
     """Labels to keep, counted from 0, and renumbered in this order; all unless given."""
 
+    @property
+    def title(self) -> str:
+        """What the data set is called in tables and pages."""
+        return self.name
+
     def parts(self, record: Record | None = None) -> Parts:
         """Return the parts, ready to be read.
 

@@ -42,6 +42,11 @@ class MedMNIST(FileSource, name="medmnist"):
         sized = isinstance(self.size, int) and self.size in SIZES
         require(sized, f"--data.size: expected {', '.join(map(str, SIZES))}, got {self.size}")
 
+    @property
+    def title(self) -> str:
+        """The set's own name."""
+        return self.dataset or self.name
+
     def read(self, part: Part) -> Dataset:
         """Return the images of a part."""
         if self.dataset is None:

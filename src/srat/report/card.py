@@ -32,7 +32,7 @@ def model_card(record: RunRecord, shape: ImageShape) -> str:
     counts = evaluation.train_counts
     parts = [
         _front_matter(record),
-        f"# {config.method} on {config.data.name}{', weights of the best epoch' if record.which == 'best' else ''}",
+        f"# {config.method} on {config.data.title}{', weights of the best epoch' if record.which == 'best' else ''}",
         in_markdown(verdict_of(record).sentence),
         "## Use",
         "```python\nimport srat\n\n"
@@ -42,7 +42,7 @@ def model_card(record: RunRecord, shape: ImageShape) -> str:
         "not normalised: that is the model's first layer. The classes, in the order of the logits: "
         f"{', '.join(map(in_markdown, evaluation.class_names))}.",
         "## Data",
-        f"{sum(counts):,} training images of {config.data.name}, {max(counts):,} to {min(counts):,} a class"
+        f"{sum(counts):,} training images of {config.data.title}, {max(counts):,} to {min(counts):,} a class"
         f"{f' ({max(counts) / min(counts):.0f} : 1)' if min(counts) else ''}.",
         "## Threat model",
         f"{budget_text(config.evaluation)}, white box: the attacker knows the model. Trained "
@@ -69,11 +69,11 @@ def _front_matter(record: RunRecord) -> str:
         "tags": ["adversarial-robustness", "class-imbalance", record.config.method],
         "model-index": [
             {
-                "name": f"{record.config.method} on {record.config.data.name}",
+                "name": f"{record.config.method} on {record.config.data.title}",
                 "results": [
                     {
                         "task": {"type": "image-classification"},
-                        "dataset": {"name": record.config.data.name, "type": record.config.data.name},
+                        "dataset": {"name": record.config.data.title, "type": record.config.data.title},
                         "metrics": results,
                     }
                 ],

@@ -42,7 +42,7 @@ def make_logger(name: LoggerName, folder: Path, config: Config) -> Logger:
     Raises:
         UserError: if the package that it needs is not installed.
     """
-    project = f"srat-{config.data.name}"
+    project = f"srat-{config.data.title}"
     if name == "csv":
         from lightning_fabric.loggers.csv_logs import CSVLogger
 

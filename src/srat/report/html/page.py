@@ -131,7 +131,7 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
         "name": record.name,
         "record": record,
         "config": record.config,
-        "title": f"{record.config.method} on {record.config.data.name}"
+        "title": f"{record.config.method} on {record.config.data.title}"
         + (", weights of the best epoch" if record.which == "best" else ""),
         "verdict": verdict_of(record),
         "attack": attack_text(record),
