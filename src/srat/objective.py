@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from srat.checked import Checked
 from srat.errors import require
 from srat.feature_losses import FeatureTerm
 
@@ -51,7 +52,7 @@ class Value(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
+class Objective(Checked):
     """Eq. 7: reduce(w_i · L_i) + λ · mean(L_sep)."""
 
     reduction: Reduction = "weighted_mean"

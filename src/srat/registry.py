@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from srat.checked import Checked
 from srat.errors import unknown
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class Member(Checked):
     """One choice within a family: hyper-parameters, stored beside the pure function that they are for.
 
     A family is an abstract subclass; a member is a subclass of that with a name:

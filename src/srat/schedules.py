@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from srat.checked import Checked
 from srat.errors import require
 
 PAPER_EPOCHS = 200
@@ -34,7 +35,7 @@ def learning_rate(epoch: int, *, base: float, milestones: Sequence[int], factor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Schedule(Checked):
     """When the learning rate falls, and from which epoch the weights apply."""
 
     milestones: tuple[int, ...] | None = None

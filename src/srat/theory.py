@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from srat.checked import Checked
 from srat.errors import require
 
 Convention = Literal["exact", "paper"]
@@ -39,7 +40,7 @@ class Errors(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gaussians:
+class Gaussians(Checked):
     """Two classes as in Eq. 1."""
 
     dimensions: int = 10

@@ -6,12 +6,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from srat.checked import Checked
 from srat.errors import require
 from srat.random import generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holdout:
+class Holdout(Checked):
     """A class-stratified validation part of the training data."""
 
     fraction: float = 0.1

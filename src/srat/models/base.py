@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from srat.checked import Checked
 from srat.registry import Member
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -76,7 +77,7 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageShape:
+class ImageShape(Checked):
     """What a backbone must know of the data."""
 
     channels: int

@@ -1,0 +1,172 @@
+"""Values that come from Python, compared with annotations where they enter: understood, or refused in a line."""
+
+import dataclasses
+import inspect
+import math
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, wraps
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from srat.errors import UserError, require
+from srat.values import Fitter, UnfitError, fitter, is_tensor, scalar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Checked:
+    """A dataclass whose fields are compared with their annotations before its own checks run.
+
+    No float may be NaN or infinite in the end, whatever its own checks let through.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__post_init__" in cls.__dict__:
+            cls.__post_init__ = _guarded(cls.__post_init__)  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        _fit_fields(self)
+        _require_finite(self)
+
+
+def _guarded(own: Callable[[Any], None]) -> Callable[[Any], None]:
+    @wraps(own)
+    def post_init(self: Any) -> None:
+        _fit_fields(self)
+        own(self)
+        _require_finite(self)
+
+    return post_init
+
+
+def _fit_fields(instance: Any) -> None:
+    kind = type(instance)
+    for name, (annotation, fit) in _fields(kind).items():
+        value = getattr(instance, name)
+        fitted = _fitted(value, annotation, fit, f"{kind.__name__}.{name}")
+        if fitted is not value:
+            object.__setattr__(instance, name, fitted)
+
+
+def _require_finite(instance: Any) -> None:
+    for name in _fields(type(instance)):
+        _refuse_infinite(getattr(instance, name), f"{type(instance).__name__}.{name}")
+
+
+@cache
+def _fields(kind: type) -> dict[str, tuple[Any, Fitter]]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {f.name: (hints[f.name], fitter(hints[f.name])) for f in dataclasses.fields(cast(Any, kind))}
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that compares its arguments with their annotations before it does anything.
+
+    Args:
+        function: whose arguments a user may give.
+    """
+
+    @cache
+    def arguments() -> tuple[list[str], dict[str, tuple[Any, Fitter]]]:
+        hints = get_type_hints(function, include_extras=True)
+        parameters = inspect.signature(function).parameters.values()
+        positional = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+        return positional, {name: (hints[name], fitter(hints[name])) for name in positional if name in hints}
+
+    def understood(name: str, value: Any) -> Any:
+        known = arguments()[1].get(name)
+        if known is None:
+            return value
+        fitted = _fitted(value, *known, name)
+        _refuse_infinite(fitted, name)
+        return fitted
+
+    @wraps(function)
+    def door(*args: P.args, **kwargs: P.kwargs) -> R:
+        names = arguments()[0]
+        given = [understood(name, value) for name, value in zip(names, args, strict=False)]
+        named: Any = {name: understood(name, value) for name, value in kwargs.items()}
+        return function(*given, *args[len(names) :], **named)
+
+    return door
+
+
+def _fitted(value: Any, kind: Any, fit: Fitter, where: str) -> Any:
+    try:
+        return fit(value)
+    except UnfitError:
+        raise UserError(f"{where}: expected {described(kind)}, got {said(value)}") from None
+
+
+def _refuse_infinite(value: Any, where: str) -> None:
+    for number in value if isinstance(value, tuple) else (value,):
+        finite = not isinstance(number, float) or math.isfinite(number)
+        require(finite, f"{where}: expected a finite number, got {number}")
+
+
+def described(kind: Any) -> str:
+    """Return an annotated type in words.
+
+    Args:
+        kind: the annotation.
+    """
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return described(parts[0])
+    if origin is Literal:
+        return " or ".join(map(str, parts)) if len(parts) < 3 else f"one of {', '.join(map(str, parts))}"
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(map(described, parts)))
+    if origin in (tuple, Sequence):
+        return _PLURALS.get(parts[0], f"a list, each {described(parts[0])}" if parts[0] is not Any else "a list")
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if hasattr(kind, "dim_str"):
+        axes = kind.dim_str.split()
+        return f"a tensor of {_dtypes(kind)}, ({', '.join(axes)}{',' * (len(axes) == 1)})"
+    name = getattr(origin or kind, "__name__", str(kind))
+    below = sorted(leaf.__name__ for leaf in _leaves(kind)) if isinstance(kind, type) else []
+    there = [each for each in below if not each.startswith("_") and each != name]
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}" + (f" ({', '.join(there)})" if there else "")
+
+
+def said(value: Any) -> str:
+    """Return a value that was not expected, short.
+
+    Args:
+        value: anything.
+    """
+    if isinstance(value, type):
+        return f"the class {value.__name__} itself"
+    if hasattr(value, "dtype") and getattr(value, "ndim", 0):
+        kind = str(value.dtype).removeprefix("torch.")
+        return f"{'a tensor' if is_tensor(type(value)) else 'an array'} of {kind}, {tuple(value.shape)}"
+    if isinstance(value, int) and value.bit_length() > 1_000:
+        return f"a number of {value.bit_length():,} bits"
+    plain = isinstance(value, str | int | float | list | tuple | dict | set | Path | NoneType)
+    return reprlib.repr(scalar(value)) if plain or hasattr(value, "dtype") else f"an object of {type(value).__name__}"
+
+
+def _dtypes(kind: Any) -> str:
+    floats, integers = (any(dtype.startswith(prefix) for dtype in kind.dtypes) for prefix in ("float", "int"))
+    return "numbers" if floats and integers else "floats" if floats else "integers" if integers else "booleans"
+
+
+def _leaves(kind: type) -> list[type]:
+    below = kind.__subclasses__()
+    return [leaf for child in below for leaf in _leaves(child)] if below else [kind]
+
+
+_WORDS: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "text",
+    Path: "a path",
+    NoneType: "None",
+}
+_PLURALS: Mapping[Any, str] = {int: "whole numbers", float: "numbers", str: "a list of text"}
