@@ -129,8 +129,7 @@ def described(kind: Any) -> str:
         axes = kind.dim_str.split()
         return f"a tensor of {_dtypes(kind)}, ({', '.join(axes)}{',' * (len(axes) == 1)})"
     name = getattr(origin or kind, "__name__", str(kind))
-    below = sorted(leaf.__name__ for leaf in _leaves(kind)) if isinstance(kind, type) else []
-    there = [each for each in below if not each.startswith("_") and each != name]
+    there = sorted(each for each in _choices(kind) if each != name) if isinstance(kind, type) else []
     return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}" + (f" ({', '.join(there)})" if there else "")
 
 
@@ -156,9 +155,11 @@ def _dtypes(kind: Any) -> str:
     return "numbers" if floats and integers else "floats" if floats else "integers" if integers else "booleans"
 
 
-def _leaves(kind: type) -> list[type]:
-    below = kind.__subclasses__()
-    return [leaf for child in below for leaf in _leaves(child)] if below else [kind]
+def _choices(kind: type) -> set[str]:
+    """Return the names of the classes below one that are not only there for others."""
+    below = {name for child in kind.__subclasses__() for name in _choices(child)}
+    own = not below or bool(getattr(kind, "name", ""))
+    return below | ({kind.__name__} if own and not kind.__name__.startswith("_") else set())
 
 
 _WORDS: Mapping[Any, str] = {

@@ -17,6 +17,10 @@ FRACTION = r"(\d+(?:\.\d+)?)/([1-9]\d*)"
 """A budget as it is written everywhere, 8/255."""
 
 
+_EXACT = 2.0**53
+"""Above it, floats are no longer one apart, and no number of things."""
+
+
 class UnfitError(Exception):
     """A value cannot be meant as the annotated type."""
 
@@ -104,7 +108,7 @@ def _int(value: Any) -> int:
     number = _number(value)
     try:
         whole = int(number)
-        if whole != number or math.isinf(float(whole)):
+        if whole != number or math.isinf(float(whole)) or (isinstance(number, float) and abs(number) > _EXACT):
             raise UnfitError
     except (ValueError, OverflowError):  # NaN, infinity, and more digits than any number here has
         raise UnfitError from None

@@ -90,7 +90,7 @@ class PGD(IterativeAttack, name="pgd"):
 def check_budget(epsilon: float, norm: NormName) -> None:
     """Raise ``UserError`` unless ε is a budget in [0, 1] pixel units: at most 1 in L∞, finite in L2."""
     limit = 1.0 if norm == "linf" else 1e4
-    require(
-        0 < epsilon <= limit,
-        f"epsilon: expected above 0 and at most {limit:g}, in [0, 1] pixel units (8/255 is 0.0314), got {epsilon:g}",
-    )
+    of_bytes = 1 < epsilon <= 255 and norm == "linf"
+    advice = f"; in units of 255? then {epsilon:g}/255" if of_bytes else ""
+    said = f"epsilon: expected above 0 and at most {limit:g}, in [0, 1] pixel units (8/255 is 0.0314), got {epsilon:g}{advice}"
+    require(0 < epsilon <= limit, said)

@@ -3,15 +3,21 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from srat.values import Spellings
+
 Images = Float[Tensor, "batch channels height width"]
 Shape = Sequence[int]
-NormName = Literal["linf", "l2"]
+NormName = Annotated[
+    Literal["linf", "l2"],
+    Spellings({"inf": "linf", "infinity": "linf", "linfinity": "linf", "∞": "linf", "l∞": "linf", "2": "l2"}),
+]
+"""The ball; a number of the norm, and others' spellings of it, are understood."""
 
 
 def project_linf(images: Images, center: Images, epsilon: float) -> Images:
