@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from srat.attacks.base import Images, IterativeAttack
+from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
 from srat.attacks.projections import GEOMETRIES, NormName, Shape
 from srat.errors import require
 
@@ -68,6 +69,11 @@ class PGD(IterativeAttack, name="pgd"):
             + (f"x{self.restarts}" if self.restarts > 1 else "")
         )
 
+    def doubts(self, shape: Shape) -> tuple[str, ...]:
+        """Return what can hardly be meant about ball and steps."""
+        steps = doubts_of_steps(self.epsilon, self.step_size, self.steps)
+        return named_doubts(self.label, doubts_of_ball(self.norm, self.epsilon, shape), steps)
+
     @property
     def iterations(self) -> int:
         """The number of steps."""
@@ -92,5 +98,5 @@ def check_budget(epsilon: float, norm: NormName) -> None:
     limit = 1.0 if norm == "linf" else 1e4
     of_bytes = 1 < epsilon <= 255 and norm == "linf"
     advice = f"; in units of 255? then {epsilon:g}/255" if of_bytes else ""
-    said = f"epsilon: expected above 0 and at most {limit:g}, in [0, 1] pixel units (8/255 is 0.0314), got {epsilon:g}{advice}"
-    require(0 < epsilon <= limit, said)
+    wanted = f"above 0 and at most {limit:g}, in [0, 1] pixel units (8/255 is 0.0314)"
+    require(0 < epsilon <= limit, f"epsilon: expected {wanted}, got {epsilon:g}{advice}")
