@@ -26,7 +26,7 @@ class Checked:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__post_init__" in cls.__dict__:
-            cls.__post_init__ = _guarded(cls.__post_init__)  # type: ignore[method-assign]
+            setattr(cls, "__post_init__", _guarded(cls.__post_init__))  # noqa: B010 - a method of each class's own
 
     def __post_init__(self) -> None:
         _fit_fields(self)
@@ -57,10 +57,12 @@ def _require_finite(instance: Any) -> None:
         _refuse_infinite(getattr(instance, name), f"{type(instance).__name__}.{name}")
 
 
-@cache
-def _fields(kind: type) -> dict[str, tuple[Any, Fitter]]:
+def _read_fields(kind: Any) -> dict[str, tuple[Any, Fitter]]:
     hints = get_type_hints(kind, include_extras=True)
     return {f.name: (hints[f.name], fitter(hints[f.name])) for f in dataclasses.fields(cast(Any, kind))}
+
+
+_fields: Callable[[Any], dict[str, tuple[Any, Fitter]]] = cache(_read_fields)
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -90,7 +92,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         names = arguments()[0]
         given = [understood(name, value) for name, value in zip(names, args, strict=False)]
         named: Any = {name: understood(name, value) for name, value in kwargs.items()}
-        return function(*given, *args[len(names) :], **named)
+        rest: Any = (*given, *args[len(names) :])
+        return function(*rest, **named)
 
     return door
 
@@ -141,7 +144,7 @@ def said(value: Any) -> str:
     """
     if isinstance(value, type):
         return f"the class {value.__name__} itself"
-    if hasattr(value, "dtype") and getattr(value, "ndim", 0):
+    if hasattr(value, "dtype") and getattr(value, "ndim", None):
         kind = str(value.dtype).removeprefix("torch.")
         return f"{'a tensor' if is_tensor(type(value)) else 'an array'} of {kind}, {tuple(value.shape)}"
     if isinstance(value, int) and value.bit_length() > 1_000:
@@ -157,7 +160,8 @@ def _dtypes(kind: Any) -> str:
 
 def _choices(kind: type) -> set[str]:
     """Return the names of the classes below one that are not only there for others."""
-    below = {name for child in kind.__subclasses__() for name in _choices(child)}
+    children: list[type] = kind.__subclasses__()
+    below = {name for child in children for name in _choices(child)}
     own = not below or bool(getattr(kind, "name", ""))
     return below | ({kind.__name__} if own and not kind.__name__.startswith("_") else set())
 

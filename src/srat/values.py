@@ -210,12 +210,12 @@ def _shaped(kind: Any, value: Any) -> Any:
     return tensor
 
 
-@cache
-def is_tensor(kind: type) -> bool:
-    """Return whether a class is torch's tensor or one of its kind; torch itself is not asked, nor loaded."""
+def _is_tensor(kind: Any) -> bool:
     return any((each.__module__, each.__name__) == ("torch", "Tensor") for each in kind.__mro__)
 
 
+is_tensor: Callable[[Any], bool] = cache(_is_tensor)
+"""A class → whether it is torch's tensor or one of its kind; torch itself is not asked, nor loaded."""
 _PLAIN: Mapping[Any, Fitter] = {
     int: _int,
     float: _float,

@@ -62,7 +62,7 @@ def check_axes(images: Tensor) -> None:
     advice = "; one channel is added by images[:, None], one image's batch by images[None]" * (len(shape) == 3)
     require(len(shape) == 4, expected + advice)
     last = shape[3] in (1, 3) and shape[1] > 4 and shape[2] > 4
-    require(not last, f"{expected}, with the channels last; images.permute(0, 3, 1, 2) puts them first")
+    require(not last, f"{expected}, with the channels last; permute(0, 3, 1, 2), or NumPy's transpose, puts them first")
 
 
 def to_unit(images: Tensor) -> Float[Tensor, "batch channels height width"]:
