@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from srat.errors import UserError, require
+from srat.errors import UserError
 from srat.values import Fitter, UnfitError, fitter, is_tensor, scalar
 
 P = ParamSpec("P")
@@ -107,8 +107,8 @@ def _fitted(value: Any, kind: Any, fit: Fitter, where: str) -> Any:
 
 def _refuse_infinite(value: Any, where: str) -> None:
     for number in value if isinstance(value, tuple) else (value,):
-        finite = not isinstance(number, float) or math.isfinite(number)
-        require(finite, f"{where}: expected a finite number, got {number}")
+        if isinstance(number, float) and not math.isfinite(number):
+            raise UserError(f"{where}: expected a finite number, got {number}")
 
 
 def described(kind: Any) -> str:
@@ -123,17 +123,22 @@ def described(kind: Any) -> str:
     if origin is Literal:
         return " or ".join(map(str, parts)) if len(parts) < 3 else f"one of {', '.join(map(str, parts))}"
     if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(map(described, parts)))
+        # A path is given as text, too: to say so would be to say it twice.
+        return " or ".join(dict.fromkeys(described(part) for part in parts if part is not str or Path not in parts))
     if origin in (tuple, Sequence):
         return _PLURALS.get(parts[0], f"a list, each {described(parts[0])}" if parts[0] is not Any else "a list")
-    if kind in _WORDS:
-        return _WORDS[kind]
+    if (origin or kind) in _WORDS:
+        return _WORDS[origin or kind]
     if hasattr(kind, "dim_str"):
         axes = kind.dim_str.split()
         return f"a tensor of {_dtypes(kind)}, ({', '.join(axes)}{',' * (len(axes) == 1)})"
+    if isinstance(kind, type) and is_tensor(kind):
+        return "a tensor"
     name = getattr(origin or kind, "__name__", str(kind))
-    there = sorted(each for each in _choices(kind) if each != name) if isinstance(kind, type) else []
-    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}" + (f" ({', '.join(there)})" if there else "")
+    # A letter is spoken by its name: an FGSM, an LDAM.
+    vowels = "AEFHILMNORSX" if name[:2].isupper() else "AEIOUaeiou"
+    there = _members(kind) if isinstance(kind, type) and issubclass(kind, Checked) else []
+    return f"a{'n' * (name[0] in vowels)} {name}" + (f" ({', '.join(there)})" if there else "")
 
 
 def said(value: Any) -> str:
@@ -158,12 +163,15 @@ def _dtypes(kind: Any) -> str:
     return "numbers" if floats and integers else "floats" if floats else "integers" if integers else "booleans"
 
 
-def _choices(kind: type) -> set[str]:
-    """Return the names of the classes below one that are not only there for others."""
+def _members(family: type) -> list[str]:
+    """Return the names of the classes below a family's; none below one that can be made itself."""
+    return [] if getattr(family, "name", family.__name__) else sorted(set(_named_below(family)))
+
+
+def _named_below(kind: type) -> list[str]:
     children: list[type] = kind.__subclasses__()
-    below = {name for child in children for name in _choices(child)}
-    own = not below or bool(getattr(kind, "name", ""))
-    return below | ({kind.__name__} if own and not kind.__name__.startswith("_") else set())
+    own = [child.__name__ for child in children if getattr(child, "name", "")]
+    return own + [name for child in children for name in _named_below(child)]
 
 
 _WORDS: Mapping[Any, str] = {
@@ -172,6 +180,7 @@ _WORDS: Mapping[Any, str] = {
     bool: "True or False",
     str: "text",
     Path: "a path",
+    Callable: "a function",
     NoneType: "None",
 }
 _PLURALS: Mapping[Any, str] = {int: "whole numbers", float: "numbers", str: "a list of text"}

@@ -100,6 +100,7 @@ def _with_data(config: Config, name: Any) -> Config:
 
 
 def _with_method(config: Config, name: str) -> Config:
+    name = name if name in METHODS else name.replace("_", "-").lower()
     if name not in METHODS:
         raise unknown("method", name, METHODS)
     if name == config.method:

@@ -28,9 +28,10 @@ def check_counts(class_counts: ClassCounts, *, classes: int | None = None) -> No
     wanted = "one for each class" if classes is None else f"one for each of {classes} classes"
     require(len(counts) == (classes or len(counts)) > 0, f"class counts: expected {wanted}, got {len(counts)}")
     require(counts.dtype != torch.bool, "class counts: expected whole numbers, got bool")
-    if counts.device.type == "cpu" and anywhere(wrong := ~((counts >= 1) & (counts < torch.inf))):
+    if counts.device.type == "cpu" and anywhere(wrong := ~((counts >= 1) & (counts < torch.inf) & (counts % 1 == 0))):
         odd = int(wrong.nonzero()[0])
-        raise UserError(f"class counts: expected at least 1 in each class, got {counts[odd]:g} in class {odd}")
+        got = f"{counts[odd].item():g} in class {odd}"
+        raise UserError(f"class counts: expected whole numbers, at least 1 in each class, got {got}")
 
 
 def anywhere(condition: Tensor) -> bool:

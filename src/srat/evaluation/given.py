@@ -35,10 +35,10 @@ def given_labels(labels: Arrays, *, images: int) -> Integer[Tensor, " n"]:
         UserError: if they are no integers, or not one for each image.
     """
     tensor: Tensor = as_tensor(labels)
-    check_labels(tensor)
     shape = tuple(tensor.shape)
     one_hot = tensor.ndim == 2 and shape[0] == images and shape[1] > 1
     advice = "; one-hot? labels.argmax(1) makes integers of them" if one_hot else ""
     there = f"labels: expected one for each of {images} images, got shape {shape}{advice}"
     require(shape in ((images,), (images, 1)), there)
+    check_labels(tensor)
     return tensor.reshape(images)

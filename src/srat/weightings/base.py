@@ -16,9 +16,9 @@ Scale = Literal["mean_one", "majority_one"]
 
 def positive_counts(class_counts: ClassCounts) -> Float[Tensor, " classes"]:
     """Return the counts as float64, or raise ``UserError`` if a class has no example."""
-    counts = torch.as_tensor(class_counts).double().cpu()
-    check_counts(counts)
-    return counts.to(class_counts.device) if isinstance(class_counts, Tensor) else counts
+    counts = torch.as_tensor(class_counts)
+    check_counts(counts.cpu())
+    return counts.double()
 
 
 def to_mean_one(weights: ClassWeights) -> ClassWeights:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from srat.checked import checked
-from srat.data.counts import ClassCounts
+from srat.data.counts import ClassCounts, check_counts
 from srat.errors import require
 from srat.weightings.base import ClassWeights, Weighting
 
@@ -24,6 +24,7 @@ class Fixed(Weighting, name="fixed"):
     @checked
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
         """Return the given weights."""
+        check_counts(class_counts)
         require(
             len(self.values) == len(class_counts),
             f"--weighting.values: expected a weight for each of {len(class_counts)} classes, got {len(self.values)}",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from srat.checked import checked
-from srat.data.counts import ClassCounts
+from srat.data.counts import ClassCounts, check_counts
 from srat.weightings.base import ClassWeights, Weighting
 
 
@@ -18,7 +18,11 @@ def uniform(class_counts: ClassCounts) -> ClassWeights:
 
     Returns:
         (classes,).
+
+    Raises:
+        UserError: if a class has no example.
     """
+    check_counts(class_counts)
     return torch.ones(len(class_counts))
 
 
