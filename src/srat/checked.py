@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from srat.errors import UserError
 from srat.values import Fitter, UnfitError, fitter, is_tensor, scalar
@@ -17,52 +17,36 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Checked:
+Known = dict[str, tuple[Any, Fitter]]
+"""Names → their annotations, and what makes a value one of those."""
+
+
+class _Door(type):
+    """Makes instances of what is given once that is compared with the annotations, before any code of theirs runs."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        positional, known = _fields(cls)
+        given, named = _compared(known, positional, args, kwargs, f"{cls.__name__}.")
+        made = super().__call__(*given, **named)
+        for name in known:
+            _refuse_infinite(getattr(made, name), f"{cls.__name__}.{name}")
+        return made
+
+
+class Checked(metaclass=_Door):
     """A dataclass whose fields are compared with their annotations before its own checks run.
 
     No float may be NaN or infinite in the end, whatever its own checks let through.
     """
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "__post_init__" in cls.__dict__:
-            setattr(cls, "__post_init__", _guarded(cls.__post_init__))  # noqa: B010 - a method of each class's own
 
-    def __post_init__(self) -> None:
-        _fit_fields(self)
-        _require_finite(self)
+def _read_fields(kind: Any) -> tuple[list[str], Known]:
+    hints, fields = get_type_hints(kind, include_extras=True), dataclasses.fields(kind)
+    known = {f.name: (hints[f.name], fitter(hints[f.name])) for f in fields}
+    return [f.name for f in fields if not f.kw_only], known
 
 
-def _guarded(own: Callable[[Any], None]) -> Callable[[Any], None]:
-    @wraps(own)
-    def post_init(self: Any) -> None:
-        _fit_fields(self)
-        own(self)
-        _require_finite(self)
-
-    return post_init
-
-
-def _fit_fields(instance: Any) -> None:
-    kind = type(instance)
-    for name, (annotation, fit) in _fields(kind).items():
-        value = getattr(instance, name)
-        fitted = _fitted(value, annotation, fit, f"{kind.__name__}.{name}")
-        if fitted is not value:
-            object.__setattr__(instance, name, fitted)
-
-
-def _require_finite(instance: Any) -> None:
-    for name in _fields(type(instance)):
-        _refuse_infinite(getattr(instance, name), f"{type(instance).__name__}.{name}")
-
-
-def _read_fields(kind: Any) -> dict[str, tuple[Any, Fitter]]:
-    hints = get_type_hints(kind, include_extras=True)
-    return {f.name: (hints[f.name], fitter(hints[f.name])) for f in dataclasses.fields(cast(Any, kind))}
-
-
-_fields: Callable[[Any], dict[str, tuple[Any, Fitter]]] = cache(_read_fields)
+_fields: Callable[[Any], tuple[list[str], Known]] = cache(_read_fields)
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -73,29 +57,33 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """
 
     @cache
-    def arguments() -> tuple[list[str], dict[str, tuple[Any, Fitter]]]:
+    def arguments() -> tuple[list[str], Known]:
         hints = get_type_hints(function, include_extras=True)
         parameters = inspect.signature(function).parameters.values()
-        positional = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
-        return positional, {name: (hints[name], fitter(hints[name])) for name in positional if name in hints}
-
-    def understood(name: str, value: Any) -> Any:
-        known = arguments()[1].get(name)
-        if known is None:
-            return value
-        fitted = _fitted(value, *known, name)
-        _refuse_infinite(fitted, name)
-        return fitted
+        names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+        known = {name: (hints[name], fitter(hints[name])) for name in names if name in hints}
+        return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD], known
 
     @wraps(function)
     def door(*args: P.args, **kwargs: P.kwargs) -> R:
-        names = arguments()[0]
-        given = [understood(name, value) for name, value in zip(names, args, strict=False)]
-        named: Any = {name: understood(name, value) for name, value in kwargs.items()}
-        rest: Any = (*given, *args[len(names) :])
-        return function(*rest, **named)
+        names, known = arguments()
+        given, named = _compared(known, names, args, kwargs)
+        for name, value in (*zip(names, given, strict=False), *named.items()):
+            if name in known:
+                _refuse_infinite(value, name)
+        return function(*given, **named)
 
     return door
+
+
+def _compared(known: Known, names: list[str], args: Any, kwargs: Any, whose: str = "") -> tuple[Any, Any]:
+    """Return arguments as the annotated types; those that have none stay as they are."""
+
+    def fitted(name: str, value: Any) -> Any:
+        return _fitted(value, *known[name], f"{whose}{name}") if name in known else value
+
+    given = [fitted(name, value) for name, value in zip(names, args, strict=False)]
+    return (*given, *args[len(names) :]), {name: fitted(name, value) for name, value in kwargs.items()}
 
 
 def _fitted(value: Any, kind: Any, fit: Fitter, where: str) -> Any:

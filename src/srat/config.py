@@ -10,7 +10,7 @@ from typing import Any, Literal
 import cattrs
 
 from srat.attacks import FGSM, PGD, Attack, Natural
-from srat.checked import Checked
+from srat.checked import Checked, checked
 from srat.data import Augmentation, Holdout, Imbalance, Source
 from srat.data.augmentation import NoAugmentation
 from srat.data.digits import Digits
@@ -184,6 +184,7 @@ class Config(Checked):
         return cls.from_plain(parse_json(text, where=where), where=where)
 
     @classmethod
+    @checked
     def read(cls, path: Path | str) -> "Config":
         """Return the configuration in a file.
 

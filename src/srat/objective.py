@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from srat.checked import Checked
+from srat.checked import Checked, checked
 from srat.errors import require
 from srat.feature_losses import FeatureTerm
 
@@ -16,6 +16,7 @@ Scalar = Float[Tensor, ""]
 Reduction = Literal["weighted_mean", "mean"]
 
 
+@checked
 def reduce_weighted(losses: PerExample, weights: PerExample, reduction: Reduction) -> Scalar:
     """Return Σ w_i L_i / Σ w_i ("weighted_mean") or Σ w_i L_i / n ("mean").
 

@@ -147,15 +147,13 @@ def _none(value: Any) -> None:
 def _literal(names: Sequence[Any], spellings: Mapping[str, str], value: Any) -> Any:
     if isinstance(value, str) and value in names:
         return _text(value)
-    value = scalar(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and spellings:
-        value = f"{value:g}"
-    if not isinstance(value, str):
-        raise UnfitError
     by_key = {_key(str(name)): name for name in names} | dict(spellings)
-    if _key(value) not in by_key:
+    value = scalar(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    key = _key(value) if isinstance(value, str) else f"{value:g}" if number and spellings else ""
+    if key not in by_key:
         raise UnfitError
-    return by_key[_key(value)]
+    return by_key[key]
 
 
 def _key(text: str) -> str:

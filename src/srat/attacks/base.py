@@ -134,6 +134,7 @@ def _of_each(loss_at: LossAt) -> LossAt:
     return checked_loss
 
 
+@checked
 def started(images: Images, noise: Images | None) -> Images:
     """Return the images with noise on them, clipped to [0, 1].
 
@@ -144,6 +145,7 @@ def started(images: Images, noise: Images | None) -> Images:
     return images if noise is None else (images + noise).clamp(0, 1)
 
 
+@checked
 def input_gradient(loss_at: LossAt, images: Images) -> Images:
     """Return ∇ₓ Σᵢ loss(xᵢ), asking for no other gradient: no parameter's ``.grad`` is touched.
 

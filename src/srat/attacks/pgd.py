@@ -7,12 +7,14 @@ import torch
 from srat.attacks.base import Images, IterativeAttack
 from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
 from srat.attacks.projections import GEOMETRIES, NormName, Shape
+from srat.checked import checked
 from srat.errors import require
 
 MOST_STEPS = 10_000
 MOST_RESTARTS = 1_000
 
 
+@checked
 def pgd_step(
     adversarial: Images, gradient: Images, images: Images, *, norm: NormName, epsilon: float, step_size: float
 ) -> Images:

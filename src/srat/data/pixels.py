@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from srat.checked import checked
 from srat.errors import require
 
 _ROUNDING = 1e-5
@@ -11,6 +12,7 @@ _FULL = {255.0: "images of bytes", 65535.0: "images of 16 bits"}
 """The largest value of what was never divided by it."""
 
 
+@checked
 def check_images(images: Tensor) -> None:
     """Refuse images that are neither uint8 nor floating point numbers in [0, 1].
 
@@ -65,6 +67,7 @@ def check_axes(images: Tensor) -> None:
     require(not last, f"{expected}, with the channels last; permute(0, 3, 1, 2), or NumPy's transpose, puts them first")
 
 
+@checked
 def to_unit(images: Tensor) -> Float[Tensor, "batch channels height width"]:
     """Return images as float32 in [0, 1]: x / 255 for uint8, unchanged values otherwise.
 
@@ -85,12 +88,10 @@ def _what_it_looks_like(images: Tensor, low: float, high: float) -> str:
     if low >= -slack and high <= 1 + slack:
         return "by rounding alone: images.clamp(0, 1) mends it"
     if low < -slack:
-        mean = float(images.double().mean())
-        return (
-            f"normalised before, by their look (mean {mean:.2g}); give them as they were, the model normalises itself"
-        )
+        looks = f"normalised before, by their look (mean {float(images.double().mean()):.2g})"
+        return f"{looks}; give them as they were, the model normalises by itself"
     full = next((full for full in _FULL if 2 < high <= full), None)
-    return f"{_FULL[full]}? images / {full:g} mends it" if full else "the model normalises itself"
+    return f"{_FULL[full]}? images / {full:g} mends it" if full else "the model normalises by itself"
 
 
 def _shown(value: float) -> str:
