@@ -64,6 +64,10 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         known = {name: (hints[name], fitter(hints[name])) for name in names if name in hints}
         return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD], known
 
+    @cache
+    def axes() -> dict[str, list[str]]:
+        return {name: kind.dim_str.split() for name, (kind, _) in arguments()[1].items() if hasattr(kind, "dim_str")}
+
     @wraps(function)
     def door(*args: P.args, **kwargs: P.kwargs) -> R:
         names, known = arguments()
@@ -71,6 +75,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         for name, value in (*zip(names, given, strict=False), *named.items()):
             if name in known:
                 _refuse_infinite(value, name)
+        _require_same_lengths(axes(), dict(zip(names, given, strict=False)) | named)
         return function(*given, **named)
 
     return door
@@ -84,6 +89,17 @@ def _compared(known: Known, names: list[str], args: Any, kwargs: Any, whose: str
 
     given = [fitted(name, value) for name, value in zip(names, args, strict=False)]
     return (*given, *args[len(names) :]), {name: fitted(name, value) for name, value in kwargs.items()}
+
+
+def _require_same_lengths(axes: Mapping[str, list[str]], given: Mapping[str, Any]) -> None:
+    """Refuse tensors of different lengths on an axis of the same name."""
+    known: dict[str, tuple[str, int]] = {}
+    for name in (name for name in axes if name in given):
+        for axis, length in zip(axes[name], given[name].shape, strict=False):
+            first, wanted = known.setdefault(axis, (name, length))
+            if axis.isidentifier() and axis != "_" and length != wanted:
+                got = f"got {length} where {first} has {wanted}"
+                raise UserError(f"{name}: expected the same length on the axis {axis}, {got}")
 
 
 def _fitted(value: Any, kind: Any, fit: Fitter, where: str) -> Any:
@@ -123,6 +139,8 @@ def described(kind: Any) -> str:
     if isinstance(kind, type) and is_tensor(kind):
         return "a tensor"
     name = getattr(origin or kind, "__name__", str(kind))
+    if name == "ndarray":
+        return "an array"
     # A letter is spoken by its name: an FGSM, an LDAM.
     vowels = "AEFHILMNORSX" if name[:2].isupper() else "AEIOUaeiou"
     there = _members(kind) if isinstance(kind, type) and issubclass(kind, Checked) else []

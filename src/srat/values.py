@@ -49,7 +49,8 @@ def fitter(kind: Any) -> Fitter:
     if origin is Literal:
         return partial(_literal, parts, {})
     if origin in (Union, UnionType):
-        return partial(_first, [fitter(part) for part in parts])
+        # A path that is given as text is a path.
+        return partial(_first, [fitter(part) for part in parts if part is not str or Path not in parts])
     if origin is tuple and parts[-1] is not Ellipsis:
         return partial(_tuple_of, [fitter(part) for part in parts])
     if origin in (tuple, Sequence):

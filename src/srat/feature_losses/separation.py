@@ -41,7 +41,6 @@ def separation(
 
     Source: Eq. 6, after the supervised contrastive loss of Khosla et al., 2020, on one view.
     """
-    require(len(labels) == len(features), f"labels: expected {len(features)}, one for each row, got {len(labels)}")
     check_temperature(temperature, "temperature")
     with torch.autocast(features.device.type, enabled=False):
         z = features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
