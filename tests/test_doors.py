@@ -45,7 +45,11 @@ class TestEvaluate:
             ({"images": IMAGES[:0], "labels": LABELS[:0]}, "images: expected at least one"),
             ({"images": "x"}, "images: expected a tensor or an array or a list, got 'x'"),
             ({"images": None}, "images: expected a tensor or an array or a list, got None"),
-            ({"images": [[[1, 2], [3]]]}, "images: expected a tensor"),
+            (
+                {"images": [[[1, 2], [3]]]},
+                "images: expected a tensor, an array or lists of numbers, got [[[1, 2], [3]]]",
+            ),
+            ({"labels": ["a"] * 4}, "labels: expected a tensor, an array or lists of numbers"),
             ({"images": IMAGES - 0.5}, "normalised before, by their look"),
             ({"images": (IMAGES * 255).int()}, "images: expected uint8 or floating point, got int32"),
             ({"labels": torch.eye(4)[:, :3]}, "got shape (4, 3); one-hot? labels.argmax(1) makes integers of them"),

@@ -60,7 +60,7 @@ def fitter(kind: Any) -> Fitter:
     if hasattr(kind, "dim_str"):
         return partial(_shaped, kind)
     wanted = origin or kind
-    if not isinstance(wanted, type):
+    if not isinstance(wanted, type) or wanted is Any:
         return lambda value: value
     return as_tensor if is_tensor(wanted) else partial(_instance, wanted)
 

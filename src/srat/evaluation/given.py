@@ -7,10 +7,11 @@ from jaxtyping import Integer
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srat.checked import said
 from srat.data.base import check_labels
 from srat.data.pixels import check_axes
-from srat.errors import require
-from srat.values import as_tensor
+from srat.errors import UserError, require
+from srat.values import UnfitError, as_tensor
 
 Arrays = Tensor | NDArray[Any] | Sequence[Any]
 """A tensor, an array, or lists of numbers."""
@@ -22,7 +23,7 @@ def given_images(images: Arrays) -> Tensor:
     Raises:
         UserError: if there are none, or they have other axes.
     """
-    tensor: Tensor = as_tensor(images)
+    tensor = _tensor(images, "images")
     require(tensor.ndim > 0 and len(tensor) > 0, "images: expected at least one")
     check_axes(tensor)
     return tensor
@@ -34,7 +35,7 @@ def given_labels(labels: Arrays, *, images: int) -> Integer[Tensor, " n"]:
     Raises:
         UserError: if they are no integers, or not one for each image.
     """
-    tensor: Tensor = as_tensor(labels)
+    tensor = _tensor(labels, "labels")
     shape = tuple(tensor.shape)
     one_hot = tensor.ndim == 2 and shape[0] == images and shape[1] > 1
     advice = "; one-hot? labels.argmax(1) makes integers of them" if one_hot else ""
@@ -42,3 +43,11 @@ def given_labels(labels: Arrays, *, images: int) -> Integer[Tensor, " n"]:
     require(shape in ((images,), (images, 1)), there)
     check_labels(tensor)
     return tensor.reshape(images)
+
+
+def _tensor(values: Arrays, name: str) -> Tensor:
+    try:
+        tensor: Tensor = as_tensor(values)
+    except UnfitError:
+        raise UserError(f"{name}: expected a tensor, an array or lists of numbers, got {said(values)}") from None
+    return tensor
