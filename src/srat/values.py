@@ -148,13 +148,14 @@ def _none(value: Any) -> None:
 def _literal(names: Sequence[Any], spellings: Mapping[str, str], value: Any) -> Any:
     if isinstance(value, str) and value in names:
         return _text(value)
-    by_key = {_key(str(name)): name for name in names} | dict(spellings)
     value = scalar(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
+    numbers = [name for name in names if number and type(name) is int and name == value]
+    by_key = {_key(name): name for name in names if isinstance(name, str)} | dict(spellings)
     key = _key(value) if isinstance(value, str) else f"{value:g}" if number and spellings else ""
-    if key not in by_key:
+    if not numbers and key not in by_key:
         raise UnfitError
-    return by_key[key]
+    return numbers[0] if numbers else by_key[key]
 
 
 def _key(text: str) -> str:
