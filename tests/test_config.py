@@ -2,18 +2,24 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from srat.attacks import FGSM, PGD, Natural
 from srat.composition import compose
-from srat.config import FAMILIES, Config
+from srat.config import FAMILIES, SGD, Config, InnerMaximization
+from srat.data import Holdout
 from srat.data.imbalance import Explicit, Step
 from srat.errors import UserError
+from srat.losses import LDAM
 from srat.methods import METHODS
 from srat.models.heads import CosineHead
 from srat.registry import choices, members
+from srat.weightings import Fixed
 
 TWELVE = [
     "natural",
@@ -263,3 +269,80 @@ def test_refuses_a_file_that_is_not_there(tmp_path):
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not valid JSON"):
         Config.read(tmp_path / "bytes.json")
+
+
+@cache
+def spread():
+    """Return configurations of every member and of every kind of value, by name; as version 0.1 would write them."""
+    default = Config()
+    named = {f"{family}={name}": compose(**{family: name}) for family, name in every_choice()}
+    named |= {f"method={name}": compose(method=name) for name in METHODS}
+    return named | {
+        "ratio=10": compose(ratio=10),
+        "ratio=100": compose(ratio=100),
+        "epsilon=1": compose(epsilon=1),
+        "l2": compose(norm="l2", epsilon=0.5, step_size=0.1),
+        "milestones": replace(default, schedule=replace(default.schedule, milestones=(3, 5))),
+        "order": replace(default, imbalance=Step(class_order=tuple(range(9, -1, -1)), cap=50)),
+        "keep": replace(default, imbalance=Explicit(keep=(1, 2))),
+        "fixed": replace(default, weighting=Fixed(values=(1, 2.5))),
+        "classes": replace(compose(data="cifar10"), seed=3),
+        "holdout": replace(default, holdout=Holdout(fraction=0.0)),
+        "fgsm": compose(attack="fgsm", data="svhn"),
+        "sgd": replace(
+            default,
+            optimizer=SGD(learning_rate=1, nesterov=True),
+            inner=InnerMaximization(loss="training"),
+            precision="bf16",
+        ),
+    }
+
+
+RECORDED = json.loads((Path(__file__).parent / "golden" / "ids.json").read_text())
+
+
+@pytest.mark.parametrize(("name", "recorded"), RECORDED.items())
+def test_ids_are_what_they_were(name, recorded):
+    """Recorded with the code that took every value as it came."""
+    assert spread()[name].id == recorded
+
+
+def test_a_value_has_one_id_however_it_is_written():
+    numbers = {"epochs": np.int64(7), "batch_size": torch.tensor(64)}
+    written = compose(ratio="10", epsilon="8/255", seed=1.0, norm="L_inf", **numbers)
+    plain = compose(ratio=10.0, epsilon=8 / 255, seed=1, norm="linf", epochs=7, batch_size=64)
+    assert (written, written.id, written.to_json()) == (plain, plain.id, plain.to_json())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epochs": 1.5}, "Config.epochs: expected a whole number, got 1.5"),
+        ({"epochs": "3"}, "Config.epochs: expected a whole number, got '3'"),
+        ({"batch_size": True}, "Config.batch_size: expected a whole number, got True"),
+        ({"epcohs": 3}, "unknown setting 'epcohs', did you mean 'epochs'?; there are: method, norm, epsilon"),
+        ({"learning_rate": 0.1}, "unknown setting 'learning_rate'; there are: "),
+        ({"method": 3}, "method: expected text or None, got 3"),
+        ({"loss": 3}, "loss: expected a name, such as 'ldam', got 3"),
+        ({"loss": LDAM}, "loss: expected a name, such as 'ldam', got the class LDAM itself"),
+        ({"data": ["cifar10"]}, "data: expected a name, such as 'digits', got ['cifar10']"),
+        ({"optimizer": "adam"}, "Config.optimizer: expected an SGD, got 'adam'"),
+        ({"ratio": float("nan")}, "ratio: expected a finite number, got nan"),
+        ({"epsilon": 8}, "in units of 255? then 8/255"),
+        ({"norm": "l1", "epsilon": 1}, "norm: expected linf or l2 or None, got 'l1'"),
+        ({"base": "x"}, "base: expected a Config or None, got 'x'"),
+        ({"data_dir": 3}, "data_dir: expected a path or None, got 3"),
+    ],
+)
+def test_compose_says_what_it_was_given(options, said):
+    with pytest.raises(UserError) as error:
+        compose(**options)
+    assert said in str(error.value)
+
+
+def test_compose_takes_members_as_they_are():
+    config = compose(data="CIFAR10", loss=LDAM(scale=16), attack=PGD(steps=3), imbalance=Step(ratio=7))
+    assert (config.loss.scale, config.attack.steps, config.imbalance.ratio) == (16.0, 3, 7.0)
+    assert config.data.name == "cifar10"
+    assert compose(data=type(config.data)(classes=(1, 2))).data.classes == (1, 2)
+    assert compose(method="SRAT_LDAM").method == "srat-ldam"

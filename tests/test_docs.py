@@ -21,6 +21,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "results" not in path.parts)
 HOW_TOS = sorted(path.stem for path in (DOCS / "how-to").glob("*.md"))
 QUICK = ["--epochs", "2", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
+QUICK += ["--step-size", "0.1"]  # one of which reaches the edge
 
 
 def blocks(path):

@@ -488,6 +488,7 @@ class TestResume:
                 said.append(text)
 
         fit(tiny(ratio=10), out=cut, observer=Listening())
+        said = [text for text in said if "cannot reach" not in text]  # of the two short steps
         assert [newest.name in text and older.name in text for text in said] == [True]
         assert_same_files(whole, cut)
 

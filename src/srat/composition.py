@@ -1,12 +1,15 @@
 """A configuration made of names: the method's, the data set's, the model's."""
 
 import dataclasses
+import inspect
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from srat.attacks import FGSM, PGD, Attack
 from srat.attacks.projections import NormName
+from srat.checked import checked, said
 from srat.config import FAMILIES, Config
 from srat.data import Source
 from srat.errors import require, unknown
@@ -14,6 +17,7 @@ from srat.methods import METHODS
 from srat.registry import choose
 
 
+@checked
 def compose(
     base: Config | None = None,
     *,
@@ -36,11 +40,12 @@ def compose(
         ratio: K of the imbalance.
         data_dir: where the data's files are.
         choices: a member's name for any of the families ("data", "imbalance", "model", "loss", …), or the value of
-            any other field ("epochs", "seed", …).
+            any other field ("epochs", "seed", …). A member itself, such as ``LDAM(scale=16)``, is taken as it is.
 
     Raises:
-        UserError: if a name is unknown or a value out of range.
+        UserError: if a name or a keyword is unknown, or a value of another type or out of range.
     """
+    _require_known(choices)
     config = base if base is not None else Config()
     names = {family: choices.pop(family) for family in FAMILIES if choices.get(family) is not None}
     if "data" in names:
@@ -62,10 +67,30 @@ def compose(
     return replace(config, **{name: value for name, value in choices.items() if value is not None})
 
 
-def _with_data(config: Config, name: str) -> Config:
-    source: Source = choose(Source, name, "data set")
+def _require_known(choices: Iterable[str]) -> None:
+    named = inspect.signature(compose).parameters.values()
+    known = [p.name for p in named if p.kind is p.KEYWORD_ONLY] + [f.name for f in dataclasses.fields(Config)]
+    for name in choices:
+        if name not in known:
+            raise unknown("setting", name, known)
+
+
+def _chosen(family: str, name: Any, kind: str) -> Any:
+    """Return the member of that name, or the member itself where one is given."""
+    if isinstance(name, FAMILIES[family]):
+        return name
+    require(isinstance(name, str), f"{family}: expected a name, such as {_example(family)}, got {said(name)}")
+    return choose(FAMILIES[family], name, kind)
+
+
+def _example(family: str) -> str:
+    return f"'{getattr(Config(), family).name}'"
+
+
+def _with_data(config: Config, name: Any) -> Config:
+    source: Source = _chosen("data", name, "data set")
     if type(source) is type(config.data):
-        return config
+        return replace(config, data=source) if source is name else config
     suggested = source.suggested
     config = replace(config, data=source, epochs=suggested.epochs)
     for family in ("model", "imbalance", "augmentation"):
@@ -75,6 +100,7 @@ def _with_data(config: Config, name: str) -> Config:
 
 
 def _with_method(config: Config, name: str) -> Config:
+    name = name if name in METHODS else name.replace("_", "-").lower()
     if name not in METHODS:
         raise unknown("method", name, METHODS)
     if name == config.method:
@@ -91,17 +117,20 @@ def _with_method(config: Config, name: str) -> Config:
     )
 
 
-def _with_member(config: Config, family: str, name: str) -> Config:
+def _with_member(config: Config, family: str, name: Any) -> Config:
     if family == "attack":
         return replace(config, attack=_attack(config, name))
-    member = choose(FAMILIES[family], name, family.replace("_", " "))
+    member = _chosen(family, name, family.replace("_", " "))
     current = getattr(config, family)
     changed: dict[str, Any] = {family: member}
-    return config if type(member) is type(current) else replace(config, **changed)
+    same = type(member) is type(current) and member is not name
+    return config if same else replace(config, **changed)
 
 
-def _attack(config: Config, name: str) -> Attack:
-    attack = choose(Attack, name, "attack")
+def _attack(config: Config, name: Any) -> Attack:
+    attack: Attack = _chosen("attack", name, "attack")
+    if isinstance(name, Attack):
+        return name
     if type(attack) is type(config.attack):
         return config.attack
     # The threat model lives on in the evaluation's attack, so that a new training attack keeps its budget.

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import cattrs
 
 from srat.attacks import FGSM, PGD, Attack, Natural
+from srat.checked import Checked, checked
 from srat.data import Augmentation, Holdout, Imbalance, Source
 from srat.data.augmentation import NoAugmentation
 from srat.data.digits import Digits
@@ -37,7 +38,7 @@ LARGEST_FILE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class SGD:
+class SGD(Checked):
     """Stochastic gradient descent with momentum, at the field's usual values; the paper does not give its optimiser."""
 
     learning_rate: float = 0.1
@@ -62,7 +63,7 @@ class SGD:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InnerMaximization:
+class InnerMaximization(Checked):
     """How the training attack sees the model."""
 
     loss: Literal["cross-entropy", "training"] = "cross-entropy"
@@ -72,7 +73,7 @@ class InnerMaximization:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Checked):
     """A run: what is trained, on what, how."""
 
     seed: int = 0
@@ -183,6 +184,7 @@ class Config:
         return cls.from_plain(parse_json(text, where=where), where=where)
 
     @classmethod
+    @checked
     def read(cls, path: Path | str) -> "Config":
         """Return the configuration in a file.
 

@@ -16,27 +16,22 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
 from srat.errors import require
-from srat.machine import neighbours
+from srat.machine import neighbours, parse_device
 from srat.precision import PrecisionName
 from srat.processes import world_size
 
 
-def make_fabric(device: str, precision: PrecisionName = "fp32") -> Fabric:
+def make_fabric(device: str | torch.device, precision: PrecisionName = "fp32") -> Fabric:
     """Return Lightning Fabric on one device, or on this process's among those of a job that torchrun has started.
 
     Args:
-        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
         precision: what the training step computes in.
 
     Raises:
         UserError: if the device is unknown or not there.
     """
-    kind, _, index = device.partition(":")
-    known = kind == "cuda" or (kind in ("auto", "cpu") and not index)
-    require(
-        known and (not index or index.isdecimal()),
-        f"--device: expected auto, cpu, cuda or cuda:N, got '{device}'",
-    )
+    kind, index = parse_device(device)
     world, here = world_size(), neighbours()
     require(world == 1 or not index, f"--device {device}: several processes take a device each; say --device cuda")
     available = torch.cuda.device_count()

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from srat.checked import checked
 from srat.errors import UserError, require
 from srat.files import write_atomically
 from srat.models import logits_of
@@ -68,6 +69,7 @@ def describe(facts: ModelFacts) -> dict[str, str]:
     }
 
 
+@checked
 def export_torch(model: nn.Module, facts: ModelFacts, path: Path) -> float:
     """Write a model as a program of ``torch.export`` (.pt2), and return how far it is from the model.
 
@@ -87,6 +89,7 @@ def export_torch(model: nn.Module, facts: ModelFacts, path: Path) -> float:
         return _checked(path, model, facts, torch.export.load(part).module())
 
 
+@checked
 def export_onnx(model: nn.Module, facts: ModelFacts, path: Path) -> float:
     """Write a model as ONNX, and return how far ONNX Runtime's answers are from the model's.
 

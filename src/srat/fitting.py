@@ -6,9 +6,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import nn
 
+from srat.attacks import tell_doubts
 from srat.cadence import Cadence, Every
+from srat.checked import checked
 from srat.checkpoint import State
 from srat.config import Config
 from srat.data import Parts, Record, prepare
@@ -29,14 +32,15 @@ from srat.trainer import run_epochs, train_step
 from srat.training import Training, set_up
 
 
+@checked
 def fit(
     config: Config,
     *,
     out: Path | str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     model: nn.Module | None = None,
     observer: Observer | None = None,
-    checkpoint_every: str = "auto",
+    checkpoint_every: str | int = "auto",
     on_divergence: OnDivergence = "stop",
     compiled: CompileChoice = "auto",
     record: Record | None = None,
@@ -50,7 +54,7 @@ def fit(
     Args:
         config: the run.
         out: folder for configuration, metrics, checkpoints and weights; None writes nothing.
-        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
         model: a model of the user's own (see ``srat.models.wrap``) in place of the configuration's.
         observer: told of progress.
         checkpoint_every: "auto" (as often as costs a hundredth of the time), "200" steps, or "10m" minutes.
@@ -67,7 +71,7 @@ def fit(
     if model is not None:
         config = replace(config, model=Custom(description=type(model).__name__))
     observer = observer or Observer()
-    every = Every.parse(checkpoint_every)
+    every = Every.parse(str(checkpoint_every))
     require(out is not None or on_divergence == "stop", "--on-divergence rollback needs --out, a folder of checkpoints")
     fabric = make_fabric(device, config.precision)
     processes = join()
@@ -91,6 +95,7 @@ def fit(
         )
     for note in (*parts.notes, *validation_note(config, parts), *constant_notes(training.train)):
         observer.notice(note)
+    tell_doubts((config.attack, config.evaluation), data.train.images.shape[1:], observer.notice)
     check_memory(training, train_step, notice=observer.notice)
     if folder is None:
         unkept = Unkept()

@@ -52,6 +52,43 @@ def neighbours() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
+def parse_device(device: str | torch.device) -> tuple[str, str]:
+    """Return kind and index ("" where there is none) of a device.
+
+    Args:
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
+
+    Raises:
+        UserError: if it is none of these.
+    """
+    kind, _, index = str(device).partition(":")
+    index = "" if str(device) == "cpu:0" else index
+    known = kind == "cuda" or (kind in ("auto", "cpu") and not index)
+    require(
+        known and (not index or index.isdecimal()),
+        f"--device: expected auto, cpu, cuda or cuda:N, got '{device}'",
+    )
+    return kind, index
+
+
+def device_of(device: str | torch.device) -> torch.device:
+    """Return a device of this machine.
+
+    Args:
+        device: as `parse_device` takes it.
+
+    Raises:
+        UserError: if it is unknown or not there.
+    """
+    kind, index = parse_device(device)
+    there = torch.cuda.device_count()
+    if kind == "auto":
+        kind = "cuda" if there else "cpu"
+    missing = kind == "cuda" and int(index or 0) >= there
+    require(not missing, f"--device {device}: there is no such CUDA device here (found {there}); try --device cpu")
+    return torch.device(f"{kind}:{index}" if index else kind)
+
+
 def available(device: torch.device) -> int:
     """Return the bytes that can still be had on a device."""
     if device.type != "cuda":

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from srat.checked import Checked
 from srat.feature_losses import FeatureLoss, NoFeatureLoss, Separation
 from srat.losses import LDAM, CrossEntropy, Focal, Loss
 from srat.weightings import EffectiveNumber, Uniform, Weighting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(Checked):
     """A row of the table."""
 
     loss: Loss

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from srat.checked import Checked, checked
 from srat.errors import require
 from srat.feature_losses import FeatureTerm
 
@@ -15,6 +16,7 @@ Scalar = Float[Tensor, ""]
 Reduction = Literal["weighted_mean", "mean"]
 
 
+@checked
 def reduce_weighted(losses: PerExample, weights: PerExample, reduction: Reduction) -> Scalar:
     """Return Σ w_i L_i / Σ w_i ("weighted_mean") or Σ w_i L_i / n ("mean").
 
@@ -51,7 +53,7 @@ class Value(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
+class Objective(Checked):
     """Eq. 7: reduce(w_i · L_i) + λ · mean(L_sep)."""
 
     reduction: Reduction = "weighted_mean"

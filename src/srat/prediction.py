@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from srat.attacks import AnyAttack, Natural
+from srat.checked import checked
 from srat.data import Dataset, Source, to_unit
 from srat.data.decoding import read_header
 from srat.data.folder import Folder, reading_notes
@@ -40,6 +41,7 @@ class Prediction:
     """The class that it is taken for where the attack succeeds; the same where it does not."""
 
 
+@checked
 def predict(
     model: nn.Module,
     images: Images,
@@ -85,6 +87,7 @@ def _looked_at(model: nn.Module, images: Images, device: str) -> tuple[Tensor, T
     return torch.cat([each.indices for each in shares]), torch.cat([each.values for each in shares])
 
 
+@checked
 def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Return the image files that paths name, each once, and what is to be said of the files that are passed over.
 
@@ -110,6 +113,7 @@ def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return list(dict.fromkeys(found)), notes
 
 
+@checked
 def read_images(
     paths: Sequence[Path], shape: ImageShape, source: Source = _FILES
 ) -> tuple[ImageFiles, list[str], list[UserError]]:

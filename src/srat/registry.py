@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from srat.checked import Checked
 from srat.errors import unknown
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class Member(Checked):
     """One choice within a family: hyper-parameters, stored beside the pure function that they are for.
 
     A family is an abstract subclass; a member is a subclass of that with a name:
@@ -66,9 +67,10 @@ def choose(family: type[F], name: str, kind: str) -> F:
     """
     named = [cls for cls in members(family).values() if not cls.hidden]
     by_name = {alias: cls for cls in named for alias in (cls.name, *cls.aliases)}
-    if name.replace("_", "-") not in by_name:
+    plain = name.replace("_", "-").lower()
+    if plain not in by_name:
         raise unknown(kind, name, choices(family))
-    return by_name[name.replace("_", "-")]()
+    return by_name[plain]()
 
 
 def import_members(package: str) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srat.checked import checked
 from srat.config import Config
 from srat.data import Dataset
 from srat.errors import UserError, require
+from srat.machine import device_of
 from srat.metrics import Row
 from srat.models import Classifier, ImageShape, build
 from srat.run_folder import RunFolder, Which
@@ -89,29 +91,38 @@ class Run:
     """How long the training took, over all sessions."""
 
 
-def load(path: Path | str, *, which: Which = "last", model: nn.Module | None = None, device: str = "cpu") -> nn.Module:
+@checked
+def load(
+    path: Path | str,
+    *,
+    which: Which = "last",
+    model: nn.Module | None = None,
+    device: str | torch.device = "cpu",
+) -> nn.Module:
     """Return the trained model of a run, in eval mode: images in [0, 1] → Output(logits, features, embedding).
 
     Args:
         path: the run's folder, or a file of weights from one, which needs nothing beside it.
         which: "last" for the weights of the last epoch, "best" for the best on the held-out part.
         model: the model to put the weights into, where the run was of the user's own.
-        device: where to put it.
+        device: where to put it: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
 
     Raises:
-        UserError: if there are no such weights, or they are damaged or do not fit.
+        UserError: if there are no such weights, they are damaged or do not fit, or there is no such device.
     """
     return load_with_facts(path, which=which, model=model, device=device)[0]
 
 
+@checked
 def load_with_facts(
     path: Path | str,
     *,
     which: Which = "last",
     model: nn.Module | None = None,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
 ) -> tuple[nn.Module, ModelFacts]:
     """Return what `load` does, and what the weights file says beside the weights."""
+    target = device_of(device)
     file = Path(path) if Path(path).is_file() else _weights_of(RunFolder(Path(path)), which)
     weights = open_tensors(file)
     facts = ModelFacts.from_json(weights.facts, file)
@@ -122,7 +133,7 @@ def load_with_facts(
         model = _rebuild(facts)
     check_shapes(model, weights)
     model.load_state_dict(weights.tensors())
-    return model.to(device).eval(), facts
+    return model.to(target).eval(), facts
 
 
 def read_facts(path: Path) -> ModelFacts:

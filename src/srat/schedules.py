@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from srat.checked import Checked, checked
 from srat.errors import require
 
 PAPER_EPOCHS = 200
 PAPER_MILESTONES = (160, 180)
 
 
+@checked
 def scaled(epoch: int, epochs: int) -> int:
     """Return where an epoch of the paper's 200 falls in a run of ``epochs``: epoch · epochs / 200, rounded.
 
@@ -19,6 +21,7 @@ def scaled(epoch: int, epochs: int) -> int:
     return round(epoch * epochs / PAPER_EPOCHS)
 
 
+@checked
 def learning_rate(epoch: int, *, base: float, milestones: Sequence[int], factor: float) -> float:
     """Return the learning rate of an epoch, base · factor^(milestones reached).
 
@@ -34,7 +37,7 @@ def learning_rate(epoch: int, *, base: float, milestones: Sequence[int], factor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Schedule(Checked):
     """When the learning rate falls, and from which epoch the weights apply."""
 
     milestones: tuple[int, ...] | None = None

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import cattrs
 from cattrs.strategies import configure_tagged_union
@@ -105,6 +105,7 @@ def describe_mistake(error: BaseException, kind: Any) -> str:
         return f"unknown key '{given}'{nearest(given, known)}; there are: {', '.join(known)}"
     if isinstance(error, KeyError):
         return f"missing key {error}"
+    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if get_origin(kind) is Literal:
         return f"expected one of {', '.join(map(str, get_args(kind)))}, got {str(error).split(' not in ')[0]}"
     return str(error)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from srat.checked import Checked, checked
 from srat.errors import require
 
 Convention = Literal["exact", "paper"]
@@ -39,7 +40,7 @@ class Errors(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gaussians:
+class Gaussians(Checked):
     """Two classes as in Eq. 1."""
 
     dimensions: int = 10
@@ -86,6 +87,7 @@ class Gaussians:
         mean = self.dimensions * self.eta
         return Errors(rare=normal_cdf(-(bias + mean) / self.spread), common=normal_cdf((bias - mean) / self.spread))
 
+    @checked
     def risk(self, bias: float, *, weight: float = 1.0) -> float:
         """Return Eq. 2: ρ · Pr(−1) · error of the rare class + Pr(+1) · error of the common class.
 
@@ -93,23 +95,28 @@ class Gaussians:
             bias: b.
             weight: ρ > 0 of the rare class.
         """
+        _check_weight(weight)
         errors = self.errors(bias)
         return (weight * errors.rare + self.ratio * errors.common) / (1 + self.ratio)
 
+    @checked
     def best_bias(self, *, weight: float = 1.0) -> float:
         """Return the b of least risk, ½ log(ρ/K) · s² / (dη): Lemma 3.1 with σ²/η exactly, dσ²/η in the paper.
 
         Args:
             weight: ρ > 0 of the rare class.
         """
+        _check_weight(weight)
         return 0.5 * math.log(weight / self.ratio) * self.spread**2 / (self.dimensions * self.eta)
 
+    @checked
     def best_errors(self, *, weight: float = 1.0) -> Errors:
         """Return the errors at the b of least risk, Φ(½ log(K/ρ)/r − r) and Φ(½ log(ρ/K)/r − r).
 
         Args:
             weight: ρ > 0 of the rare class.
         """
+        _check_weight(weight)
         shift = 0.5 * math.log(self.ratio / weight) / self.margin
         return Errors(rare=normal_cdf(shift - self.margin), common=normal_cdf(-shift - self.margin))
 
@@ -122,6 +129,10 @@ class Gaussians:
         return self.best_errors(weight=self.ratio).common - self.best_errors().common
 
 
+def _check_weight(weight: float) -> None:
+    require(weight > 0, f"weight: expected a number above 0, got {weight:g}")
+
+
 def normal_cdf(z: float) -> float:
     """Return Φ(z), accurate far below 0 too.
 
@@ -131,6 +142,7 @@ def normal_cdf(z: float) -> float:
     return 0.5 * math.erfc(-z / math.sqrt(2))
 
 
+@checked
 def numerical_bias(data: Gaussians, *, weight: float = 1.0) -> float:
     """Return the b of least risk by search, without the lemma; NaN where floating point cannot tell.
 
@@ -140,6 +152,7 @@ def numerical_bias(data: Gaussians, *, weight: float = 1.0) -> float:
     """
     from scipy.optimize import minimize_scalar
 
+    _check_weight(weight)
     r, (less, more) = data.margin, sorted((weight, data.ratio))
 
     def excess(t: float) -> float:
@@ -166,6 +179,7 @@ class Sampled(NamedTuple):
     """The errors there, of other points."""
 
 
+@checked
 def monte_carlo(data: Gaussians, *, weight: float = 1.0, samples: int = 1_000_000, seed: int = 0) -> Sampled:
     """Return the b of least empirical risk of drawn points, and its errors on as many others.
 
@@ -175,6 +189,9 @@ def monte_carlo(data: Gaussians, *, weight: float = 1.0, samples: int = 1_000_00
         samples: points of each class; their frequency is put in by weights.
         seed: of the draw.
     """
+    _check_weight(weight)
+    require(samples >= 1, f"samples: expected 1 or more, got {samples}")
+    require(seed >= 0, f"seed: expected 0 or more, got {seed}")
     rng = np.random.default_rng(seed)
     rare, common = (np.sort(_sums(data, sign, samples, rng)) for sign in (-1, 1))
     candidates = np.concatenate((rare, common))
@@ -207,6 +224,7 @@ conventions)."""
 RATIOS = (1e1, 1e2, 1e3, 1e4, 1e6, 1e8)
 
 
+@checked
 def with_ratios(data: Gaussians, ratios: Sequence[float] = RATIOS) -> list[Gaussians]:
     """Return the same classes with other K.
 

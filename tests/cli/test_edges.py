@@ -239,7 +239,8 @@ class TestMessages:
         assert "'srat" not in err
 
     @pytest.mark.parametrize(
-        ("classes", "said"), [(1, "put images of a second one into a folder beside c0"), (2, "To train on it: srat train")]
+        ("classes", "said"),
+        [(1, "put images of a second one into a folder beside c0"), (2, "To train on it: srat train")],
     )
     def test_the_advice_to_train_on_a_folder_works(self, cli, home, classes, said):
         for c in range(classes):

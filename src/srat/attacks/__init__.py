@@ -1,6 +1,7 @@
 """Attacks (a file each), and the projections that they share."""
 
 from srat.attacks.base import Attack, IterativeAttack, LossAt, input_gradient, started
+from srat.attacks.doubts import tell_doubts
 from srat.attacks.fgsm import FGSM
 from srat.attacks.natural import Natural
 from srat.attacks.pgd import PGD, pgd_step
@@ -30,5 +31,6 @@ __all__ = [
     "project_l2",
     "project_linf",
     "started",
+    "tell_doubts",
     "within",
 ]

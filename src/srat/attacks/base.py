@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from srat.data.base import check_images
+from srat.checked import checked
+from srat.data.pixels import check_attackable
+from srat.errors import require
 from srat.registry import Member
 
 Images = Float[Tensor, "batch channels height width"]
@@ -30,7 +32,17 @@ class Attack(Member):
         """Return what the attack makes large, (batch,): the ``usual`` loss, unless it has one of its own."""
         return usual(logits, labels)
 
-    def __call__(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
+    def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
+        """Return what can hardly be meant about its settings, a line each.
+
+        Args:
+            shape: of an image, (channels, height, width).
+        """
+        del shape
+        return ()
+
+    @checked
+    def __call__(self, loss_at: LossAt, images: Tensor, *, generator: torch.Generator) -> Images:
         """Return adversarial images.
 
         Args:
@@ -42,10 +54,13 @@ class Attack(Member):
             Images of the same shape, in [0, 1] and within the budget.
 
         Raises:
-            UserError: if the images are not floating point in [0, 1].
+            UserError: if the images are not floating point in [0, 1], the generator is on another device, or the loss
+                is not one number an image.
         """
-        check_images(images)
-        return self.perturb(loss_at, images, generator=generator)
+        check_attackable(images)
+        there, here = generator.device.type, images.device.type
+        require(there == here, f"generator: expected one on the device of the images, {here}, got one on {there}")
+        return self.perturb(_of_each(loss_at), images, generator=generator)
 
     def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
         """Do what a call does, for images known to be in [0, 1]; the check waits for the device, this does not."""
@@ -107,6 +122,19 @@ class IterativeAttack(Attack):
         return adversarial
 
 
+def _of_each(loss_at: LossAt) -> LossAt:
+    """Return the same loss, refused where it is not one number an image: of several starts none could be kept."""
+
+    def checked_loss(images: Tensor) -> Tensor:
+        loss = loss_at(images)
+        shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        require(shape == (len(images),), f"loss_at: expected the loss of each of {len(images)} images, got {shape}")
+        return loss
+
+    return checked_loss
+
+
+@checked
 def started(images: Images, noise: Images | None) -> Images:
     """Return the images with noise on them, clipped to [0, 1].
 
@@ -117,6 +145,7 @@ def started(images: Images, noise: Images | None) -> Images:
     return images if noise is None else (images + noise).clamp(0, 1)
 
 
+@checked
 def input_gradient(loss_at: LossAt, images: Images) -> Images:
     """Return ∇ₓ Σᵢ loss(xᵢ), asking for no other gradient: no parameter's ``.grad`` is touched.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from srat.attacks.base import Images, IterativeAttack
+from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
 from srat.attacks.pgd import check_budget, pgd_step
 from srat.attacks.projections import GEOMETRIES, Shape
 from srat.errors import require
@@ -38,6 +39,14 @@ class FGSM(IterativeAttack, name="fgsm"):
 
     def step(self, adversarial: Images, gradient: Images, images: Images) -> Images:
         """Return the projected sign step."""
+        return pgd_step(adversarial, gradient, images, norm="linf", epsilon=self.epsilon, step_size=self._alpha)
+
+    def doubts(self, shape: Shape) -> tuple[str, ...]:
+        """Return what can hardly be meant about ball and step."""
+        steps = doubts_of_steps(self.epsilon, self._alpha, 1)
+        return named_doubts(self.label, doubts_of_ball("linf", self.epsilon, shape), steps)
+
+    @property
+    def _alpha(self) -> float:
         default = 1.25 * self.epsilon if self.random_start else self.epsilon
-        alpha = default if self.step_size is None else self.step_size
-        return pgd_step(adversarial, gradient, images, norm="linf", epsilon=self.epsilon, step_size=alpha)
+        return default if self.step_size is None else self.step_size

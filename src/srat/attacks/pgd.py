@@ -5,13 +5,16 @@ from dataclasses import dataclass
 import torch
 
 from srat.attacks.base import Images, IterativeAttack
+from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
 from srat.attacks.projections import GEOMETRIES, NormName, Shape
+from srat.checked import checked
 from srat.errors import require
 
 MOST_STEPS = 10_000
 MOST_RESTARTS = 1_000
 
 
+@checked
 def pgd_step(
     adversarial: Images, gradient: Images, images: Images, *, norm: NormName, epsilon: float, step_size: float
 ) -> Images:
@@ -68,6 +71,11 @@ class PGD(IterativeAttack, name="pgd"):
             + (f"x{self.restarts}" if self.restarts > 1 else "")
         )
 
+    def doubts(self, shape: Shape) -> tuple[str, ...]:
+        """Return what can hardly be meant about ball and steps."""
+        steps = doubts_of_steps(self.epsilon, self.step_size, self.steps)
+        return named_doubts(self.label, doubts_of_ball(self.norm, self.epsilon, shape), steps)
+
     @property
     def iterations(self) -> int:
         """The number of steps."""
@@ -90,7 +98,7 @@ class PGD(IterativeAttack, name="pgd"):
 def check_budget(epsilon: float, norm: NormName) -> None:
     """Raise ``UserError`` unless ε is a budget in [0, 1] pixel units: at most 1 in L∞, finite in L2."""
     limit = 1.0 if norm == "linf" else 1e4
-    require(
-        0 < epsilon <= limit,
-        f"epsilon: expected above 0 and at most {limit:g}, in [0, 1] pixel units (8/255 is 0.0314), got {epsilon:g}",
-    )
+    of_bytes = 1 < epsilon <= 255 and norm == "linf"
+    advice = f"; in units of 255? then {epsilon:g}/255" if of_bytes else ""
+    wanted = f"above 0 and at most {limit:g}, in [0, 1] pixel units (8/255 is 0.0314)"
+    require(0 < epsilon <= limit, f"epsilon: expected {wanted}, got {epsilon:g}{advice}")

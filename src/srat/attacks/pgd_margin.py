@@ -8,8 +8,10 @@ from torch import Tensor
 
 from srat.attacks.base import Loss
 from srat.attacks.pgd import PGD
+from srat.checked import checked
 
 
+@checked
 def margin(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
     """Return max_{j ≠ y} z_j − z_y of each example: positive where it is wrong, and never saturated.
 

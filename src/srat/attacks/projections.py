@@ -3,17 +3,25 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from srat.checked import checked
+from srat.values import Spellings
+
 Images = Float[Tensor, "batch channels height width"]
 Shape = Sequence[int]
-NormName = Literal["linf", "l2"]
+NormName = Annotated[
+    Literal["linf", "l2"],
+    Spellings({"inf": "linf", "infinity": "linf", "linfinity": "linf", "∞": "linf", "l∞": "linf", "2": "l2"}),
+]
+"""The ball; a number of the norm, and others' spellings of it, are understood."""
 
 
+@checked
 def project_linf(images: Images, center: Images, epsilon: float) -> Images:
     """Return the nearest point with ‖x − center‖∞ ≤ ε: center + clip(x − center, −ε, ε).
 
@@ -25,6 +33,7 @@ def project_linf(images: Images, center: Images, epsilon: float) -> Images:
     return center + (images - center).clamp(-epsilon, epsilon)
 
 
+@checked
 def project_l2(images: Images, center: Images, epsilon: float) -> Images:
     """Return the nearest point with ‖x − center‖₂ ≤ ε: center + δ · min(1, ε/‖δ‖₂).
 
@@ -37,6 +46,7 @@ def project_l2(images: Images, center: Images, epsilon: float) -> Images:
     return center + delta * (epsilon / _length(delta).clamp(min=torch.finfo(delta.dtype).tiny)).clamp(max=1)
 
 
+@checked
 def within(
     images: Images, center: Images, *, norm: NormName, epsilon: float, tolerance: float = 1e-6
 ) -> Bool[Tensor, " batch"]:

@@ -9,8 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from srat.attacks.base import Images
+from srat.attacks.doubts import doubts_of_ball, named_doubts
 from srat.attacks.pgd import check_budget
-from srat.attacks.projections import NormName
+from srat.attacks.projections import NormName, Shape
+from srat.checked import checked
+from srat.data.pixels import check_attackable
+from srat.errors import require
 from srat.registry import Member
 
 LogitsAt = Callable[[Tensor], Tensor]
@@ -47,13 +51,18 @@ class ReferenceAttack(Member):
         """The attacks that are made one after the other; itself alone, but for AutoAttack."""
         return (self,)
 
+    def doubts(self, shape: Shape) -> tuple[str, ...]:
+        """Return what can hardly be meant about the ball, on images of a shape (channels, height, width)."""
+        return named_doubts(self.label, doubts_of_ball(self.norm, self.epsilon, shape))
+
     def note(self, classes: int) -> str:
         """Return what is to be said of its results on so many classes; nothing, as a rule."""
         changed = [stage.name for stage in self.stages if classes < stage.needs]
         return f"{', '.join(changed)}: on {classes} classes DLR is undefined, the margin took its place" * bool(changed)
 
+    @checked
     def __call__(
-        self, logits_at: LogitsAt, images: Images, labels: Int[Tensor, " batch"], *, classes: int, seed: int
+        self, logits_at: LogitsAt, images: Tensor, labels: Int[Tensor, " batch"], *, classes: int, seed: int
     ) -> Images:
         """Return adversarial images; torch's global generators are as they were afterwards.
 
@@ -66,7 +75,12 @@ class ReferenceAttack(Member):
 
         Returns:
             Images of the same shape, in [0, 1] and within the budget.
+
+        Raises:
+            UserError: if the images are not floating point in [0, 1], or the labels not one for each.
         """
+        check_attackable(images)
+        require(len(labels) == len(images), f"labels: expected one for each of {len(images)} images, got {len(labels)}")
         devices = [images.device] if images.is_cuda else []
         with torch.random.fork_rng(devices=devices):
             made = self._made(
@@ -129,6 +143,10 @@ class Square(ReferenceAttack, name="square"):
 
     queries: int = 5000
     """Of the model, for each image."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(1 <= self.queries <= 10**9, f"queries: expected at least 1, got {self.queries}")
 
     @property
     def label(self) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from srat.attacks import PGD, AnyAttack, Natural, ReferenceAttack
+from srat.attacks import PGD, AnyAttack, Natural, ReferenceAttack, tell_doubts
 from srat.attacks.named import named
 from srat.attacks.projections import NormName
 from srat.cli.evaluating import evaluate_run, named_number
@@ -84,6 +84,7 @@ def run(args: list[str]) -> int:
         deferring_signals() as interruption,
         LiveObserver(console, interruption.check) as observer,
     ):
+        tell_doubts(attacks.values(), test.dataset.images.shape[1:], observer.notice)
         evaluation = evaluate_run(
             folder,
             test,

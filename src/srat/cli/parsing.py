@@ -18,6 +18,7 @@ from srat.config import FAMILIES
 from srat.errors import UserError, nearest, unknown
 from srat.methods import METHODS
 from srat.registry import choices as member_names
+from srat.values import FRACTION
 
 T = TypeVar("T")
 
@@ -167,7 +168,7 @@ def _fit_for_output(text: str) -> str:
 
 def _decimal(word: str) -> str:
     # Budgets are written as fractions everywhere: 8/255.
-    fraction = re.fullmatch(r"(--[\w.-]*=)?(\d+(?:\.\d+)?)/([1-9]\d*)", word)
+    fraction = re.fullmatch(rf"(--[\w.-]*=)?{FRACTION}", word)
     return word if fraction is None else f"{fraction[1] or ''}{float(fraction[2]) / float(fraction[3])!r}"
 
 

@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from srat.attacks import PGD, AnyAttack, Natural
+from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
 from srat.attacks.named import named
 from srat.cli.parsing import parse
 from srat.data.image_files import together
@@ -79,6 +79,7 @@ def run(args: list[str]) -> int:
     for note in (*passed, *notes):
         progress.print(f"srat: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
     with deferring_signals() as interruption, LiveObserver(progress, interruption.check, lines=False) as observer:
+        tell_doubts((attack,), files.shape[1:], observer.notice)
         found = predict(model, files, attack, class_names=facts.class_names, device=device, observer=observer)
     rows = [
         {

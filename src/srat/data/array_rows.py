@@ -15,8 +15,8 @@ from torch import Tensor
 
 from srat.data.array_names import CLASS_NAMES, naming_notes, pairs_of
 from srat.data.array_values import image_notes, read_images, read_labels
-from srat.data.base import to_unit
 from srat.data.npz import names_in, read_npz
+from srat.data.pixels import to_unit
 from srat.data.record import Part, content_digest
 from srat.errors import UserError, require
 

@@ -9,13 +9,15 @@ from typing import Annotated, ClassVar
 
 import torch
 import tyro
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
+from srat.checked import Checked, checked
 from srat.data.image_files import ImageFiles
+from srat.data.pixels import check_axes, check_images
 from srat.data.record import Part, Record
 from srat.errors import UserError, require
-from srat.machine import available
+from srat.machine import available, device_of
 from srat.registry import NOT_IDENTITY, Member
 
 Device = torch.device | str
@@ -23,7 +25,7 @@ DataDir = Annotated[Path | None, tyro.conf.arg(aliases=("--data-dir",))]
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(Checked):
     """Labelled images.
 
     Args:
@@ -41,9 +43,9 @@ class Dataset:
 
     def __post_init__(self) -> None:
         images, labels, classes = self.images, self.labels, len(self.class_names)
-        require(
-            images.ndim == 4, f"images: expected 4 axes (n, channels, height, width), got shape {tuple(images.shape)}"
-        )
+        if isinstance(images, Tensor):
+            check_axes(images)
+        check_labels(labels)
         require(
             labels.shape == images.shape[:1],
             f"labels: expected one for each of {len(images)} images, got shape {tuple(labels.shape)}",
@@ -65,6 +67,7 @@ class Dataset:
         """Number of examples in each class."""
         return tuple(torch.bincount(self.labels, minlength=len(self.class_names)).tolist())
 
+    @checked
     def with_classes(self, labels: tuple[int, ...]) -> "Dataset":
         """Return the examples of these classes alone, renumbered in this order.
 
@@ -81,6 +84,7 @@ class Dataset:
         images = self.images[kept] if isinstance(self.images, Tensor) else self.images.subset(kept)
         return Dataset(images, new[kept], tuple(self.class_names[label] for label in labels))
 
+    @checked
     def subset(self, indices: Int[Tensor, " kept"]) -> "Dataset":
         """Return the examples at ``indices``, images and labels in step."""
         indices = indices.to(self.labels.device)
@@ -88,6 +92,7 @@ class Dataset:
         kept = images[indices.to(images.device)] if isinstance(images, Tensor) else images.subset(indices)
         return Dataset(kept, self.labels[indices], self.class_names)
 
+    @checked
     def sample(self, images: int) -> "Dataset":
         """Return the first images of each class, as many of each, in memory.
 
@@ -112,11 +117,17 @@ class Dataset:
 
     def to(self, device: Device) -> "Dataset":
         """Return the same examples on ``device``; images that do not fit into half of it stay where they are."""
-        device = torch.device(device)
+        device = device_of(device)
         images = self.images if isinstance(self.images, Tensor) else self.images.loaded()
         if isinstance(images, Tensor) and (device.type == "cpu" or images.nbytes <= available(device) // 2):
             images = images.to(device)
         return Dataset(images, self.labels.to(device), self.class_names)
+
+
+def check_labels(labels: Tensor) -> None:
+    """Raise ``UserError`` unless labels are of a type of whole numbers."""
+    whole = not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
+    require(whole, f"labels: expected integers, got {str(labels.dtype).removeprefix('torch.')}")
 
 
 def check_names(class_names: tuple[str, ...]) -> None:
@@ -125,36 +136,6 @@ def check_names(class_names: tuple[str, ...]) -> None:
     require(not twice, f"class names: expected each once, got '{''.join(twice[:1])}' again")
     for name in class_names:
         require(name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name), f"class name '{name}': not UTF-8")
-
-
-def check_images(images: Tensor) -> None:
-    """Refuse images that are neither uint8 nor floating point numbers in [0, 1].
-
-    Args:
-        images: (n, channels, height, width).
-
-    Raises:
-        UserError: on another dtype, NaN or infinity, or values outside [0, 1]. Normalisation is the model's
-            first layer, so an image that was normalised before is refused here.
-    """
-    if images.dtype == torch.uint8:
-        return
-    require(images.is_floating_point(), f"images: expected uint8 or floating point, got {images.dtype}")
-    low, high = (float(x) for x in torch.aminmax(images)) if images.numel() else (0.0, 0.0)
-    require(low == low and high == high, "images: expected numbers in [0, 1], got NaN")
-    require(
-        low >= 0 and high <= 1,
-        f"images: expected values in [0, 1], got {low:.4g} to {high:.4g} (the model normalises by itself)",
-    )
-
-
-def to_unit(images: Tensor) -> Float[Tensor, "batch channels height width"]:
-    """Return images as float32 in [0, 1]: x / 255 for uint8, unchanged values otherwise.
-
-    Args:
-        images: (batch, channels, height, width), uint8 or floating point in [0, 1].
-    """
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
 @dataclass(frozen=True, kw_only=True)

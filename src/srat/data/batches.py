@@ -6,7 +6,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from srat.checked import checked
+from srat.errors import require
 
+
+@checked
 def epoch_batches(
     n: int,
     batch_size: int,
@@ -26,5 +30,10 @@ def epoch_batches(
 
     Returns:
         ⌈n / batch_size⌉ batches of indices.
+
+    Raises:
+        UserError: if there is no example, or no room for one in a batch.
     """
+    require(n >= 1, f"n: expected at least one example, got {n}")
+    require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
     return torch.randperm(n, generator=generator).to(device).tensor_split(math.ceil(n / batch_size))

@@ -12,8 +12,9 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from srat.data.augmentation import Augmentation
-from srat.data.base import Dataset, to_unit
+from srat.data.base import Dataset
 from srat.data.batches import epoch_batches
+from srat.data.pixels import to_unit
 from srat.processes import ALONE, Processes
 from srat.random import generator
 

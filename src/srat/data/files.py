@@ -37,7 +37,7 @@ def search_folders(given: Path | None) -> list[Path]:
             raise not_a_folder(given)
         return [given]
     from_environment = os.environ.get("SRAT_DATA_DIR")
-    return [*([Path(from_environment)] if from_environment else []), cache_folder()]
+    return [*([Path(from_environment).expanduser()] if from_environment else []), cache_folder()]
 
 
 def not_a_folder(given: Path) -> UserError:

@@ -6,12 +6,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from srat.checked import Checked, checked
 from srat.errors import require
 from srat.random import generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holdout:
+class Holdout(Checked):
     """A class-stratified validation part of the training data."""
 
     fraction: float = 0.1
@@ -23,9 +24,19 @@ class Holdout:
         require(0 <= self.fraction <= 0.5, f"--holdout.fraction: expected a share from 0 to 0.5, got {self.fraction:g}")
         require(self.minimum >= 0, f"--holdout.minimum: expected 0 or more, got {self.minimum}")
 
+    @checked
     def split(self, labels: Int[Tensor, " n"], *, seed: int) -> tuple[Int[Tensor, " train"], Int[Tensor, " held"]]:
-        """Return sorted positions to train on, and those held out: max(minimum, fraction·n_c) of each class."""
-        if self.fraction == 0:
+        """Return sorted positions to train on, and those held out: max(minimum, fraction·n_c) of each class.
+
+        Args:
+            labels: (n,), integers from 0.
+            seed: of the draw.
+
+        Raises:
+            UserError: if a label is negative.
+        """
+        require(len(labels) == 0 or int(labels.min()) >= 0, "labels: expected integers from 0")
+        if self.fraction == 0 or len(labels) == 0:
             return torch.arange(len(labels)), torch.arange(0)
         train, held = [], []
         for c in range(int(labels.max()) + 1):

@@ -11,6 +11,7 @@ import tyro
 from jaxtyping import Int
 from torch import Tensor
 
+from srat.checked import checked
 from srat.errors import UserError, require
 from srat.random import generator
 from srat.registry import Member
@@ -20,6 +21,7 @@ ClassOrder = Literal["label", "random"] | tuple[int, ...]
 Ratio = Annotated[float, tyro.conf.arg(aliases=("--ratio",))]
 
 
+@checked
 def step_counts(class_counts: Counts, *, ratio: float) -> tuple[int, ...]:
     """Return how many examples Step imbalance keeps: n_i for the first half of the classes, ⌊n_i / K⌋ for the rest.
 
@@ -33,14 +35,16 @@ def step_counts(class_counts: Counts, *, ratio: float) -> tuple[int, ...]:
         (classes,), the counts to keep.
 
     Raises:
-        UserError: if the ratio is below 1 or leaves a class empty.
+        UserError: if the ratio is below 1 or leaves a class empty, or there are less than two classes.
 
     Source: Section 2.1 (after Buda et al., 2018).
     """
+    _require_classes(class_counts)
     well = len(class_counts) - len(class_counts) // 2
     return _kept(class_counts, [1.0] * well + [1 / _checked(ratio)] * (len(class_counts) - well), ratio)
 
 
+@checked
 def exponential_counts(class_counts: Counts, *, ratio: float) -> tuple[int, ...]:
     """Return how many examples Exp imbalance keeps: ⌊n_i · τ^i⌋ with τ = K^(−1/(C−1)).
 
@@ -52,14 +56,16 @@ def exponential_counts(class_counts: Counts, *, ratio: float) -> tuple[int, ...]
         (classes,), the counts to keep.
 
     Raises:
-        UserError: if the ratio is below 1 or leaves a class empty.
+        UserError: if the ratio is below 1 or leaves a class empty, or there are less than two classes.
 
     Source: Section 5.1 (after Cui et al., 2019).
     """
+    _require_classes(class_counts)
     last = len(class_counts) - 1
     return _kept(class_counts, [_checked(ratio) ** (-i / last) for i in range(last + 1)], ratio)
 
 
+@checked
 def select(labels: Int[Tensor, " n"], counts: Counts, *, seed: int) -> Int[Tensor, " kept"]:
     """Return the sorted indices of ``counts[c]`` examples of each class c, drawn by the seed.
 
@@ -69,11 +75,14 @@ def select(labels: Int[Tensor, " n"], counts: Counts, *, seed: int) -> Int[Tenso
         seed: the draw; the same seed with a smaller count keeps a part of the same examples.
 
     Raises:
-        UserError: if a class has fewer examples than asked for.
+        UserError: if a class has fewer examples than asked for, or no count is given for it.
     """
+    classes = int(labels.max()) + 1 if len(labels) else 0
+    require(classes <= len(counts), f"labels up to {classes - 1}, but {len(counts)} counts")
     kept = []
     for c, count in enumerate(counts):
         members = torch.nonzero(labels == c).flatten()
+        require(count >= 0, f"class {c}: expected a count of 0 or more, got {count}")
         require(count <= len(members), f"class {c}: expected at least {count} examples, there are {len(members)}")
         order = torch.randperm(len(members), generator=generator(seed, "imbalance", step=c))
         kept.append(members[order[:count]])
@@ -188,6 +197,10 @@ def class_order(order: ClassOrder, classes: int, *, seed: int) -> tuple[int, ...
         got = " ".join(map(str, order))
         raise UserError(f"--imbalance.class-order: expected each label from 0 to {classes - 1} once, got {got}")
     return given
+
+
+def _require_classes(class_counts: Counts) -> None:
+    require(len(class_counts) >= 2, f"class counts: expected at least two classes, got {len(class_counts)}")
 
 
 def _checked(ratio: float) -> float:

@@ -1,15 +1,19 @@
 """Evaluating a model, ours or any other."""
 
+import warnings
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from srat.attacks import PGD, AnyAttack, Natural
+from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
 from srat.attacks.named import named
+from srat.checked import checked
 from srat.data import Dataset, to_unit
 from srat.errors import require
 from srat.evaluation.counts import Counts
+from srat.evaluation.given import Arrays, given_images, given_labels
 from srat.evaluation.journal import Journal
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Result, describe_attack
@@ -20,10 +24,11 @@ from srat.observer import Observer
 from srat.processes import ALONE, Processes
 
 
+@checked
 def evaluate(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Arrays,
+    labels: Arrays,
     *,
     attack: AnyAttack | str | None = None,
     batch_size: int = BATCH_SIZE,
@@ -33,21 +38,27 @@ def evaluate(
 
     Args:
         model: images in [0, 1] → logits (batch, classes), or an output that has them; it normalises by itself.
-        images: (n, channels, height, width), uint8 or in [0, 1].
-        labels: (n,), integers in [0, classes).
+        images: (n, channels, height, width), uint8 or in [0, 1]; a tensor, an array or a list.
+        labels: (n,) or (n, 1), integers in [0, classes), likewise.
         attack: an attack, a name such as "pgd-20" or "autoattack" (ε = 8/255, α = 2/255), or None for clean accuracy.
         batch_size: images in a batch.
         seed: of the attack's randomness.
 
     Raises:
-        UserError: if images are outside [0, 1] (normalised ones are), or labels outside the classes.
+        UserError: if images are outside [0, 1] (normalised ones are) or of other axes, labels are no integers or
+            outside the classes, or there is no such attack.
+
+    Warns:
+        UserWarning: on settings of the attack that can hardly be meant.
     """
-    require(len(images) > 0, "images: expected at least one")
-    require(not labels.is_floating_point(), f"labels: expected integers, got {labels.dtype}")
+    images = given_images(images)
+    labels = given_labels(labels, images=len(images))
+    require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), images.device)
     classes = _class_count(model, images[:1].to(device))
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)
     chosen = named(attack, PGD()) if isinstance(attack, str) else attack or Natural()
+    tell_doubts((chosen,), images.shape[1:], partial(warnings.warn, stacklevel=4))
     found = examine(model, dataset, chosen, seed=seed, batch_size=batch_size)
     counts = Counts.of(found.survived, dataset.labels, classes)
     return Result(counts=counts, attack=describe_attack(chosen, classes), outcome=found)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srat.attacks import AnyAttack, ReferenceAttack
+from srat.checked import checked
 from srat.errors import UserError, require
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups, groups
@@ -68,6 +69,7 @@ class Evaluation:
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
+    @checked
     def read(cls, path: Path) -> "Evaluation":
         """Return the evaluation that a file holds; whatever can be derived is derived anew.
 

@@ -10,6 +10,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from srat.checked import checked
 from srat.errors import require
 from srat.feature_losses.base import FeatureLoss, Features, FeatureTerm, Labels
 
@@ -17,6 +18,7 @@ _CHUNK = 1 << 21
 """Pairs that are looked at at once: larger batches take their anchors in parts, so that memory grows linearly."""
 
 
+@checked
 def separation(
     features: Features, labels: Labels, temperature: float = 0.1, *, normalize: bool = True
 ) -> Float[Tensor, " batch"]:
@@ -34,8 +36,12 @@ def separation(
     Returns:
         (batch,), in nats.
 
+    Raises:
+        UserError: if the labels are not one for each row of features, or τ is not positive.
+
     Source: Eq. 6, after the supervised contrastive loss of Khosla et al., 2020, on one view.
     """
+    check_temperature(temperature, "temperature")
     with torch.autocast(features.device.type, enabled=False):
         z = features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
         z = F.normalize(z, dim=1) if normalize else z
@@ -91,6 +97,7 @@ def _anchors(z: Tensor, labels: Tensor, temperature: float, rows: slice) -> tupl
     return losses, slope
 
 
+@checked
 def has_positive(labels: Labels) -> Bool[Tensor, " batch"]:
     """Return for each anchor whether another example of its class is in the batch.
 
@@ -105,6 +112,11 @@ def has_positive(labels: Labels) -> Bool[Tensor, " batch"]:
     )
 
 
+def check_temperature(temperature: float, where: str) -> None:
+    """Raise ``UserError`` unless τ is positive; ``where`` says whose."""
+    require(temperature > 0, f"{where}: expected a positive number, got {temperature:g}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Separation(FeatureLoss, name="separation"):
     """Feature separation (Eq. 6): features of a class gather, features of different classes part."""
@@ -117,9 +129,7 @@ class Separation(FeatureLoss, name="separation"):
     """Put a projection of this many dimensions between features and loss; 0 for none."""
 
     def __post_init__(self) -> None:
-        require(
-            self.temperature > 0, f"--feature-loss.temperature: expected a positive number, got {self.temperature:g}"
-        )
+        check_temperature(self.temperature, "--feature-loss.temperature")
         require(
             self.projection_dimensions >= 0,
             f"--feature-loss.projection-dimensions: expected 0 or more, got {self.projection_dimensions}",

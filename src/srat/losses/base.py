@@ -1,18 +1,39 @@
 """What a loss is: one number per example; weights and reduction are the objective's."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from srat.data.counts import ClassCounts, anywhere
+from srat.errors import require
 from srat.models.heads import Head, LinearHead
 from srat.registry import Member
 
 Logits = Float[Tensor, "batch classes"]
 Labels = Int[Tensor, " batch"]
 PerExample = Float[Tensor, " batch"]
-ClassCounts = Sequence[int] | Tensor
+
+
+def checked_labels(logits: Logits, labels: Labels) -> Labels:
+    """Return labels that go with logits, as int64.
+
+    Which classes they are is looked at on the CPU alone, where that waits for no device.
+
+    Args:
+        logits: (batch, classes).
+        labels: (batch,), integers in [0, classes).
+
+    Raises:
+        UserError: if they are on another device, or of no class.
+    """
+    classes = logits.shape[1]
+    there, here = labels.device.type, logits.device.type
+    require(there == here, f"labels: expected them on the device of the logits, {here}, got {there}")
+    if here == "cpu" and anywhere((labels < 0) | (labels >= classes)):
+        got = f"{int(labels.min())} to {int(labels.max())}"
+        require(False, f"labels: expected integers from 0 to {classes - 1}, got {got}")
+    return labels.long()
 
 
 @dataclass(frozen=True, kw_only=True)

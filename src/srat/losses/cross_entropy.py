@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 from torch.nn import functional as F
 
-from srat.losses.base import ClassCounts, Labels, Logits, Loss, PerExample
+from srat.checked import checked
+from srat.data.counts import ClassCounts
+from srat.losses.base import Labels, Logits, Loss, PerExample, checked_labels
 
 
+@checked
 def cross_entropy(logits: Logits, labels: Labels) -> PerExample:
     """Return the cross-entropy of each example, −log softmax(z)_y.
 
@@ -16,8 +19,11 @@ def cross_entropy(logits: Logits, labels: Labels) -> PerExample:
 
     Returns:
         (batch,), in nats.
+
+    Raises:
+        UserError: if the labels do not go with the logits; their values are looked at on the CPU alone.
     """
-    return F.cross_entropy(logits, labels, reduction="none")
+    return F.cross_entropy(logits, checked_labels(logits, labels), reduction="none")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from srat.checked import checked
+from srat.data.counts import ClassCounts
 from srat.errors import require
-from srat.losses.base import ClassCounts, Labels, Logits, Loss, PerExample
+from srat.losses.base import Labels, Logits, Loss, PerExample
 from srat.losses.cross_entropy import cross_entropy
 
 
+@checked
 def focal(logits: Logits, labels: Labels, gamma: float = 1.0) -> PerExample:
     """Return the focal loss of each example, −(1 − p_y)^γ · log p_y with p = softmax(z).
 
@@ -20,12 +23,21 @@ def focal(logits: Logits, labels: Labels, gamma: float = 1.0) -> PerExample:
     Returns:
         (batch,), in nats.
 
+    Raises:
+        UserError: as `cross_entropy`, or if γ is out of range.
+
     Source: Lin et al., 2017, for several classes by softmax.
     """
+    check_gamma(gamma, "gamma")
     entropy = cross_entropy(logits, labels)
     # −expm1(−CE) is 1 − p_y without cancellation as p_y nears 1; the clamp keeps the power's gradient finite there.
     miss = (-(-entropy).expm1()).clamp(min=1e-12)
     return miss.pow(gamma) * entropy
+
+
+def check_gamma(gamma: float, where: str) -> None:
+    """Raise ``UserError`` unless γ is one; ``where`` says whose."""
+    require(0 <= gamma <= 100, f"{where}: expected 0 to 100, got {gamma:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +48,7 @@ class Focal(Loss, name="focal"):
     """γ, how much less; 0 is cross-entropy."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.gamma <= 100, f"--loss.gamma: expected 0 to 100, got {self.gamma:g}")
+        check_gamma(self.gamma, "--loss.gamma")
 
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
         """Return `focal`."""

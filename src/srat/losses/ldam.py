@@ -6,12 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from srat.checked import checked
+from srat.data.counts import ClassCounts, check_counts
 from srat.errors import require
-from srat.losses.base import ClassCounts, Labels, Logits, Loss, PerExample
+from srat.losses.base import Labels, Logits, Loss, PerExample
 from srat.losses.cross_entropy import cross_entropy
 from srat.models.heads import CosineHead, Head
 
 
+@checked
 def ldam_margins(class_counts: ClassCounts, max_margin: float = 0.5) -> Float[Tensor, " classes"]:
     """Return each class's margin, Δ_j = max_margin · n_j^(−1/4) / max_k n_k^(−1/4).
 
@@ -23,16 +26,17 @@ def ldam_margins(class_counts: ClassCounts, max_margin: float = 0.5) -> Float[Te
         (classes,), in units of cos θ.
 
     Raises:
-        UserError: if a count in a list is below 1.
+        UserError: if a class has no example; tensors are looked at on the CPU alone.
 
     Source: Cao et al., 2019, Eq. 10 and Section 3.2.
     """
-    if not isinstance(class_counts, Tensor):  # a look at a tensor would wait for its device; the trainer's is checked
-        require(min(class_counts) >= 1, f"class counts: expected at least 1 in each class, got {list(class_counts)}")
+    check_counts(class_counts)
+    check_max_margin(max_margin, "max_margin")
     inverse = torch.as_tensor(class_counts).double().pow(-0.25)
     return (max_margin * inverse / inverse.max()).float()
 
 
+@checked
 def ldam(
     logits: Logits, labels: Labels, class_counts: ClassCounts, max_margin: float = 0.5, scale: float = 30.0
 ) -> PerExample:
@@ -48,12 +52,28 @@ def ldam(
     Returns:
         (batch,), in nats; the logits are left as they are.
 
+    Raises:
+        UserError: as `cross_entropy`, if a class has no example or there is not a count for each, or a setting is out
+            of range.
+
     Source: Cao et al., 2019, Eq. 13.
     """
+    check_counts(class_counts, classes=logits.shape[1])
+    check_scale(scale, "scale")
     margins = scale * ldam_margins(class_counts, max_margin).to(logits.device, logits.dtype)
     # Not F.one_hot, which looks at the labels, and so waits for them.
     own = labels[:, None] == torch.arange(logits.shape[1], device=labels.device)
     return cross_entropy(torch.where(own, logits - margins, logits), labels)
+
+
+def check_max_margin(margin: float, where: str) -> None:
+    """Raise ``UserError`` unless a margin is one between cosines; ``where`` says whose."""
+    require(0 <= margin <= 2, f"{where}: expected 0 to 2, got {margin:g}")
+
+
+def check_scale(scale: float, where: str) -> None:
+    """Raise ``UserError`` unless a scale of logits is one; ``where`` says whose."""
+    require(scale > 0, f"{where}: expected a positive number, got {scale:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +86,8 @@ class LDAM(Loss, name="ldam"):
     """s, the scale of the cosine head's logits."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.max_margin <= 2, f"--loss.max-margin: expected 0 to 2, got {self.max_margin:g}")
-        require(self.scale > 0, f"--loss.scale: expected a positive number, got {self.scale:g}")
+        check_max_margin(self.max_margin, "--loss.max-margin")
+        check_scale(self.scale, "--loss.scale")
 
     @property
     def head(self) -> Head:

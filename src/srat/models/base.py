@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from srat.checked import Checked, checked
 from srat.registry import Member
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -76,7 +77,7 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageShape:
+class ImageShape(Checked):
     """What a backbone must know of the data."""
 
     channels: int
@@ -111,6 +112,7 @@ def _moments(images: Tensor) -> Float[Tensor, "3 channels"]:
     return torch.stack((torch.full_like(x[:, 0], x.shape[1]), x.sum(dim=1), x.square().sum(dim=1)))
 
 
+@checked
 @contextmanager
 def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]:
     """Lend the model to an attack, and put everything back; no BatchNorm statistic moves, no parameter gets a gradient.

@@ -1,6 +1,5 @@
 """What a weighting is: from the classes' counts to a weight for each class."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,19 +7,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from srat.errors import require
+from srat.data.counts import ClassCounts, check_counts
 from srat.registry import Member
 
-ClassCounts = Sequence[int] | Tensor
 ClassWeights = Float[Tensor, " classes"]
 Scale = Literal["mean_one", "majority_one"]
 
 
 def positive_counts(class_counts: ClassCounts) -> Float[Tensor, " classes"]:
     """Return the counts as float64, or raise ``UserError`` if a class has no example."""
-    counts = torch.as_tensor(class_counts).double()
-    require(bool((counts >= 1).all()), f"class counts: expected at least 1 in each class, got {counts.long().tolist()}")
-    return counts
+    counts = torch.as_tensor(class_counts)
+    check_counts(counts.cpu())
+    return counts.double()
 
 
 def to_mean_one(weights: ClassWeights) -> ClassWeights:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
+from srat.checked import checked
+from srat.data.counts import ClassCounts
 from srat.errors import require
 from srat.weightings.base import (
-    ClassCounts,
     ClassWeights,
     Scale,
     Weighting,
@@ -17,6 +18,7 @@ from srat.weightings.base import (
 )
 
 
+@checked
 def effective_number(class_counts: ClassCounts, beta: float = 0.9999) -> ClassWeights:
     """Return weights ∝ (1 − β) / (1 − β^n), with mean 1.
 

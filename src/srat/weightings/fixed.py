@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
+from srat.checked import checked
+from srat.data.counts import ClassCounts, check_counts
 from srat.errors import require
-from srat.weightings.base import ClassCounts, ClassWeights, Weighting
+from srat.weightings.base import ClassWeights, Weighting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +21,10 @@ class Fixed(Weighting, name="fixed"):
         bad = [w for w in self.values if not 0 < w < float("inf")]
         require(not bad, f"--weighting.values: expected positive numbers, got {', '.join(f'{w:g}' for w in bad)}")
 
+    @checked
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
         """Return the given weights."""
+        check_counts(class_counts)
         require(
             len(self.values) == len(class_counts),
             f"--weighting.values: expected a weight for each of {len(class_counts)} classes, got {len(self.values)}",

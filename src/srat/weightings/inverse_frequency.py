@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from srat.checked import checked
+from srat.data.counts import ClassCounts
 from srat.errors import require
 from srat.weightings.base import (
-    ClassCounts,
     ClassWeights,
     Scale,
     Weighting,
@@ -14,6 +15,7 @@ from srat.weightings.base import (
 )
 
 
+@checked
 def inverse_frequency(class_counts: ClassCounts, power: float = 1.0) -> ClassWeights:
     """Return weights ∝ n^(−power), with mean 1.
 
@@ -25,9 +27,15 @@ def inverse_frequency(class_counts: ClassCounts, power: float = 1.0) -> ClassWei
         (classes,), mean 1.
 
     Raises:
-        UserError: if a class has no example.
+        UserError: if a class has no example, or the power is out of range.
     """
+    check_power(power, "power")
     return to_mean_one(positive_counts(class_counts).pow(-power))
+
+
+def check_power(power: float, where: str) -> None:
+    """Raise ``UserError`` unless an exponent is one; ``where`` says whose."""
+    require(0 <= power <= 10, f"{where}: expected 0 to 10, got {power:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +48,7 @@ class InverseFrequency(Weighting, name="inverse-frequency"):
     """What is 1: the mean over the classes, or the largest class."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.power <= 10, f"--weighting.power: expected 0 to 10, got {self.power:g}")
+        check_power(self.power, "--weighting.power")
 
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
         """Return `inverse_frequency`, scaled."""

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import torch
 
-from srat.weightings.base import ClassCounts, ClassWeights, Weighting
+from srat.checked import checked
+from srat.data.counts import ClassCounts, check_counts
+from srat.weightings.base import ClassWeights, Weighting
 
 
+@checked
 def uniform(class_counts: ClassCounts) -> ClassWeights:
     """Return a weight of 1 for each class.
 
@@ -15,7 +18,11 @@ def uniform(class_counts: ClassCounts) -> ClassWeights:
 
     Returns:
         (classes,).
+
+    Raises:
+        UserError: if a class has no example.
     """
+    check_counts(class_counts)
     return torch.ones(len(class_counts))
 
 

@@ -1,0 +1,192 @@
+"""Values that come from Python, compared with annotations where they enter: understood, or refused in a line."""
+
+import dataclasses
+import inspect
+import math
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, wraps
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from srat.errors import UserError
+from srat.values import Fitter, UnfitError, fitter, is_tensor, scalar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+Known = dict[str, tuple[Any, Fitter]]
+"""Names → their annotations, and what makes a value one of those."""
+
+
+class _Door(type):
+    """Makes instances of what is given once that is compared with the annotations, before any code of theirs runs."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        positional, known = _fields(cls)
+        given, named = _compared(known, positional, args, kwargs, f"{cls.__name__}.")
+        made = super().__call__(*given, **named)
+        for name in known:
+            _refuse_infinite(getattr(made, name), f"{cls.__name__}.{name}")
+        return made
+
+
+class Checked(metaclass=_Door):
+    """A dataclass whose fields are compared with their annotations before its own checks run.
+
+    No float may be NaN or infinite in the end, whatever its own checks let through.
+    """
+
+
+def _read_fields(kind: Any) -> tuple[list[str], Known]:
+    hints, fields = get_type_hints(kind, include_extras=True), dataclasses.fields(kind)
+    known = {f.name: (hints[f.name], fitter(hints[f.name])) for f in fields}
+    return [f.name for f in fields if not f.kw_only], known
+
+
+_fields: Callable[[Any], tuple[list[str], Known]] = cache(_read_fields)
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that compares its arguments with their annotations before it does anything.
+
+    Args:
+        function: whose arguments a user may give.
+    """
+
+    @cache
+    def arguments() -> tuple[list[str], Known]:
+        hints = get_type_hints(function, include_extras=True)
+        parameters = inspect.signature(function).parameters.values()
+        names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+        known = {name: (hints[name], fitter(hints[name])) for name in names if name in hints}
+        return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD], known
+
+    @cache
+    def axes() -> dict[str, list[str]]:
+        return {name: kind.dim_str.split() for name, (kind, _) in arguments()[1].items() if hasattr(kind, "dim_str")}
+
+    @wraps(function)
+    def door(*args: P.args, **kwargs: P.kwargs) -> R:
+        names, known = arguments()
+        given, named = _compared(known, names, args, kwargs)
+        for name, value in (*zip(names, given, strict=False), *named.items()):
+            if name in known:
+                _refuse_infinite(value, name)
+        _require_same_lengths(axes(), dict(zip(names, given, strict=False)) | named)
+        return function(*given, **named)
+
+    return door
+
+
+def _compared(known: Known, names: list[str], args: Any, kwargs: Any, whose: str = "") -> tuple[Any, Any]:
+    """Return arguments as the annotated types; those that have none stay as they are."""
+
+    def fitted(name: str, value: Any) -> Any:
+        return _fitted(value, *known[name], f"{whose}{name}") if name in known else value
+
+    given = [fitted(name, value) for name, value in zip(names, args, strict=False)]
+    return (*given, *args[len(names) :]), {name: fitted(name, value) for name, value in kwargs.items()}
+
+
+def _require_same_lengths(axes: Mapping[str, list[str]], given: Mapping[str, Any]) -> None:
+    """Refuse tensors of different lengths on an axis of the same name."""
+    known: dict[str, tuple[str, int]] = {}
+    for name in (name for name in axes if name in given):
+        for axis, length in zip(axes[name], given[name].shape, strict=False):
+            first, wanted = known.setdefault(axis, (name, length))
+            if axis.isidentifier() and axis != "_" and length != wanted:
+                got = f"got {length} where {first} has {wanted}"
+                raise UserError(f"{name}: expected the same length on the axis {axis}, {got}")
+
+
+def _fitted(value: Any, kind: Any, fit: Fitter, where: str) -> Any:
+    try:
+        return fit(value)
+    except UnfitError:
+        raise UserError(f"{where}: expected {described(kind)}, got {said(value)}") from None
+
+
+def _refuse_infinite(value: Any, where: str) -> None:
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise UserError(f"{where}: expected a finite number, got {number}")
+
+
+def described(kind: Any) -> str:
+    """Return an annotated type in words.
+
+    Args:
+        kind: the annotation.
+    """
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return described(parts[0])
+    if origin is Literal:
+        return " or ".join(map(str, parts)) if len(parts) < 3 else f"one of {', '.join(map(str, parts))}"
+    if origin in (Union, UnionType):
+        # A path is given as text, too: to say so would be to say it twice.
+        return " or ".join(dict.fromkeys(described(part) for part in parts if part is not str or Path not in parts))
+    if origin in (tuple, Sequence):
+        return _PLURALS.get(parts[0], f"a list, each {described(parts[0])}" if parts[0] is not Any else "a list")
+    if (origin or kind) in _WORDS:
+        return _WORDS[origin or kind]
+    if hasattr(kind, "dim_str"):
+        axes = kind.dim_str.split()
+        return f"a tensor of {_dtypes(kind)}, ({', '.join(axes)}{',' * (len(axes) == 1)})"
+    if isinstance(kind, type) and is_tensor(kind):
+        return "a tensor"
+    name = getattr(origin or kind, "__name__", str(kind))
+    if name == "ndarray":
+        return "an array"
+    # A letter is spoken by its name: an FGSM, an LDAM.
+    vowels = "AEFHILMNORSX" if name[:2].isupper() else "AEIOUaeiou"
+    there = _members(kind) if isinstance(kind, type) and issubclass(kind, Checked) else []
+    return f"a{'n' * (name[0] in vowels)} {name}" + (f" ({', '.join(there)})" if there else "")
+
+
+def said(value: Any) -> str:
+    """Return a value that was not expected, short.
+
+    Args:
+        value: anything.
+    """
+    if isinstance(value, type):
+        return f"the class {value.__name__} itself"
+    if hasattr(value, "dtype") and getattr(value, "ndim", None):
+        kind = str(value.dtype).removeprefix("torch.")
+        return f"{'a tensor' if is_tensor(type(value)) else 'an array'} of {kind}, {tuple(value.shape)}"
+    if isinstance(value, int) and value.bit_length() > 1_000:
+        return f"a number of {value.bit_length():,} bits"
+    plain = isinstance(value, str | int | float | list | tuple | dict | set | Path | NoneType)
+    return reprlib.repr(scalar(value)) if plain or hasattr(value, "dtype") else f"an object of {type(value).__name__}"
+
+
+def _dtypes(kind: Any) -> str:
+    floats, integers = (any(dtype.startswith(prefix) for dtype in kind.dtypes) for prefix in ("float", "int"))
+    return "numbers" if floats and integers else "floats" if floats else "integers" if integers else "booleans"
+
+
+def _members(family: type) -> list[str]:
+    """Return the names of the classes below a family's; none below one that can be made itself."""
+    return [] if getattr(family, "name", family.__name__) else sorted(set(_named_below(family)))
+
+
+def _named_below(kind: type) -> list[str]:
+    children: list[type] = kind.__subclasses__()
+    own = [child.__name__ for child in children if getattr(child, "name", "")]
+    return own + [name for child in children for name in _named_below(child)]
+
+
+_WORDS: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "text",
+    Path: "a path",
+    Callable: "a function",
+    NoneType: "None",
+}
+_PLURALS: Mapping[Any, str] = {int: "whole numbers", float: "numbers", str: "a list of text"}

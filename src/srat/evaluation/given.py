@@ -1,0 +1,53 @@
+"""Images and labels as they are given: tensors, arrays or lists."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Integer
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srat.checked import said
+from srat.data.base import check_labels
+from srat.data.pixels import check_axes
+from srat.errors import UserError, require
+from srat.values import UnfitError, as_tensor
+
+Arrays = Tensor | NDArray[Any] | Sequence[Any]
+"""A tensor, an array, or lists of numbers."""
+
+
+def given_images(images: Arrays) -> Tensor:
+    """Return images as a tensor, (n, channels, height, width).
+
+    Raises:
+        UserError: if there are none, or they have other axes.
+    """
+    tensor = _tensor(images, "images")
+    require(tensor.ndim > 0 and len(tensor) > 0, "images: expected at least one")
+    check_axes(tensor)
+    return tensor
+
+
+def given_labels(labels: Arrays, *, images: int) -> Integer[Tensor, " n"]:
+    """Return a label for each of so many images, (n,); a column of labels is taken for them.
+
+    Raises:
+        UserError: if they are no integers, or not one for each image.
+    """
+    tensor = _tensor(labels, "labels")
+    shape = tuple(tensor.shape)
+    one_hot = tensor.ndim == 2 and shape[0] == images and shape[1] > 1
+    advice = "; one-hot? labels.argmax(1) makes integers of them" if one_hot else ""
+    there = f"labels: expected one for each of {images} images, got shape {shape}{advice}"
+    require(shape in ((images,), (images, 1)), there)
+    check_labels(tensor)
+    return tensor.reshape(images)
+
+
+def _tensor(values: Arrays, name: str) -> Tensor:
+    try:
+        tensor: Tensor = as_tensor(values)
+    except UnfitError:
+        raise UserError(f"{name}: expected a tensor, an array or lists of numbers, got {said(values)}") from None
+    return tensor
