@@ -11,8 +11,12 @@ from torch import Tensor, nn
 from srat.config import Config
 from srat.data import Dataset
 from srat.errors import UserError, require
+from srat.gradients import taking_gradients
 from srat.metrics import Row
 from srat.models import Classifier, ImageShape, build
+from srat.models.asking import device_of, get_ready
+from srat.models.renaming import present_names
+from srat.random import generator
 from srat.run_folder import RunFolder, Which
 from srat.tensor_file import TensorFile, open_tensors
 
@@ -89,6 +93,7 @@ class Run:
     """How long the training took, over all sessions."""
 
 
+@taking_gradients
 def load(path: Path | str, *, which: Which = "last", model: nn.Module | None = None, device: str = "cpu") -> nn.Module:
     """Return the trained model of a run, in eval mode: images in [0, 1] → Output(logits, features, embedding).
 
@@ -104,6 +109,7 @@ def load(path: Path | str, *, which: Which = "last", model: nn.Module | None = N
     return load_with_facts(path, which=which, model=model, device=device)[0]
 
 
+@taking_gradients
 def load_with_facts(
     path: Path | str,
     *,
@@ -120,8 +126,12 @@ def load_with_facts(
         with torch.device("meta"):
             check_shapes(_rebuild(facts), weights)
         model = _rebuild(facts)
+    else:
+        some = torch.rand(2, *vars(facts.shape).values(), generator=generator(0, "load"))
+        get_ready(model, some.to(device_of(model, some.device)))
     check_shapes(model, weights)
-    model.load_state_dict(weights.tensors())
+    names = present_names(model, weights.shapes)
+    model.load_state_dict({names[name]: tensor for name, tensor in weights.tensors().items()})
     return model.to(device).eval(), facts
 
 
@@ -132,7 +142,9 @@ def read_facts(path: Path) -> ModelFacts:
 
 def check_shapes(model: nn.Module, weights: TensorFile) -> None:
     """Raise ``UserError`` unless the weights are those of such a model, by names and shapes; nothing is read yet."""
-    wanted, given = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, weights.shapes
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    names = present_names(model, weights.shapes)
+    given = {names[name]: shape for name, shape in weights.shapes.items()}
     odd = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
     if odd:
         said = f"{odd[0]}: expected {wanted.get(odd[0], 'nothing')}, got {given.get(odd[0], 'nothing')}"

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from srat.data.base import check_images
+from srat.gradients import ordinary, taking_gradients
 from srat.registry import Member
 
 Images = Float[Tensor, "batch channels height width"]
@@ -30,6 +31,7 @@ class Attack(Member):
         """Return what the attack makes large, (batch,): the ``usual`` loss, unless it has one of its own."""
         return usual(logits, labels)
 
+    @taking_gradients
     def __call__(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
         """Return adversarial images.
 
@@ -124,7 +126,7 @@ def input_gradient(loss_at: LossAt, images: Images) -> Images:
         loss_at: images → the loss of each, (batch,).
         images: (batch, channels, height, width).
     """
-    images = images.detach().requires_grad_()
+    images = ordinary(images).detach().requires_grad_()
     with torch.enable_grad():
         total = loss_at(images).sum()
     (gradient,) = torch.autograd.grad(total, images)

@@ -11,6 +11,7 @@ from torch import Tensor
 from srat.attacks.base import Images
 from srat.attacks.pgd import check_budget
 from srat.attacks.projections import NormName
+from srat.gradients import ordinary, taking_gradients
 from srat.registry import Member
 
 LogitsAt = Callable[[Tensor], Tensor]
@@ -52,6 +53,7 @@ class ReferenceAttack(Member):
         changed = [stage.name for stage in self.stages if classes < stage.needs]
         return f"{', '.join(changed)}: on {classes} classes DLR is undefined, the margin took its place" * bool(changed)
 
+    @taking_gradients
     def __call__(
         self, logits_at: LogitsAt, images: Images, labels: Int[Tensor, " batch"], *, classes: int, seed: int
     ) -> Images:
@@ -79,7 +81,7 @@ class ReferenceAttack(Member):
                 verbose=False,
                 device=images.device,
             )
-            found: Tensor = made.perturb(images, labels)
+            found: Tensor = made.perturb(ordinary(images), ordinary(labels))
         return found.detach()
 
     def _made(self, logits_at: LogitsAt, classes: int, **settings: Any) -> Any:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch.nn import functional as F
 
+from srat.gradients import ordinary
 from srat.losses.base import ClassCounts, Labels, Logits, Loss, PerExample
 
 
@@ -17,7 +18,7 @@ def cross_entropy(logits: Logits, labels: Labels) -> PerExample:
     Returns:
         (batch,), in nats.
     """
-    return F.cross_entropy(logits, labels, reduction="none")
+    return F.cross_entropy(logits, ordinary(labels), reduction="none")
 
 
 @dataclass(frozen=True, kw_only=True)

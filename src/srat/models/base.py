@@ -1,5 +1,6 @@
 """The model that every part of the house sees: normalisation, backbone, head."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from srat.registry import Member
 BatchNorm = nn.modules.batchnorm._BatchNorm
 AttackMode = Literal["eval", "train_frozen_stats"]
 """BatchNorm while the training attack runs: by its running statistics, or by the batch's, the running ones held."""
+
+_TAKEN = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class Output(NamedTuple):
@@ -71,8 +74,14 @@ class Classifier(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
         """Return logits, features and embedding."""
-        features = self.backbone(self.normalization(images))
+        features = self.backbone(self.normalization(images).to(dtype_of(self)))
         return Output(self.head(features), features, self.projection(features))
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """Return what a model takes images in: the type of its first floating-point parameter, or buffer; else fp32."""
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    return next((tensor.dtype for tensor in tensors if tensor.dtype in _TAKEN), torch.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +136,7 @@ def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]
     # The attack asks for none of their gradients, but a compiled model would compute them all.
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in wanted:
-        parameter.requires_grad_(False)
+        parameter.requires_grad = False  # assigned, for lazy modules' parameters have no methods yet
     model.train(mode == "train_frozen_stats")
     if mode == "train_frozen_stats":
         for norm in norms:
@@ -136,17 +145,8 @@ def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]
         yield model
     finally:
         for parameter in wanted:
-            parameter.requires_grad_(True)
+            parameter.requires_grad = True
         for module, was in zip(modules, training, strict=True):
             module.training = was
         for norm, was in zip(norms, tracking, strict=True):
             norm.track_running_stats = was
-
-
-def logits_of(output: Output | Tensor) -> Float[Tensor, "batch classes"]:
-    """Return the logits of our models' output, or of a plain module's.
-
-    Args:
-        output: an `Output`, or logits, (batch, classes).
-    """
-    return output.logits if isinstance(output, Output) else output
