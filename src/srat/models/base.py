@@ -15,7 +15,6 @@ from srat.registry import Member
 BatchNorm = nn.modules.batchnorm._BatchNorm
 AttackMode = Literal["eval", "train_frozen_stats"]
 """BatchNorm while the training attack runs: by its running statistics, or by the batch's, the running ones held."""
-
 _TAKEN = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -81,7 +80,12 @@ class Classifier(nn.Module):
 def dtype_of(model: nn.Module) -> torch.dtype:
     """Return what a model takes images in: the type of its first floating-point parameter, or buffer; else fp32."""
     tensors = itertools.chain(model.parameters(), model.buffers())
-    return next((tensor.dtype for tensor in tensors if tensor.dtype in _TAKEN), torch.float32)
+    first = next((tensor for tensor in tensors if tensor.dtype in _TAKEN), None)
+    if first is None:
+        return torch.float32
+    # Under autocast, which casts by itself, what is half may be a folded copy in an fp32 model.
+    autocast = first.dtype.itemsize == 2 and torch.is_autocast_enabled(first.device.type)
+    return torch.float32 if autocast else first.dtype
 
 
 @dataclass(frozen=True, kw_only=True)

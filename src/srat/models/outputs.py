@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,7 +19,9 @@ PROBABILITIES = (
 """What is to be said of a model that ends in softmax."""
 
 
-def logits_of(output: object, *, batch: int | None = None, pick: Pick = None) -> Float[Tensor, "batch classes"]:
+def logits_of(
+    output: object, *, batch: int | torch.SymInt | None = None, pick: Pick = None
+) -> Float[Tensor, "batch classes"]:
     """Return the logits in what a model returns.
 
     They are the output itself, its ``.logits``, its entry "logits", or its only floating-point tensor of two axes; of
@@ -26,7 +29,7 @@ def logits_of(output: object, *, batch: int | None = None, pick: Pick = None) ->
 
     Args:
         output: a tensor, an object with ``.logits``, a mapping, a tuple, a list or a dataclass.
-        batch: how many images were given; None if that does not matter.
+        batch: how many images were given, a symbol where that is traced; None if it does not matter.
         pick: index or key of the logits within the output.
 
     Raises:
@@ -81,7 +84,7 @@ def _parts(output: object) -> dict[Any, Any]:
     return {}
 
 
-def _mistake(logits: Tensor, batch: int | None) -> str:
+def _mistake(logits: Tensor, batch: int | torch.SymInt | None) -> str:
     # This is asked at every call: nothing is put into words unless something is wrong.
     if logits.ndim != 2 or not logits.is_floating_point():
         return described(logits)

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.errors import UserError, require
-from srat.gradients import is_made
 from srat.models.base import attacked
 from srat.models.outputs import Pick, logits_of
 
@@ -29,10 +28,17 @@ def skeleton_of(module: nn.Module) -> nn.Module:
     made = (value for part in module.modules() for value in vars(part).values() if isinstance(value, Tensor))
     memo |= {id(value): value.detach() for value in made if not value.is_leaf}
     try:
-        return copy.deepcopy(module, memo)
+        skeleton = copy.deepcopy(module, memo)
     except Exception as error:
         said = f"this {type(module).__name__} cannot be copied ({type(error).__name__}: {error})"
         raise UserError(f"{said}; keep out of it what copy.deepcopy refuses, or give it a __deepcopy__") from error
+    same = [id(parameter) for parameter in skeleton.parameters()] == [
+        id(parameter) for parameter in module.parameters()
+    ]
+    require(
+        same, f"copy.deepcopy gives this {type(module).__name__} other parameters: expected a copy that shares them"
+    )
+    return skeleton
 
 
 def require_same(
@@ -55,6 +61,8 @@ def require_same(
     """
     tensors = {**dict(skeleton.named_parameters()), **dict(skeleton.named_buffers())}
 
+    said = f"the wrapped copy of this {type(module).__name__} gives other logits than the module itself"
+
     def said_by(ask: Any) -> Tensor:
         with _same_draws(images.device):
             return logits_of(ask(images.clone()), batch=len(images), pick=pick)
@@ -62,11 +70,13 @@ def require_same(
     with torch.no_grad(), attacked(skeleton), attacked(module):
         with _none_called(module):
             ours = said_by(skeleton)
-        theirs = said_by(lambda x: torch.func.functional_call(module, tensors, (x,)))
+        try:
+            theirs = said_by(lambda x: torch.func.functional_call(module, tensors, (x,)))
+        except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+            raise UserError(f"{said}, which cannot be asked any more ({error}): {_ADVICE}") from error
     largest = float(theirs.detach().double().abs().nan_to_num(0.0, 0.0, 0.0).max())
     tolerance = _TOLERANCE.get(theirs.dtype, 1e-2) * max(largest, 1e-6)
     alike = ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0, atol=tolerance, equal_nan=True)
-    said = f"the wrapped copy of this {type(module).__name__} gives other logits than the module itself"
     require(alike, f"{said}: {_ADVICE}")
     return ours
 
@@ -80,15 +90,16 @@ _ADVICE = (
 @contextmanager
 def unmoved(module: nn.Module) -> Iterator[None]:
     """Leave a module's buffers as they were, such as BatchNorm's statistics, and the global generators."""
-    before = [(buffer, buffer.clone()) for buffer in module.buffers() if is_made(buffer)]
+    named = [(part, name, buffer) for part in module.modules() for name, buffer in part._buffers.items()]
+    before = [(part, name, buffer, buffer.clone()) for part, name, buffer in named if buffer is not None]
     devices = [buffer.device for buffer in (*module.parameters(), *module.buffers()) if buffer.is_cuda][:1]
     try:
         with torch.random.fork_rng(devices=devices):
             yield
     finally:
         with torch.no_grad():
-            for buffer, was in before:
-                buffer.copy_(was)
+            for part, name, buffer, was in before:
+                part._buffers[name] = buffer.copy_(was)
 
 
 @contextmanager

@@ -58,6 +58,8 @@ def wrap(
         raise UserError("this model normalises its input already; wrapping it again would normalise twice")
     made_so = any(is_inference(tensor) for tensor in (*module.parameters(), *module.buffers()))
     require(not made_so, "this model was made in torch.inference_mode, and cannot be attacked: make it outside of that")
+    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+    require(not scripted, "a scripted module's layers cannot be watched: wrap the module that it was made of")
     normalization = Normalization(*_statistics(mean, std))
     return Wrapped(normalization, module, head=head, output=output)
 
