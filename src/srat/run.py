@@ -14,7 +14,7 @@ from srat.errors import UserError, require
 from srat.gradients import taking_gradients
 from srat.metrics import Row
 from srat.models import Classifier, ImageShape, build
-from srat.models.asking import device_of, get_ready
+from srat.models.asking import device_of, get_ready, trainable
 from srat.models.renaming import present_names
 from srat.random import generator
 from srat.run_folder import RunFolder, Which
@@ -127,6 +127,7 @@ def load_with_facts(
             check_shapes(_rebuild(facts), weights)
         model = _rebuild(facts)
     else:
+        model = trainable(model)
         some = torch.rand(2, *vars(facts.shape).values(), generator=generator(0, "load"))
         get_ready(model, some.to(device_of(model, some.device)))
     check_shapes(model, weights)

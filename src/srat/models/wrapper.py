@@ -25,6 +25,7 @@ PerChannel = Sequence[float] | NDArray[Any] | Tensor
 """A number for each channel."""
 
 
+@taking_gradients
 def wrap(
     module: nn.Module,
     *,
