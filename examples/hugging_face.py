@@ -7,22 +7,10 @@ import srat
 from srat.data.digits import Digits
 from srat.models import attacked
 
-
-class Logits(torch.nn.Module):
-    """What Hugging Face's models give has the logits in a field."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixels):
-        return self.model(pixel_values=pixels).logits
-
-
 torch.manual_seed(0)
 size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 config = ViTConfig(image_size=8, patch_size=2, num_channels=1, num_labels=10, **size)  # or from_pretrained(…)
-model = srat.models.wrap(Logits(ViTForImageClassification(config)), mean=[0.5], std=[0.5], head="model.classifier")
+model = srat.models.wrap(ViTForImageClassification(config), mean=[0.5], std=[0.5])
 optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
 attack = srat.attacks.PGD(epsilon=0.1, step_size=0.05, steps=3)
 train, test = Digits().train(), Digits().test()

@@ -13,7 +13,6 @@ from srat.data.files import search_folders
 from srat.errors import UserError
 from srat.feature_losses import has_positive, separation
 from srat.losses import cross_entropy, focal, ldam, ldam_margins
-from srat.machine import device_of
 from srat.objective import reduce_weighted
 from srat.weightings import Fixed, effective_number, inverse_frequency, uniform
 
@@ -129,9 +128,9 @@ def test_load_refuses(given, said, tmp_path):
 
 def test_devices():
     assert (
-        device_of("cpu") == device_of(torch.device("cpu")) == device_of(torch.device("cpu", 0)) == torch.device("cpu")
+        as_device("cpu") == as_device(torch.device("cpu")) == as_device(torch.device("cpu", 0)) == torch.device("cpu")
     )
-    assert device_of("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert as_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @pytest.mark.parametrize("loss", [cross_entropy, focal, lambda z, y: ldam(z, y, [5, 4, 3])])

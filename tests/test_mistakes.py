@@ -167,7 +167,8 @@ def check_normalised_once(wrapped, model, images):
 def test_4_normalised_once(model, images):
     statistics = {"mean": [0.4] * 3, "std": [0.2] * 3}
     check_normalised_once(wrap(model, **statistics), model, images)
-    twice = wrap(model, **statistics)
+    twice = wrap(model, **statistics).eval()
+    twice(images)
     twice.backbone = nn.Sequential(Normalization(torch.full((3,), 0.4), torch.full((3,), 0.2)), twice.backbone)
     with pytest.raises(AssertionError):
         check_normalised_once(twice, model, images)

@@ -1,7 +1,7 @@
 """All that a resume needs, in one file."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from srat.errors import UserError, require
 from srat.metrics import Row, no_sums
+from srat.models.renaming import parameter_order, present_names
 from srat.tensor_file import DamagedError, TensorFile, Tensors, open_tensors, write_tensors
 
 T = TypeVar("T")
@@ -125,8 +126,9 @@ def load_checkpoint(
 def _restore(file: TensorFile, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> State:
     try:
         require(file.facts.get("run") == run, "its configuration is another")
-        _check_shapes(file.shapes, model, optimizer)
-        tensors = file.tensors()
+        now = _present_keys(file.shapes, model)
+        _check_shapes({now[key]: shape for key, shape in file.shapes.items()}, model, optimizer)
+        tensors = {now[key]: tensor for key, tensor in file.tensors().items()}
         facts = {name: fact for name, fact in file.facts.items() if name != "run"}
         state = State(**facts, sums=tensors["sums"], best_weights=_without("best", tensors))
         _check(state)
@@ -136,6 +138,22 @@ def _restore(file: TensorFile, model: nn.Module, optimizer: torch.optim.Optimize
         why = str(error).splitlines()[-1].strip()
         raise UserError(f"{file.path}: not a checkpoint of this run, or of another version ({why})") from error
     return state
+
+
+def _present_keys(given: Collection[str], model: nn.Module) -> dict[str, str]:
+    """Return what each tensor of a checkpoint is called now; wrapped models had other names in version 0.1."""
+    names = present_names(model, _without("model", dict.fromkeys(given)))
+    order = parameter_order(model, names)
+
+    def present(key: str) -> str:
+        kind, _, name = key.partition(".")
+        if kind in ("model", "best"):
+            return f"{kind}.{names.get(name, name)}"
+        index, _, slot = name.partition(".")
+        known = kind == "optimizer" and index.isdecimal() and int(index) < len(order)
+        return f"{kind}.{order[int(index)]}.{slot}" if known else key
+
+    return {key: present(key) for key in given}
 
 
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

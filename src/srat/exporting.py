@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from srat.checked import checked
 from srat.errors import UserError, require
 from srat.files import write_atomically
-from srat.models import logits_of
+from srat.models import logits_at
 from srat.random import generator
 from srat.run import ModelFacts
 
@@ -46,7 +46,7 @@ class Exported(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> tuple[Tensor, Tensor]:
         """Return logits and probabilities; torch.export would not write a tuple with names."""
-        logits = logits_of(self.model(images))
+        logits = logits_at(self.model, images)
         return logits, logits.softmax(dim=1)
 
 

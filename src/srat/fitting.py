@@ -18,6 +18,7 @@ from srat.data import Parts, Record, prepare
 from srat.data.constant import constant_notes
 from srat.devices import describe, make_fabric
 from srat.errors import require
+from srat.gradients import taking_gradients
 from srat.interruption import deferring_signals
 from srat.machine import telling_of_memory
 from srat.memory import check_memory
@@ -32,6 +33,7 @@ from srat.trainer import run_epochs, train_step
 from srat.training import Training, set_up
 
 
+@taking_gradients
 @checked
 def fit(
     config: Config,
@@ -69,7 +71,7 @@ def fit(
         Interrupted: when a signal has ended the run, and its state is saved.
     """
     if model is not None:
-        config = replace(config, model=Custom(description=type(model).__name__))
+        config = replace(config, model=Custom.of(model))
     observer = observer or Observer()
     every = Every.parse(str(checkpoint_every))
     require(out is not None or on_divergence == "stop", "--on-divergence rollback needs --out, a folder of checkpoints")

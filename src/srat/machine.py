@@ -71,7 +71,7 @@ def parse_device(device: str | torch.device) -> tuple[str, str]:
     return kind, index
 
 
-def device_of(device: str | torch.device) -> torch.device:
+def as_device(device: str | torch.device) -> torch.device:
     """Return a device of this machine.
 
     Args:

@@ -1,6 +1,6 @@
 """The arithmetic of a training step; losses, sign steps and weights are fp32 in each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -43,8 +43,32 @@ def rescale_gradient(logits: Tensor) -> Tensor:
         logits: (batch, classes), fp32.
     """
     if logits.requires_grad:
-        tiny = torch.finfo(logits.dtype).tiny
-        logits.register_hook(  # type: ignore[no-untyped-call]
-            lambda g: g * (_PEAK / g.abs().amax(dim=1, keepdim=True).clamp(min=tiny)).clamp(max=1e30)
-        )
+        logits.register_hook(lambda gradient: gradient * _enlargement(gradient))  # type: ignore[no-untyped-call]
     return logits
+
+
+def with_gradient_in_range(logits_at: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Return logits_at(images); the gradient of each example goes through it enlarged, and comes out at its own size.
+
+    In fp16 what is below 6e-8 is 0: the gradient of a confident example would vanish on its way.
+
+    Args:
+        logits_at: (batch, channels, height, width) → (batch, classes), fp32; between them may lie fp16.
+        images: fp32, asking for a gradient.
+    """
+    factors: list[Tensor] = []
+
+    def enlarge(gradient: Tensor) -> Tensor:
+        factors[:] = [_enlargement(gradient)]
+        return gradient * factors[0]
+
+    entry = images.view_as(images)
+    entry.register_hook(lambda gradient: gradient / factors[0][:, :, None, None])  # type: ignore[no-untyped-call]
+    logits = logits_at(entry)
+    logits.register_hook(enlarge)  # type: ignore[no-untyped-call]
+    return logits
+
+
+def _enlargement(gradient: Tensor) -> Tensor:
+    tiny = torch.finfo(gradient.dtype).tiny
+    return (_PEAK / gradient.abs().amax(dim=1, keepdim=True).clamp(min=tiny)).clamp(max=1e30)

@@ -17,7 +17,8 @@ from srat.data.scan import Passed, scan, told_in_line
 from srat.errors import UserError, require
 from srat.evaluation import BATCH_SIZE, examine
 from srat.evaluation.serving import served
-from srat.models import ImageShape, logits_of
+from srat.gradients import taking_gradients
+from srat.models import ImageShape, logits_at
 from srat.observer import Observer
 
 Images = Tensor | ImageFiles
@@ -41,6 +42,7 @@ class Prediction:
     """The class that it is taken for where the attack succeeds; the same where it does not."""
 
 
+@taking_gradients
 @checked
 def predict(
     model: nn.Module,
@@ -83,7 +85,7 @@ def _looked_at(model: nn.Module, images: Images, device: str) -> tuple[Tensor, T
     with served(model) as lent, torch.no_grad():
         for chosen in torch.split(torch.arange(len(images)), BATCH_SIZE):
             batch = to_unit(images[chosen].to(device))
-            shares.append(logits_of(lent(batch)).float().softmax(dim=1).max(dim=1))
+            shares.append(logits_at(lent, batch).softmax(dim=1).max(dim=1))
     return torch.cat([each.indices for each in shares]), torch.cat([each.values for each in shares])
 
 

@@ -12,9 +12,13 @@ from srat.checked import checked
 from srat.config import Config
 from srat.data import Dataset
 from srat.errors import UserError, require
-from srat.machine import device_of
+from srat.gradients import taking_gradients
+from srat.machine import as_device
 from srat.metrics import Row
 from srat.models import Classifier, ImageShape, build
+from srat.models.asking import device_of, get_ready, trainable
+from srat.models.renaming import present_names
+from srat.random import generator
 from srat.run_folder import RunFolder, Which
 from srat.tensor_file import TensorFile, open_tensors
 
@@ -91,6 +95,7 @@ class Run:
     """How long the training took, over all sessions."""
 
 
+@taking_gradients
 @checked
 def load(
     path: Path | str,
@@ -113,6 +118,7 @@ def load(
     return load_with_facts(path, which=which, model=model, device=device)[0]
 
 
+@taking_gradients
 @checked
 def load_with_facts(
     path: Path | str,
@@ -122,7 +128,7 @@ def load_with_facts(
     device: str | torch.device = "cpu",
 ) -> tuple[nn.Module, ModelFacts]:
     """Return what `load` does, and what the weights file says beside the weights."""
-    target = device_of(device)
+    target = as_device(device)
     file = Path(path) if Path(path).is_file() else _weights_of(RunFolder(Path(path)), which)
     weights = open_tensors(file)
     facts = ModelFacts.from_json(weights.facts, file)
@@ -131,8 +137,13 @@ def load_with_facts(
         with torch.device("meta"):
             check_shapes(_rebuild(facts), weights)
         model = _rebuild(facts)
+    else:
+        model = trainable(model)
+        some = torch.rand(2, *vars(facts.shape).values(), generator=generator(0, "load"))
+        get_ready(model, some.to(device_of(model, some.device)))
     check_shapes(model, weights)
-    model.load_state_dict(weights.tensors())
+    names = present_names(model, weights.shapes)
+    model.load_state_dict({names[name]: tensor for name, tensor in weights.tensors().items()})
     return model.to(target).eval(), facts
 
 
@@ -143,7 +154,9 @@ def read_facts(path: Path) -> ModelFacts:
 
 def check_shapes(model: nn.Module, weights: TensorFile) -> None:
     """Raise ``UserError`` unless the weights are those of such a model, by names and shapes; nothing is read yet."""
-    wanted, given = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, weights.shapes
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    names = present_names(model, weights.shapes)
+    given = {names[name]: shape for name, shape in weights.shapes.items()}
     odd = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
     if odd:
         said = f"{odd[0]}: expected {wanted.get(odd[0], 'nothing')}, got {given.get(odd[0], 'nothing')}"

@@ -19,7 +19,7 @@ from srat.losses import cross_entropy
 from srat.machine import is_out_of_memory, telling_of_memory
 from srat.memory import largest_batch
 from srat.metrics import Row, Sums, accumulate, batch_sums, held_out_row, no_sums, training_row
-from srat.models import Output, logits_of
+from srat.models import Output, logits_at
 from srat.observer import Observer
 from srat.precision import rescale_gradient, tensor_float
 from srat.random import derive_seed, generator
@@ -110,11 +110,15 @@ def train_step(
 
 
 def gathered(training: Training, output: Output, n: int) -> tuple[Float[Tensor, "batch _"], Float[Tensor, "batch _"]]:
-    """Return logits and embedding of the whole batch of ``n``, so that objective and metrics are those of the batch."""
+    """Return logits and embedding of the whole batch of ``n``, so that objective and metrics are those of the batch.
+
+    They are fp32, whatever the model computes in.
+    """
+    logits, embedding = output.logits.float(), output.embedding.float()
     if training.processes.count == 1:
-        return output.logits, output.embedding
-    width = output.logits.shape[1]
-    rows = training.processes.gather(torch.cat((output.logits, output.embedding), dim=1), n)
+        return logits, embedding
+    width = logits.shape[1]
+    rows = training.processes.gather(torch.cat((logits, embedding), dim=1), n)
     return rows[:, :width], rows[:, width:]
 
 
@@ -127,9 +131,9 @@ def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " own"
     """
     config, autocast = training.config, training.fabric.autocast
 
-    def logits_at(images: Tensor) -> Tensor:
+    def asked(images: Tensor) -> Tensor:
         with autocast():
-            logits = logits_of(served(images)).float()
+            logits = logits_at(served, images)
         return rescale_gradient(logits) if config.precision == "fp16" else logits
 
     def usual(logits: Tensor, labels: Tensor) -> Tensor:
@@ -137,7 +141,7 @@ def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " own"
             return config.loss(logits, labels, training.class_counts)
         return cross_entropy(logits, labels)
 
-    return lambda x: config.attack.loss(usual, logits_at(x), labels)
+    return lambda x: config.attack.loss(usual, asked(x), labels)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -130,7 +130,7 @@ def set_up(
         mean, std = channel_statistics(sample(train))
         model = build_model(config, shape=image_shape(train), classes=len(train.class_names), mean=mean, std=std)
     else:
-        check_fit(model, train)
+        check_fit(config, model, train, notice)
     if config.sync_batch_norm and processes.count > 1:
         synchronize(model)
     done = compile_in_place(model, compiled, fabric.device, notice)

@@ -1,27 +1,63 @@
 """Whether a model can be trained on these images at all: it is tried on a few before anything is written."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from srat.config import Config
 from srat.data import Dataset, to_unit
 from srat.errors import UserError, require
+from srat.gradients import is_inference
 from srat.machine import is_out_of_memory
-from srat.models import Classifier, Output, attacked
+from srat.models import Classifier, Output, attacked, first_logits
+from srat.models.asking import device_of
 from srat.models.base import AttackMode
+from srat.models.outputs import PROBABILITIES, are_probabilities
+from srat.models.wrapper import LOOKED_AT
+from srat.precision import PrecisionName, compute_dtype
 
 
-def check_fit(model: nn.Module, train: Dataset) -> None:
-    """Raise ``UserError`` unless the user's model takes these images and gives a logit for each class."""
+def check_fit(config: Config, model: nn.Module, train: Dataset, notice: Callable[[str], None]) -> None:
+    """Raise ``UserError`` unless the user's model takes these images, gives a logit for each class, and can learn.
+
+    Args:
+        config: the run.
+        model: the user's.
+        train: what it is to learn from.
+        notice: told of what is lost in half precision, and of probabilities in place of logits.
+    """
     require(isinstance(model, Classifier), f"model: expected srat.models.wrap(…) around a {type(model).__name__}")
-    require(any(True for _ in model.parameters()), "model: it has no parameters to train")
-    output, failed = tried(model, train, 1, "eval")
-    require(output is not None, f"model: it cannot take one of these images ({failed})")
-    logits, classes = output.logits, len(train.class_names)  # type: ignore[union-attr]
-    shape, wanted = "×".join(map(str, logits.shape)), f"{classes} logits, one for each class"
-    require(logits.ndim == 2, f"model: expected {wanted}, of each image (1×{classes} of one), got {shape}")
-    require(logits.shape[1] == classes, f"model: expected {wanted}, got {logits.shape[1]}")
+    asked = config.feature_loss.projection > 0 and isinstance(model.projection, nn.Identity)
+    require(
+        not asked, "--feature-loss.projection-dimensions: expected 0 with a model of your own, which has no projection"
+    )
+    images = to_unit(train.images[:LOOKED_AT]).to(device_of(model, torch.device("cpu")))
+    logits, classes = first_logits(model, images), len(train.class_names)
+    require(logits.shape[1] == classes, f"model: expected {classes} logits, one for each class, got {logits.shape[1]}")
+    if are_probabilities(logits):
+        notice(PROBABILITIES)
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    require(bool(learning), "model: expected a parameter to train, got none that requires a gradient")
+    require(not any(map(is_inference, model.parameters())), "model: expected one made outside of torch.inference_mode")
+    check_types(config.precision, {parameter.dtype for parameter in learning}, notice)
+
+
+def check_types(precision: PrecisionName, types: set[torch.dtype], notice: Callable[[str], None]) -> None:
+    """Refuse mixed precision over weights that are not fp32, and tell of what half precision loses of an update."""
+    other = sorted(str(dtype).removeprefix("torch.") for dtype in types - {torch.float32})
+    mixed = compute_dtype(precision) != torch.float32
+    said = f"--precision {precision} mixes with fp32 weights, this model's are {', '.join(other)}"
+    require(not (mixed and other), f"{said}: --precision fp32 leaves them so, model.float() makes them fp32")
+    for dtype in (torch.float16, torch.bfloat16):
+        if dtype in types:
+            part = round(2 / torch.finfo(dtype).eps)
+            lost = f"updates of less than 1/{part:,} of a weight are lost" + ", and so are small gradients" * (
+                dtype is torch.float16
+            )
+            short = "fp16" if dtype is torch.float16 else "bf16"
+            notice(f"the weights are of {short}: {lost}; model.float() with --precision {short} loses neither")
 
 
 def check_shares(model: nn.Module, train: Dataset, *, batch_size: int, processes: int) -> None:

@@ -19,14 +19,12 @@ from srat.models import (
     attacked,
     build,
     channel_statistics,
-    wrap,
 )
 from srat.models.heads import CosineHead, LinearHead, LossHead
 from srat.models.linear import Linear
 from srat.models.resnet import BasicBlock, ResNet18
 from srat.models.small_cnn import SmallCNN
 from srat.models.wide_resnet import WideResNet
-from srat.models.wrapper import Custom
 from srat.registry import choices
 
 ARCHITECTURES = [ResNet18(width=4), WideResNet(depth=10, widen=1), SmallCNN(width=4), Linear()]
@@ -137,85 +135,6 @@ def test_channel_statistics_are_those_of_unit_images(rng, kind):
 
 def test_channel_statistics_of_a_constant_channel_divide_by_no_zero():
     assert channel_statistics([torch.zeros(3, 1, 2, 2)])[1].min() > 0
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 5, 3)
-        self.bn = nn.BatchNorm2d(5)
-        self.classifier = nn.Sequential(nn.Dropout(0.0), nn.Linear(5, 4))
-
-    def forward(self, x):
-        return self.classifier(self.bn(self.conv(x)).relu().mean((2, 3)))
-
-
-MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
-
-
-class TestWrap:
-    def test_is_the_module_of_normalised_images(self, images):
-        net = Net().eval()
-        wrapped = wrap(net, mean=MEAN, std=STD).eval()
-        normalised = (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
-        torch.testing.assert_close(wrapped(images).logits, net(normalised))
-
-    def test_gives_the_penultimate_features(self, images):
-        wrapped = wrap(Net(), mean=MEAN, std=STD).eval()
-        output = wrapped(images)
-        assert output.features.shape == (12, 5)
-        torch.testing.assert_close(wrapped.head(output.features), output.logits)
-
-    def test_shares_tensors_and_leaves_the_module_whole(self, images):
-        net = Net()
-        wrapped = wrap(net, mean=MEAN, std=STD)
-        assert {id(p) for p in net.parameters()} == {id(p) for p in wrapped.parameters()}
-        assert isinstance(net.classifier[1], nn.Linear)
-        wrapped.train()(images)
-        assert net.bn.num_batches_tracked == 1
-
-    def test_takes_a_model_that_views_its_activations(self, images):
-        class LeNet(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.conv = nn.Conv2d(3, 5, 3)
-                self.fc = nn.Linear(5 * 36, 4)
-
-            def forward(self, x):
-                x = self.conv(x)
-                return self.fc(x.view(x.size(0), -1))
-
-        net = LeNet()
-        assert wrap(net, mean=MEAN, std=STD)(images).logits.shape == net(images).shape == (12, 4)
-
-    def test_takes_the_layer_that_is_named(self):
-        assert isinstance(wrap(Net(), mean=MEAN, std=STD, head="classifier").head, nn.Sequential)
-
-    def test_refuses_to_normalise_twice(self):
-        once = wrap(Net(), mean=MEAN, std=STD)
-        for module in (once, make(SmallCNN(width=4)), nn.Sequential(Normalization(ONE, ONE), Net())):
-            with pytest.raises(UserError, match="normalises its input already"):
-                wrap(module, mean=MEAN, std=STD)
-
-    @pytest.mark.parametrize(
-        ("options", "said"),
-        [
-            ({"head": "fc"}, "there is no layer 'fc' in this model; there are: conv, bn, classifier.0, classifier.1"),
-            ({"std": (0.0, 1.0, 1.0)}, "positive"),
-            ({"std": (1.0,)}, "for each channel"),
-        ],
-    )
-    def test_refuses_what_does_not_fit(self, options, said):
-        with pytest.raises(UserError, match=said):
-            wrap(Net(), **{"mean": MEAN, "std": STD, **options})
-
-    def test_refuses_a_model_without_a_head(self):
-        with pytest.raises(UserError, match="no nn.Linear"):
-            wrap(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), mean=MEAN, std=STD)
-
-    def test_a_configuration_names_no_code(self):
-        with pytest.raises(UserError, match="pass it"):
-            Custom().backbone(ImageShape(channels=1, height=8, width=8))
 
 
 def snapshot(model):

@@ -10,6 +10,7 @@ from torch import Tensor
 from srat.checked import checked
 from srat.data.pixels import check_attackable
 from srat.errors import require
+from srat.gradients import ordinary, taking_gradients
 from srat.registry import Member
 
 Images = Float[Tensor, "batch channels height width"]
@@ -41,6 +42,7 @@ class Attack(Member):
         del shape
         return ()
 
+    @taking_gradients
     @checked
     def __call__(self, loss_at: LossAt, images: Tensor, *, generator: torch.Generator) -> Images:
         """Return adversarial images.
@@ -153,7 +155,7 @@ def input_gradient(loss_at: LossAt, images: Images) -> Images:
         loss_at: images → the loss of each, (batch,).
         images: (batch, channels, height, width).
     """
-    images = images.detach().requires_grad_()
+    images = ordinary(images).detach().requires_grad_()
     with torch.enable_grad():
         total = loss_at(images).sum()
     (gradient,) = torch.autograd.grad(total, images)

@@ -9,6 +9,7 @@ from torch import Tensor
 from srat.attacks.base import Loss
 from srat.attacks.pgd import PGD
 from srat.checked import checked
+from srat.gradients import ordinary
 
 
 @checked
@@ -24,6 +25,7 @@ def margin(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]
 
     Source: Carlini and Wagner, 2017, f₆ with its sign turned, to be maximised.
     """
+    labels = ordinary(labels)
     others = logits.scatter(1, labels[:, None], -torch.inf).max(dim=1).values
     return others - logits.gather(1, labels[:, None]).squeeze(1)
 

@@ -15,6 +15,7 @@ from srat.attacks.projections import NormName, Shape
 from srat.checked import checked
 from srat.data.pixels import check_attackable
 from srat.errors import require
+from srat.gradients import ordinary, taking_gradients
 from srat.registry import Member
 
 LogitsAt = Callable[[Tensor], Tensor]
@@ -60,6 +61,7 @@ class ReferenceAttack(Member):
         changed = [stage.name for stage in self.stages if classes < stage.needs]
         return f"{', '.join(changed)}: on {classes} classes DLR is undefined, the margin took its place" * bool(changed)
 
+    @taking_gradients
     @checked
     def __call__(
         self, logits_at: LogitsAt, images: Tensor, labels: Int[Tensor, " batch"], *, classes: int, seed: int
@@ -93,7 +95,7 @@ class ReferenceAttack(Member):
                 verbose=False,
                 device=images.device,
             )
-            found: Tensor = made.perturb(images, labels)
+            found: Tensor = made.perturb(ordinary(images), ordinary(labels))
         return found.detach()
 
     def _made(self, logits_at: LogitsAt, classes: int, **settings: Any) -> Any:

@@ -13,7 +13,7 @@ from srat.attacks import PGD, AnyAttack, Natural
 from srat.attacks.pgd import MOST_RESTARTS, MOST_STEPS
 from srat.data import Dataset, to_unit
 from srat.evaluation import BATCH_SIZE, Evaluation, Outcome, examine, served, wilson
-from srat.models import logits_of
+from srat.models import logits_at
 from srat.observer import Observer
 from srat.registry import Member
 
@@ -122,7 +122,7 @@ class Subject:
     def asked(self) -> Float[Tensor, "n classes"]:
         """Ask the model about all images, once more."""
         with torch.no_grad(), served(self.model) as lent:
-            return torch.cat([logits_of(lent(images)).float() for images, _ in self.batches(self.every)])
+            return torch.cat([logits_at(lent, images) for images, _ in self.batches(self.every)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,7 @@ class Remade(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the changed logits."""
-        return self.change(logits_of(self.model(images)))
+        return self.change(logits_at(self.model, images))
 
 
 def judged(count: int, total: int, *, warn: float, fail: float) -> Verdict:

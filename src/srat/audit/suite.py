@@ -10,6 +10,7 @@ from typing import Any
 from srat.audit.base import SEVERITY, Check, Finding, Subject, Verdict
 from srat.errors import UserError, require, unknown
 from srat.files import parse_json, read_bounded
+from srat.gradients import taking_gradients
 from srat.registry import import_members, members
 
 _LARGEST_FILE = 1 << 20
@@ -96,6 +97,7 @@ def chosen_checks(only: Sequence[str] = ()) -> list[Check]:
     return [kind() for name, kind in known.items() if not only or name in only]
 
 
+@taking_gradients
 def audit(subject: Subject, only: Sequence[str] = (), told: Callable[[Entry], None] = lambda _: None) -> Audit:
     """Return what the checks find on a model.
 

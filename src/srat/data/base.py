@@ -17,7 +17,7 @@ from srat.data.image_files import ImageFiles
 from srat.data.pixels import check_axes, check_images
 from srat.data.record import Part, Record
 from srat.errors import UserError, require
-from srat.machine import available, device_of
+from srat.machine import as_device, available
 from srat.registry import NOT_IDENTITY, Member
 
 Device = torch.device | str
@@ -117,7 +117,7 @@ class Dataset(Checked):
 
     def to(self, device: Device) -> "Dataset":
         """Return the same examples on ``device``; images that do not fit into half of it stay where they are."""
-        device = device_of(device)
+        device = as_device(device)
         images = self.images if isinstance(self.images, Tensor) else self.images.loaded()
         if isinstance(images, Tensor) and (device.type == "cpu" or images.nbytes <= available(device) // 2):
             images = images.to(device)

@@ -4,8 +4,7 @@ import warnings
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
 from srat.attacks.named import named
@@ -19,11 +18,16 @@ from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Result, describe_attack
 from srat.evaluation.serving import BATCH_SIZE, served
 from srat.evaluation.survival import Trial, outcome
-from srat.models import logits_of
+from srat.gradients import ordinary, taking_gradients
+from srat.models import first_logits
+from srat.models.asking import computed_in, device_of, trainable
+from srat.models.outputs import PROBABILITIES, are_probabilities
+from srat.models.wrapper import LOOKED_AT
 from srat.observer import Observer
 from srat.processes import ALONE, Processes
 
 
+@taking_gradients
 @checked
 def evaluate(
     model: nn.Module,
@@ -51,19 +55,25 @@ def evaluate(
     Warns:
         UserWarning: on settings of the attack that can hardly be meant.
     """
-    images = given_images(images)
-    labels = given_labels(labels, images=len(images))
+    images = ordinary(given_images(images))
+    labels = ordinary(given_labels(labels, images=len(images)))
     require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
-    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), images.device)
-    classes = _class_count(model, images[:1].to(device))
+    model = trainable(model)
+    device = device_of(model, images.device)
+    logits = first_logits(model, to_unit(images[:LOOKED_AT].to(device)))
+    if are_probabilities(logits):
+        warnings.warn(PROBABILITIES, UserWarning, stacklevel=4)
+    classes = logits.shape[1]
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)
     chosen = named(attack, PGD()) if isinstance(attack, str) else attack or Natural()
     tell_doubts((chosen,), images.shape[1:], partial(warnings.warn, stacklevel=4))
     found = examine(model, dataset, chosen, seed=seed, batch_size=batch_size)
     counts = Counts.of(found.survived, dataset.labels, classes)
-    return Result(counts=counts, attack=describe_attack(chosen, classes), outcome=found)
+    dtype = computed_in(model, logits)
+    return Result(counts=counts, attack=describe_attack(chosen, classes), outcome=found, dtype=dtype)
 
 
+@taking_gradients
 def examine(
     model: nn.Module,
     dataset: Dataset,
@@ -105,8 +115,3 @@ def count(model: nn.Module, dataset: Dataset, attack: AnyAttack, **how: Any) -> 
     """Return how many examples of each class the model gets right under an attack; arguments as for `examine`."""
     found = examine(model, dataset, attack, **how)
     return Counts.of(found.survived, dataset.labels, len(dataset.class_names))
-
-
-def _class_count(model: nn.Module, image: Tensor) -> int:
-    with torch.no_grad(), served(model) as lent:
-        return logits_of(lent(to_unit(image))).shape[1]

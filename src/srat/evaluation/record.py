@@ -33,6 +33,8 @@ class Result:
     attack: Mapping[str, Any]
     outcome: Outcome | None = field(default=None, compare=False, repr=False)
     """What became of each image, where that is at hand."""
+    dtype: str = "float32"
+    """The type that the model computed in; gradients lose digits in half precision, and with them the attack."""
 
     @property
     def accuracy(self) -> Accuracy:
@@ -119,7 +121,7 @@ def _result_json(result: Result, groups: Groups) -> dict[str, Any]:
         "correct": result.counts.correct,
         "total": result.counts.total,
         "summary": {name: _accuracy_json(accuracy) for name, accuracy in summary(result.counts, groups).items()},
-    }
+    } | ({"dtype": result.dtype} if result.dtype != "float32" else {})
 
 
 def _accuracy_json(accuracy: Accuracy) -> dict[str, float | None]:
@@ -131,7 +133,7 @@ def _read_result(content: Mapping[str, Any], classes: int) -> Result:
     counts = Counts(correct=_integers(content["correct"], classes), total=_integers(content["total"], classes))
     if any(right > all_ for right, all_ in zip(counts.correct, counts.total, strict=True)):
         raise ValueError("more correct examples than there are")
-    return Result(counts=counts, attack=dict(content["attack"]))
+    return Result(counts=counts, attack=dict(content["attack"]), dtype=str(content.get("dtype", "float32")))
 
 
 def _integers(values: Sequence[Any], length: int) -> tuple[int, ...]:

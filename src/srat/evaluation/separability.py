@@ -17,7 +17,9 @@ from srat.data import Dataset, to_unit
 from srat.errors import require
 from srat.evaluation.groups import Groups
 from srat.evaluation.serving import BATCH_SIZE, last_points, served
+from srat.gradients import taking_gradients
 from srat.models import Output
+from srat.models.asking import output_of
 from srat.observer import Observer
 from srat.random import generator
 
@@ -128,6 +130,7 @@ def separability(
     return found
 
 
+@taking_gradients
 def features_of(
     model: nn.Module, dataset: Dataset, attack: Attack, *, seed: int, observer: Observer | None = None
 ) -> Features:
@@ -154,10 +157,10 @@ def features_of(
             rng = generator(seed, f"features/{attack.label}", step=number, device=device)
             points = last_points(lent, images, part.labels, attack, generator=rng)
             with torch.no_grad():
-                output = lent(points)
+                output: Any = output_of(lent, points)
             said = f"{type(model).__name__} returns logits alone: expected an Output that has features"
             require(isinstance(output, Output), said)
-            rows.append(F.normalize(output.features, dim=1).double().cpu())
+            rows.append(F.normalize(output.features.float(), dim=1).double().cpu())
             observer.step(len(chosen))
     observer.finished()
     return torch.cat(rows).numpy()

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from srat.attacks import Attack, LossAt
 from srat.losses import cross_entropy
-from srat.models import attacked, logits_of
+from srat.models import attacked, logits_at
+from srat.models.asking import trainable
 from srat.precision import tensor_float
 
 BATCH_SIZE = 250
@@ -18,12 +19,12 @@ BATCH_SIZE = 250
 
 @contextmanager
 def served(model: nn.Module) -> Iterator[nn.Module]:
-    """Lend a model to an evaluation: in eval mode, in fp32 without TF32, no parameter asking for a gradient.
+    """Lend a model to an evaluation: in eval mode, without TF32, no parameter asking for a gradient.
 
     Args:
-        model: images in [0, 1] → logits, or `Output`; all is put back at the end.
+        model: images in [0, 1] → logits, or an output that has them; `logits_at` asks it. All is put back at the end.
     """
-    with attacked(model) as lent, tensor_float(False):
+    with attacked(trainable(model)) as lent, tensor_float(False):
         yield lent
 
 
@@ -36,7 +37,7 @@ def loss_on(model: nn.Module, labels: Int[Tensor, " batch"], attack: Attack | No
     """Return what an attack maximises on a model's logits: its own loss, cross-entropy by default."""
 
     def loss_at(images: Tensor) -> Tensor:
-        logits = logits_of(model(images)).float()
+        logits = logits_at(model, images)
         return cross_entropy(logits, labels) if attack is None else attack.loss(cross_entropy, logits, labels)
 
     return loss_at

@@ -27,7 +27,7 @@ from srat.evaluation.outcome import NEVER, Outcome
 from srat.evaluation.serving import last_points, right
 from srat.losses import cross_entropy
 from srat.machine import available
-from srat.models import logits_of
+from srat.models import logits_at
 from srat.observer import Observer
 from srat.processes import ALONE, Processes
 from srat.random import generator
@@ -78,7 +78,7 @@ class Trial:
 
     def logits(self, images: Images) -> Float[Tensor, "batch classes"]:
         """Return what the model says."""
-        return logits_of(self.model(images))
+        return logits_at(self.model, images)
 
     def mine(self) -> Int[Tensor, " own"]:
         """Return the images that are this process's."""

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from srat.checked import checked
 from srat.data.counts import ClassCounts
+from srat.gradients import ordinary
 from srat.losses.base import Labels, Logits, Loss, PerExample, checked_labels
 
 
@@ -23,7 +24,7 @@ def cross_entropy(logits: Logits, labels: Labels) -> PerExample:
     Raises:
         UserError: if the labels do not go with the logits; their values are looked at on the CPU alone.
     """
-    return F.cross_entropy(logits, checked_labels(logits, labels), reduction="none")
+    return F.cross_entropy(logits, ordinary(checked_labels(logits, labels)), reduction="none")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Backbones (a file each), heads, the classifier that holds them, and a wrapper for the user's own modules."""
 
+from srat.models.asking import first_logits, logits_at
 from srat.models.base import (
     Architecture,
     AttackMode,
@@ -9,10 +10,10 @@ from srat.models.base import (
     Output,
     attacked,
     channel_statistics,
-    logits_of,
 )
 from srat.models.build import build
 from srat.models.heads import CosineLinear, Head
+from srat.models.outputs import logits_of
 from srat.models.wrapper import wrap
 from srat.registry import import_members
 
@@ -30,6 +31,8 @@ __all__ = [
     "attacked",
     "build",
     "channel_statistics",
+    "first_logits",
+    "logits_at",
     "logits_of",
     "wrap",
 ]

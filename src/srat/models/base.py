@@ -1,5 +1,6 @@
 """The model that every part of the house sees: normalisation, backbone, head."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from srat.registry import Member
 BatchNorm = nn.modules.batchnorm._BatchNorm
 AttackMode = Literal["eval", "train_frozen_stats"]
 """BatchNorm while the training attack runs: by its running statistics, or by the batch's, the running ones held."""
+_TAKEN = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class Output(NamedTuple):
@@ -72,8 +74,19 @@ class Classifier(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
         """Return logits, features and embedding."""
-        features = self.backbone(self.normalization(images))
+        features = self.backbone(self.normalization(images).to(dtype_of(self)))
         return Output(self.head(features), features, self.projection(features))
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """Return what a model takes images in: the type of its first floating-point parameter, or buffer; else fp32."""
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    first = next((tensor for tensor in tensors if tensor.dtype in _TAKEN), None)
+    if first is None:
+        return torch.float32
+    # Under autocast, which casts by itself, what is half may be a folded copy in an fp32 model.
+    autocast = first.dtype.itemsize == 2 and torch.is_autocast_enabled(first.device.type)
+    return torch.float32 if autocast else first.dtype
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +142,7 @@ def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]
     # The attack asks for none of their gradients, but a compiled model would compute them all.
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in wanted:
-        parameter.requires_grad_(False)
+        parameter.requires_grad = False  # assigned, for lazy modules' parameters have no methods yet
     model.train(mode == "train_frozen_stats")
     if mode == "train_frozen_stats":
         for norm in norms:
@@ -138,17 +151,8 @@ def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]
         yield model
     finally:
         for parameter in wanted:
-            parameter.requires_grad_(True)
+            parameter.requires_grad = True
         for module, was in zip(modules, training, strict=True):
             module.training = was
         for norm, was in zip(norms, tracking, strict=True):
             norm.track_running_stats = was
-
-
-def logits_of(output: Output | Tensor) -> Float[Tensor, "batch classes"]:
-    """Return the logits of our models' output, or of a plain module's.
-
-    Args:
-        output: an `Output`, or logits, (batch, classes).
-    """
-    return output.logits if isinstance(output, Output) else output

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from srat.models.base import attacked, logits_of
+from srat.models.base import attacked
+from srat.models.outputs import logits_of
 from srat.models.sync_batch_norm import SyncBatchNorm2d
 
 
@@ -152,10 +153,12 @@ class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _is_plain(module: nn.Module) -> bool:
-    # Pruning, weight norm and the like make a weight of other parameters when the module is called.
-    parameters = {name for name, _ in module.named_parameters(recurse=False)}
+    # Pruning, weight norm and the like make a weight of other parameters at each call, and hooks would be lost.
+    parameters = dict(module.named_parameters(recurse=False))
     if type(module) is nn.Conv2d:
-        return parameters in ({"weight"}, {"weight", "bias"})
+        hooked = module._forward_pre_hooks or module._forward_hooks
+        as_made = parameters.keys() in ({"weight"}, {"weight", "bias"}) and module.weight.dtype == torch.float32
+        return as_made and not hooked
     return type(module) in (nn.BatchNorm2d, SyncBatchNorm2d) and module.running_mean is not None
 
 

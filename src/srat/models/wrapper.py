@@ -1,60 +1,192 @@
 """Any module of the user's, seen as one of ours."""
 
-import copy
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from srat.errors import UserError, require
-from srat.models.base import Architecture, Classifier, ImageShape, Normalization
+from srat.gradients import is_inference, taking_gradients
+from srat.models.base import Architecture, Classifier, ImageShape, Normalization, Output, attacked, dtype_of
+from srat.models.lazy import make_lazy_parts
+from srat.models.outputs import PROBABILITIES, Pick, are_probabilities, logits_of
+from srat.models.skeleton import require_same, skeleton_of, unmoved
+from srat.models.watching import Tap, find_head, layer_names
+
+LOOKED_AT = 4
+"""Images that a model is first looked at with, at the most."""
+PerChannel = Sequence[float] | NDArray[Any] | Tensor
+"""A number for each channel."""
 
 
-def wrap(module: nn.Module, *, mean: Sequence[float], std: Sequence[float], head: str | None = None) -> Classifier:
+@taking_gradients
+def wrap(
+    module: nn.Module,
+    *,
+    mean: PerChannel,
+    std: PerChannel,
+    head: str | None = None,
+    output: int | str | None = None,
+) -> Classifier:
     """Return a classifier of images in [0, 1] around a module that takes normalised ones.
 
-    Its logits are m((x − μ) / σ) for a module m. The module's last layer becomes the head, and what enters it the
-    penultimate features.
+    Its logits are m((x − μ) / σ) for a module m, whatever m does after its last layer. What enters that layer, the
+    head, are the penultimate features; of more than two axes, their mean over places or tokens.
+
+    At its first call the wrapped model looks for its head, and compares itself with the module.
 
     Args:
-        module: (batch, channels, height, width) → (batch, classes); its parameters and buffers are shared,
-            not copied, and it stays as it is.
+        module: (batch, channels, height, width) → (batch, classes), or an output that has these logits: a tensor, an
+            object with ``.logits``, a mapping, a tuple. Its parameters and buffers are shared, not copied, and it
+            stays as it is.
         mean: μ for each channel, in [0, 1] pixel units.
         std: σ for each channel, in [0, 1] pixel units, positive.
-        head: name of the last layer within the module ("fc", "classifier.1"); by default its last ``nn.Linear``.
+        head: name of the last layer within the module ("fc", "classifier.1"); by default it is found at the first
+            call: the last layer with a weight that gives as many numbers as there are logits.
+        output: index or key of the logits in what the module returns; by default they are found.
 
     Raises:
-        UserError: if the module normalises already, or has no such layer.
+        UserError: if the module normalises already, cannot be copied, or has no such layer; at the first call, if the
+            head cannot be told, or the wrapped model does not do what the module does.
     """
     if any(isinstance(child, Normalization) for child in module.modules()):
         raise UserError("this model normalises its input already; wrapping it again would normalise twice")
-    require(len(mean) == len(std) > 0, f"expected a mean and a std for each channel, got {len(mean)} and {len(std)}")
-    require(min(std) > 0, f"expected positive standard deviations, got {min(std):g}")
-    # A second skeleton over the same tensors: the caller's module keeps its head.
-    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    module = copy.deepcopy(module, memo=shared)
-    name = head if head is not None else _last_linear(module)
+    made_so = any(is_inference(tensor) for tensor in (*module.parameters(), *module.buffers()))
+    require(not made_so, "this model was made in torch.inference_mode, and cannot be attacked: make it outside of that")
+    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+    require(not scripted, "a scripted module's layers cannot be watched: wrap the module that it was made of")
+    normalization = Normalization(*_statistics(mean, std))
+    return Wrapped(normalization, module, head=head, output=output)
+
+
+class Wrapped(Classifier):
+    """A user's module between normalisation and `Output`; the module is whole, under the name ``backbone``.
+
+    Args:
+        normalization: the first layer.
+        module: the user's; a copy of it over the same tensors is taken.
+        head: name of its last layer; None to find it at the first call.
+        output: index or key of the logits; None to find them.
+    """
+
+    def __init__(self, normalization: Normalization, module: nn.Module, *, head: str | None, output: Pick) -> None:
+        nn.Module.__init__(self)
+        self.normalization = normalization
+        self.backbone = skeleton_of(module)
+        self.projection = nn.Identity()
+        self._pick = output
+        self._tap = Tap()
+        self._head = head
+        # In a tuple, for it is no part of this model.
+        self._module: tuple[nn.Module, ...] = (module,)
+        if head is not None:
+            _layer(self.backbone, head)
+
+    @property
+    def head(self) -> nn.Module:  # type: ignore[override]
+        """The layer that the features enter."""
+        if self._head is None:
+            raise UserError("which layer is this model's head is found at its first call: call it, or wrap(…, head=…)")
+        return _layer(self.backbone, self._head)
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
+        """Return logits, features and embedding."""
+        if self._module:
+            logits = self.settle(images)
+            if logits is not None and are_probabilities(logits):
+                warnings.warn(PROBABILITIES, UserWarning, stacklevel=2)
+        kept: list[Tensor] = []
+        self._tap.kept = kept
+        try:
+            output = self.backbone(self._taken(images))
+        finally:
+            self._tap.kept = None
+        if not kept:
+            raise UserError(f"the head, '{self._head}', was not called in this pass; name another, wrap(…, head=…)")
+        logits = logits_of(output, batch=images.shape[0], pick=self._pick)
+        return Output(logits, kept[0], self.projection(kept[0]))
+
+    @taking_gradients
+    def settle(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "few classes"] | None:
+        """Find the head, and let go of the user's module once this model is seen to do what it does.
+
+        Args:
+            images: some, in [0, 1].
+
+        Returns:
+            The logits of a few of them; None if all was done before.
+
+        Raises:
+            UserError: if it does something else, or has no head.
+        """
+        if not self._module:
+            return None
+        told = "this model looks at itself at its first call: call it once before it is compiled or exported"
+        require(not torch.compiler.is_compiling(), told)
+        (module,) = self._module
+        with torch.no_grad(), attacked(self):
+            x = self._taken(images[:LOOKED_AT].detach().clone())
+            make_lazy_parts(self.backbone, lambda: self.backbone(x.clone()))
+            with unmoved(self.backbone):
+                logits = require_same(self.backbone, module, x, pick=self._pick)
+                self._head = find_head(self.backbone, x, named=self._head, pick=self._pick)
+        self.head.register_forward_pre_hook(self._tap, with_kwargs=True)
+        self._module = ()
+        return logits
+
+    def _taken(self, images: Tensor) -> Tensor:
+        """Return what the module takes: normalised images, in the type of its weights."""
+        x: Tensor = self.normalization(images)
+        return x.to(dtype_of(self.backbone))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a new head takes the place of the old one within the module."""
+        if name != "head":
+            super().__setattr__(name, value)
+            return
+        require(not self._module, "call this model once before its head is replaced")
+        parent, _, leaf = str(self._head).rpartition(".")
+        setattr(self.backbone.get_submodule(parent), leaf, value)
+        value.register_forward_pre_hook(self._tap, with_kwargs=True)
+
+
+def _layer(module: nn.Module, name: str) -> nn.Module:
     try:
-        layer = module.get_submodule(name)
+        return module.get_submodule(name or "''")
     except AttributeError as error:
-        raise UserError(f"there is no layer '{name}' in this model; there are: {_layer_names(module)}") from error
-    parent, _, attribute = name.rpartition(".")
-    setattr(module.get_submodule(parent), attribute, nn.Identity())
-    return Classifier(Normalization(torch.tensor(mean), torch.tensor(std)), module, layer)
+        raise UserError(f"there is no layer '{name}' in this model; there are: {layer_names(module)}") from error
 
 
-def _last_linear(module: nn.Module) -> str:
-    names: list[str] = [name for name, child in module.named_modules() if name and isinstance(child, nn.Linear)]
-    if not names:
-        raise UserError(
-            f"this model has no nn.Linear to take as its head; name its last layer, one of: {_layer_names(module)}"
-        )
-    return names[-1]
+def _statistics(mean: PerChannel, std: PerChannel) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
+    """Return mean and standard deviation as tensors.
+
+    Raises:
+        UserError: if they are no numbers in [0, 1] pixel units, one of each for each channel.
+    """
+    means, stds = _numbers("mean", mean), _numbers("std", std)
+    told = f"expected a mean and a std for each channel, got {len(means)} and {len(stds)}"
+    require(len(means) == len(stds) > 0, told)
+    require(bool((stds > 0).all()), f"std: expected positive standard deviations, got {float(stds.min()):g}")
+    return means, stds
 
 
-def _layer_names(module: nn.Module) -> str:
-    return ", ".join(name for name, child in module.named_modules() if name and not list(child.children())) or "none"
+def _numbers(name: str, values: PerChannel) -> Float[Tensor, " channels"]:
+    try:
+        numbers = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values, dtype=np.float64))
+        numbers = numbers.detach().cpu().flatten().float()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name}: expected a number for each channel, got {values!r} ({error})") from error
+    wrong = [value for value in numbers.tolist() if not value <= 1 or (name == "mean" and value < 0)]
+    hint = "; in units of 255? Divide by it" if wrong and wrong[0] > 1 else ""
+    got = "".join(f"{number:g}" for number in wrong[:1])
+    require(not wrong, f"{name}: expected numbers in [0, 1] pixel units, got {got}{hint}")
+    return numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +195,11 @@ class Custom(Architecture, name="custom", hidden=True):
 
     description: str = ""
     """What it is; filled in from the class."""
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "Custom":
+        """Return what a configuration says of a user's model: of a wrapped one, that it is a classifier."""
+        return cls(description=(Classifier if isinstance(model, Classifier) else type(model)).__name__)
 
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
         """Refuse: a configuration names no code."""

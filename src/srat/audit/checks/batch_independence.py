@@ -8,7 +8,7 @@ import torch
 from srat.audit.base import Check, Finding, Subject
 from srat.audit.checks.determinism import compared
 from srat.evaluation import served
-from srat.models import logits_of
+from srat.models import logits_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +25,12 @@ class BatchIndependence(Check, name="batch-independence"):
         """Show each of some images alone, and among all of them with the others inverted."""
         images = subject.unit(subject.every[: self.images])
         with torch.no_grad(), served(subject.model) as lent:
-            alone = torch.cat([logits_of(lent(image[None])).float() for image in images])
+            alone = torch.cat([logits_at(lent, image[None]) for image in images])
             company = []
             for half in (slice(None, None, 2), slice(1, None, 2)):
                 others = 1 - images
                 others[half] = images[half]
-                company.append(logits_of(lent(others)).float()[half])
+                company.append(logits_at(lent, others)[half])
         together = torch.empty_like(alone)
         together[::2], together[1::2] = company
         return compared(alone, together, self.tolerance, "alone and in company")

@@ -5,11 +5,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from srat.audit.base import Check, Finding, Subject, judged
 from srat.evaluation import served
 from srat.evaluation.serving import last_points, right
-from srat.models import logits_of
+from srat.models import logits_at
 from srat.random import generator
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -38,7 +39,7 @@ class HalfPrecision(Check, name="half-precision"):
                 for row, points in enumerate((images, last)):
                     for column, half in enumerate((False, True)):
                         with torch.no_grad(), torch.autocast(subject.device.type, torch.bfloat16, enabled=half):
-                            correct[row, column] += right(logits_of(lent(points)), labels).sum().cpu()
+                            correct[row, column] += right(logits_at(lent, points), labels).sum().cpu()
         clean, attacked = (correct[:, 1] - correct[:, 0]).tolist()
         n, changed = subject.n, int(max(abs(clean), abs(attacked)))
         return Finding(
@@ -57,16 +58,14 @@ def half_in(subject: Subject) -> str:
     seen: list[str] = []
 
     def look(module: nn.Module, _: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.dtype in _HALF:
+        if any(isinstance(made, Tensor) and made.dtype in _HALF for made in tree_leaves(output)):
             seen.append(type(module).__name__)
 
     handles = [module.register_forward_hook(look) for module in subject.model.modules()]
     try:
         with torch.no_grad(), served(subject.model) as lent:
-            logits = logits_of(lent(subject.unit(subject.every[:1])))
+            logits_at(lent, subject.unit(subject.every[:1]))
     finally:
         for handle in handles:
             handle.remove()
-    if seen or logits.dtype in _HALF:
-        return f"the model computes in half precision ({', '.join(sorted(set(seen))) or 'its logits'})"
-    return ""
+    return f"the model computes in half precision ({', '.join(sorted(set(seen)))})" if seen else ""

@@ -8,7 +8,7 @@ import torch
 from srat.audit.base import Check, Finding, Subject, judged, percent
 from srat.evaluation import served
 from srat.evaluation.serving import last_points, right
-from srat.models import logits_of
+from srat.models import logits_at
 from srat.random import generator
 
 
@@ -33,7 +33,7 @@ class Transfer(Check, name="transfer"):
                 rng = generator(subject.seed, "audit/transfer", step=number, device=subject.device)
                 adversarial = last_points(source, images, labels, subject.threat, generator=rng)
                 with torch.no_grad():
-                    broken += int((~right(logits_of(lent(adversarial)), labels)).sum())
+                    broken += int((~right(logits_at(lent, adversarial), labels)).sum())
         return Finding(
             verdict=judged(broken, n, warn=self.warn, fail=self.fail),
             evidence=f"images made for a naturally trained model break {percent(broken, n)} beside the claimed attack",

@@ -13,7 +13,9 @@ from srat.attacks import PGD
 from srat.data import Dataset, to_unit
 from srat.errors import require
 from srat.evaluation.serving import BATCH_SIZE, last_points, served
-from srat.models import logits_of
+from srat.gradients import taking_gradients
+from srat.models import logits_at
+from srat.models.asking import device_of
 from srat.random import generator
 
 LARGEST_SIDE = 112
@@ -57,6 +59,7 @@ class Specimen:
         return self.before.predicted == self.after.predicted == self.label
 
 
+@taking_gradients
 def make_gallery(
     model: nn.Module, test: Dataset, attack: PGD, *, order: Sequence[int], most: int, seed: int
 ) -> list[Specimen]:
@@ -75,7 +78,7 @@ def make_gallery(
     """
     channels = test.images.shape[1]
     require(channels in (1, 3), f"images of {channels} channels cannot be shown")
-    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    device = device_of(model, torch.device("cpu"))
     tried = [(test.labels == c).nonzero().flatten()[:_TRIED] for c in order[:most]]
     sample = test.subset(torch.cat(tried))
     labels, parts = sample.labels.to(device), []
@@ -85,7 +88,7 @@ def make_gallery(
             rng = generator(seed, "gallery", step=number, device=device)
             attacked = last_points(lent, some, labels[chosen], attack, generator=rng)
             with torch.no_grad():
-                opinions = [logits_of(lent(each)).float().softmax(dim=1) for each in (some, attacked)]
+                opinions = [logits_at(lent, each).softmax(dim=1) for each in (some, attacked)]
             parts.append((some, attacked, *opinions))
     images, adversarial, before, after = (torch.cat(each) for each in zip(*parts, strict=True))
     right = before.argmax(dim=1) == labels

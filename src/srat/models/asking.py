@@ -1,0 +1,93 @@
+"""Asking a model, ours or any other, what it says of images."""
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from srat.errors import UserError
+from srat.gradients import is_inference
+from srat.machine import is_out_of_memory
+from srat.models.base import Classifier, attacked, dtype_of
+from srat.models.lazy import make_lazy_parts
+from srat.models.outputs import logits_of
+from srat.models.wrapper import Wrapped
+from srat.precision import with_gradient_in_range
+
+
+def output_of(model: nn.Module, images: Float[Tensor, "batch channels height width"]) -> object:
+    """Return what a model returns; a plain module gets a copy of its own type, in which it may write.
+
+    Args:
+        model: images in [0, 1] → any output.
+        images: in [0, 1]; they stay as they are.
+    """
+    return model(images) if isinstance(model, Classifier) else model(images.to(dtype_of(model), copy=True))
+
+
+def logits_at(model: nn.Module, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+    """Return a model's logits in fp32, whatever it takes, computes in and returns.
+
+    Args:
+        model: images in [0, 1] → logits, or an output that has them (see `logits_of`).
+        images: (batch, channels, height, width), in [0, 1]; they stay as they are.
+
+    Raises:
+        UserError: if there are no logits in what it returns.
+    """
+
+    def ask(images: Tensor) -> Tensor:
+        return logits_of(output_of(model, images), batch=images.shape[0]).float()
+
+    if images.requires_grad and dtype_of(model) is torch.float16:
+        return with_gradient_in_range(ask, images)
+    return ask(images)
+
+
+def first_logits(
+    model: nn.Module, images: Float[Tensor, "batch channels height width"]
+) -> Float[Tensor, "batch classes"]:
+    """Return a model's logits, in the type that it returns, after getting it ready to be used.
+
+    Args:
+        model: images in [0, 1] → logits, or an output that has them.
+        images: a few, in [0, 1], on its device.
+
+    Raises:
+        UserError: if it does not take them, or returns no logits.
+    """
+    try:
+        get_ready(model, images)
+        with torch.no_grad(), attacked(model) as lent:
+            return logits_of(output_of(lent, images), batch=len(images))
+    except Exception as error:
+        if isinstance(error, UserError) or is_out_of_memory(error):
+            raise
+        shape = " × ".join(map(str, images.shape[1:]))
+        said = f"{type(model).__name__} does not take images of {shape} ({type(error).__name__}: {error})"
+        raise UserError(f"model: {said}") from error
+
+
+def get_ready(model: nn.Module, images: Float[Tensor, "batch channels height width"]) -> None:
+    """Make what a model makes at its first call: the parameters of lazy modules, a wrapped model's view of itself."""
+    if isinstance(model, Wrapped):
+        model.settle(images)
+    make_lazy_parts(model, lambda: output_of(model, images))
+
+
+def device_of(model: nn.Module, default: torch.device) -> torch.device:
+    """Return where a model lies: its first parameter or buffer, or the default if it has none."""
+    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), default)
+
+
+def computed_in(model: nn.Module, logits: Tensor) -> str:
+    """Return the type that a model computes in, such as "float32": its weights', or its logits' if that is half."""
+    half = logits.dtype in (torch.float16, torch.bfloat16)
+    return str(logits.dtype if half else dtype_of(model)).removeprefix("torch.")
+
+
+def trainable(model: nn.Module) -> nn.Module:
+    """Return the model, or a copy that autograd can take if its weights were made in ``torch.inference_mode``."""
+    made_so = any(is_inference(tensor) for tensor in (*model.parameters(), *model.buffers()))
+    return copy.deepcopy(model) if made_so else model

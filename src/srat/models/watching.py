@@ -1,0 +1,164 @@
+"""Which layer of a module is its head, found by watching a pass, and what enters it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from srat.errors import UserError, require
+from srat.models.outputs import Pick, logits_of
+
+Node = Any
+"""A node of autograd's graph."""
+
+
+class Tap:
+    """A pre-hook that keeps what enters a layer, while someone listens; nothing otherwise, so that it can be copied."""
+
+    def __init__(self) -> None:
+        self.kept: list[Tensor] | None = None
+
+    def __call__(self, layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Keep a copy, which operations in place leave as it is."""
+        if self.kept is not None:
+            self.kept.append(pooled(_entering(args, kwargs), layer).clone())
+
+
+class Call(NamedTuple):
+    """A call of a layer."""
+
+    name: str
+    entered: Node
+    """Where in the graph its input comes from."""
+    left: Node
+    """Where its output does."""
+    columns: int
+    """Length of its output's axis of channels; 0 if there is none."""
+
+
+def pooled(entering: Tensor, layer: nn.Module) -> Float[Tensor, "batch dimensions"]:
+    """Return features of two axes: averaged over places or tokens if there are more.
+
+    Args:
+        entering: what enters the layer, (batch, dimensions), (batch, tokens, dimensions) or (batch, channels, …).
+        layer: of a convolution the channels come before the places, of a linear layer after them.
+    """
+    if entering.ndim <= 2:
+        return entering
+    if _channels_last(layer, entering.ndim):
+        return entering.flatten(1, -2).mean(dim=1)
+    return entering.flatten(2).mean(dim=2)
+
+
+def find_head(
+    module: nn.Module, images: Float[Tensor, "batch channels height width"], *, named: str | None, pick: Pick
+) -> str:
+    """Return the name of the layer that makes the logits: the last of its kind that the pass comes through.
+
+    A layer can be the head if it has a weight of its own, is called once, gives as many columns as there are logits,
+    and the logits depend on it. Of several, each has to feed the next.
+
+    Args:
+        module: in eval mode, no parameter asking for a gradient.
+        images: what it takes.
+        named: the head as the user says; None to look for it.
+        pick: which part of the output the logits are.
+
+    Raises:
+        UserError: if there is none, or it cannot be told which.
+    """
+    with torch.enable_grad(), _watched(module) as calls:
+        # In a graph, and no leaf of it, for modules that write into what they are given.
+        logits = logits_of(module(images.detach().requires_grad_() * 1), batch=len(images), pick=pick)
+    if named is not None:
+        count = sum(call.name == named for call in calls)
+        said = f"head='{named}': expected a layer that is called once in forward, this one is called {count} times"
+        require(count == 1, f"{said}; {_advice(module)}")
+        return named
+    found = [call for call in calls if call.columns == logits.shape[1] and _could_be_head(module, call, calls)]
+    if logits.grad_fn is not None:
+        found = [call for call in found if _reaches(logits.grad_fn, call.left)]
+    if not found:
+        raise UserError(f"no layer of this model is seen to make its {logits.shape[1]} logits; {_advice(module)}")
+    last = found[-1]
+    beside = [call.name for call in found[:-1] if not _reaches(last.entered, call.left)]
+    said = f"which layer is the head cannot be told: '{last.name}' and {', '.join(map(repr, beside))} are side by side"
+    require(not beside, f"{said}; {_advice(module)}")
+    return last.name
+
+
+def layer_names(module: nn.Module) -> str:
+    """Return the names of a module's innermost layers, for a message."""
+    return ", ".join(name for name, child in module.named_modules() if name and not list(child.children())) or "none"
+
+
+def _advice(module: nn.Module) -> str:
+    return f"name the last layer, srat.models.wrap(…, head=…); there are: {layer_names(module)}"
+
+
+@contextmanager
+def _watched(module: nn.Module) -> Iterator[list[Call]]:
+    """Note the calls of all layers within, in the order in which they end."""
+    calls: list[Call] = []
+
+    def watch(name: str, layer: nn.Module) -> Any:
+        def after(layer: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            entered = next((leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)), None)
+            made = output if isinstance(output, Tensor) and output.ndim >= 2 else None
+            axis = -1 if made is not None and _channels_last(layer, made.ndim) else 1
+            columns = 0 if made is None else made.shape[axis]
+            calls.append(Call(name, getattr(entered, "grad_fn", None), getattr(made, "grad_fn", None), columns))
+
+        return layer.register_forward_hook(after, with_kwargs=True)
+
+    handles = [watch(name, layer) for name, layer in module.named_modules() if name]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _could_be_head(module: nn.Module, call: Call, calls: Sequence[Call]) -> bool:
+    """Return whether a layer has a weight of its own, holds no other that has, and is called once."""
+    layer = module.get_submodule(call.name)
+    inside = (part for name, part in layer.named_modules() if name and not name.startswith("parametrizations"))
+    once = sum(other.name == call.name for other in calls) == 1
+    return once and bool(_weights(layer)) and not any(_weights(part) for part in inside)
+
+
+def _weights(layer: nn.Module) -> list[Tensor]:
+    """Return a layer's own parameters of two axes or more; of a parametrised one, what its weight is made of."""
+    own = list(layer.parameters(recurse=False))
+    if isinstance(made_of := getattr(layer, "parametrizations", None), nn.ModuleDict):
+        own += made_of.parameters()
+    return [parameter for parameter in own if parameter.ndim >= 2]
+
+
+def _channels_last(layer: nn.Module, axes: int) -> bool:
+    weights = _weights(layer)
+    return all(weight.ndim == 2 for weight in weights) if weights else axes == 3
+
+
+def _reaches(start: Node, wanted: Node) -> bool:
+    """Return whether a node of autograd's graph depends on another."""
+    seen, waiting = {None}, [start]
+    while waiting:
+        node = waiting.pop()
+        if node is wanted and node is not None:
+            return True
+        if node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+    return False
+
+
+def _entering(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    entering = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+    if entering is None:
+        raise UserError("the head takes no tensor: name a layer that does, srat.models.wrap(…, head=…)")
+    return entering

@@ -1,0 +1,122 @@
+"""Logits are found in whatever a model returns, or it is said that they are not."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from srat.errors import UserError
+from srat.models import Output, logits_of
+from srat.models.outputs import are_probabilities
+
+Z, WIDE, IMAGES = torch.randn(4, 10), torch.randn(4, 32), torch.randn(4, 3, 8, 8)
+
+
+class Inception(NamedTuple):
+    logits: torch.Tensor
+    aux_logits: torch.Tensor
+
+
+@dataclass
+class Scores:
+    loss: torch.Tensor | None
+    scores: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Z,
+        Output(Z, WIDE, WIDE),
+        SimpleNamespace(logits=Z, hidden_states=WIDE),
+        Inception(Z, torch.zeros(4, 10)),
+        {"logits": Z, "features": WIDE},
+        {"loss": torch.tensor(1.0), "scores": Z, "labels": torch.zeros(4, 10, dtype=torch.long)},
+        (Z,),
+        [None, Z],
+        (Z, None, IMAGES),
+        (torch.tensor(0.3), Z, (WIDE, WIDE)),
+        OrderedDict(out=Z, aux=torch.zeros(4, 10)),
+        Scores(None, Z),
+    ],
+    ids=lambda output: type(output).__name__,
+)
+def test_are_found(output):
+    assert logits_of(output, batch=4) is Z
+
+
+@pytest.mark.parametrize(
+    ("output", "pick", "found"),
+    [
+        ((WIDE, Z), 1, Z),
+        ((WIDE, Z), -1, Z),
+        ({"features": WIDE, "out": Z}, "out", Z),
+        ({"features": WIDE, "out": Z}, 1, Z),
+        (Inception(WIDE, Z), "aux_logits", Z),
+        (SimpleNamespace(a=Z), "a", Z),
+        ({0: WIDE, 1: Z}, 1, Z),
+    ],
+)
+def test_are_picked(output, pick, found):
+    assert logits_of(output, pick=pick) is found
+
+
+@pytest.mark.parametrize(
+    ("output", "pick", "said"),
+    [
+        ((Z, WIDE), None, r"cannot be told: tuple of 0: \(4, 10\) float32, 1: \(4, 32\) float32; .*output=…"),
+        ({"a": Z, "b": WIDE}, None, "dict of a: .* b: .*output="),
+        (Z[:2], None, r"got \(2, 10\) float32 for 4 images"),
+        (Z[:, :1], None, "a model of two classes has two logits"),
+        (Z[:, 0], None, r"got \(4,\) float32$"),
+        (Z[:, :, None], None, r"got \(4, 10, 1\)"),
+        (IMAGES, None, r"got \(4, 3, 8, 8\)"),
+        (Z.to(torch.complex64), None, "complex64"),
+        (Z.long(), None, "int64"),
+        (None, None, "got NoneType"),
+        ("logits", None, "got str"),
+        (Z.numpy(), None, "got ndarray"),
+        ((), None, "got tuple"),
+        ((IMAGES, None), None, "got tuple of 0: .* 1: NoneType"),
+        ((Z, WIDE), 2, r"output=2: there is none in what the model returns: tuple of"),
+        ({"a": Z}, "b", "output='b': there is none"),
+        (Z, 0, "output=0: there is none"),
+        (Output, None, "got type|got \\w+Meta|got"),
+    ],
+)
+def test_what_is_none_is_refused_in_a_line(output, pick, said):
+    with pytest.raises(UserError, match=said) as error:
+        logits_of(output, batch=4, pick=pick)
+    assert "\n" not in str(error.value)
+
+
+shapes = st.lists(st.integers(0, 4), max_size=4).map(tuple)
+tensors = shapes.map(torch.zeros)
+outputs = st.recursive(
+    st.one_of(tensors, st.none(), st.integers(), st.text(max_size=3)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=2), inner, max_size=3)),
+)
+
+
+@given(outputs, st.one_of(st.none(), st.integers(-3, 3), st.text(max_size=2)))
+def test_anything_is_understood_or_refused(output, pick):
+    try:
+        logits = logits_of(output, batch=3, pick=pick)
+    except UserError:
+        return
+    assert logits.shape[0] == 3
+    assert logits.shape[1] >= 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_probabilities_are_recognised(dtype):
+    z = torch.randn(50, 1000).mul(3).to(dtype)
+    assert are_probabilities(z.softmax(1))
+    assert not any(
+        map(are_probabilities, (z, z.log_softmax(1), z.sigmoid(), z.relu(), torch.zeros(3, 4), z * torch.nan))
+    )
