@@ -11,6 +11,7 @@ from torch import nn
 import srat
 from srat.composition import compose
 from srat.data.digits import Digits
+from srat.devices import make_fabric
 from srat.errors import UserError
 from srat.evaluation import Result
 from srat.feature_losses import Separation
@@ -18,6 +19,8 @@ from srat.fitting import fit
 from srat.interruption import Interrupted
 from srat.models import wrap
 from srat.observer import Observer
+from srat.trainer import gathered
+from srat.training import set_up
 
 GREY = {"mean": [0.5], "std": [0.25]}
 
@@ -100,6 +103,20 @@ class TestTypes:
         with pytest.raises(UserError, match=f"--precision {precision} mixes with fp32 weights, this model's are float"):
             fit(tiny(precision=precision), model=own(dtype))
         fit(tiny(precision=precision, epochs=1), model=own())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_losses_are_made_of_fp32(dtype, dataset):
+    config = replace(tiny(), batch_size=12)
+    training = set_up(config, make_fabric("cpu"), dataset, None, wrap(Colours().to(dtype), **GREY))
+    output = training.model(dataset.images / 255)
+    assert output.logits.dtype == dtype
+    assert {part.dtype for part in gathered(training, output, 12)} == {torch.float32}
+
+
+class Colours(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(192, 4))
 
 
 class TestFrozenParts:

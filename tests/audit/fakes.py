@@ -67,10 +67,11 @@ class BatchStatistics(Fake):
 
 
 class Half(Fake):
-    """A confident model that computes in half precision."""
+    """A confident model that computes in half precision, behind a weight in fp32, so that attacks do not see it."""
 
     def __init__(self):
-        super().__init__(lambda model, x: model(x.half()).float())
+        super().__init__(lambda model, x: model((self.gain * x).half()).float())
+        self.gain = nn.Parameter(torch.ones(()))
         with torch.no_grad():
             for parameter in self.model.head.parameters():
                 parameter *= 4

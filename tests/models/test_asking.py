@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import srat
-from srat.attacks import PGD, Natural, PGDMargin, input_gradient
+from srat.attacks import FGSM, PGD, Natural, PGDMargin, input_gradient
 from srat.attacks.named import named
 from srat.audit.base import Subject
 from srat.audit.suite import audit
@@ -229,6 +229,13 @@ class TestModes:
         assert len(found) == 12
         assert all(map(torch.equal, model.parameters(), twin.parameters()))
 
+    def test_a_lazy_model_is_made_to_be_trained(self, mode, images):
+        model = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+        with mode():
+            srat.evaluate(model, *images, attack="pgd-2")
+        assert not any(parameter.is_inference() for parameter in model.parameters())
+        assert all(parameter.requires_grad for parameter in model.parameters())
+
     def test_attacks(self, mode, images, digits):
         model = flat()
 
@@ -238,7 +245,7 @@ class TestModes:
 
             return attack(loss_at, images, generator=torch.Generator().manual_seed(0))
 
-        for attack in (PGD(steps=2), PGDMargin(steps=2), PGD(steps=2, restarts=2)):
+        for attack in (FGSM(), PGD(steps=2), PGDMargin(steps=2, random_start=False), PGD(steps=2, restarts=2)):
             with mode():
                 within = made(attack, *images)
             assert torch.equal(within, made(attack, digits, torch.arange(12) % 10))

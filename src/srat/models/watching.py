@@ -1,5 +1,6 @@
 """Which layer of a module is its head, found by watching a pass, and what enters it."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -71,7 +72,8 @@ def find_head(
     Raises:
         UserError: if there is none, or it cannot be told which.
     """
-    with torch.enable_grad(), _watched(module) as calls:
+    with torch.enable_grad(), _watched(module) as calls, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that float(x) leaves the graph: this pass is nobody's
         # In a graph, and no leaf of it, for modules that write into what they are given.
         logits = logits_of(module(images.detach().requires_grad_() * 1), batch=len(images), pick=pick)
     if named is not None:
