@@ -13,6 +13,7 @@ from srat.data.files import search_folders
 from srat.errors import UserError
 from srat.feature_losses import has_positive, separation
 from srat.losses import cross_entropy, focal, ldam, ldam_margins
+from srat.machine import as_device
 from srat.objective import reduce_weighted
 from srat.weightings import Fixed, effective_number, inverse_frequency, uniform
 

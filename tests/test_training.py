@@ -22,6 +22,7 @@ from srat.observer import Observer
 from srat.trainer import gathered
 from srat.training import set_up
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*cannot reach the edge")  # so few steps are quick
 GREY = {"mean": [0.5], "std": [0.25]}
 
 
@@ -178,7 +179,7 @@ class TestRefuses:
 
     def test_images_that_the_model_does_not_take(self):
         model = wrap(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), **GREY)
-        with pytest.raises(UserError, match=r"Wrapped does not take images of 1 × 8 × 8 \(RuntimeError: mat1"):
+        with pytest.raises(UserError, match=r"Sequential does not take images of 1 × 8 × 8 \(RuntimeError: mat1"):
             fit(tiny(), model=model)
 
 

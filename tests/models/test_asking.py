@@ -25,6 +25,7 @@ from srat.models.small_cnn import SmallCNN
 from srat.prediction import predict
 from srat.report.html.gallery import make_gallery
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*cannot reach the edge")  # so few steps are quick
 TYPES = [torch.float64, torch.float16, torch.bfloat16]
 NAMES = tuple("0123456789")
 

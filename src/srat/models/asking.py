@@ -65,7 +65,8 @@ def first_logits(
         if isinstance(error, UserError) or is_out_of_memory(error):
             raise
         shape = " × ".join(map(str, images.shape[1:]))
-        said = f"{type(model).__name__} does not take images of {shape} ({type(error).__name__}: {error})"
+        own = model.backbone if isinstance(model, Wrapped) else model
+        said = f"{type(own).__name__} does not take images of {shape} ({type(error).__name__}: {error})"
         raise UserError(f"model: {said}") from error
 
 
