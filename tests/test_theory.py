@@ -164,7 +164,8 @@ def test_refuses_what_is_no_such_distribution(field, value):
 
 
 class TestCommand:
-    def test_prints_three_ways_by_both_conventions(self, cli, tmp_path):
+    def test_prints_three_ways_by_both_conventions(self, cli, tmp_path, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "120")
         code, out, _ = cli("theory", "--samples", 2_000, "--plot", tmp_path / "theory.svg")
         assert code == 0
         assert out.count("-4.605") == 2

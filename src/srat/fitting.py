@@ -82,8 +82,10 @@ def fit(
     if ended := look():
         return ended
     with telling_of_memory(f"the images and the model do not fit on {fabric.device}"):
-        parts = config.data.parts(folder.record if folder is not None and folder.exists else record)
-        require_whole(parts)
+        going_on = folder is not None and folder.exists
+        parts = config.data.parts(folder.record if folder is not None and going_on else record)
+        if going_on:
+            require_whole(parts)
         data = prepare(parts, config.imbalance, config.holdout, seed=config.seed)
         training = set_up(
             config,

@@ -15,7 +15,7 @@ from srat.data import Batch
 from srat.errors import UserError
 from srat.evaluation import count
 from srat.feature_losses import NoFeatureLoss
-from srat.losses import cross_entropy
+from srat.losses.cross_entropy import entropy_of
 from srat.machine import is_out_of_memory, telling_of_memory
 from srat.memory import largest_batch
 from srat.metrics import Row, Sums, accumulate, batch_sums, held_out_row, no_sums, training_row
@@ -139,7 +139,7 @@ def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " own"
     def usual(logits: Tensor, labels: Tensor) -> Tensor:
         if config.inner.loss == "training":
             return config.loss(logits, labels, training.class_counts)
-        return cross_entropy(logits, labels)
+        return entropy_of(logits, labels)
 
     return lambda x: config.attack.loss(usual, asked(x), labels)
 

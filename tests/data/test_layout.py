@@ -116,6 +116,16 @@ class TestDeeper:
         (tmp_path / "bee").mkdir()
         refused(tmp_path, "no image in class bee")
 
+    @pytest.mark.parametrize("name", ["photo.dng", "old.jpg"])
+    def test_a_folder_of_what_cannot_be_read_may_be_a_class(self, tmp_path, name):
+        classes(tmp_path / "cat", "indoor", "outdoor")
+        (tmp_path / "dog").mkdir()
+        if name.endswith("dng"):
+            put(tmp_path / "dog" / name)
+        else:
+            (tmp_path / "dog" / name).symlink_to("nowhere")
+        refused(tmp_path, r"no image in class dog \(there are: (camera raw|dangling link)")
+
     def test_folders_in_a_class_are_of_the_class(self, tmp_path):
         classes(tmp_path / "ant", "red", "black", n=10)
         classes(tmp_path, "bee", n=20)
@@ -151,6 +161,18 @@ class TestClassesThatAreCalledLikeParts:
         found = Folder(dir=tmp_path).found(tmp_path)
         assert [each.why for each in found.passed] == ["in test, where nothing says the classes"]
         assert not found.own_test
+
+    @pytest.mark.parametrize("names", [("trainA", "testA", "trainB", "testB"), ("test tubes", "training shoes")])
+    def test_that_speak_of_several_parts_are_asked_about(self, tmp_path, names):
+        classes(tmp_path, *names)
+        refused(tmp_path, "may be parts of the data; --data.layout classes takes them as classes")
+        assert set(counts(tmp_path, layout="classes")["train"]) == set(names)
+
+    def test_that_hold_the_same_folders_are_asked_about(self, tmp_path):
+        for domain in ("amazon", "dslr", "webcam"):
+            classes(tmp_path / domain, "bike", "mug")
+        refused(tmp_path, r"hold the same folders \(bike, mug\): name one of them with --data-dir")
+        assert set(counts(tmp_path, layout="classes")["train"]) == {"amazon", "dslr", "webcam"}
 
     def test_two_folders_of_one_part_are_refused(self, tmp_path):
         for part in ("train", "Training", "test"):
@@ -269,6 +291,49 @@ class TestTables:
         refused(tmp_path, "labels.csv says other classes than the folders part_1, part_2; --data.layout table or")
         assert set(counts(tmp_path, layout="table", test_fraction=0.5)["train"]) == {"x", "y"}
         assert set(counts(tmp_path, layout="classes", test_fraction=0.5)["train"]) == {"part_1", "part_2"}
+
+    def test_with_paths_never_name_a_file_of_another_folder(self, tmp_path):
+        """train/0.png is gone; test/0.png is no stand-in for it."""
+        for name in ("train/1.png", "train/2.png", "test/0.png"):
+            put(tmp_path / name)
+        rows = ("train/0.png,x", "train/1.png,x", "train/2.png,y")
+        table(tmp_path / "labels.csv", "file,label", *rows)
+        found = Folder(dir=tmp_path, test_fraction=0.5).found(tmp_path)
+        assert {path.relative_to(tmp_path).as_posix() for path in found.paths} == {"train/1.png", "train/2.png"}
+        assert "labels.csv: 1 row names no image here (train/0.png)" in found.notes
+
+    @pytest.mark.parametrize("ending", ["", ".png"])
+    @pytest.mark.parametrize("tested", [False, True])
+    def test_beside_folders_that_are_called_like_parts(self, tmp_path, ending, tested):
+        for part in ("train", *(["test"] if tested else [])):
+            for i in range(20):
+                put(tmp_path / part / f"{part}{i}.png")
+        table(tmp_path / "labels.csv", "id,breed", *(f"train{i}{ending},{'xy'[i % 2]}" for i in range(20)))
+        table(tmp_path / "sample_submission.csv", "id,breed", "test0,x", "test1,y")
+        if tested:
+            (tmp_path / "sample_submission.csv").unlink()
+        found = counts(tmp_path)
+        assert {name: sum(each[name] for each in found.values()) for name in "xy"} == {"x": 10, "y": 10}
+
+    def test_of_hugging_face_at_the_root_name_parts_by_folders(self, tmp_path):
+        rows = []
+        for part, n in (("train", 4), ("test", 2)):
+            for i in range(n):
+                put(tmp_path / part / f"{i}.png")
+                rows.append(f"{part}/{i}.png,{'xy'[i % 2]}")
+        table(tmp_path / "metadata.csv", "file_name,label", *rows)
+        assert counts(tmp_path) == {"train": {"x": 2, "y": 2}, "test": {"x": 1, "y": 1}}
+
+    def test_called_like_parts_look_into_the_folders_that_are(self, tmp_path):
+        for part in ("train", "test"):
+            for i in range(2):
+                put(tmp_path / part / f"{i}.png")
+            table(tmp_path / f"{part}.csv", "file,label", "0.png,x", "1.png,y")
+        found = Folder(dir=tmp_path).found(tmp_path)
+        assert {part: {path.parent.name for path, _ in images} for part, images in found.parts.items()} == {
+            "train": {"train"},
+            "test": {"test"},
+        }
 
     def test_an_image_in_two_parts_is_refused(self, tmp_path):
         for name in "ab":

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from srat.data import decoding
 from srat.data import scan as scanning
 from srat.data.folder import Folder
-from srat.data.scan import is_hidden, scan, told, told_in_line
+from srat.data.scan import Passed, is_hidden, scan, told, told_in_line
 from srat.errors import UserError
 
 PNG = encoded()
@@ -192,6 +192,18 @@ def test_the_lines_say_how_many_of_how_many_and_why(tmp_path):
     assert lines[2] == "1 hidden: ant/.e"
     assert told_in_line(branch.all_passed, 3, tmp_path) == [f"{lines[0]} ({lines[1]}; {lines[2]})"]
     assert told([], 3, tmp_path) == told_in_line([], 3, tmp_path) == []
+
+
+def test_many_reasons_take_no_longer_and_fill_no_page(tmp_path):
+    passed = [Passed(path=tmp_path / f"x.{n}", why=f"no image (.{n})") for n in range(40_000)]
+    assert len(told(passed, 0, tmp_path)) == 14
+    assert told(passed, 0, tmp_path)[-1] == "39,988 for 39,988 other reasons"
+
+
+def test_numbered_files_are_of_one_kind(tmp_path):
+    for n in range(5):
+        put(tmp_path / f"IM.{n:05d}", b"words")
+    assert {each.why for each in scan(tmp_path).all_passed} == {"no image (with a number for its ending)"}
 
 
 def test_hidden_names():

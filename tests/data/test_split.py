@@ -176,6 +176,17 @@ class TestTheRecord:
         assert {str(path) for path in parts.unrecorded().images.paths} == new
         assert parts.unrecorded().class_names == ("ant", "bee")
 
+    def test_a_copy_of_a_recorded_image_is_not_new(self, run):
+        folder, photos = run
+        for name in list(folder.record.parts["train"])[:3]:
+            shutil.copy(photos / name, photos / "ant" / f"copy of {Path(name).name}")
+        parts = Folder(dir=photos).parts(folder.record)
+        assert "no new images" in refused(parts.unrecorded)
+        assert any("3 files are copies of images that this run recorded" in note for note in parts.notes)
+        moved = photos / next(iter(folder.record.parts["train"]))
+        moved.rename(photos / "bee" / "moved.png")
+        assert "no new images" in refused(Folder(dir=photos).parts(folder.record).unrecorded)
+
     def test_a_run_goes_on_with_the_images_that_it_began_with(self, run, tmp_path):
         folder, photos = run
         before = folder.weights("last").read_bytes()
@@ -198,7 +209,22 @@ class TestTheRecord:
         moved.rename(tmp_path / "d" / "test" / "ant" / "moved.png")
         assert len(Folder(dir=tmp_path / "d").parts(record).test()) == 8
 
-    @pytest.mark.parametrize("text", ["[]", "{", '{"train": 3}', '{"class_names": 1}', '{"train": {"a": [1]}}', "null"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[]",
+            "{",
+            "null",
+            '{"train": 3}',
+            '{"class_names": 1}',
+            '{"train": {"a": [1]}}',
+            '{"train": ["a/1.png"]}',
+            '{"train": ["../x.png"], "test": []}',
+            '{"train": ["/etc/x"], "test": []}',
+            '{"train": {}, "test": {}, "images": {"mode": "L"}}',
+            '{"train": {}, "test": {}, "images": {"mode": "L", "height": "a", "width": 8}}',
+        ],
+    )
     def test_that_is_damaged_is_one_line(self, tmp_path, text):
         (tmp_path / "split.json").write_text(text)
         assert "split.json" in refused(lambda: Record.read(tmp_path / "split.json"))
@@ -217,6 +243,26 @@ class TestOfVersion01:
         assert parts.train().counts == (5, 6)
         put(folder / names[0], encoded(3))  # nothing was recorded of contents
         assert not any(parts.missing.values())
+
+    def test_knew_no_validation_part(self, tmp_path):
+        for part in ("train", "val", "test"):
+            classes(tmp_path / part, "a", "b", n=2)
+        parts = Folder(dir=tmp_path).parts(Record())
+        assert parts.validation() is None
+        assert parts.train().counts == (2, 2)
+
+    def test_with_chosen_classes_and_an_image_gone_is_one_it_learned_from(self, tmp_path):
+        folder = classes(tmp_path / "d", "ant", "bee", "cat", n=6)
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+        run = RunFolder(tmp_path / "r")
+        run.path.mkdir()
+        base = config(folder, classes=(1, 2))
+        run.config.write_text(base.to_json())
+        run.split.write_text(json.dumps({"train": names[:-1], "test": names[-1:]}))
+        run.indices.write_text(json.dumps({"train": [0, 1, 7]}))
+        (folder / "bee" / "bee1.png").unlink()
+        learned = trained_images(run, base, base.data.parts(run.record)).images.paths
+        assert [path.name for path in learned] == ["bee0.png", "cat1.png"]
 
     def test_a_folder_with_parts_has_its_classes_as_text(self, tmp_path):
         for part in ("train", "test"):
@@ -263,6 +309,11 @@ def test_no_image_that_a_run_trained_on_is_ever_among_its_test_images(before, af
     assert not (trained - twins) & contents(test)
     known = {str(folder / name) for name in record.parts["train"]}
     assert not known & {str(path) for path in test}
+    try:
+        new = now.unrecorded().images.paths
+    except UserError:
+        new = ()
+    assert not trained & contents(new)
     assert {str(path) for path in test} <= {str(folder / name) for name in record.parts["test"]}
 
 
@@ -364,6 +415,23 @@ class TestCommands:
         after = {str(path) for path in trained_images(folder, config, config.data.parts(folder.record)).images.paths}
         assert after == before - {*lost}
         assert len(before) < len(folder.record.parts["train"])
+
+    def test_a_missing_training_image_does_not_stop_an_audit(self, trained, cli, monkeypatch):
+        (trained / "d" / next(iter(RunFolder(trained / "r").record.parts["train"]))).unlink()
+        monkeypatch.setattr("srat.cli.audit.SOURCE_EPOCHS", 1)
+        monkeypatch.setattr("srat.cli.audit.SOURCE_STEPS", 1)
+        code, out, err = cli("audit", trained / "r", "--check", "transfer", "--device", "cpu", "--images", 4)
+        assert code in (0, 3), err
+        assert "is gone" in out
+
+    def test_a_run_that_goes_on_keeps_results_on_fewer_images_apart(self, trained, cli):
+        run = RunFolder(trained / "r")
+        (trained / "d" / next(iter(run.record.parts["test"]))).unlink()
+        for file in ("evaluation.json", "examples.safetensors"):
+            (run.path / file).unlink()
+        assert cli("train", "--out", run.path, "--device", "cpu")[0] == 0
+        assert not run.evaluation("last").exists()
+        assert run.evaluation("last", len(run.record.parts["test"]) - 1).exists()
 
     def test_results_on_fewer_images_are_kept_apart(self, trained, cli):
         before = (trained / "r" / "evaluation.json").read_bytes()

@@ -48,7 +48,7 @@ def trained_images(folder: RunFolder, config: Config, parts: Parts) -> Dataset:
     # The draw of a smaller set would be another: the run's own stands in its folder.
     record = folder.record
     assert record is not None
-    labels = record.labels.get("train") or [-1] * len(record.parts["train"])
+    labels = record.labels_of("train")
     chosen = config.data.classes
     names = [name for name, label in zip(record.parts["train"], labels, strict=True) if not chosen or label in chosen]
     position = {name: place for place, name in enumerate(name for name in names if name not in gone)}
@@ -59,7 +59,7 @@ def trained_images(folder: RunFolder, config: Config, parts: Parts) -> Dataset:
 def how_to_evaluate(folder: RunFolder, options: str = "") -> str:
     """Return the command that evaluates a run, with further options; where none can, why not."""
     if folder.of_own_model:
-        return "no command makes it, for the model is your own: srat.evaluate(model, images, labels) does, in Python"
+        return "commands do not know your own model; srat.evaluate(model, images, labels) tests it, in Python"
     return f"'srat evaluate {shlex.quote(str(folder.path))}{options}' makes it"
 
 

@@ -57,7 +57,7 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         show_last(Evaluation.read(folder.evaluation("last")), config, console)
         return
     # Before the hours of training, so that what is wrong with it is known at once.
-    test = Examined.of(config.data.parts(folder.record).test()).loaded()
+    test = Examined.among(config.data.parts(folder.record), None, new=False).loaded()
     console.print(beginning(folder), highlight=False, markup=False, soft_wrap=True)
     console.print(headline(config, device, out, processes.count), highlight=False, soft_wrap=True)
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
@@ -93,7 +93,10 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         highlight=False,
         soft_wrap=True,
     )
-    if processes.first:
+    if processes.first and test.part is not None:
+        said = "No page, for it shows results on all the test images that the run recorded"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    elif processes.first:
         page_of_training(folder, config, test.dataset, device, console)
 
 

@@ -81,7 +81,7 @@ class Folder(Source, name="folder"):
         new = None
         if record is not None and record.parts:
             images = _Images(self, recalled(place, record, threads=self.threads), record.images)
-            new = partial(self._new, images, record)
+            new = partial(self._new, images)
         else:
             # Classes that are numbers came in the order of text in version 0.1, which recorded nothing of them.
             images = _Images(self, self._laid_out(place, numbered=record is None), {})
@@ -97,11 +97,13 @@ class Folder(Source, name="folder"):
 
     def _laid_out(self, place: Path, *, numbered: bool) -> Found:
         found = self.found(place, numbered=numbered)
+        if not numbered:  # version 0.1 did not know of validation parts
+            found = replace(found, parts={part: each for part, each in found.parts.items() if part != "validation"})
         passed = told_in_line(found.passed, len(found.paths), place)
         return replace(found, notes=(*passed, *found.notes, *check_drawn(found, self.test_fraction)))
 
-    def _new(self, images: "_Images", record: Record) -> Dataset:
-        return images.made_of(unrecorded(self.found(images.found.place), images.found, record), "new")
+    def _new(self, images: "_Images") -> Dataset:
+        return images.made_of(unrecorded(self.found(images.found.place), images.found), "new")
 
     def found(self, place: Path, *, numbered: bool = True) -> Found:
         """Return which image is of which class and part.

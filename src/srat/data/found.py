@@ -1,7 +1,7 @@
 """Which images of a folder are of which part: drawn from what lies there, or as a run has recorded them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from srat.data.image_files import NAMED, read_each
@@ -26,6 +26,8 @@ class Found:
     notes: tuple[str, ...] = ()
     missing: Mapping[Part, Sequence[str]] = field(default_factory=dict)
     """Recorded images that are gone or changed."""
+    new: tuple[Path, ...] = ()
+    """Images that came since a run recorded its own, and are no copies of those."""
     own_test: bool = True
     """Whether the test is a part of the folder's own, and not drawn."""
 
@@ -111,13 +113,15 @@ def recalled(place: Path, record: Record, *, threads: int) -> Found:
         record: the run's.
         threads: how many files are read at a time.
     """
-    class_names = record.class_names or _top_folders(record)
+    class_names = record.classes
     parts, missing, notes = {}, {}, []
     for part, recorded in record.parts.items():
-        labels = record.labels.get(part) or [class_names.index(name.split("/")[0]) for name in recorded]
-        digests = read_each(lambda item: _digest(place / item[0], item[1]), list(recorded.items()), threads)
+        labels = record.labels_of(part)
+        # What a run learned from is compared as a whole when it goes on (see indices.json).
+        compared = recorded if part != "train" else dict.fromkeys(recorded, "")
+        digests = read_each(lambda item: _digest(place / item[0], item[1]), list(compared.items()), threads)
         gone = [name for name, now in zip(recorded, digests, strict=True) if now is None]
-        changed = [name for (name, then), now in zip(recorded.items(), digests, strict=True) if now not in (then, None)]
+        changed = [name for (name, then), now in zip(compared.items(), digests, strict=True) if now not in (then, None)]
         lost = {*gone, *changed}
         of = f"of {len(recorded):,} {part} images that this run recorded"
         parts[part] = [(place / name, label) for name, label in zip(recorded, labels, strict=True) if name not in lost]
@@ -132,25 +136,39 @@ def recalled(place: Path, record: Record, *, threads: int) -> Found:
         ]
     found = Found(place=place, class_names=class_names, parts=parts, missing=missing)
     known = {name for recorded in record.parts.values() for name in recorded} | {*record.others}
-    new = [name for name in map(found.name, scan(place).all_images) if name not in known]
+    unknown = [path for path in scan(place).all_images if found.name(path) not in known]
+    contents = _contents(found, record, threads) if unknown else frozenset()
+    copied = [digest in contents for digest in read_each(file_digest, unknown, threads)]
+    new = tuple(path for path, is_copy in zip(unknown, copied, strict=True) if not is_copy)
+    copies = [path for path, is_copy in zip(unknown, copied, strict=True) if is_copy]
     if new:
         said = counted(len(new), "image is", "images are")
-        notes.append(f"{said} new since this run began ({_few(new)}): neither trained on nor tested on")
-    return Found(place=place, class_names=class_names, parts=parts, missing=missing, notes=tuple(notes))
+        named = _few([found.name(path) for path in new])
+        notes.append(f"{said} new since this run began ({named}): neither trained on nor tested on")
+    if copies:
+        said, named = counted(len(copies), "file is a copy", "files are copies"), _few(list(map(found.name, copies)))
+        notes.append(f"{said} of images that this run recorded ({named}): left out")
+    return replace(found, notes=tuple(notes), new=new)
 
 
-def unrecorded(now: Found, then: Found, record: Record) -> list[tuple[Path, int]]:
-    """Return the images that a run has not recorded, of the classes that it knows, with their labels.
+def _contents(found: Found, record: Record, threads: int) -> frozenset[str]:
+    """Return the digests of all images that a run recorded; version 0.1 recorded none, so they are taken now."""
+    named = {name: digest for names in record.parts.values() for name, digest in names.items()}
+    there = [path for path in found.paths if not named[found.name(path)]]
+    return frozenset({*named.values(), *read_each(file_digest, there, threads)} - {""})
+
+
+def unrecorded(now: Found, then: Found) -> list[tuple[Path, int]]:
+    """Return the images that came since a run recorded its own, of the classes that it knows, with their labels.
 
     Args:
         now: what lies in the folder.
         then: what the run has of it.
-        record: the run's.
     """
-    known = {name for recorded in record.parts.values() for name in recorded}
+    new = frozenset(then.new)
     label_of = {name: label for label, name in enumerate(then.class_names)}
     images = [(path, now.class_names[label]) for part in now.parts.values() for path, label in part]
-    return [(path, label_of[name]) for path, name in images if name in label_of and now.name(path) not in known]
+    return [(path, label_of[name]) for path, name in images if name in label_of and path in new]
 
 
 def _digest(path: Path, then: str) -> str | None:
@@ -158,11 +176,6 @@ def _digest(path: Path, then: str) -> str | None:
     if not path.is_file():
         return None
     return file_digest(path) if then else ""
-
-
-def _top_folders(record: Record) -> tuple[str, ...]:
-    """Return the classes of a record of version 0.1: the folders that its images are in."""
-    return tuple(sorted({name.split("/")[0] for recorded in record.parts.values() for name in recorded}))
 
 
 def _numbered(files: Files, names: Sequence[str]) -> list[tuple[Path, int]]:

@@ -22,6 +22,8 @@ T = TypeVar("T")
 Streaming = Literal["auto", "always", "never"]
 NAMED = 3
 """Files of a kind, at the most, that a line names."""
+NAMED_WRONG = 10
+"""Files that cannot be read, at the most, that a line names."""
 _BLOCK = 1 << 20
 
 
@@ -165,7 +167,8 @@ def read_each(look: Callable[[Item], T], items: Sequence[Item], workers: int) ->
 
 def together(wrong: Sequence[UserError]) -> UserError:
     """Return one error that tells of several files."""
-    listed = "; ".join(map(str, wrong[:NAMED])) + (f"; and {len(wrong) - NAMED:,} more" if len(wrong) > NAMED else "")
+    more = f"; and {len(wrong) - NAMED_WRONG:,} more ('srat data folder' lists all)" if len(wrong) > NAMED_WRONG else ""
+    listed = "; ".join(map(str, wrong[:NAMED_WRONG])) + more
     return wrong[0] if len(wrong) == 1 else UserError(f"{len(wrong):,} files cannot be read: {listed}")
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from srat.data.record import PARTS, Part, hashed_share
 from srat.data.scan import Branch, Passed
-from srat.data.table import Columns, Listed, Table, find_table, listed
+from srat.data.table import Columns, Listed, Table, find_table, listed, names_any
 from srat.errors import require
 
 LayoutName = Literal["auto", "parts", "classes", "table"]
@@ -88,17 +88,22 @@ def lay_out(root: Branch, *, layout: LayoutName, validation: ValidationUse, colu
 
 def part_of(name: str) -> Part | None:
     """Return the part that a name speaks of: Train, training_set, seg_test, val2017, …; None for other names."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    words = [word for word in re.split(r"[\W_\d]+", spaced.casefold()) if word and word not in _FILLERS]
+    words = _words(name)
     return next((part for part in PARTS if len(words) == 1 and words[0] in _PART_WORDS[part]), None)
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name in small letters, without those that say nothing."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return [word for word in re.split(r"[\W_\d]+", spaced.casefold()) if word and word not in _FILLERS]
 
 
 def descended(branch: Branch) -> Branch:
     """Return the folder that holds classes or parts: one or more below, where each folder holds but one folder."""
     while not branch.images and not branch.tables and len(_filled(branch)) == 1:
         [only] = _filled(branch)
-        empty = [each for each in branch.folders if each is not only and not (each.all_passed or each.all_tables)]
-        if empty or not (only.tables or _filled(only)):  # an empty folder may be a class whose images are missing
+        others = [each for each in branch.folders if each is not only]
+        if any(map(_may_be_class, others)) or not (only.tables or _filled(only)):
             break
         branch = only
     return branch
@@ -136,7 +141,11 @@ def name_share(path: Path) -> float:
 
 
 def _by_tables(top: Branch, columns: Columns) -> dict[Part, Labelled] | None:
-    """Return the parts by tables that are called after them (train.csv, test.csv), or by a table's column of parts."""
+    """Return the parts of images in tables; None if no table tells of parts.
+
+    Tables are called after them (train.csv, test.csv), or there is one with a column of parts, or its images lie in
+    folders that are called so.
+    """
     tables = _usable(top, columns)
     named = [table for table in tables if part_of(table.path.stem)]
     kinds = [part_of(table.path.stem) for table in named]
@@ -144,9 +153,15 @@ def _by_tables(top: Branch, columns: Columns) -> dict[Part, Labelled] | None:
         names = ", ".join(table.path.name for table in named)
         require(len(set(kinds)) == len(kinds), f"{top.path}: several tables of one part: {names}")
         return _parts_read(top, named, lambda table, _: part_of(table.path.stem))
-    if len(tables) == 1 and any(part_of(row.part) == "train" for row in listed(tables[0], top)[0]):
-        return _parts_read(top, tables, lambda _, row: part_of(row.part))
-    return None
+    folders = [each for each in _filled(top) if part_of(each.name)]
+    if len(tables) != 1 or any(_says_classes(each, columns) for each in folders):
+        return None
+
+    def part_said(_: Table, row: Listed) -> Part | None:
+        return part_of(row.part) or part_of(row.path.relative_to(top.path).parts[0])
+
+    told = any(part_said(tables[0], row) == "train" for row in listed(tables[0], top)[0])
+    return _parts_read(top, tables, part_said) if told else None
 
 
 def _by_parts(top: Branch, columns: Columns, *, sure: bool) -> dict[Part, Labelled] | None:
@@ -182,6 +197,8 @@ def _labelled(branch: Branch, columns: Columns, layout: LayoutName = "auto") -> 
     folders = [each.name for each in _filled(branch)]
     if layout == "table" or (tables and len(folders) < 2):
         return _by_table(branch, tables)
+    idle = [] if layout == "classes" or len(folders) > 1 else _with_columns(branch, columns)
+    require(not idle, f"{branch.path}: {''.join(each.path.name for each in idle[:1])} names no image that is here")
     if tables and layout == "auto":
         names = {row.label for table in tables for row in listed(table, branch)[0]}
         ways = "--data.layout table or --data.layout classes says which"
@@ -204,6 +221,8 @@ def _by_folders(branch: Branch, *, sure: bool) -> Labelled:
     inside = all(not each.images and all(part_of(one.name) for one in each.folders) for each in branch.folders)
     turned = f"{branch.path}: the parts lie within the classes; put the classes within the parts, as in train/{{}}"
     require(sure or not inside, turned.format(branch.folders[0].name))
+    if not sure:
+        _require_no_doubt(branch)
     same: dict[str, list[Branch]] = defaultdict(list)
     for folder in branch.folders:
         same[_normal(folder.name)].append(folder)
@@ -216,6 +235,21 @@ def _by_folders(branch: Branch, *, sure: bool) -> Labelled:
             if len(alike) > 1
         ),
     )
+
+
+def _require_no_doubt(branch: Branch) -> None:
+    """Raise ``UserError`` if folders look like something else than classes."""
+    ways = "--data.layout classes takes them as classes"
+    words = {word for each in branch.folders for word in _words(each.name)}
+    kinds = [part for part in PARTS if words & _PART_WORDS[part]]
+    names = _few([each.name for each in branch.folders])
+    require(len(kinds) < 2, f"{branch.path}: the folders {names} may be parts of the data; {ways}")
+    inside = [frozenset(_normal(one.name) for one in _filled(each)) for each in branch.folders]
+    loose = any(each.images for each in branch.folders)
+    alike = not loose and len(inside) > 1 and len(inside[0]) > 1 and len(set(inside)) == 1
+    same = _few(sorted(inside[0])) if inside else ""
+    said = f"{branch.path}: the folders {names} hold the same folders ({same}): name one of them with --data-dir"
+    require(not alike, f"{said}, or {ways}")
 
 
 def _by_table(branch: Branch, tables: Sequence[Table]) -> Labelled:
@@ -245,7 +279,8 @@ def _parts_read(
     notes: list[str] = []
     seen: dict[Path, Part] = {}
     for table in tables:
-        rows, said = listed(table, branch)
+        own = next((each for each in branch.folders if part_of(each.name) == part_of(table.path.stem)), None)
+        rows, said = listed(table, branch, own if part_of(table.path.stem) else None)
         notes += said
         for row in rows:
             if part := part_said(table, row):
@@ -311,6 +346,11 @@ def _passed(root: Branch, labelled: Sequence[Labelled]) -> tuple[Passed, ...]:
 
 
 def _usable(branch: Branch, columns: Columns) -> list[Table]:
+    """Return the tables in a folder that name images of it, with their classes."""
+    return [table for table in _with_columns(branch, columns) if names_any(table, branch)]
+
+
+def _with_columns(branch: Branch, columns: Columns) -> list[Table]:
     tables = (find_table(path, columns) for path in branch.tables)
     return [table for table in tables if table is not None]
 
@@ -319,6 +359,13 @@ def _says_classes(branch: Branch, columns: Columns) -> bool:
     """Return whether a folder's images are in folders, or in a table."""
     branch = descended(branch)
     return bool(_filled(branch) or (branch.images and _usable(branch, columns)))
+
+
+def _may_be_class(branch: Branch) -> bool:
+    """Return whether a folder without an image may be a class: it is empty, or what lies there may be images."""
+    other = [each for each in branch.all_passed if not each.why.startswith("no image")]
+    visible = [each for each in branch.all_passed if each.why != "hidden"]
+    return bool([each for each in other if each.why != "hidden"]) or not (visible or branch.all_tables)
 
 
 def _filled(branch: Branch) -> list[Branch]:

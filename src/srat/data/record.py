@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from srat.data.decoding import Mode
 from srat.errors import UserError
 from srat.files import parse_json, read_bounded
 
@@ -33,6 +34,20 @@ class Record:
     """The class of each image of a part, where it does not lie in the images' source."""
     images: Mapping[str, Any] = field(default_factory=dict)
     """How the images were read: mode, height and width, as far as that was recorded."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes in the order of the labels; of version 0.1 the folders that the images are in."""
+        if self.class_names is not None:
+            return self.class_names
+        return tuple(sorted({name.split("/")[0] for names in self.parts.values() for name in names}))
+
+    def labels_of(self, part: Part) -> Sequence[int]:
+        """Return the class of each image of a part; of version 0.1 that of its folder."""
+        if self.labels.get(part):
+            return self.labels[part]
+        label_of = {name: label for label, name in enumerate(self.classes)}
+        return [label_of[name.split("/")[0]] for name in self.parts[part]]
 
     def to_json(self) -> str:
         """Return the contents of split.json."""
@@ -63,6 +78,8 @@ class Record:
         try:
             names = None if content.get("class_names") is None else tuple(map(str, content["class_names"]))
             parts: dict[Part, dict[str, Any]] = {part: _entries(content[part]) for part in PARTS if part in content}
+            if not {"train", "test"} <= parts.keys():
+                raise ValueError("expected the images of train and test")
             return cls(
                 parts={part: {name: _digest(entry) for name, entry in each.items()} for part, each in parts.items()},
                 class_names=names,
@@ -72,9 +89,9 @@ class Record:
                     if each and all(isinstance(entry, list) for entry in each.values())
                 },
                 others=tuple(map(str, content.get("others", ()))),
-                images=dict(content.get("images", {})),
+                images=_reading(content.get("images", {})),
             )
-        except (TypeError, ValueError, AttributeError, IndexError) as error:
+        except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
             raise UserError(f"{path}: not a readable record of a split ({type(error).__name__}: {error})") from error
 
 
@@ -98,7 +115,19 @@ def hashed_share(name: str) -> float:
 
 
 def _entries(content: Any) -> dict[str, Any]:
-    return dict.fromkeys(map(str, content), "") if isinstance(content, list) else dict(content)
+    entries = dict.fromkeys(map(str, content), "") if isinstance(content, list) else dict(content)
+    outside = [name for name in entries if name.startswith("/") or ".." in name.split("/")]
+    if outside:
+        raise ValueError(f"'{outside[0]}' is outside of the folder")
+    return entries
+
+
+def _reading(content: Any) -> dict[str, Any]:
+    reading = dict(content)
+    sides = [reading[side] for side in ("height", "width")] if reading else []
+    if reading and (reading["mode"] not in get_args(Mode) or not all(type(side) is int and side > 0 for side in sides)):
+        raise ValueError(f"images: expected mode, height and width, got {reading}")
+    return reading
 
 
 def _digest(entry: Any) -> str:

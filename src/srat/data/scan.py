@@ -1,7 +1,7 @@
 """Everything that lies in a folder: images, tables, and what is passed over, with the reason."""
 
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +20,8 @@ MOST_LINKS = 8
 """Links to folders that are followed one within the other."""
 NAMED = 3
 """Files of a kind that are named."""
+REASONS = 12
+"""Reasons that are told of, the most frequent first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +92,15 @@ def told(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
         return []
     of = f"of {counted(read + len(passed), 'file', 'files')}"
     lines = [counted(len(passed), f"{of} is not read", f"{of} are not read")]
-    for why, count in Counter(each.why for each in passed).most_common():
-        names = [_below(each.path, root) for each in passed if each.why == why]
-        lines.append(f"{count:,} {why}: {', '.join(names[:NAMED])}{', …' if count > NAMED else ''}")
+    kinds: dict[str, list[Path]] = defaultdict(list)
+    for each in passed:
+        kinds[each.why].append(each.path)
+    ranked = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
+    for why, paths in ranked[:REASONS]:
+        names = [_below(path, root) for path in paths[:NAMED]]
+        lines.append(f"{len(paths):,} {why}: {', '.join(names)}{', …' if len(paths) > NAMED else ''}")
+    if rest := sum(len(paths) for _, paths in ranked[REASONS:]):
+        lines.append(f"{rest:,} for {len(ranked) - REASONS:,} other reasons")
     return lines
 
 
@@ -173,6 +181,8 @@ def _hidden(path: Path) -> list[Passed]:
 
 
 def _ending(path: Path) -> str:
+    if path.suffix[1:].isdecimal():  # of numbered files no two would end alike
+        return "no image (with a number for its ending)"
     return f"no image ({path.suffix.lower()})" if path.suffix else "no image (without an ending)"
 
 

@@ -77,7 +77,7 @@ def find_table(path: Path, columns: Columns) -> Table | None:
     return Table(path=path, rows=rows, file=file, label=label, part=_named(names, PART_COLUMNS))
 
 
-def listed(table: Table, branch: Branch) -> tuple[list[Listed], list[str]]:
+def listed(table: Table, branch: Branch, first: Branch | None = None) -> tuple[list[Listed], list[str]]:
     """Return the images that a table names, each once, and what is to be said of its other rows.
 
     A name is that of a file in the folder or below it, with or without folders and ending.
@@ -85,21 +85,25 @@ def listed(table: Table, branch: Branch) -> tuple[list[Listed], list[str]]:
     Args:
         table: the table.
         branch: the folder that it is about.
+        first: a folder in it that is looked through before all of it.
 
     Raises:
         UserError: if a name is that of several files, or an image has several classes.
     """
-    index = _Index(branch)
+    indices = [_Index(each) for each in (first, branch) if each is not None]
     found: dict[Path, Listed] = {}
     lost, unlabelled = [], []
     for row in table.rows:
         name, label = (row.get(table.file) or "").strip(), (row.get(table.label) or "").strip()
-        path = index.find(name, table.path)
-        if path is None:
+        paths = next((paths for index in indices if (paths := index.find(name))), [])
+        if not paths:
             lost.append(name)
         elif not label:
             unlabelled.append(name)
         else:
+            path, *others = paths
+            several = f"{table.path}: '{name}' is the name of several images: {', '.join(map(str, paths[:3]))}"
+            require(not others, several)
             before = found.setdefault(
                 path, Listed(path=path, label=label, part=(row.get(table.part or "") or "").strip())
             )
@@ -115,25 +119,36 @@ def listed(table: Table, branch: Branch) -> tuple[list[Listed], list[str]]:
     return list(found.values()), notes
 
 
+def names_any(table: Table, branch: Branch) -> bool:
+    """Return whether a table names any image of a folder."""
+    index = _Index(branch)
+    return any(index.find((row.get(table.file) or "").strip()) for row in table.rows)
+
+
 class _Index:
     """The images of a folder by all that a table may call them."""
 
     def __init__(self, branch: Branch) -> None:
-        self._by: list[dict[str, list[Path]]] = [defaultdict(list) for _ in range(3)]
+        self._root = branch.path
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        self._by_stem: dict[str, list[Path]] = defaultdict(list)
         for path in branch.all_images:
-            below = path.relative_to(branch.path)
-            for names, name in zip(self._by, (below.as_posix(), path.name, path.stem), strict=True):
-                names[name].append(path)
+            self._by_name[path.name].append(path)
+            self._by_stem[path.stem].append(path)
 
-    def find(self, name: str, table: Path) -> Path | None:
-        """Return the image of a name: of a path from the folder, of a file's name, or of one without its ending."""
+    def find(self, name: str) -> list[Path]:
+        """Return the images of a name: of a file, or of a path that theirs ends with; both with or without ending."""
         plain = PurePosixPath(name.replace("\\", "/"))
-        for names, key in zip(self._by, (plain.as_posix(), plain.name, plain.name), strict=True):
-            if paths := names.get(key, []):
-                ambiguous = f"{table}: '{name}' is the name of several images: {', '.join(map(str, paths[:3]))}"
-                require(len(paths) == 1, ambiguous)
-                return paths[0]
-        return None
+        folders = plain.parent.parts
+        for paths in (self._by_name.get(plain.name, []), self._by_stem.get(plain.name, [])):
+            found = [path for path in paths if self._above(path)[len(self._above(path)) - len(folders) :] == folders]
+            if found:
+                whole = [path for path in found if self._above(path) == folders]
+                return whole or found
+        return []
+
+    def _above(self, path: Path) -> tuple[str, ...]:
+        return path.relative_to(self._root).parent.parts
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from srat.attacks import Attack, LossAt
-from srat.losses import cross_entropy
+from srat.losses.cross_entropy import entropy_of
 from srat.models import attacked, logits_at
 from srat.models.asking import trainable
 from srat.precision import tensor_float
@@ -38,7 +38,7 @@ def loss_on(model: nn.Module, labels: Int[Tensor, " batch"], attack: Attack | No
 
     def loss_at(images: Tensor) -> Tensor:
         logits = logits_at(model, images)
-        return cross_entropy(logits, labels) if attack is None else attack.loss(cross_entropy, logits, labels)
+        return entropy_of(logits, labels) if attack is None else attack.loss(entropy_of, logits, labels)
 
     return loss_at
 

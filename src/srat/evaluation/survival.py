@@ -25,7 +25,7 @@ from srat.data.feed import ahead
 from srat.evaluation.journal import Journal, Progress
 from srat.evaluation.outcome import NEVER, Outcome
 from srat.evaluation.serving import last_points, right
-from srat.losses import cross_entropy
+from srat.losses.cross_entropy import entropy_of
 from srat.machine import available
 from srat.models import logits_at
 from srat.observer import Observer
@@ -286,7 +286,7 @@ class _Pool:
         def loss_at(images: Images) -> Float[Tensor, " batch"]:
             logits = self._trial.logits(images)
             seen.append(logits.detach())
-            return self._attack.loss(cross_entropy, logits, labels)
+            return self._attack.loss(entropy_of, logits, labels)
 
         gradient = input_gradient(loss_at, self._adversarial)
         broken = ~right(seen[0], labels)

@@ -24,7 +24,12 @@ def cross_entropy(logits: Logits, labels: Labels) -> PerExample:
     Raises:
         UserError: if the labels do not go with the logits; their values are looked at on the CPU alone.
     """
-    return F.cross_entropy(logits, ordinary(checked_labels(logits, labels)), reduction="none")
+    return entropy_of(logits, checked_labels(logits, labels))
+
+
+def entropy_of(logits: Logits, labels: Labels) -> PerExample:
+    """Return `cross_entropy` of what is known to be right: to look at labels is to wait for them."""
+    return F.cross_entropy(logits, ordinary(labels), reduction="none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,4 +39,4 @@ class CrossEntropy(Loss, name="cross-entropy"):
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
         """Return `cross_entropy`."""
         del class_counts
-        return cross_entropy(logits, labels)
+        return entropy_of(logits, labels)

@@ -6,7 +6,7 @@ from srat.checked import checked
 from srat.data.counts import ClassCounts
 from srat.errors import require
 from srat.losses.base import Labels, Logits, Loss, PerExample
-from srat.losses.cross_entropy import cross_entropy
+from srat.losses.cross_entropy import cross_entropy, entropy_of
 
 
 @checked
@@ -29,7 +29,10 @@ def focal(logits: Logits, labels: Labels, gamma: float = 1.0) -> PerExample:
     Source: Lin et al., 2017, for several classes by softmax.
     """
     check_gamma(gamma, "gamma")
-    entropy = cross_entropy(logits, labels)
+    return _focused(cross_entropy(logits, labels), gamma)
+
+
+def _focused(entropy: PerExample, gamma: float) -> PerExample:
     # −expm1(−CE) is 1 − p_y without cancellation as p_y nears 1; the clamp keeps the power's gradient finite there.
     miss = (-(-entropy).expm1()).clamp(min=1e-12)
     return miss.pow(gamma) * entropy
@@ -53,4 +56,4 @@ class Focal(Loss, name="focal"):
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
         """Return `focal`."""
         del class_counts
-        return focal(logits, labels, self.gamma)
+        return _focused(entropy_of(logits, labels), self.gamma)

@@ -9,8 +9,8 @@ from torch import Tensor
 from srat.checked import checked
 from srat.data.counts import ClassCounts, check_counts
 from srat.errors import require
-from srat.losses.base import Labels, Logits, Loss, PerExample
-from srat.losses.cross_entropy import cross_entropy
+from srat.losses.base import Labels, Logits, Loss, PerExample, checked_labels
+from srat.losses.cross_entropy import entropy_of
 from srat.models.heads import CosineHead, Head
 
 
@@ -32,7 +32,11 @@ def ldam_margins(class_counts: ClassCounts, max_margin: float = 0.5) -> Float[Te
     """
     check_counts(class_counts)
     check_max_margin(max_margin, "max_margin")
-    inverse = torch.as_tensor(class_counts).double().pow(-0.25)
+    return _margins(torch.as_tensor(class_counts), max_margin)
+
+
+def _margins(class_counts: Tensor, max_margin: float) -> Float[Tensor, " classes"]:
+    inverse = class_counts.double().pow(-0.25)
     return (max_margin * inverse / inverse.max()).float()
 
 
@@ -60,10 +64,15 @@ def ldam(
     """
     check_counts(class_counts, classes=logits.shape[1])
     check_scale(scale, "scale")
-    margins = scale * ldam_margins(class_counts, max_margin).to(logits.device, logits.dtype)
+    labels = checked_labels(logits, labels)
+    return entropy_of(_lowered(logits, labels, scale * ldam_margins(class_counts, max_margin)), labels)
+
+
+def _lowered(logits: Logits, labels: Labels, margins: Float[Tensor, " classes"]) -> Logits:
+    """Return logits from whose own class its margin is taken."""
     # Not F.one_hot, which looks at the labels, and so waits for them.
     own = labels[:, None] == torch.arange(logits.shape[1], device=labels.device)
-    return cross_entropy(torch.where(own, logits - margins, logits), labels)
+    return torch.where(own, logits - margins.to(logits.device, logits.dtype), logits)
 
 
 def check_max_margin(margin: float, where: str) -> None:
@@ -96,4 +105,5 @@ class LDAM(Loss, name="ldam"):
 
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
         """Return `ldam`."""
-        return ldam(logits, labels, class_counts, self.max_margin, self.scale)
+        margins = self.scale * _margins(torch.as_tensor(class_counts), self.max_margin)
+        return entropy_of(_lowered(logits, labels, margins), labels)

@@ -110,7 +110,10 @@ class Wrapped(Classifier):
         if not kept:
             raise UserError(f"the head, '{self._head}', was not called in this pass; name another, wrap(…, head=…)")
         logits = logits_of(output, batch=images.shape[0], pick=self._pick)
-        return Output(logits, kept[0], self.projection(kept[0]))
+        features = kept[-1]  # of a head that is called several times, the last
+        if features.shape[0] != images.shape[0]:
+            raise UserError(f"the head, '{self._head}', sees {features.shape[0]} features of {images.shape[0]} images")
+        return Output(logits, features, self.projection(features))
 
     @taking_gradients
     def settle(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "few classes"] | None:

@@ -69,7 +69,8 @@ def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
     if found.sizes:
         yield _sizes_said(found), False
     if found.unreadable:
-        yield _named("cannot be read", [printable(file.error) for file in found.unreadable]), True
+        errors = [printable(file.error) for file in found.unreadable]
+        yield _named("cannot be read", errors, most=len(errors)), True
     twins = found.twins
     for said, chosen in (
         ("shown in several classes: one of them must be wrong", [each for each in twins if len(each.labels) > 1]),
@@ -117,6 +118,6 @@ def _twins_said(twins: Twins) -> str:
     return " = ".join(printable(str(path)) for path in twins.paths[:3]) + (" = …" if len(twins.paths) > 3 else "")
 
 
-def _named(said: str, texts: Sequence[str]) -> str:
-    more = f"\n  … and {len(texts) - SHOWN:,} more" if len(texts) > SHOWN else ""
-    return f"{len(texts):,} {said}:" + "".join(f"\n  {text}" for text in texts[:SHOWN]) + more
+def _named(said: str, texts: Sequence[str], *, most: int = SHOWN) -> str:
+    more = f"\n  … and {len(texts) - most:,} more" if len(texts) > most else ""
+    return f"{len(texts):,} {said}:" + "".join(f"\n  {text}" for text in texts[:most]) + more
