@@ -62,7 +62,7 @@ class TestFiles:
             path.touch()
         found, notes = image_files([tmp_path / "a.png", tmp_path / "b", tmp_path / "b" / "2.png"])
         assert [str(path.relative_to(tmp_path)) for path in found] == ["a.png", "b/1.JPG", "b/2.png", "b/c/3.bmp"]
-        assert notes == ["1 of 4 files is not read (1 no image (.txt): notes.txt)"]
+        assert notes == ["1 of 4 files is not read: not an image (.txt): 1 (notes.txt)"]
 
     @pytest.mark.parametrize(("name", "said"), [("nowhere.png", "no file or folder"), (".", "has no image in it")])
     def test_that_are_not_there_are_told(self, tmp_path, monkeypatch, name, said):

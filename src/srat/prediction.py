@@ -107,7 +107,7 @@ def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
             found.append(path)
             continue
         branch = scan(path)
-        tables = [Passed(path=table, why=f"no image ({table.suffix})") for table in branch.all_tables]
+        tables = [Passed(path=table, why=f"not an image ({table.suffix})") for table in branch.all_tables]
         lines = told_in_line([*branch.all_passed, *tables], len(branch.all_images), path)
         require(bool(branch.all_images), f"'{path}' has no image in it{''.join(f' ({line})' for line in lines)}")
         found += branch.all_images

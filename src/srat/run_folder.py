@@ -59,7 +59,11 @@ class RunFolder:
         """
         if not self.exists:
             return None
-        return Record.read(self.split) if self.split.exists() else Record()
+        if self.split.exists():
+            return Record.read(self.split)
+        recorded = self.indices.exists() and _read_object(self.indices).get("split")
+        require(not recorded, f"{self.split} is gone: nothing else says which images the run trained on")
+        return Record()
 
     @property
     def metrics(self) -> Path:
@@ -151,7 +155,10 @@ class RunFolder:
         Raises:
             UserError: if another process holds it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--out: the folder '{self.path}' cannot be made ({error.strerror})") from error
         file = self.path / _LOCK
         try:
             with FileLock(file, is_singleton=True).acquire(timeout=wait):
@@ -221,9 +228,9 @@ class RunFolder:
             same = all(held.get(name) == record[name] for name in ("sha256", "contents"))
             require(same, f"{self.indices}: the data has changed since this run began, or the file has")
         else:
-            if (record_ := split()) is not None:
-                write_atomically(self.split, record_.to_json())
-            write_atomically(self.indices, json.dumps(record) + "\n")
+            if (recorded := split()) is not None:
+                write_atomically(self.split, recorded.to_json())
+            write_atomically(self.indices, json.dumps({**record, "split": recorded is not None}) + "\n")
 
     @property
     def train_indices(self) -> list[int]:

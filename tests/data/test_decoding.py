@@ -75,12 +75,19 @@ class TestSixteenBits:
             levels[0, 0] = most
             (tmp_path / "bee").mkdir(exist_ok=True)
             Image.fromarray(levels).save(tmp_path / "bee" / f"{i}.png")
-        said = (
-            f"10 16-bit images use levels up to {most:,} of 65,535 alone, and would be dark: --data.white-level {most}"
-        )
+        said = f"10 16-bit images use only levels up to {most:,} of 65,535, so they would be dark: --data.white-level"
         assert any(said in note for note in Folder(dir=tmp_path).parts().notes) == dark
         assert (said in cli("data", "folder", tmp_path)[1]) == dark
         assert not any("dark" in note for note in Folder(dir=tmp_path, white_level=most).parts().notes)
+
+
+def test_sixteen_bits_of_few_levels_are_said_beside_a_bright_one(tmp_path):
+    classes(tmp_path, "ant", n=10)
+    for i, most in enumerate([4_095] * 9 + [65_535]):
+        (tmp_path / "bee").mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), most, np.uint16)).save(tmp_path / "bee" / f"{i}.png")
+    said = "of 10 9 16-bit images use only levels up to 4,095 of 65,535"
+    assert any(said in note for note in Folder(dir=tmp_path).parts().notes)
 
 
 class TestTransparency:
@@ -244,5 +251,10 @@ def test_predict_takes_folders_at_every_depth_and_names_what_it_passes_over(tmp_
     assert out.count("\n") == 4
     assert "3 of 6 files are not read" in err
     assert all(
-        said in err for said in ("no image (.txt): notes.txt", "hidden: b/.hidden.png", "no image (.csv): b/list.csv")
+        said in err
+        for said in (
+            "not an image (.txt): 1 (notes.txt)",
+            "hidden: 1 (b/.hidden.png)",
+            "not an image (.csv): 1 (b/list.csv)",
+        )
     )

@@ -109,7 +109,7 @@ class TestDeeper:
         put(tmp_path / "labels" / "a.xml", b"<a/>")
         found = Folder(dir=tmp_path).found(tmp_path)
         assert found.class_names == ("ant", "bee")
-        assert sorted(each.why for each in found.passed) == ["no image (.md)", "no image (.xml)"]
+        assert sorted(each.why for each in found.passed) == ["not an image (.md)", "not an image (.xml)"]
 
     def test_an_empty_folder_beside_it_may_be_a_class(self, tmp_path):
         classes(tmp_path / "ant", "red", "black")
@@ -277,6 +277,10 @@ class TestTables:
             (("file,label", "a.png,x", "a.png,y", "b.png,x"), "'a.png' is of class 'x' and of 'y'"),
             (("file,label", "c.png,x"), "'c.png' is the name of several images"),
             (("file,label", "nothing.png,x"), "labels.csv names no image that is here"),
+            (("file,label", "a.png,dog, brown", "b.png,x"), "line 2 has more fields than there are columns"),
+            (("file,label,label", "a.png,x,y", "b.png,x,y"), "expected each column once, got 'label' again"),
+            (("file,label,split", "a.png,x,train", "a.png,x,test"), "'a.png' is in the parts 'train' and 'test'"),
+            (("file,label,split", "a.png,x,train", "b.png,x,holdout"), "column split says 'holdout'; expected train"),
         ],
     )
     def test_that_contradict_themselves_are_refused(self, tmp_path, rows, said):
@@ -394,7 +398,7 @@ def test_an_empty_class_says_what_lies_there(tmp_path):
     classes(tmp_path, "ant", n=3)
     put(tmp_path / "bee" / "x.txt", b"words")
     put(tmp_path / "cat" / "y.png")
-    refused(tmp_path, r"no image in class bee \(there are: no image \(.txt\)\)")
+    refused(tmp_path, r"no image in class bee \(there are: not an image \(.txt\)\)")
 
 
 def test_the_advice_goes_with_the_choice(cli, tmp_path):

@@ -84,8 +84,8 @@ def test_an_image_is_known_by_its_content(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("x.txt", b"words", "no image (.txt)"),
-        ("x", b"words", "no image (without an ending)"),
+        ("x.txt", b"words", "not an image (.txt)"),
+        ("x", b"words", "not an image (without an ending)"),
         ("x.nef", encoded(kind="TIFF"), "camera raw (.nef)"),
         (".x.png", PNG, "hidden"),
         ("desktop.ini", b"", "hidden"),
@@ -188,22 +188,22 @@ def test_the_lines_say_how_many_of_how_many_and_why(tmp_path):
     branch = scan(tmp_path)
     lines = told(branch.all_passed, 3, tmp_path)
     assert lines[0] == "5 of 8 files are not read"
-    assert lines[1] == "4 no image (.txt): ant/a.txt, ant/b.txt, ant/c.txt, …"
-    assert lines[2] == "1 hidden: ant/.e"
-    assert told_in_line(branch.all_passed, 3, tmp_path) == [f"{lines[0]} ({lines[1]}; {lines[2]})"]
+    assert lines[1] == "not an image (.txt): 4 (ant/a.txt, ant/b.txt, ant/c.txt, …)"
+    assert lines[2] == "hidden: 1 (ant/.e)"
+    assert told_in_line(branch.all_passed, 3, tmp_path) == [f"{lines[0]}: {lines[1]}, {lines[2]}"]
     assert told([], 3, tmp_path) == told_in_line([], 3, tmp_path) == []
 
 
 def test_many_reasons_take_no_longer_and_fill_no_page(tmp_path):
-    passed = [Passed(path=tmp_path / f"x.{n}", why=f"no image (.{n})") for n in range(40_000)]
+    passed = [Passed(path=tmp_path / f"x.{n}", why=f"not an image (.{n})") for n in range(40_000)]
     assert len(told(passed, 0, tmp_path)) == 14
-    assert told(passed, 0, tmp_path)[-1] == "39,988 for 39,988 other reasons"
+    assert told(passed, 0, tmp_path)[-1] == "other reasons: 39,988"
 
 
 def test_numbered_files_are_of_one_kind(tmp_path):
     for n in range(5):
         put(tmp_path / f"IM.{n:05d}", b"words")
-    assert {each.why for each in scan(tmp_path).all_passed} == {"no image (with a number for its ending)"}
+    assert {each.why for each in scan(tmp_path).all_passed} == {"not an image (its ending is a number)"}
 
 
 def test_hidden_names():

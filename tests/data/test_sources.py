@@ -547,7 +547,7 @@ class TestFolder:
 
     def test_refuses_classes_of_one_part_only(self, make):
         folder = make({"train/a/0.png": ((4, 4), "L"), "train/b/0.png": ((4, 4), "L"), "test/a/0.png": ((4, 4), "L")})
-        with pytest.raises(UserError, match=r"in one of them alone: 'b' \(train\)"):
+        with pytest.raises(UserError, match=r"only in one of them: 'b' \(train\)"):
             Folder(dir=folder).train()
 
     def test_refuses_what_is_no_folder(self, tmp_path):

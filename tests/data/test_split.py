@@ -200,6 +200,11 @@ class TestTheRecord:
         with pytest.raises(UserError, match=r"the data has changed since this run began; gone or changed \(1\): ant/"):
             fit(config(photos), out=folder.path)
 
+    def test_that_is_gone_is_missed(self, run):
+        folder, _ = run
+        folder.split.unlink()
+        assert "split.json is gone" in refused(lambda: folder.record)
+
     def test_of_a_folder_with_parts_is_kept_too(self, tmp_path):
         for part, n in (("train", 9), ("val", 3), ("test", 4)):
             classes(tmp_path / "d" / part, "ant", "bee", n=n)

@@ -1,5 +1,6 @@
 """Logits are found in whatever a model returns, or it is said that they are not."""
 
+import dataclasses
 from collections import OrderedDict
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -120,3 +121,24 @@ def test_probabilities_are_recognised(dtype):
     assert not any(
         map(are_probabilities, (z, z.log_softmax(1), z.sigmoid(), z.relu(), torch.zeros(3, 4), z * torch.nan))
     )
+
+
+@dataclasses.dataclass(slots=True)
+class Slots:
+    y: torch.Tensor
+
+
+def test_slots_are_fields_too():
+    assert logits_of(Slots(y=torch.ones(3, 4))).shape == (3, 4)
+
+
+@pytest.mark.parametrize("aux", [lambda z: (z, [z + 1, z + 2]), lambda z: {"main": z, "others": {"a": z + 1}}])
+def test_nested_outputs_of_one_shape_are_auxiliary(aux):
+    z = torch.ones(3, 4)
+    assert logits_of(aux(z)) is z
+
+
+@pytest.mark.parametrize("nested", [lambda z, f: ((z,), f), lambda z, f: {"aux": f, "preds": {"z": z}}])
+def test_features_beside_nested_logits_are_not_taken_for_them(nested):
+    with pytest.raises(UserError, match="cannot be told"):
+        logits_of(nested(torch.ones(3, 4), torch.ones(3, 9)))

@@ -717,3 +717,32 @@ class TestWeightsOfBefore:
         wrapped = wrap(Own(), **GREY)
         names = wrapped.state_dict().keys()
         assert present_names(wrapped, names) == {name: name for name in names}
+
+
+class Remembering(nn.Module):
+    """Its head sees what a hook has put onto the module itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.fc = nn.Linear(64, 9), nn.Linear(9, 4)
+        self.body.register_forward_hook(lambda _, __, output: setattr(self, "seen", output))
+
+    def forward(self, x):
+        self.body(x.flatten(1))
+        return self.fc(self.seen)
+
+
+@pytest.mark.parametrize("called_before", [False, True])
+def test_a_module_that_answers_from_its_last_call_is_refused(called_before):
+    module, images = Remembering(), torch.rand(4, 1, 8, 8)
+    if called_before:
+        with torch.no_grad():
+            module(images - 0.5)
+    with pytest.raises(UserError, match="the wrapped copy of this Remembering"):
+        wrap(module, mean=[0.5], std=[1.0])(images)
+
+
+@pytest.mark.parametrize("given", [lambda x: x, nn.Linear, None, "model"])
+def test_what_is_no_module_is_refused(given):
+    with pytest.raises(UserError, match="module: expected a Module, got"):
+        wrap(given, mean=[0.5], std=[1.0])

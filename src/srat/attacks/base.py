@@ -9,7 +9,7 @@ from torch import Tensor
 
 from srat.checked import checked
 from srat.data.pixels import check_attackable
-from srat.errors import require
+from srat.errors import UserError, require
 from srat.gradients import ordinary, taking_gradients
 from srat.registry import Member
 
@@ -158,5 +158,7 @@ def input_gradient(loss_at: LossAt, images: Images) -> Images:
     images = ordinary(images).detach().requires_grad_()
     with torch.enable_grad():
         total = loss_at(images).sum()
+    if not total.requires_grad:
+        raise UserError("the loss has no gradient at the images: a model that detaches, or runs without, hides from it")
     (gradient,) = torch.autograd.grad(total, images)
     return gradient

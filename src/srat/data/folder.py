@@ -268,12 +268,15 @@ def dark_notes(headers: Sequence[Header], paths: Sequence[Path], white_level: in
         threads: how many files are read at a time.
     """
     deep = [path for path, header in zip(paths, headers, strict=True) if header.deep]
-    most = max(read_each(largest_level, deep, threads), default=white_level)
-    if most < DARK * white_level:
-        yield (
-            f"{counted(len(deep), '16-bit image uses', '16-bit images use')} levels up to {most:,} of {white_level:,} "
-            f"alone, and would be dark: --data.white-level {max(most, 1)} makes {most:,} white"
-        )
+    levels = read_each(largest_level, deep, threads)
+    dark = [level for level in levels if level < DARK * white_level]
+    if 2 * len(dark) > len(levels):
+        most = max(dark)
+        use = counted(len(dark), "16-bit image uses", "16-bit images use")
+        of = f"of {len(deep):,} " if len(dark) < len(deep) else ""
+        mend = f"--data.white-level {max(most, 1)} makes {most:,} white"
+        ways = mend if not of else "the others are brighter: scale the files alike before they are read"
+        yield f"{of}{use} only levels up to {most:,} of {white_level:,}, so they would be dark: {ways}"
 
 
 def _is_colour(text: str) -> bool:

@@ -160,8 +160,13 @@ def _by_tables(top: Branch, columns: Columns) -> dict[Part, Labelled] | None:
     def part_said(_: Table, row: Listed) -> Part | None:
         return part_of(row.part) or part_of(row.path.relative_to(top.path).parts[0])
 
-    told = any(part_said(tables[0], row) == "train" for row in listed(tables[0], top)[0])
-    return _parts_read(top, tables, part_said) if told else None
+    rows = listed(tables[0], top)[0]
+    if not any(part_said(tables[0], row) == "train" for row in rows):
+        return None
+    odd = [row.part for row in rows if row.part and part_of(row.part) is None]
+    column = f"{tables[0].path}: the column {tables[0].part} says '{''.join(odd[:1])}'"
+    require(not odd, f"{column}; expected train, validation or test")
+    return _parts_read(top, tables, part_said)
 
 
 def _by_parts(top: Branch, columns: Columns, *, sure: bool) -> dict[Part, Labelled] | None:
@@ -177,6 +182,7 @@ def _by_parts(top: Branch, columns: Columns, *, sure: bool) -> dict[Part, Labell
         return None  # images lie in them as in the others: classes that are called so
     kinds, names = [part for part, _ in parts], ", ".join(each.name for _, each in named) or "none"
     unsorted = f"{top.path}: the images in {names} are neither in a folder a class nor in a table of classes"
+    unsorted += " (--data.layout classes takes these folders as classes)"
     require(bool(parts), unsorted if named else f"{top.path}: expected folders train and test, found neither")
     clear = sure or ("train" in kinds and (len(set(kinds)) > 1 or not others))
     ways = "--data.layout parts or --data.layout classes says which"
@@ -322,7 +328,7 @@ def _with_use(parts: dict[Part, Labelled], validation: ValidationUse, folder: Pa
         names = parts[part].files.keys()
         odd = names ^ wanted if part == "test" else names - wanted
         said = ", ".join(f"'{name}' ({'train' if name in wanted else part})" for name in in_order(odd))
-        require(not odd, f"{folder}: expected the same classes in train and {part}; in one of them alone: {said}")
+        require(not odd, f"{folder}: expected the same classes in train and {part}; only in one of them: {said}")
     return parts
 
 
@@ -363,7 +369,7 @@ def _says_classes(branch: Branch, columns: Columns) -> bool:
 
 def _may_be_class(branch: Branch) -> bool:
     """Return whether a folder without an image may be a class: it is empty, or what lies there may be images."""
-    other = [each for each in branch.all_passed if not each.why.startswith("no image")]
+    other = [each for each in branch.all_passed if not each.why.startswith("not an image")]
     visible = [each for each in branch.all_passed if each.why != "hidden"]
     return bool([each for each in other if each.why != "hidden"]) or not (visible or branch.all_tables)
 

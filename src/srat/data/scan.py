@@ -98,16 +98,16 @@ def told(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
     ranked = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
     for why, paths in ranked[:REASONS]:
         names = [_below(path, root) for path in paths[:NAMED]]
-        lines.append(f"{len(paths):,} {why}: {', '.join(names)}{', …' if len(paths) > NAMED else ''}")
+        lines.append(f"{why}: {len(paths):,} ({', '.join(names)}{', …' if len(paths) > NAMED else ''})")
     if rest := sum(len(paths) for _, paths in ranked[REASONS:]):
-        lines.append(f"{rest:,} for {len(ranked) - REASONS:,} other reasons")
+        lines.append(f"other reasons: {rest:,}")
     return lines
 
 
 def told_in_line(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
     """Return what `told` says in one line; none if nothing is passed over."""
     head, *reasons = told(passed, read, root) or [""]
-    return [f"{head} ({'; '.join(reasons)})"] if reasons else []
+    return [f"{head}: {', '.join(reasons)}"] if reasons else []
 
 
 def is_hidden(name: str) -> bool:
@@ -182,8 +182,8 @@ def _hidden(path: Path) -> list[Passed]:
 
 def _ending(path: Path) -> str:
     if path.suffix[1:].isdecimal():  # of numbered files no two would end alike
-        return "no image (with a number for its ending)"
-    return f"no image ({path.suffix.lower()})" if path.suffix else "no image (without an ending)"
+        return "not an image (its ending is a number)"
+    return f"not an image ({path.suffix.lower()})" if path.suffix else "not an image (without an ending)"
 
 
 def _below(path: Path, root: Path) -> str:

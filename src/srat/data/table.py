@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -108,6 +108,8 @@ def listed(table: Table, branch: Branch, first: Branch | None = None) -> tuple[l
                 path, Listed(path=path, label=label, part=(row.get(table.part or "") or "").strip())
             )
             require(before.label == label, f"{table.path}: '{name}' is of class '{before.label}' and of '{label}'")
+            part = (row.get(table.part or "") or "").strip()
+            require(before.part == part, f"{table.path}: '{name}' is in the parts '{before.part}' and '{part}'")
     notes = [
         f"{table.path.name}: {counted(len(names), *what)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
         for names, what in (
@@ -156,9 +158,16 @@ def _rows(path: Path) -> list[dict[str, str]]:
         text = read_bounded(path, LARGEST_TABLE).decode("utf-8-sig")
         head = text.partition("\n")[0]
         delimiter = max("\t" if path.suffix.lower() == ".tsv" else ",", ";", "\t", key=head.count)
-        return list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+        reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+        rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not a readable table ({error})") from error
+    twice = [name for name, times in Counter(reader.fieldnames or ()).items() if times > 1 and name]
+    require(not twice, f"{path}: expected each column once, got '{''.join(twice[:1])}' again")
+    longer = next((number for number, row in enumerate(rows, start=2) if None in row), None)
+    told = f"{path}: line {longer} has more fields than there are columns; a name with '{delimiter}' in it needs quotes"
+    require(longer is None, told)
+    return rows
 
 
 def _named(names: Sequence[str], wanted: Sequence[str]) -> str | None:

@@ -63,6 +63,8 @@ def evaluate(
     logits = first_logits(model, to_unit(images[:LOOKED_AT].to(device)))
     if are_probabilities(logits):
         warnings.warn(PROBABILITIES, UserWarning, stacklevel=4)
+    if not bool(logits.isfinite().all()):
+        warnings.warn("the model returns NaN or infinity, which count as wrong", UserWarning, stacklevel=4)
     classes = logits.shape[1]
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)
     chosen = named(attack, PGD()) if isinstance(attack, str) else attack or Natural()

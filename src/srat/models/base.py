@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.checked import Checked, checked
+from srat.errors import UserError
 from srat.registry import Member
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -49,7 +50,13 @@ class Normalization(nn.Module):
     def forward(
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
-        """Return normalised images."""
+        """Return normalised images.
+
+        Raises:
+            UserError: if they are bytes, which would be 255 times too bright.
+        """
+        if not images.is_floating_point():
+            raise UserError(f"images: expected floats in [0, 1], got {images.dtype}: srat.data.to_unit makes them")
         return (images - self.mean) / self.std
 
 

@@ -1,7 +1,7 @@
 """Where the logits are in what a model returns."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -56,12 +56,21 @@ def _found(output: object) -> object:
     parts = _parts(output)
     if isinstance(named := parts.get("logits"), Tensor):
         return named
-    tensors = [part for part in parts.values() if isinstance(part, Tensor)]
+    tensors = list(_tensors(parts))
     tables = [tensor for tensor in tensors if tensor.ndim == 2 and tensor.is_floating_point()]
     if len({table.shape for table in tables}) > 1:
         said = f"which of its outputs are the logits cannot be told: {described(output)}"
         raise UserError(f"model: {said}; say so: srat.models.wrap(…, output=…), an index or a key")
     return tables[0] if tables else None
+
+
+def _tensors(parts: Mapping[Any, Any]) -> Iterator[Tensor]:
+    """Yield all tensors in an output, those in nested ones too."""
+    for part in parts.values():
+        if isinstance(part, Tensor):
+            yield part
+        else:
+            yield from _tensors(_parts(part))
 
 
 def _picked(output: Any, pick: int | str) -> object:
@@ -80,7 +89,7 @@ def _parts(output: object) -> dict[Any, Any]:
     if isinstance(output, tuple | list):
         return dict(enumerate(output))
     if dataclasses.is_dataclass(output) and not isinstance(output, type):
-        return dict(vars(output))
+        return {f.name: getattr(output, f.name) for f in dataclasses.fields(output)}
     return {}
 
 

@@ -59,26 +59,36 @@ def require_same(
     Raises:
         UserError: if the module says something else, or lies behind the copy in part.
     """
-    tensors = {**dict(skeleton.named_parameters()), **dict(skeleton.named_buffers())}
-
     said = f"the wrapped copy of this {type(module).__name__} gives other logits than the module itself"
+    with torch.no_grad(), attacked(skeleton), attacked(module):
+        # Asked once more, about other images: what a module keeps of its last call answers no second question.
+        answers = [_asked(skeleton, module, x, pick, said) for x in (images, 0.5 * images.flip(-1))]
+    for ours, theirs in answers:
+        largest = float(theirs.detach().double().abs().nan_to_num(0.0, 0.0, 0.0).max())
+        tolerance = _TOLERANCE.get(theirs.dtype, 1e-2) * max(largest, 1e-6)
+        alike = ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0, atol=tolerance, equal_nan=True)
+        require(alike, f"{said}: {_ADVICE}")
+    return answers[0][0]
+
+
+def _asked(skeleton: nn.Module, module: nn.Module, images: Tensor, pick: Pick, said: str) -> tuple[Tensor, Tensor]:
+    """Return the logits of a skeleton and of its module, which is asked with the tensors of the copy."""
+    tensors = {**dict(skeleton.named_parameters()), **dict(skeleton.named_buffers())}
 
     def said_by(ask: Any) -> Tensor:
         with _same_draws(images.device):
             return logits_of(ask(images.clone()), batch=len(images), pick=pick)
 
-    with torch.no_grad(), attacked(skeleton), attacked(module):
+    try:
         with _none_called(module):
             ours = said_by(skeleton)
-        try:
-            theirs = said_by(lambda x: torch.func.functional_call(module, tensors, (x,)))
-        except (AttributeError, KeyError, RuntimeError, TypeError) as error:
-            raise UserError(f"{said}, which cannot be asked any more ({error}): {_ADVICE}") from error
-    largest = float(theirs.detach().double().abs().nan_to_num(0.0, 0.0, 0.0).max())
-    tolerance = _TOLERANCE.get(theirs.dtype, 1e-2) * max(largest, 1e-6)
-    alike = ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0, atol=tolerance, equal_nan=True)
-    require(alike, f"{said}: {_ADVICE}")
-    return ours
+    except (AttributeError, IndexError, KeyError) as error:
+        what = f"the wrapped copy of this {type(module).__name__}"
+        raise UserError(f"{what} cannot be called ({error}): {_ADVICE}") from error
+    try:
+        return ours, said_by(lambda x: torch.func.functional_call(module, tensors, (x,)))
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        raise UserError(f"{said}, which cannot be asked any more ({error}): {_ADVICE}") from error
 
 
 _ADVICE = (

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from srat.checked import checked
 from srat.errors import UserError, require
 from srat.gradients import is_inference, taking_gradients
 from srat.models.base import Architecture, Classifier, ImageShape, Normalization, Output, attacked, dtype_of
@@ -26,6 +27,7 @@ PerChannel = Sequence[float] | NDArray[Any] | Tensor
 
 
 @taking_gradients
+@checked
 def wrap(
     module: nn.Module,
     *,
