@@ -56,12 +56,22 @@ def _found(output: object) -> object:
     parts = _parts(output)
     if isinstance(named := parts.get("logits"), Tensor):
         return named
-    tensors = list(_tensors(parts))
-    tables = [tensor for tensor in tensors if tensor.ndim == 2 and tensor.is_floating_point()]
+    first = next((place for place, part in enumerate(parts.values()) if _is_table(part)), len(parts))
+    # What lies deeper behind the logits of a tuple is of hidden layers; elsewhere it might be the logits.
+    looked_at = {
+        name: part
+        for place, (name, part) in enumerate(parts.items())
+        if isinstance(part, Tensor) or isinstance(output, Mapping) or place < first
+    }
+    tables = [tensor for tensor in _tensors(looked_at) if _is_table(tensor)]
     if len({table.shape for table in tables}) > 1:
         said = f"which of its outputs are the logits cannot be told: {described(output)}"
         raise UserError(f"model: {said}; say so: srat.models.wrap(…, output=…), an index or a key")
     return tables[0] if tables else None
+
+
+def _is_table(part: object) -> bool:
+    return isinstance(part, Tensor) and part.ndim == 2 and part.is_floating_point()
 
 
 def _tensors(parts: Mapping[Any, Any]) -> Iterator[Tensor]:
