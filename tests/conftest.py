@@ -1,6 +1,9 @@
 """Shapes and types are checked while the tests run, and only then: the hook precedes every import of srat."""
 
+# It compares values with annotations itself, and so often that its own being checked would double the time of the tests.
 from jaxtyping import install_import_hook
+
+import srat.checked  # noqa: F401
 
 install_import_hook("srat", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 

@@ -208,7 +208,7 @@ def test_8_half_precision_attacks_as_well(trained, precision, monkeypatch):
 
 def test_8_the_loss_is_taken_in_full_precision(trained, monkeypatch):
     seen = []
-    monkeypatch.setattr(trainer, "cross_entropy", lambda z, y: seen.append(z.dtype) or cross_entropy(z, y))
+    monkeypatch.setattr(trainer, "entropy_of", lambda z, y: seen.append(z.dtype) or cross_entropy(z, y))
     attack_of_the_trainer(trained, precision="bf16")
     assert set(seen) == {torch.float32}
 
