@@ -1,6 +1,6 @@
 """Shapes and types are checked while the tests run, and only then: the hook precedes every import of srat."""
 
-# It compares values with annotations itself, and so often that its own being checked would double the time of the tests.
+# It compares values with annotations itself, so often that its own being checked doubles the time of the tests.
 from jaxtyping import install_import_hook
 
 import srat.checked  # noqa: F401
