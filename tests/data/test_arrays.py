@@ -580,7 +580,7 @@ class TestRun:
         data = prepare(config.data.parts(record), config.imbalance, config.holdout, seed=0)
         held = json.loads((folder / "indices.json").read_text())
         assert hash_contents(data.train, data.held_out) == held["contents"]
-        assert data.record() == held
+        assert {**data.record(), "split": True} == held
 
     def test_is_evaluated_on_the_images_that_it_began_with(self, run, source, tmp_path, capsys):
         _, folder = run

@@ -451,7 +451,10 @@ class TestCommands:
 
     def test_new_images_are_tested_on_where_asked(self, trained, cli):
         classes(trained / "d", "ant", "bee", n=5, start=200)
-        assert cli("evaluate", trained / "r", "--new-images", "--device", "cpu")[0] == 0
+        classes(trained / "d", "cat", n=2)
+        code, out, _ = cli("evaluate", trained / "r", "--new-images", "--device", "cpu")
+        assert code == 0
+        assert "2 new images are of no class that this run knows, and left out (cat/cat0.png, cat/cat1.png)" in out
         assert json.loads((trained / "r" / "evaluation-new.json").read_text())["results"]["clean"]["total"] == [5, 5]
         assert "--new-images" in cli("evaluate", trained / "r", "--new-images", "--images", 2)[2]
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from srat.attacks import PGD, AnyAttack, Natural, ReferenceAttack, tell_doubts
 from srat.attacks.named import named
 from srat.attacks.projections import NormName
 from srat.cli.evaluating import evaluate_run, named_number
-from srat.cli.opening import opened, parts_of
+from srat.cli.opening import opened, parts_of, say_note
 from srat.cli.parsing import parse
 from srat.cli.results import Examined
 from srat.config import Config
@@ -77,7 +78,8 @@ def run(args: list[str]) -> int:
     console = make_console(quiet=not processes.first)
     seed = config.seed if arguments.seed is None else arguments.seed
     parts = parts_of(folder, config, console)
-    which, test = arguments.weights, Examined.among(parts, arguments.images, new=arguments.new_images)
+    which, say = arguments.weights, partial(say_note, console)
+    test = Examined.among(parts, arguments.images, new=arguments.new_images, told=say)
     with (
         saying_that_it_goes_on(),
         processes.telling_of_lost_peers(),

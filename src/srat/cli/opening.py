@@ -31,8 +31,13 @@ def parts_of(folder: RunFolder, config: Config, console: Console) -> Parts:
     """Return the parts of a run's data as it recorded them, after saying what has become of them since."""
     parts = config.data.parts(folder.record)
     for note in parts.notes:
-        console.print(f"note: {printable(note)}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        say_note(console, note)
     return parts
+
+
+def say_note(console: Console, note: str) -> None:
+    """Print what a user should know, in a line."""
+    console.print(f"note: {printable(note)}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def trained_images(folder: RunFolder, config: Config, parts: Parts) -> Dataset:

@@ -35,7 +35,9 @@ class Examined:
         return cls(dataset=dataset, sha256=hash_contents(dataset))
 
     @classmethod
-    def among(cls, parts: Parts, images: int | None, *, new: bool) -> "Examined":
+    def among(
+        cls, parts: Parts, images: int | None, *, new: bool, told: Callable[[str], None] = lambda _: None
+    ) -> "Examined":
         """Return the test images of a run as far as they are there, or those that came since it began.
 
         Results on fewer images than the run recorded are kept apart from those on all.
@@ -44,10 +46,11 @@ class Examined:
             parts: of the run's data.
             images: how many at the most, as many of each class.
             new: whether to take those that came since.
+            told: told of what of these is left out.
         """
         if new:
             require(images is None, "--new-images takes all of them: leave out --images")
-            return replace(cls.of(parts.unrecorded()), part="new")
+            return replace(cls.of(parts.unrecorded(told)), part="new")
         test = cls.of(parts.test(), images)
         return replace(test, part=len(test.dataset)) if parts.missing.get("test") and test.part is None else test
 

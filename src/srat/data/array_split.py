@@ -1,7 +1,7 @@
 """Which images of an .npz file are of which part: as it says, by their contents, or as a run has recorded them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -42,14 +42,20 @@ class Split:
         require(len(self.parts[part]) > 0 or not self.missing.get(part), gone)
         return self._dataset(self.parts[part], part)
 
-    def read_new(self) -> Dataset:
+    def read_new(self, told: Callable[[str], None]) -> Dataset:
         """Return the images that came since, of the classes that the run knows.
+
+        Args:
+            told: told of those of other classes.
 
         Raises:
             UserError: if there is none.
         """
         new = torch.arange(0) if self.new is None else self.new
         known = new[self.rows.labels[new] < len(self.class_names)]
+        if left := len(new) - len(known):
+            of = "of no class that this run knows, and left out"
+            told(counted(left, f"new image is {of}", f"new images are {of}"))
         require(len(known) > 0, f"{self.rows.place}: no image of a known class is new since this run began")
         return self._dataset(known, "new")
 

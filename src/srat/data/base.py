@@ -169,8 +169,9 @@ class Parts:
     """What a user should know of them, a line each: files passed over, images that came since, and the like."""
     missing: Mapping[Part, Sequence[str]] = field(default_factory=dict)
     """Recorded images that are gone or changed, by name."""
-    new: Callable[[], Dataset] | None = None
-    """Reads the images that came since a run recorded its own, of the classes that it knows; None if none can come."""
+    new: Callable[[Callable[[str], None]], Dataset] | None = None
+    """Reads the images that came since a run recorded its own, of the classes that it knows, and tells of the others;
+    None if none can come."""
     record: Callable[[], Record | None] = nothing_recorded
     """Makes what a run keeps, so that it goes on with these very images whatever becomes of the source."""
 
@@ -186,15 +187,18 @@ class Parts:
         """Return the test part."""
         return self._chosen("test")
 
-    def unrecorded(self) -> Dataset:
+    def unrecorded(self, told: Callable[[str], None] = lambda _: None) -> Dataset:
         """Return the images that came since a run recorded its own.
+
+        Args:
+            told: told of those that are of no class which the run knows.
 
         Raises:
             UserError: if there is none.
         """
         if self.new is None:
             raise UserError("this data set does not change: there are no new images")
-        return self._with_chosen_classes(self.new())
+        return self._with_chosen_classes(self.new(told))
 
     def _chosen(self, part: Part) -> Dataset:
         return self._with_chosen_classes(self.read(part))

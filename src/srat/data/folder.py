@@ -1,6 +1,6 @@
 """Images of the user's own, in folders."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -102,8 +102,8 @@ class Folder(Source, name="folder"):
         passed = told_in_line(found.passed, len(found.paths), place)
         return replace(found, notes=(*passed, *found.notes, *check_drawn(found, self.test_fraction)))
 
-    def _new(self, images: "_Images") -> Dataset:
-        return images.made_of(unrecorded(self.found(images.found.place), images.found), "new")
+    def _new(self, images: "_Images", told: Callable[[str], None]) -> Dataset:
+        return images.made_of(unrecorded(self.found(images.found.place), images.found, told), "new")
 
     def found(self, place: Path, *, numbered: bool = True) -> Found:
         """Return which image is of which class and part.

@@ -1,6 +1,6 @@
 """Which images of a folder are of which part: drawn from what lies there, or as a run has recorded them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -158,17 +158,24 @@ def _contents(found: Found, record: Record, threads: int) -> frozenset[str]:
     return frozenset({*named.values(), *read_each(file_digest, there, threads)} - {""})
 
 
-def unrecorded(now: Found, then: Found) -> list[tuple[Path, int]]:
+def unrecorded(now: Found, then: Found, told: Callable[[str], None]) -> list[tuple[Path, int]]:
     """Return the images that came since a run recorded its own, of the classes that it knows, with their labels.
 
     Args:
         now: what lies in the folder.
         then: what the run has of it.
+        told: told of those of other classes, or of none.
     """
     new = frozenset(then.new)
     label_of = {name: label for label, name in enumerate(then.class_names)}
     images = [(path, now.class_names[label]) for part in now.parts.values() for path, label in part]
-    return [(path, label_of[name]) for path, name in images if name in label_of and path in new]
+    known = [(path, label_of[name]) for path, name in images if name in label_of and path in new]
+    left = sorted(new - {path for path, _ in known})
+    if left:
+        of = "of no class that this run knows, and left out"
+        said = counted(len(left), f"new image is {of}", f"new images are {of}")
+        told(f"{said} ({_few(list(map(now.name, left)))})")
+    return known
 
 
 def _digest(path: Path, then: str) -> str | None:

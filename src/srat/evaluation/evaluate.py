@@ -68,7 +68,7 @@ def evaluate(
     classes = logits.shape[1]
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)
     chosen = named(attack, PGD()) if isinstance(attack, str) else attack or Natural()
-    tell_doubts((chosen,), images.shape[1:], partial(warnings.warn, stacklevel=4))
+    tell_doubts((chosen,), images.shape[1:], partial(warnings.warn, stacklevel=5))
     found = examine(model, dataset, chosen, seed=seed, batch_size=batch_size)
     counts = Counts.of(found.survived, dataset.labels, classes)
     dtype = computed_in(model, logits)

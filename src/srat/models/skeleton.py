@@ -79,14 +79,18 @@ def _asked(skeleton: nn.Module, module: nn.Module, images: Tensor, pick: Pick, s
         with _same_draws(images.device):
             return logits_of(ask(images.clone()), batch=len(images), pick=pick)
 
+    def of_the_module(x: Tensor) -> object:
+        return torch.func.functional_call(module, tensors, (x,))
+
     try:
         with _none_called(module):
             ours = said_by(skeleton)
     except (AttributeError, IndexError, KeyError) as error:
+        said_by(of_the_module)  # whose own fault it is if it raises, too
         what = f"the wrapped copy of this {type(module).__name__}"
         raise UserError(f"{what} cannot be called ({error}): {_ADVICE}") from error
     try:
-        return ours, said_by(lambda x: torch.func.functional_call(module, tensors, (x,)))
+        return ours, said_by(of_the_module)
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise UserError(f"{said}, which cannot be asked any more ({error}): {_ADVICE}") from error
 

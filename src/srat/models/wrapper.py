@@ -102,7 +102,7 @@ class Wrapped(Classifier):
         if self._module:
             logits = self.settle(images)
             if logits is not None and are_probabilities(logits):
-                warnings.warn(PROBABILITIES, UserWarning, stacklevel=2)
+                warnings.warn(PROBABILITIES, UserWarning, stacklevel=4)
         kept: list[Tensor] = []
         self._tap.kept = kept
         try:
