@@ -28,7 +28,7 @@ dist: setup
 	$(VENV)/bin/python -m build --outdir dist
 
 golden: setup
-	$(VENV)/bin/python -m pytest tests/test_golden.py --update-golden
+	$(VENV)/bin/python -m pytest tests/test_golden.py tests/test_sameness.py --update-golden
 
 setup: $(READY)
 
