@@ -6,7 +6,7 @@ import pytest
 from folders import classes, put
 
 from srat.data.folder import Folder
-from srat.data.layout import in_order, part_of
+from srat.data.naming import in_order, part_of
 from srat.errors import UserError
 
 

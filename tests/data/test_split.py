@@ -16,7 +16,7 @@ from srat.cli.opening import opened, trained_images
 from srat.composition import compose
 from srat.data import prepare
 from srat.data.folder import Folder
-from srat.data.layout import name_share
+from srat.data.naming import name_share
 from srat.data.record import Record
 from srat.errors import UserError
 from srat.fitting import fit

@@ -12,15 +12,16 @@ from srat.data.base import DataDir, Dataset, Parts, Source, Suggested
 from srat.data.decoding import NO_BACKGROUND, WHITEST, Header, Mode, largest_level, read_header
 from srat.data.files import not_a_folder
 from srat.data.found import Found, check_drawn, laid_out, recalled, unrecorded
-from srat.data.image_files import NAMED, ImageFiles, Streaming, read_each
-from srat.data.layout import LayoutName, ValidationUse
+from srat.data.image_files import ImageFiles, Streaming, read_each
+from srat.data.labelled import LayoutName
+from srat.data.layout import ValidationUse
 from srat.data.record import Names, Part, Record, file_digest
 from srat.data.scan import told_in_line
 from srat.data.table import Columns
 from srat.errors import UserError, require
 from srat.machine import cores, neighbours
 from srat.registry import NOT_IDENTITY, since
-from srat.words import counted
+from srat.words import counted, few
 
 MOST_THREADS = 16
 DARK = 0.5
@@ -289,7 +290,7 @@ def _is_colour(text: str) -> bool:
 
 
 def _named(paths: Sequence[Path]) -> str:
-    return ", ".join(path.name for path in paths[:NAMED]) + (", …" if len(paths) > NAMED else "")
+    return few([path.name for path in paths])
 
 
 def _said(size: tuple[int, int]) -> str:

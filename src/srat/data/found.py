@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from srat.data.image_files import NAMED, read_each
-from srat.data.layout import Files, LayoutName, ValidationUse, in_order, lay_out, split_by_name
+from srat.data.image_files import read_each
+from srat.data.labelled import Files, LayoutName, split_by_name
+from srat.data.layout import ValidationUse, lay_out
+from srat.data.naming import in_order
 from srat.data.record import PARTS, Part, Record, file_digest
 from srat.data.scan import Passed, scan
 from srat.data.table import Columns
 from srat.errors import require
-from srat.words import counted
+from srat.words import counted, few
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,7 @@ def check_drawn(found: Found, test_fraction: float) -> tuple[str, ...]:
     larger = "; a larger one may help" if why else ""
     require(any(counts["test"]), f"{found.place}: no image is in the test{why}{larger}")
     untested = _of(found.class_names, counts["test"])
-    return (f"no test image in class {_few(untested)}: its accuracy cannot be measured",) if untested else ()
+    return (f"no test image in class {few(untested)}: its accuracy cannot be measured",) if untested else ()
 
 
 def recalled(place: Path, record: Record, *, threads: int) -> Found:
@@ -127,7 +129,7 @@ def recalled(place: Path, record: Record, *, threads: int) -> Found:
         parts[part] = [(place / name, label) for name, label in zip(recorded, labels, strict=True) if name not in lost]
         missing[part] = (*gone, *changed)
         notes += [
-            f"{counted(len(names), f'{of} {one}', f'{of} {several}')} ({_few(names)})"
+            f"{counted(len(names), f'{of} {one}', f'{of} {several}')} ({few(names)})"
             for names, one, several in (
                 (gone, "is gone", "are gone"),
                 (changed, "has changed and is left out", "have changed and are left out"),
@@ -143,10 +145,10 @@ def recalled(place: Path, record: Record, *, threads: int) -> Found:
     copies = [path for path, is_copy in zip(unknown, copied, strict=True) if is_copy]
     if new:
         said = counted(len(new), "image is", "images are")
-        named = _few([found.name(path) for path in new])
+        named = few([found.name(path) for path in new])
         notes.append(f"{said} new since this run began ({named}): neither trained on nor tested on")
     if copies:
-        said, named = counted(len(copies), "file is a copy", "files are copies"), _few(list(map(found.name, copies)))
+        said, named = counted(len(copies), "file is a copy", "files are copies"), few(list(map(found.name, copies)))
         notes.append(f"{said} of images that this run recorded ({named}): left out")
     return replace(found, notes=tuple(notes), new=new)
 
@@ -174,7 +176,7 @@ def unrecorded(now: Found, then: Found, told: Callable[[str], None]) -> list[tup
     if left:
         of = "of no class that this run knows, and left out"
         said = counted(len(left), f"new image is {of}", f"new images are {of}")
-        told(f"{said} ({_few(list(map(now.name, left)))})")
+        told(f"{said} ({few(list(map(now.name, left)))})")
     return known
 
 
@@ -191,7 +193,3 @@ def _numbered(files: Files, names: Sequence[str]) -> list[tuple[Path, int]]:
 
 def _of(names: Sequence[str], counts: Sequence[int]) -> list[str]:
     return [name for name, count in zip(names, counts, strict=True) if count == 0]
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")

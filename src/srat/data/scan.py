@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from srat.data.decoding import RAW, SUFFIXES, is_heif, is_image, reads_heif
-from srat.words import counted
+from srat.words import counted, few
 
 TABLES = frozenset({".csv", ".tsv"})
 """Endings of files that may name images and their classes."""
@@ -18,8 +18,6 @@ HIDDEN = frozenset(
 """Names, in small letters, that systems write for themselves; those that begin with a dot are hidden, too."""
 MOST_LINKS = 8
 """Links to folders that are followed one within the other."""
-NAMED = 3
-"""Files of a kind that are named."""
 REASONS = 12
 """Reasons that are told of, the most frequent first."""
 
@@ -97,8 +95,7 @@ def told(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
         kinds[each.why].append(each.path)
     ranked = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
     for why, paths in ranked[:REASONS]:
-        names = [_below(path, root) for path in paths[:NAMED]]
-        lines.append(f"{why}: {len(paths):,} ({', '.join(names)}{', …' if len(paths) > NAMED else ''})")
+        lines.append(f"{why}: {len(paths):,} ({few([_below(path, root) for path in paths])})")
     if rest := sum(len(paths) for _, paths in ranked[REASONS:]):
         lines.append(f"other reasons: {rest:,}")
     return lines

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from srat.data.scan import Branch
 from srat.errors import UserError, require
 from srat.files import read_bounded
-from srat.words import counted
+from srat.words import counted, few
 
 LARGEST_TABLE = 1 << 28
 """Bytes of a table that are read at the most."""
@@ -111,7 +111,7 @@ def listed(table: Table, branch: Branch, first: Branch | None = None) -> tuple[l
             part = (row.get(table.part or "") or "").strip()
             require(before.part == part, f"{table.path}: '{name}' is in the parts '{before.part}' and '{part}'")
     notes = [
-        f"{table.path.name}: {counted(len(names), *what)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        f"{table.path.name}: {counted(len(names), *what)} ({few(names)})"
         for names, what in (
             (lost, ("row names no image here", "rows name no image here")),
             (unlabelled, ("row says no class", "rows say no class")),
