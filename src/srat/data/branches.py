@@ -1,7 +1,8 @@
 """What a folder's branches hold: classes, parts, tables that name their images."""
 
+from srat.data.listing import is_image_of, names_any
 from srat.data.scan import Branch
-from srat.data.table import Columns, Table, find_table, names_any
+from srat.data.table import Columns, Table, find_table
 
 
 def descended(branch: Branch) -> Branch:
@@ -27,7 +28,8 @@ def usable(branch: Branch, columns: Columns) -> list[Table]:
 
 def with_columns(branch: Branch, columns: Columns) -> list[Table]:
     """Return the tables in a folder that have columns of file names and classes."""
-    tables = (find_table(path, columns) for path in branch.tables)
+    is_image = is_image_of(branch)
+    tables = (find_table(path, columns, is_image) for path in branch.tables)
     return [table for table in tables if table is not None]
 
 

@@ -7,8 +7,9 @@ from srat.data.labelled import Labelled
 from srat.data.naming import PART_WORDS, normal, part_of, words_of
 from srat.data.record import PARTS
 from srat.data.scan import Branch
+from srat.data.table import shortcomings
 from srat.errors import require
-from srat.words import few
+from srat.words import counted, few
 
 
 def by_folders(branch: Branch, *, sure: bool) -> Labelled:
@@ -17,9 +18,7 @@ def by_folders(branch: Branch, *, sure: bool) -> Labelled:
     Raises:
         UserError: if there is no folder, one without an image, or parts within the classes.
     """
-    loose = f"; {len(branch.images):,} images lie loose in it" if branch.images else ""
-    table = "or a table with columns of file names and classes (--data.file-column, --data.label-column)"
-    require(bool(branch.folders), f"{branch.path}: expected one folder a class, {table}, found no folder{loose}")
+    _require_folders(branch)
     empty = [_why_empty(each) for each in branch.folders if not each.all_images]
     require(not empty, f"{branch.path}: no image in class {', '.join(empty)}")
     inside = all(not each.images and all(part_of(one.name) for one in each.folders) for each in branch.folders)
@@ -39,6 +38,16 @@ def by_folders(branch: Branch, *, sure: bool) -> Labelled:
             if len(alike) > 1
         ),
     )
+
+
+def _require_folders(branch: Branch) -> None:
+    """Raise ``UserError`` if there is no folder in a folder, with what there is."""
+    loose = counted(len(branch.images), "image lies loose in it", "images lie loose in it")
+    others = sorted({each.why for each in branch.passed if each.why != "hidden"})
+    found = f"; {loose}" * bool(branch.images) + shortcomings(branch.tables)
+    found += f"; there are: {few(others)}" * bool(others)
+    table = "or a table with columns of file names and classes (--data.file-column, --data.label-column)"
+    require(bool(branch.folders), f"{branch.path}: expected one folder per class, {table}, found no folder{found}")
 
 
 def _require_no_doubt(branch: Branch) -> None:

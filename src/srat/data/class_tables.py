@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from srat.data.branches import filled, says_classes, usable
-from srat.data.labelled import Labelled
+from srat.data.labelled import Labelled, also_left
+from srat.data.listing import Listed, listed
 from srat.data.naming import normal, part_of
 from srat.data.record import PARTS, Part
 from srat.data.scan import Branch
-from srat.data.table import Columns, Listed, Table, listed
+from srat.data.table import Columns, Table, shortcomings
 from srat.errors import require
 
 
@@ -25,7 +26,8 @@ def parts_by_tables(top: Branch, columns: Columns) -> dict[Part, Labelled] | Non
     if "train" in kinds:
         names = ", ".join(table.path.name for table in named)
         require(len(set(kinds)) == len(kinds), f"{top.path}: several tables of one part: {names}")
-        return parts_read(top, named, lambda table, _: part_of(table.path.stem))
+        others = dict.fromkeys((table.path for table in tables if table not in named), "table whose name says no part")
+        return also_left(parts_read(top, named, lambda table, _: part_of(table.path.stem)), others)
     folders = [each for each in filled(top) if part_of(each.name)]
     if len(tables) != 1 or any(says_classes(each, columns) for each in folders):
         return None
@@ -33,7 +35,7 @@ def parts_by_tables(top: Branch, columns: Columns) -> dict[Part, Labelled] | Non
     def part_said(_: Table, row: Listed) -> Part | None:
         return part_of(row.part) or part_of(row.path.relative_to(top.path).parts[0])
 
-    rows = listed(tables[0], top)[0]
+    rows = listed(tables[0], top).images
     if not any(part_said(tables[0], row) == "train" for row in rows):
         return None
     odd = [row.part for row in rows if row.part and part_of(row.part) is None]
@@ -51,7 +53,7 @@ def by_table(branch: Branch, tables: Sequence[Table]) -> Labelled:
     there = ", ".join(path.name for path in branch.tables) or "none"
     flags = "--data.file-column and --data.label-column name them"
     wanted = f"{branch.path}: expected a table with columns of file names and classes ({flags}); there are: {there}"
-    require(bool(tables), wanted)
+    require(bool(tables), wanted + shortcomings(branch.tables))
     names = ", ".join(table.path.name for table in tables)
     require(len(tables) == 1, f"{branch.path}: several tables could say the classes: {names}; leave one there")
     return parts_read(branch, tables, lambda *_: "train")["train"]
@@ -66,27 +68,36 @@ def parts_read(
         UserError: if they name none, or one in several parts.
     """
     files: dict[Part, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    left: dict[Path, str] = {}
     notes: list[str] = []
     seen: dict[Path, Part] = {}
     for table in tables:
-        own = next((each for each in branch.folders if part_of(each.name) == part_of(table.path.stem)), None)
-        rows, said = listed(table, branch, own if part_of(table.path.stem) else None)
-        notes += said
-        for row in rows:
-            if part := part_said(table, row):
-                before = seen.setdefault(row.path, part)
-                require(before == part, f"{table.path}: '{row.path.name}' is in the parts {before} and {part}")
-                files[part][normal(row.label)].append(row.path)
-    names = ", ".join(table.path.name for table in tables)
-    require("train" in files, f"{branch.path}: {names} names no image that is here")
+        listing = listed(table, branch, _folder_of(table, branch))
+        notes += listing.notes
+        left |= dict.fromkeys(listing.unlabelled, f"no class in {table.path.name}")
+        for row in listing.images:
+            if (part := part_said(table, row)) is None:
+                left[row.path] = f"no part in {table.path.name}"
+                continue
+            before = seen.setdefault(row.path, part)
+            require(before == part, f"{table.path}: '{row.path.name}' is in the parts {before} and {part}")
+            files[part][normal(row.label)].append(row.path)
+    require("train" in files, f"{branch.path}: {'; '.join(table.names_nothing for table in tables)}")
     return {
         part: Labelled(
             branch=branch,
             files={name: sorted(paths) for name, paths in files[part].items()},
             tables=frozenset(table.path for table in tables),
-            left=f"not in {names}",
+            left=f"not in {', '.join(table.path.name for table in tables)}",
+            left_each=left,
             notes=tuple(notes),
         )
         for part in PARTS
         if part in files
     }
+
+
+def _folder_of(table: Table, branch: Branch) -> Branch | None:
+    """Return the folder in a folder that is called after the same part as a table."""
+    part = part_of(table.path.stem)
+    return next((each for each in branch.folders if part and part_of(each.name) == part), None)

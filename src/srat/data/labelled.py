@@ -1,7 +1,7 @@
 """Images with their classes, and their split."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,7 @@ from srat.data.scan import Branch
 Files = Mapping[str, Sequence[Path]]
 """The images of each class."""
 LayoutName = Literal["auto", "parts", "classes", "table"]
-"""Found by looking; a folder a part, with a folder a class in each; a folder a class; a table of files and classes."""
+"""Found by looking; parts, with a folder per class in each; a folder per class; a table of files and classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,18 @@ class Labelled:
     """The tables that say their classes."""
     left: str = "beside the class folders"
     """Why other images in the folder are not among them."""
+    left_each: Mapping[Path, str] = field(default_factory=dict)
+    """The same of files of which it is another reason."""
     notes: tuple[str, ...] = ()
+
+
+def also_left(
+    parts: Mapping[Part, Labelled], left: Mapping[Path, str], notes: Sequence[str] = ()
+) -> dict[Part, Labelled]:
+    """Return parts, with more files that are not among them, each with the reason, and what is to be said of them."""
+    train = parts["train"]
+    more = replace(train, left_each={**train.left_each, **left}, notes=(*train.notes, *notes))
+    return {**parts, "train": more}
 
 
 def split_by_name(files: Files, test_fraction: float) -> dict[Part, Files]:

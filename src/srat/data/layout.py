@@ -9,10 +9,10 @@ from srat.data.branches import descended
 from srat.data.class_sources import labelled, parts_by_folders
 from srat.data.class_tables import parts_by_tables
 from srat.data.labelled import Files, Labelled, LayoutName
-from srat.data.naming import in_order, part_of
+from srat.data.naming import alike_notes, in_order, part_of
 from srat.data.record import Part
 from srat.data.scan import Branch, Passed
-from srat.data.table import Columns
+from srat.data.table import Columns, shortcoming, shortcomings
 from srat.errors import require
 
 ValidationUse = Literal["auto", "held-out", "test"]
@@ -53,14 +53,28 @@ def lay_out(root: Branch, *, layout: LayoutName, validation: ValidationUse, colu
     if parts is None and layout in ("auto", "parts"):
         parts = parts_by_folders(top, columns, sure=layout == "parts")
     if parts is None:
-        parts = {"train": labelled(top, columns, layout)}
+        parts = {"train": _training(top, columns, layout)}
     used = _with_use(parts, validation, root.path)
     deeper = (f"the classes are those of {top.path}",) if top is not root else ()
+    read = (note for each in used.values() for note in each.notes)
     return Layout(
         parts={part: each.files for part, each in used.items()},
         passed=_passed(root, list(parts.values())),
-        notes=(*deeper, *dict.fromkeys(note for each in used.values() for note in each.notes)),
+        notes=tuple(dict.fromkeys([*deeper, *read, *alike_notes(used["train"].files)])),
     )
+
+
+def _training(top: Branch, columns: Columns, layout: LayoutName) -> Labelled:
+    """Return the images of a folder without parts.
+
+    Raises:
+        UserError: if a table says their classes that is called after another part.
+    """
+    found = labelled(top, columns, layout)
+    odd = [path.name for path in found.tables if part_of(path.stem) not in (None, "train")]
+    lacking = f"{top.path}: expected a table for training, got only {', '.join(odd)}{shortcomings(top.tables)}"
+    require(not odd, lacking)
+    return found
 
 
 def _with_use(parts: dict[Part, Labelled], validation: ValidationUse, folder: Path) -> dict[Part, Labelled]:
@@ -91,16 +105,19 @@ def _passed(root: Branch, labelled: Sequence[Labelled]) -> tuple[Passed, ...]:
     """Return everything in a folder that is not among the labelled images, nor a table of theirs."""
     used = {path for each in labelled for paths in each.files.values() for path in paths}
     tables = {path for each in labelled for path in each.tables}
-
-    def why(path: Path) -> str:
-        around = next((each for each in labelled if path.is_relative_to(each.branch.path)), None)
-        unsaid = next((parent.name for parent in path.parents if part_of(parent.name)), None)
-        if around is not None:
-            return around.left
-        return "beside the parts" if unsaid is None else f"in {unsaid}, where nothing says the classes"
-
+    said = {path: why for each in labelled for path, why in each.left_each.items()}
+    idle = [path for path in root.all_tables if path not in tables]
+    left = [path for path in root.all_images if path not in used]
     return (
         *root.all_passed,
-        *(Passed(path=path, why="table that is not used") for path in root.all_tables if path not in tables),
-        *(Passed(path=path, why=why(path)) for path in root.all_images if path not in used),
+        *(Passed(path=path, why=said.get(path) or shortcoming(path) or "table that is not used") for path in idle),
+        *(Passed(path=path, why=said.get(path) or _why_left(path, root, labelled)) for path in left),
     )
+
+
+def _why_left(path: Path, root: Branch, labelled: Sequence[Labelled]) -> str:
+    """Return why an image is not among the labelled ones."""
+    around = next((each.left for each in labelled if path.is_relative_to(each.branch.path)), None)
+    parts = (parent.name for parent in path.relative_to(root.path).parents if part_of(parent.name))
+    unsaid = next((f"in {name}, where nothing says the classes" for name in parts), None)
+    return around or unsaid or "beside the parts"

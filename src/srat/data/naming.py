@@ -2,17 +2,23 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from srat.data.record import PARTS, Part, hashed_share
+from srat.words import few
 
 PART_WORDS: Mapping[Part, frozenset[str]] = {
     "train": frozenset({"train", "training", "trn"}),
     "validation": frozenset({"val", "valid", "validation", "validate", "dev"}),
     "test": frozenset({"test", "testing", "tst"}),
 }
-"""Words in the names of folders and tables that say a part."""
+"""Words in the names of folders and tables that say a part.
+
+Not among them are eval and holdout, which some call their validation part and others their test: a folder of such a
+name beside the parts is named, and not read.
+"""
 _FILLERS = frozenset({"seg", "set", "data", "dataset", "images", "image", "imgs", "img", "split", "part", "folder"})
 """Words beside that of a part in the names of folders and tables: seg_train, test_images, training-set."""
 
@@ -37,6 +43,15 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
         return (0, float(name), name) if number else (1, 0.0, name)
 
     return tuple(sorted(names, key=key))
+
+
+def alike_notes(names: Iterable[str]) -> Iterator[str]:
+    """Yield what is to be said of class names that differ only in case, in spaces, or by _, - and space."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in in_order(names):
+        alike[re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", normal(name).strip().casefold())].append(f"'{name}'")
+    if pairs := [" and ".join(each) for each in alike.values() if len(each) > 1]:
+        yield f"class names that differ only in case, spaces, - or _ count as separate classes: {few(pairs)}"
 
 
 def name_share(path: Path) -> float:
