@@ -19,7 +19,7 @@ def parts_by_folders(top: Branch, columns: Columns, *, sure: bool) -> dict[Part,
     """Return the parts by folders that are called after them; None if those folders are classes, or there are none.
 
     Raises:
-        UserError: if it cannot be told whether they are parts or classes.
+        UserError: if it is not clear whether they are parts or classes.
     """
     named = [(part, each) for each in top.folders if (part := part_of(each.name))]
     parts = [(part, each) for part, each in named if says_classes(each, columns)]
@@ -53,7 +53,7 @@ def labelled(branch: Branch, columns: Columns, layout: LayoutName = "auto") -> L
     """Return the images of a folder with their classes, by the folders in it, or by a table in it.
 
     Raises:
-        UserError: if there is neither, or it cannot be told which of them says the classes.
+        UserError: if there is neither, or it is not clear which of them says the classes.
     """
     branch = descended(branch)
     tables = [] if layout == "classes" else usable(branch, columns)

@@ -31,7 +31,7 @@ FORMATS = (
     "SGI",
     "QOI",
 )
-"""Of Pillow: those that hold images, are told by their first bytes, and are read by no other program."""
+"""Of Pillow: those that hold images, are known by their first bytes, and are read by no other program."""
 SUFFIXES = frozenset(
     [
         ".png",

@@ -116,7 +116,7 @@ class Folder(Source, name="folder"):
             numbered: whether classes that are numbers come in the order of numbers.
 
         Raises:
-            UserError: if that cannot be told.
+            UserError: if that is not clear.
         """
         return self._found(scan(place), numbered=numbered)
 

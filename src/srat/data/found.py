@@ -67,7 +67,7 @@ def laid_out(
         numbered: whether classes that are numbers come in the order of numbers.
 
     Raises:
-        UserError: if it cannot be told which image is of which class and part, or too few are there.
+        UserError: if it is not clear which image is of which class and part.
     """
     found = lay_out(root, layout=layout, validation=validation, columns=columns)
     names = in_order(found.class_names) if numbered else tuple(sorted(found.class_names))

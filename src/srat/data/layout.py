@@ -44,7 +44,7 @@ def lay_out(root: Branch, *, layout: LayoutName, validation: ValidationUse, colu
         columns: those of tables.
 
     Raises:
-        UserError: if that cannot be told; the line says what to do.
+        UserError: if that is not clear; the line says what to do.
     """
     top = descended(root)
     parts = None

@@ -28,7 +28,7 @@ OTHERS = {
 MOST_LINKS = 8
 """Links to folders that are followed one within the other."""
 REASONS = 12
-"""Reasons that are told of, the most frequent first."""
+"""Reasons that are said, the most frequent first."""
 
 
 @dataclass(frozen=True, kw_only=True)
