@@ -50,7 +50,7 @@ class TestEvaluate:
                 "images: expected a tensor, an array or lists of numbers, got ",
             ),
             ({"labels": ["a"] * 4}, "labels: expected a tensor, an array or lists of numbers"),
-            ({"images": IMAGES - 0.5}, "normalised before, by their look"),
+            ({"images": IMAGES - 0.5}, "they look normalised already"),
             ({"images": (IMAGES * 255).int()}, "images: expected uint8 or floating point, got int32"),
             ({"labels": torch.eye(4)[:, :3]}, "got shape (4, 3); one-hot? labels.argmax(1) makes integers of them"),
             ({"labels": LABELS.float()}, "labels: expected integers, got float32"),

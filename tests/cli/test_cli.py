@@ -357,7 +357,7 @@ class TestMistakes:
             (["--config", "typo.json"], "typo.json: unknown key 'epcohs', did you mean 'epochs'?"),
             (["--data", "arrays", "--data-dir", "trap.npz"], "trap.npz: not a readable .npz"),
             (["--data", "cifar10", "--data-dir", "trap", "--data.no-verify"], "has no place in a file of images"),
-            (["--data", "folder", "--data-dir", "empty"], "expected one folder a class"),
+            (["--data", "folder", "--data-dir", "empty"], "expected one folder per class"),
             (["--weighting", "fixed", "--weighting.values", "1", "2"], "a weight for each of 10 classes, got 2"),
             (["--head", "cosine", "--head.scale", "3"], "must be the same number"),
             (["--out", "full"], "holds something else"),

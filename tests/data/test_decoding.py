@@ -1,12 +1,14 @@
 """Every kind of pixel keeps its content on its way to eight bits, or is refused by name."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from folders import classes, encoded, put
 from PIL import Image
 
-from srat.data import Dataset
+from srat.data import Dataset, decoding, levels, survey
 from srat.data.constant import constant_notes, is_constant
 from srat.data.decoding import opened, read_header, shown
 from srat.data.folder import Folder
@@ -29,6 +31,11 @@ class TestFloats:
         Image.fromarray(levels).save(tmp_path / "x.tif", compression=compression)
         expected = [[round(float(level) * 255) for level in row] for row in levels]
         assert decoded(tmp_path / "x.tif").tolist() == expected
+
+    def test_just_beyond_it_are_not_rounded_into_it(self, tmp_path):
+        Image.fromarray(np.full((4, 4), 1.0000001, np.float32)).save(tmp_path / "x.tif")
+        with pytest.raises(UserError, match=r"values from 1.0000001192.* to 1.0000001192.*, expected 0 to 1"):
+            decoded(tmp_path / "x.tif")
 
     @pytest.mark.parametrize("wrong", [-0.01, 1.01, 255.0, np.nan, np.inf])
     def test_beyond_it_are_refused_by_name(self, tmp_path, wrong):
@@ -64,7 +71,7 @@ class TestSixteenBits:
 
     def test_above_that_level_are_refused(self, tmp_path):
         Image.fromarray(np.full((4, 4), 5_000, np.uint16)).save(tmp_path / "x.png")
-        with pytest.raises(UserError, match=r"x.png: a grey level of 5000, above --data.white-level 4095"):
+        with pytest.raises(UserError, match=r"x.png: a grey level of 5,000, above --data.white-level 4095"):
             decoded(tmp_path / "x.png", white_level=4_095)
 
     @pytest.mark.parametrize(("most", "dark"), [(4_095, True), (32_000, True), (40_000, False), (65_535, False)])
@@ -75,7 +82,7 @@ class TestSixteenBits:
             levels[0, 0] = most
             (tmp_path / "bee").mkdir(exist_ok=True)
             Image.fromarray(levels).save(tmp_path / "bee" / f"{i}.png")
-        said = f"10 16-bit images use only levels up to {most:,} of 65,535, so they would be dark: --data.white-level"
+        said = f"10 images of more than 8 bits use only levels up to {most:,} of 65,535, so they would be dark: --data"
         assert any(said in note for note in Folder(dir=tmp_path).parts().notes) == dark
         assert (said in cli("data", "folder", tmp_path)[1]) == dark
         assert not any("dark" in note for note in Folder(dir=tmp_path, white_level=most).parts().notes)
@@ -86,8 +93,53 @@ def test_sixteen_bits_of_few_levels_are_said_beside_a_bright_one(tmp_path):
     for i, most in enumerate([4_095] * 9 + [65_535]):
         (tmp_path / "bee").mkdir(exist_ok=True)
         Image.fromarray(np.full((8, 8), most, np.uint16)).save(tmp_path / "bee" / f"{i}.png")
-    said = "of 10 9 16-bit images use only levels up to 4,095 of 65,535"
+    said = "9 of 10 images of more than 8 bits use only levels up to 4,095 of 65,535"
     assert any(said in note for note in Folder(dir=tmp_path).parts().notes)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_whole_numbers_of_32_bits_are_not_called_16(tmp_path, wide):
+    classes(tmp_path, "ant", "bee", n=10)
+    image = Image.fromarray(np.full((8, 8), 70_000 if wide else 300, np.int32))
+    image.save(tmp_path / "ant" / "wide.tif")
+    notes = Folder(dir=tmp_path).parts().notes
+    assert any("1 image of more than 8 bits uses only levels up to 300 of 65,535" in note for note in notes) != wide
+    assert not any("16" in note for note in notes)
+    if wide:
+        with pytest.raises(UserError, match=r"wide.tif: grey levels from 70,000 to 70,000, expected 0 to 65,535"):
+            decoded(tmp_path / "ant" / "wide.tif")
+
+
+class TestTheLookForDarkImages:
+    @pytest.fixture
+    def deep(self, tmp_path):
+        for i in range(40):
+            path = tmp_path / ("ant", "bee")[i % 2] / f"{i}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.full((8, 8), 4_000 + i, np.uint16)).save(path)
+        return tmp_path
+
+    def test_is_at_few_of_them_evenly_spread(self, deep, monkeypatch):
+        looked_at = []
+        real = levels.largest_level
+        monkeypatch.setattr(levels, "largest_level", lambda path: looked_at.append(path) or real(path))
+        monkeypatch.setattr(levels, "LOOKED_AT", 10)
+        source = Folder(dir=deep, workers=1)
+        notes = source.parts().notes
+        assert looked_at == source.found(deep).paths[::4]
+        said = (
+            "10 images of more than 8 bits use only levels up to 4,0.. of 65,535 .40 are there, and 10 were looked at."
+        )
+        assert any(re.match(said, note) for note in notes)
+
+    def test_by_the_survey_is_the_one_that_it_takes_anyway(self, deep, monkeypatch):
+        count = []
+        real = decoding.opened
+        monkeypatch.setattr(survey, "opened", lambda path: count.append(path) or real(path))
+        monkeypatch.setattr(decoding, "opened", lambda path: pytest.fail(f"{path} is opened once more"))
+        notes = survey.survey(Folder(dir=deep)).notes
+        assert len(count) == 40
+        assert any(note.startswith("40 images of more than 8 bits use only levels up to 4,039 of") for note in notes)
 
 
 class TestTransparency:

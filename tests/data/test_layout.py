@@ -1,12 +1,13 @@
 """The ways in which people arrange images, each against what its makers mean by it."""
 
+import re
 import unicodedata
 
 import pytest
-from folders import classes, put
+from folders import classes, encoded, put
 
 from srat.data.folder import Folder
-from srat.data.layout import in_order, part_of
+from srat.data.naming import in_order, part_of
 from srat.errors import UserError
 
 
@@ -140,20 +141,20 @@ class TestClassesThatAreCalledLikeParts:
     def test_are_asked_about_where_it_cannot_be_told(self, tmp_path):
         classes(tmp_path / "train", "steam", "diesel")
         classes(tmp_path, "bus", "car")
-        refused(tmp_path, "train may be parts of the data, or classes beside the others; --data.layout parts or")
+        refused(tmp_path, "train may be a part of the data, or a class beside the others; --data.layout parts or")
         assert set(counts(tmp_path, layout="classes")["train"]) == {"train", "bus", "car"}
         assert set(counts(tmp_path, layout="parts")["train"]) == {"steam", "diesel"}
 
     def test_without_a_training_part_too(self, tmp_path):
         classes(tmp_path / "test", "a", "b")
         classes(tmp_path, "bus")
-        refused(tmp_path, "test may be parts")
+        refused(tmp_path, "test may be a part")
 
     def test_images_without_classes_are_no_classes(self, tmp_path):
         for part in ("train", "test"):
             for i in range(3):
                 put(tmp_path / part / f"{i}.png")
-        refused(tmp_path, "the images in test, train are neither in a folder a class nor in a table")
+        refused(tmp_path, "the images in test, train are neither in one folder per class nor in a table")
 
     def test_a_test_without_classes_is_named(self, tmp_path):
         classes(tmp_path / "train", "ant", "bee")
@@ -228,7 +229,7 @@ class TestTables:
         assert sum(map(len, found.parts.values())) == 10
         assert {str(each.path.relative_to(tmp_path)): each.why for each in found.passed} == {
             "test/z.png": "not in train.csv",
-            "sample_submission.csv": "table that is not used",
+            "sample_submission.csv": "table without a column of classes (its columns: id)",
         }
 
     def test_of_hugging_face_lie_in_each_part(self, tmp_path):
@@ -250,7 +251,7 @@ class TestTables:
         for name in "abcd":
             put(tmp_path / f"{name}.png")
         table(tmp_path / "t.csv", "was,kind", "a.png,x", "b.png,y", "c.png,x", "d.png,y")
-        refused(tmp_path, "expected one folder a class, or a table with columns of file names and classes")
+        refused(tmp_path, "expected one folder per class, or a table with columns of file names and classes")
         refused(tmp_path, "there is no column 'sort'; there are: was, kind", file_column="was", label_column="sort")
         found = counts(tmp_path, file_column="was", label_column="kind", test_fraction=0.5)
         assert {name: sum(each[name] for each in found.values()) for name in "xy"} == {"x": 2, "y": 2}
@@ -262,7 +263,10 @@ class TestTables:
         found = Folder(dir=tmp_path, test_fraction=0.5).found(tmp_path)
         assert "labels.csv: 1 row names no image here (gone.png)" in found.notes
         assert "labels.csv: 1 row says no class (c.png)" in found.notes
-        assert {each.path.name for each in found.passed if each.why == "not in labels.csv"} == {"c.png", "d.png"}
+        assert {each.path.name: each.why for each in found.passed} == {
+            "c.png": "no class in labels.csv",
+            "d.png": "not in labels.csv",
+        }
 
     def test_never_lead_out_of_the_folder(self, tmp_path):
         secret = put(tmp_path / "secret.png")
@@ -276,7 +280,7 @@ class TestTables:
         [
             (("file,label", "a.png,x", "a.png,y", "b.png,x"), "'a.png' is of class 'x' and of 'y'"),
             (("file,label", "c.png,x"), "'c.png' is the name of several images"),
-            (("file,label", "nothing.png,x"), "labels.csv names no image that is here"),
+            (("file,label", "nothing.png,x"), "labels.csv names no image here"),
             (("file,label", "a.png,dog, brown", "b.png,x"), "line 2 has more fields than there are columns"),
             (("file,label,label", "a.png,x,y", "b.png,x,y"), "expected each column once, got 'label' again"),
             (("file,label,split", "a.png,x,train", "a.png,x,test"), "'a.png' is in the parts 'train' and 'test'"),
@@ -355,7 +359,184 @@ class TestTables:
     def test_that_are_no_text_are_refused(self, tmp_path):
         put(tmp_path / "a.png")
         put(tmp_path / "labels.csv", b"file,label\n\xff\xfe,x\n")
-        refused(tmp_path, "labels.csv: not a readable table")
+        refused(tmp_path, r"labels.csv is a table that cannot be read \(not UTF-8 text: invalid start byte at")
+
+
+LETTERS = "abcdef"
+ROWS = tuple(f"{name}.png,{'xy'[i % 2]}" for i, name in enumerate(LETTERS))
+CLASSES = {f"{name}.png": "xy"[i % 2] for i, name in enumerate(LETTERS)}
+
+
+def labels(folder, **how):
+    """Return the class of each image, by its file's name."""
+    found = Folder(dir=folder, **how).found(folder)
+    return {path.name: name for path, name in found.classes.items()}
+
+
+@pytest.fixture
+def flat(tmp_path):
+    """Six images, a.png to f.png, without a class."""
+    for name in LETTERS:
+        put(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+class TestTablesAsPeopleHaveThem:
+    @pytest.mark.parametrize("rows", [ROWS, tuple(row.replace(".png", "") for row in ROWS)])
+    def test_without_a_header(self, flat, rows):
+        table(flat / "labels.csv", *rows)
+        assert labels(flat) == CLASSES
+        assert any("labels.csv: no header; the first column" in note for note in Folder(dir=flat).found(flat).notes)
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
+    @pytest.mark.parametrize("separator", [",", ";", "\t"])
+    def test_in_any_encoding_that_says_so(self, flat, encoding, end, separator):
+        text = end.join(("", "file,label", *ROWS)).replace(",", separator)
+        marked = text if encoding in ("utf-8", "utf-8-sig", "utf-16") else "\ufeff" + text
+        put(flat / "labels.csv", marked.encode(encoding))
+        assert labels(flat) == CLASSES
+
+    def test_with_separators_in_quoted_names(self, tmp_path):
+        for name in ("a, b.png", 'c "d".png'):
+            put(tmp_path / name)
+        table(tmp_path / "labels.csv", "file,label", '"a, b.png","x, y"', '"c ""d"".png",z')
+        assert labels(tmp_path, test_fraction=0.5) == {"a, b.png": "x, y", 'c "d".png': "z"}
+
+    @pytest.mark.parametrize("root", ["{}/", "{}/./", "./", "sub/..\\..\\"])
+    def test_with_whole_paths(self, tmp_path, root):
+        for name in LETTERS:
+            put(tmp_path / "p" / f"{name}.png")
+        table(tmp_path / "labels.csv", "file,label", *(f"{root.format(tmp_path)}p/{row}" for row in ROWS))
+        if ".." in root:
+            refused(tmp_path, r"labels.csv names no image here \(its first is '.*p/a.png'\)")
+        else:
+            assert labels(tmp_path) == CLASSES
+
+    def test_with_paths_of_another_machine_are_refused_with_the_first(self, flat):
+        table(flat / "labels.csv", "file,label", *(f"C:\\photos\\{row}" for row in ROWS))
+        refused(flat, r"labels.csv names no image here \(its first is 'C:\\photos\\a.png'\)")
+
+    def test_in_other_letters_are_matched_and_said(self, flat):
+        put(flat / "Sub" / unicodedata.normalize("NFD", "é.png"))
+        rows = (*ROWS[:4], "E.PNG,x", "F,y", unicodedata.normalize("NFC", "sub/É.png,x"))
+        table(flat / "labels.csv", "file,label", *rows)
+        found = Folder(dir=flat).found(flat)
+        assert len(found.classes) == 7
+        said = "labels.csv: 3 rows spell files' names differently (E.PNG is e.png, F is f.png, sub/É.png is "
+        assert any(note.startswith(said) for note in found.notes)
+
+    def test_in_other_letters_of_several_files_are_refused(self, flat):
+        put(flat / "A.png")
+        table(flat / "labels.csv", "file,label", "a.PNG,x", *ROWS[1:])
+        refused(flat, r"'a.PNG' is the name of several images: .*A.png, .*a.png")
+        table(flat / "labels.csv", "file,label", *ROWS)
+        assert labels(flat) == CLASSES
+
+    def test_with_a_column_of_numbers_without_a_name(self, flat):
+        rows = (f"{i},{row},{'train' if i < 4 else 'test'}" for i, row in enumerate(ROWS))
+        table(flat / "labels.csv", ",file,label,split", *rows)
+        assert counts(flat) == {"train": {"x": 2, "y": 2}, "test": {"x": 1, "y": 1}}
+        table(
+            flat / "labels.csv", ",file,label", "0,a.png,x", "1,a.png,x", *(f"{i},{row}" for i, row in enumerate(ROWS))
+        )
+        assert labels(flat) == CLASSES
+
+    @pytest.mark.parametrize(
+        ("rows", "said"),
+        [
+            ((), "table without a line"),
+            (
+                ("a.png,x,1", "b.png,y,1"),
+                "table without columns of file names and classes .its first line: a.png, x, 1.",
+            ),
+            (("was,kind", *ROWS), "table without columns of file names and classes .its first line: was, kind."),
+            (("a,b", "c,d", "1,2", "3,4"), "table without columns of file names and classes .its first line: a, b."),
+            (("file,kind", *ROWS), "table without a column of classes .its columns: file, kind."),
+            (("was,label", *ROWS), "table without a column of file names .its columns: was, label."),
+            (("image,mel,nv", "a.png,0,1", "b.png,1,0"), "table with columns of 0 and 1 .mel, nv., where one column"),
+            (("image,mel,nv", "a.png,0.0,1.0"), "table with columns of 0 and 1 .mel, nv., where one column"),
+        ],
+    )
+    def test_that_say_no_classes_say_why(self, tmp_path, flat, rows, said):
+        table(flat / "labels.csv", *rows)
+        refused(flat, f"6 images lie loose in it; labels.csv is a {said}")
+        refused(flat, said, layout="table")
+        for name in ("ant", "bee"):
+            classes(flat / "d", name)
+        table(flat / "d" / "labels.csv", *rows)
+        [passed] = Folder(dir=flat / "d").found(flat / "d").passed
+        assert re.match(said, passed.why)
+
+    def test_of_no_rows_is_said(self, flat):
+        table(flat / "labels.csv", "file,label")
+        refused(flat, "labels.csv names no image here: it has no rows")
+
+    @pytest.mark.parametrize("content", [b"\xff\xfea", b"a\xff", encoded()])
+    def test_that_cannot_be_read_do_not_stop_class_folders(self, tmp_path, content):
+        classes(tmp_path, "ant", "bee")
+        put(tmp_path / "notes.csv", content)
+        (tmp_path / "gone.csv").symlink_to("nowhere")
+        why = {each.path.name: each.why for each in Folder(dir=tmp_path).found(tmp_path).passed}
+        assert why["gone.csv"] == "dangling link"
+        assert why["notes.csv"].startswith("table that cannot be read (not UTF-8 text")
+
+    def test_of_the_test_alone_are_no_training(self, flat):
+        table(flat / "test.csv", "file,label", *ROWS)
+        put(flat / "train.csv", b"file,label\n\xff,x\n")
+        refused(flat, "expected a table for training, got only test.csv; train.csv is a table that cannot be read")
+
+    def test_images_of_no_part_are_named(self, flat):
+        table(
+            flat / "labels.csv",
+            "file,label,split",
+            *(f"{row},{'train' if i < 4 else ''}" for i, row in enumerate(ROWS)),
+        )
+        passed = Folder(dir=flat, test_fraction=0.5).found(flat).passed
+        assert {each.path.name: each.why for each in passed} == dict.fromkeys(
+            ("e.png", "f.png"), "no part in labels.csv"
+        )
+
+    def test_of_no_known_part_are_named(self, flat):
+        for part, rows in (("train", ROWS[:2]), ("test", ROWS[2:4]), ("eval", ROWS[4:])):
+            table(flat / f"{part}.csv", "file,label", *rows)
+        why = {each.path.name: each.why for each in Folder(dir=flat).found(flat).passed}
+        assert why["eval.csv"] == "table whose name says no part"
+
+
+class TestFoldersOfNoKnownPart:
+    @pytest.mark.parametrize("name", ["eval", "holdout", "gallery"])
+    @pytest.mark.parametrize("tested", [False, True])
+    def test_are_said_where_they_hold_the_classes(self, tmp_path, name, tested):
+        for part in ("train", name, *(["test"] if tested else [])):
+            classes(tmp_path / part, "ant", "bee")
+        if not tested:
+            refused(tmp_path, "train may be a part of the data, or a class beside the others; --data.layout parts or")
+        found = Folder(dir=tmp_path, layout="parts").found(tmp_path)
+        assert {each.why for each in found.passed} == {f"in {name}, whose name says no part"}
+        assert len(found.passed) == 40
+        assert any(note.startswith(f"{name} holds classes of the training part, but its name") for note in found.notes)
+
+    def test_of_other_classes_are_beside_the_parts(self, tmp_path):
+        for part in ("train", "test"):
+            classes(tmp_path / part, "ant", "bee")
+        classes(tmp_path / "extra", "cat")
+        found = Folder(dir=tmp_path).found(tmp_path)
+        assert {each.why for each in found.passed} == {"beside the parts"}
+        assert not found.notes
+
+    def test_a_name_above_the_folder_says_nothing(self, tmp_path):
+        folder = tmp_path / "train" / "photos"
+        for part in ("train", "test"):
+            classes(folder / part, "ant", "bee")
+        put(folder / "loose.png")
+        assert {each.why for each in Folder(dir=folder).found(folder).passed} == {"beside the parts"}
+
+
+def assert_alike(found, said):
+    notes = [note for note in found.notes if "separate classes" in note]
+    expected = "class names that differ only in case, spaces, - or _ count as separate classes: "
+    assert notes == ([] if said is None else [expected + said])
 
 
 class TestNames:
@@ -377,6 +558,29 @@ class TestNames:
         classes(tmp_path, *map(str, range(12)), n=10)
         assert Folder(dir=tmp_path).train().class_names == tuple(map(str, range(12)))
 
+    @pytest.mark.parametrize(
+        ("names", "said"),
+        [
+            (("Cat", "cat", "dog"), "'Cat' and 'cat'"),
+            (("wild cat", "Wild_Cat", "wild-cat"), "'Wild_Cat' and 'wild cat' and 'wild-cat'"),
+            (("1", "-1", "01", "1.0", "_a", "a", "ab", "a b"), None),
+        ],
+    )
+    @pytest.mark.parametrize("tabled", [False, True])
+    def test_that_look_alike_are_said(self, tmp_path, names, said, tabled):
+        for i, name in enumerate(names):
+            classes(tmp_path / str(i) if tabled else tmp_path, name, n=10)
+        if tabled:
+            rows = (f"{i}/{name}/{name}{n}.png,{name}" for i, name in enumerate(names) for n in range(10))
+            table(tmp_path / "labels.csv", "file,label", *rows)
+        found = Folder(dir=tmp_path, layout="table" if tabled else "classes").found(tmp_path)
+        assert set(found.class_names) == set(names)
+        assert_alike(found, said)
+
+    def test_that_differ_by_a_space_at_the_end_are_said(self, tmp_path):
+        classes(tmp_path, "ant ", "ant", "bee", n=10)
+        assert_alike(Folder(dir=tmp_path).found(tmp_path), "'ant' and 'ant '")
+
     def test_order(self):
         assert in_order(["b", "10", "a", "9", "-1", "0.5", "B"]) == ("-1", "0.5", "9", "10", "B", "a", "b")
         assert in_order(["00002", "00010", "00001"]) == ("00001", "00002", "00010")
@@ -387,11 +591,23 @@ class TestNames:
         refused(tmp_path, r"'ant' \(train\), 'ant ' \(test\)")
 
 
-@pytest.mark.parametrize("loose", [0, 3])
+@pytest.mark.parametrize("loose", [0, 1, 3])
 def test_no_classes_at_all_is_one_line(tmp_path, loose):
     for i in range(loose):
         put(tmp_path / f"{i}.png")
-    refused(tmp_path, "expected one folder a class" + (f".*{loose} images lie loose in it" if loose else ""))
+    refused(
+        tmp_path,
+        "expected one folder per class"
+        + (f".*; {loose} images? lies? loose in it" if loose else ", .* found no folder$"),
+    )
+
+
+def test_what_would_have_to_be_unpacked_is_named(tmp_path):
+    for name in ("photos.zip", "labels.xlsx", ".hidden.zip"):
+        put(tmp_path / name, b"PK")
+    refused(
+        tmp_path, r"there are: archive that is not unpacked \(.zip\), spreadsheet, which is read only as .csv \(.xlsx\)"
+    )
 
 
 def test_an_empty_class_says_what_lies_there(tmp_path):

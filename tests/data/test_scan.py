@@ -27,12 +27,19 @@ KINDS = {
     "no ending": b"words",
     "list.csv": b"a,b\n1,2\n",
     "labels.csv": b"file,label\na.png,x\nc,y\n",
+    "headless.csv": b"a.png,x\nc,y\n",
+    "one-hot.csv": b"file,mel,nv\na.png,1,0\nc,0,1\n",
+    "empty.tsv": b"",
+    "damaged.csv": b"\xff",
+    "train.csv": b"file,label\nA.PNG,x\nc,\nd,y\n",
+    "photos.zip": b"PK",
     "._a.png": b"\0\5\26\7",
     "Thumbs.db": b"x",
     "photo.nef": encoded(kind="TIFF"),
     "e.tif": encoded(kind="TIFF"),
     "film.mp4": b"\0\0\0\x18ftypisom",
 }
+USABLE = ("/labels.csv", "/headless.csv", "/train.csv")
 LINKS = {"dangling.png": "nowhere", "up": "..", "itself": "itself", "here": "."}
 trees = st.recursive(
     st.dictionaries(st.sampled_from([*KINDS, *LINKS]), st.none(), max_size=4),
@@ -45,6 +52,14 @@ files = st.dictionaries(st.sampled_from([*KINDS, *LINKS]), st.none(), max_size=6
 full = files.map(lambda names: {**names, "a.png": None})
 loose = dict.fromkeys(("notes.txt", "._a.png", "up", "c"), st.none())
 sorted_ = st.fixed_dictionaries({"ant": full, "bee": full}, optional=loose)
+useless = dict.fromkeys(("list.csv", "one-hot.csv", "empty.tsv", "damaged.csv", "photos.zip", "up"), st.none())
+tabled = st.one_of(
+    st.fixed_dictionaries(
+        {"a.png": st.none(), "c": st.none(), "d.dat": st.none(), table: st.none()},
+        optional={**useless, "sub": full, ".hidden": full},
+    )
+    for table in ("labels.csv", "headless.csv", "train.csv")
+)
 beside = {"val": sorted_, "sub": full, "a.png": st.none(), "list.csv": st.none()}
 arranged = sorted_ | st.fixed_dictionaries({"train": sorted_, "Test": sorted_}, optional=beside)
 
@@ -77,7 +92,7 @@ def test_what_is_read_and_what_is_named_is_what_is_there(tree, tmp_path_factory)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(tree=arranged)
+@given(tree=arranged | tabled)
 def test_of_trees_that_can_be_told_every_file_is_read_or_named(tree, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tree") / "d"
     grow(folder, tree)
@@ -86,7 +101,7 @@ def test_of_trees_that_can_be_told_every_file_is_read_or_named(tree, tmp_path_fa
 
 def assert_accounted(folder):
     there, found = files_there(folder), Folder(dir=folder).found(folder)
-    tables = [path for path in there if path.endswith(".csv")]
+    tables = [path for path in there if path.endswith(USABLE)]
     read, passed = [*map(str, found.paths)], [str(each.path) for each in found.passed]
     assert len({*read}) == len(read)
     assert not {*read} & {*passed}
@@ -105,6 +120,9 @@ def test_an_image_is_known_by_its_content(tmp_path):
     [
         ("x.txt", b"words", "not an image (.txt)"),
         ("x", b"words", "not an image (without an ending)"),
+        ("x.tar.gz", b"x", "archive that is not unpacked (.gz)"),
+        ("x.MOV", b"x", "video (.mov)"),
+        ("x.xlsx", b"PK", "spreadsheet, which is read only as .csv (.xlsx)"),
         ("x.nef", encoded(kind="TIFF"), "camera raw (.nef)"),
         (".x.png", PNG, "hidden"),
         ("desktop.ini", b"", "hidden"),
@@ -211,6 +229,31 @@ def test_the_lines_say_how_many_of_how_many_and_why(tmp_path):
     assert lines[2] == "hidden: 1 (ant/.e)"
     assert told_in_line(branch.all_passed, 3, tmp_path) == [f"{lines[0]}: {lines[1]}, {lines[2]}"]
     assert told([], 3, tmp_path) == told_in_line([], 3, tmp_path) == []
+
+
+@pytest.mark.parametrize("what", ["file", "nothing", "shut"])
+def test_a_folder_that_cannot_be_read_itself_is_refused(tmp_path, monkeypatch, what):
+    folder = put(tmp_path / "x.png") if what == "file" else tmp_path / "nothing" if what == "nothing" else tmp_path
+    if what == "shut":
+        monkeypatch.setattr(scanning.os, "scandir", shut)
+    with pytest.raises(UserError, match=rf"{folder}: the folder cannot be read \(.+\)"):
+        scan(folder)
+
+
+def test_what_lies_behind_a_closed_folder_is_named(tmp_path, monkeypatch):
+    """A link into a folder without permission, as an image and as a table."""
+    for name in ("x.png", "x.csv", "x"):
+        put(tmp_path / name)
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **how: shut() if path.stem == "x" else real(path, **how))
+    assert [each.why for each in scan(tmp_path).all_passed] == ["file that cannot be read (Permission denied)"] * 3
+    monkeypatch.setattr(Path, "stat", shut)
+    with pytest.raises(UserError, match=r"which cannot be reached \(Permission denied\)"):
+        Folder(dir=tmp_path).parts()
+
+
+def shut(*_, **__):
+    raise PermissionError(13, "Permission denied")
 
 
 def test_many_reasons_take_no_longer_and_fill_no_page(tmp_path):

@@ -534,7 +534,7 @@ class TestFolder:
             Folder(dir=folder, size=8).train().images[:], Folder(dir=folder, size=8).test().images[:]
 
     def test_refuses_a_folder_without_classes(self, tmp_path):
-        with pytest.raises(UserError, match="one folder a class"):
+        with pytest.raises(UserError, match="one folder per class"):
             Folder(dir=tmp_path).train()
 
     def test_refuses_one_class(self, make):

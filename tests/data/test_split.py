@@ -16,7 +16,7 @@ from srat.cli.opening import opened, trained_images
 from srat.composition import compose
 from srat.data import prepare
 from srat.data.folder import Folder
-from srat.data.layout import name_share
+from srat.data.naming import name_share
 from srat.data.record import Record
 from srat.errors import UserError
 from srat.fitting import fit
@@ -182,10 +182,69 @@ class TestTheRecord:
             shutil.copy(photos / name, photos / "ant" / f"copy of {Path(name).name}")
         parts = Folder(dir=photos).parts(folder.record)
         assert "no new images" in refused(parts.unrecorded)
-        assert any("3 files are copies of images that this run recorded" in note for note in parts.notes)
+        assert any("3 files are copies of recorded images" in note for note in parts.notes)
         moved = photos / next(iter(folder.record.parts["train"]))
         moved.rename(photos / "bee" / "moved.png")
         assert "no new images" in refused(Folder(dir=photos).parts(folder.record).unrecorded)
+
+    @pytest.mark.parametrize("gone", [True, False])
+    def test_a_moved_image_is_said_with_both_names(self, run, gone):
+        folder, photos = run
+        old = next(iter(folder.record.parts["train"]))
+        shutil.copy(photos / old, photos / "bee" / "moved.png")
+        if gone:
+            (photos / old).unlink()
+        notes = Folder(dir=photos).parts(folder.record).notes
+        moved = f"1 recorded image has been moved ({old} → bee/moved.png): left out"
+        copied = f"1 file is a copy of a recorded image (bee/moved.png = {old}): left out"
+        assert [note for note in notes if "moved.png" in note] == [moved if gone else copied]
+
+    @pytest.mark.parametrize("part", ["train", "test"])
+    def test_a_changed_image_of_either_part_is_left_out_and_said(self, run, part):
+        folder, photos = run
+        name = next(iter(folder.record.parts[part]))
+        (photos / name).write_bytes(PICTURES[0])
+        parts = Folder(dir=photos).parts(folder.record)
+        assert parts.missing[part] == (name,)
+        total, said = len(folder.record.parts[part]), "training" if part == "train" else "test"
+        of = f"1 of {total} {said} images that this run recorded has changed and is left out"
+        assert f"{of} ({name})" in parts.notes
+        learned = trained_images(folder, config(photos), parts).images.paths
+        assert len(learned) == len(folder.train_indices) - (part == "train")
+        assert photos / name not in learned
+
+    def test_a_run_does_not_go_on_with_a_changed_image(self, run):
+        folder, photos = run
+        name = next(iter(folder.record.parts["train"]))
+        (photos / name).write_bytes(PICTURES[0])
+        folder.weights("last").unlink()
+        with pytest.raises(UserError, match=rf"gone or changed \(1\): {name}"):
+            fit(config(photos), out=folder.path)
+
+    def test_classes_that_a_table_has_changed_since_are_said_and_the_recorded_count(self, tmp_path):
+        rows = {put(tmp_path / f"{i}.png").name: "xy"[i % 2] for i in range(30)}
+        label(tmp_path, rows)
+        before = Folder(dir=tmp_path).parts()
+        record = before.record()
+        assert Folder(dir=tmp_path).parts(record).notes == ()
+        label(tmp_path, {**rows, "4.png": "y", "7.png": ""})
+        after = Folder(dir=tmp_path).parts(record)
+        said = "2 images that this run recorded have another class now, or none ("
+        [note] = [note for note in after.notes if note.startswith(said)]
+        assert {"4.png: x → y", "7.png: y → none"} == {*note.removeprefix(said).partition(")")[0].split(", ")}
+        assert note.endswith("the recorded classes count")
+        for part in ("train", "test"):
+            assert after.read(part).labels.equal(before.read(part).labels)
+            assert after.read(part).images.paths == before.read(part).images.paths
+
+    def test_a_folder_that_no_new_run_could_read_is_said(self, tmp_path):
+        rows = {put(tmp_path / f"{i}.png").name: "xy"[i % 2] for i in range(30)}
+        label(tmp_path, rows)
+        record = Folder(dir=tmp_path).parts().record()
+        put(tmp_path / "labels.csv", b"file,label\n0.png,x\n0.png,y\n")
+        [note] = Folder(dir=tmp_path).parts(record).notes
+        assert "this one takes the images that it recorded (" in note
+        assert "'0.png' is of class 'x' and of 'y'" in note
 
     def test_a_run_goes_on_with_the_images_that_it_began_with(self, run, tmp_path):
         folder, photos = run
@@ -331,6 +390,10 @@ def do(folder, what, name, number, seed):
         path.unlink()
     elif what == "move" and there:
         put(path, there[seed % len(there)].read_bytes())
+
+
+def label(folder, classes_of):
+    put(folder / "labels.csv", "\n".join(["file,label", *map(",".join, classes_of.items())]).encode())
 
 
 def contents(files):

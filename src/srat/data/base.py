@@ -11,6 +11,7 @@ import torch
 import tyro
 from jaxtyping import Int
 from torch import Tensor
+from tyro.constructors import PrimitiveConstructorSpec
 
 from srat.checked import Checked, checked
 from srat.data.image_files import ImageFiles
@@ -21,7 +22,23 @@ from srat.machine import as_device, available
 from srat.registry import NOT_IDENTITY, Member
 
 Device = torch.device | str
-DataDir = Annotated[Path | None, tyro.conf.arg(aliases=("--data-dir",))]
+
+
+def _path_of(words: list[str]) -> Path | None:
+    """Return the path that a word says; an empty one, as of a shell's unset variable, is not the current folder."""
+    if words == [""]:
+        raise ValueError("expected a path, got ''")
+    return None if words == ["None"] else Path(*words)
+
+
+_PATH_OR_NONE: PrimitiveConstructorSpec[Path | None] = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="{None}|PATH",
+    instance_from_str=_path_of,
+    is_instance=lambda value: value is None or isinstance(value, Path),
+    str_from_instance=lambda value: [str(value)],
+)
+DataDir = Annotated[Path | None, tyro.conf.arg(aliases=("--data-dir",)), _PATH_OR_NONE]
 
 
 @dataclass(frozen=True, eq=False)

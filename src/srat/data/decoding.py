@@ -31,7 +31,7 @@ FORMATS = (
     "SGI",
     "QOI",
 )
-"""Of Pillow: those that hold images, are told by their first bytes, and are read by no other program."""
+"""Of Pillow: those that hold images, are known by their first bytes, and are read by no other program."""
 SUFFIXES = frozenset(
     [
         ".png",
@@ -89,7 +89,7 @@ class Header:
     transparent: bool
     """Whether it has an alpha channel or a transparent colour."""
     deep: bool
-    """Whether its grey levels have 16 bits."""
+    """Whether its grey levels are whole numbers of more than 8 bits."""
     several: bool
     """Whether it has several pages or frames, of which the first is read."""
 
@@ -165,9 +165,14 @@ def shown(image: "Image.Image", *, background: str = NO_BACKGROUND, white_level:
 
 
 def largest_level(path: Path) -> int:
-    """Return the largest grey level of an image of 16 bits."""
+    """Return the largest grey level of an image of more than 8 bits."""
     with opened(path) as image:
-        return int(np.asarray(image).max())
+        return level_of(image)
+
+
+def level_of(image: "Image.Image") -> int:
+    """Return the largest grey level of an opened image of more than 8 bits."""
+    return int(np.asarray(image).max())
 
 
 def is_image(path: Path) -> bool:
@@ -231,8 +236,8 @@ def _eight_bits(image: "Image.Image", white_level: int) -> "Image.Image":
     levels = np.asarray(image)
     low, high = levels.min().item(), levels.max().item()
     if image.mode == "F":
-        require(0 <= low <= high <= 1, f"floating point values from {low:.6g} to {high:.6g}, expected 0 to 1")
+        require(0 <= low <= high <= 1, f"floating point values from {low} to {high}, expected 0 to 1")
         return Image.fromarray(np.rint(levels * 255).astype(np.uint8))
-    require(low >= 0 and high <= WHITEST, f"grey levels from {low} to {high}, expected 16 bits")
-    require(high <= white_level, f"a grey level of {high}, above --data.white-level {white_level}")
+    require(low >= 0 and high <= WHITEST, f"grey levels from {low:,} to {high:,}, expected 0 to {WHITEST:,}")
+    require(high <= white_level, f"a grey level of {high:,}, above --data.white-level {white_level}")
     return Image.fromarray((levels.astype(np.int64) * 255 // white_level).astype(np.uint8))

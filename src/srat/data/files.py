@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import os
+import stat
 import tarfile
 import zlib
 from collections.abc import Sequence
@@ -33,17 +34,25 @@ def search_folders(given: Path | None) -> list[Path]:
         UserError: if a folder was given that does not exist.
     """
     if given is not None:
-        if not given.is_dir():
-            raise not_a_folder(given)
-        return [given]
+        return [require_folder(given)]
     from_environment = os.environ.get("SRAT_DATA_DIR")
     return [*([Path(from_environment).expanduser()] if from_environment else []), cache_folder()]
 
 
-def not_a_folder(given: Path) -> UserError:
-    """Return the error for a --data-dir that is no folder."""
-    what = "is a file" if given.exists() else "does not exist"
-    return UserError(f"--data-dir: expected a folder, got '{given}', which {what}")
+def require_folder(given: Path) -> Path:
+    """Return the folder of --data-dir.
+
+    Raises:
+        UserError: if it is none.
+    """
+    try:
+        is_folder, what = stat.S_ISDIR(given.stat().st_mode), "is a file"
+    except FileNotFoundError:
+        is_folder, what = False, "does not exist"
+    except OSError as error:
+        is_folder, what = False, f"cannot be reached ({error.strerror})"
+    require(is_folder, f"--data-dir: expected a folder, got '{given}', which {what}")
+    return given
 
 
 def cache_folder() -> Path:

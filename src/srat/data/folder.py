@@ -9,22 +9,23 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from srat.data.base import DataDir, Dataset, Parts, Source, Suggested
-from srat.data.decoding import NO_BACKGROUND, WHITEST, Header, Mode, largest_level, read_header
-from srat.data.files import not_a_folder
-from srat.data.found import Found, check_drawn, laid_out, recalled, unrecorded
-from srat.data.image_files import NAMED, ImageFiles, Streaming, read_each
-from srat.data.layout import LayoutName, ValidationUse
+from srat.data.decoding import NO_BACKGROUND, WHITEST, Header, Mode, read_header
+from srat.data.files import require_folder
+from srat.data.found import Found, check_drawn, laid_out
+from srat.data.image_files import ImageFiles, Streaming, read_each
+from srat.data.labelled import LayoutName
+from srat.data.layout import ValidationUse
+from srat.data.levels import dark_notes, levels_used
+from srat.data.recalled import recalled, unrecorded
 from srat.data.record import Names, Part, Record, file_digest
-from srat.data.scan import told_in_line
+from srat.data.scan import Branch, scan, told_in_line
 from srat.data.table import Columns
 from srat.errors import UserError, require
 from srat.machine import cores, neighbours
 from srat.registry import NOT_IDENTITY, since
-from srat.words import counted
+from srat.words import counted, few
 
 MOST_THREADS = 16
-DARK = 0.5
-"""Share of the levels of 16 bits; images that use fewer are told to be dark."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,9 @@ class Folder(Source, name="folder"):
         place = checked_folder(self.dir)
         new = None
         if record is not None and record.parts:
-            images = _Images(self, recalled(place, record, threads=self.threads), record.images)
+            root = scan(place)
+            now = partial(self._found, root)
+            images = _Images(self, recalled(root, record, now=now, threads=self.threads), record.images)
             new = partial(self._new, images)
         else:
             # Classes that are numbers came in the order of text in version 0.1, which recorded nothing of them.
@@ -113,10 +116,13 @@ class Folder(Source, name="folder"):
             numbered: whether classes that are numbers come in the order of numbers.
 
         Raises:
-            UserError: if that cannot be told.
+            UserError: if that is not clear.
         """
+        return self._found(scan(place), numbered=numbered)
+
+    def _found(self, root: Branch, *, numbered: bool = True) -> Found:
         return laid_out(
-            place,
+            root,
             layout=self.layout,
             validation=self.validation,
             columns=Columns(file=self.file_column, label=self.label_column),
@@ -156,7 +162,7 @@ class _Images:
         return (
             *self.found.notes,
             *reading_notes(self.headers, paths, source.background),
-            *dark_notes(self.headers, paths, source.white_level, source.threads),
+            *dark_notes(*levels_used(self.headers, paths, source.threads), source.white_level),
         )
 
     @cached_property
@@ -222,9 +228,7 @@ def checked_folder(path: Path | None) -> Path:
     """Return the folder of ``--data-dir``, or raise ``UserError``."""
     if path is None:
         raise UserError("--data folder: expected --data-dir DIR, a folder of images, got none")
-    if not path.is_dir():
-        raise not_a_folder(path)
-    return path
+    return require_folder(path)
 
 
 def common_size(headers: Sequence[Header], paths: Sequence[Path]) -> tuple[int, int]:
@@ -258,27 +262,6 @@ def reading_notes(headers: Sequence[Header], paths: Sequence[Path], background: 
         yield f"{files} several pages or frames; the first is read ({_named(several)})"
 
 
-def dark_notes(headers: Sequence[Header], paths: Sequence[Path], white_level: int, threads: int) -> Iterator[str]:
-    """Yield what is to be said of images of 16 bits that use few of their levels.
-
-    Args:
-        headers: what the files say of themselves.
-        paths: the files.
-        white_level: the level that is white.
-        threads: how many files are read at a time.
-    """
-    deep = [path for path, header in zip(paths, headers, strict=True) if header.deep]
-    levels = read_each(largest_level, deep, threads)
-    dark = [level for level in levels if level < DARK * white_level]
-    if 2 * len(dark) > len(levels):
-        most = max(dark)
-        use = counted(len(dark), "16-bit image uses", "16-bit images use")
-        of = f"of {len(deep):,} " if len(dark) < len(deep) else ""
-        mend = f"--data.white-level {max(most, 1)} makes {most:,} white"
-        ways = mend if not of else "the others are brighter: scale the files alike before they are read"
-        yield f"{of}{use} only levels up to {most:,} of {white_level:,}, so they would be dark: {ways}"
-
-
 def _is_colour(text: str) -> bool:
     from PIL import ImageColor
 
@@ -289,7 +272,7 @@ def _is_colour(text: str) -> bool:
 
 
 def _named(paths: Sequence[Path]) -> str:
-    return ", ".join(path.name for path in paths[:NAMED]) + (", …" if len(paths) > NAMED else "")
+    return few([path.name for path in paths])
 
 
 def _said(size: tuple[int, int]) -> str:

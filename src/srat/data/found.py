@@ -1,16 +1,17 @@
-"""Which images of a folder are of which part: drawn from what lies there, or as a run has recorded them."""
+"""Which images of a folder are of which class and part, with a test drawn if there is none."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from srat.data.image_files import NAMED, read_each
-from srat.data.layout import Files, LayoutName, ValidationUse, in_order, lay_out, split_by_name
-from srat.data.record import PARTS, Part, Record, file_digest
-from srat.data.scan import Passed, scan
+from srat.data.labelled import Files, LayoutName, split_by_name
+from srat.data.layout import ValidationUse, lay_out
+from srat.data.naming import in_order
+from srat.data.record import PARTS, Part
+from srat.data.scan import Branch, Passed
 from srat.data.table import Columns
 from srat.errors import require
-from srat.words import counted
+from srat.words import counted, few
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +37,18 @@ class Found:
         """All images."""
         return [path for images in self.parts.values() for path, _ in images]
 
+    @property
+    def classes(self) -> dict[Path, str]:
+        """The class of each image."""
+        return {path: self.class_names[label] for images in self.parts.values() for path, label in images}
+
     def name(self, path: Path) -> str:
         """Return what an image is called in a record: its path below the folder."""
         return path.relative_to(self.place).as_posix()
 
 
 def laid_out(
-    place: Path,
+    root: Branch,
     *,
     layout: LayoutName,
     validation: ValidationUse,
@@ -53,7 +59,7 @@ def laid_out(
     """Return the images of a folder as they lie there, with a test drawn if there is none.
 
     Args:
-        place: the folder.
+        root: the folder.
         layout: how it is arranged.
         validation: what a validation part is for.
         columns: those of tables.
@@ -61,9 +67,8 @@ def laid_out(
         numbered: whether classes that are numbers come in the order of numbers.
 
     Raises:
-        UserError: if it cannot be told which image is of which class and part, or too few are there.
+        UserError: if it is not clear which image is of which class and part.
     """
-    root = scan(place)
     found = lay_out(root, layout=layout, validation=validation, columns=columns)
     names = in_order(found.class_names) if numbered else tuple(sorted(found.class_names))
     parts = dict(found.parts)
@@ -76,7 +81,7 @@ def laid_out(
     test = counted(len(placed["test"]), f"{of} is the test", f"{of} are the test")
     drawn = f"{test}, drawn by the hashes of the files' names"
     return Found(
-        place=place,
+        place=root.path,
         class_names=names,
         parts=placed,
         passed=found.passed,
@@ -95,94 +100,14 @@ def check_drawn(found: Found, test_fraction: float) -> tuple[str, ...]:
     for part, each in counts.items():
         for _, label in found.parts[part]:  # type: ignore[index]
             each[label] += 1
-    why = "" if found.own_test else f": --data.test-fraction {test_fraction:g} draws by the hash of each file's name"
+    why = "" if found.own_test else f": --data.test-fraction {test_fraction} draws by the hash of each file's name"
     untrained = _of(found.class_names, counts["train"])
     smaller = "; a smaller one may help" if why else ""
     require(not untrained, f"{found.place}: no training image in class {', '.join(untrained)}{why}{smaller}")
     larger = "; a larger one may help" if why else ""
     require(any(counts["test"]), f"{found.place}: no image is in the test{why}{larger}")
     untested = _of(found.class_names, counts["test"])
-    return (f"no test image in class {_few(untested)}: its accuracy cannot be measured",) if untested else ()
-
-
-def recalled(place: Path, record: Record, *, threads: int) -> Found:
-    """Return the images that a run has recorded, as far as they are there and unchanged.
-
-    Args:
-        place: the folder.
-        record: the run's.
-        threads: how many files are read at a time.
-    """
-    class_names = record.classes
-    parts, missing, notes = {}, {}, []
-    for part, recorded in record.parts.items():
-        labels = record.labels_of(part)
-        # What a run learned from is compared as a whole when it goes on (see indices.json).
-        compared = recorded if part != "train" else dict.fromkeys(recorded, "")
-        digests = read_each(lambda item: _digest(place / item[0], item[1]), list(compared.items()), threads)
-        gone = [name for name, now in zip(recorded, digests, strict=True) if now is None]
-        changed = [name for (name, then), now in zip(compared.items(), digests, strict=True) if now not in (then, None)]
-        lost = {*gone, *changed}
-        of = f"of {len(recorded):,} {part} images that this run recorded"
-        parts[part] = [(place / name, label) for name, label in zip(recorded, labels, strict=True) if name not in lost]
-        missing[part] = (*gone, *changed)
-        notes += [
-            f"{counted(len(names), f'{of} {one}', f'{of} {several}')} ({_few(names)})"
-            for names, one, several in (
-                (gone, "is gone", "are gone"),
-                (changed, "has changed and is left out", "have changed and are left out"),
-            )
-            if names
-        ]
-    found = Found(place=place, class_names=class_names, parts=parts, missing=missing)
-    known = {name for recorded in record.parts.values() for name in recorded} | {*record.others}
-    unknown = [path for path in scan(place).all_images if found.name(path) not in known]
-    contents = _contents(found, record, threads) if unknown else frozenset()
-    copied = [digest in contents for digest in read_each(file_digest, unknown, threads)]
-    new = tuple(path for path, is_copy in zip(unknown, copied, strict=True) if not is_copy)
-    copies = [path for path, is_copy in zip(unknown, copied, strict=True) if is_copy]
-    if new:
-        said = counted(len(new), "image is", "images are")
-        named = _few([found.name(path) for path in new])
-        notes.append(f"{said} new since this run began ({named}): neither trained on nor tested on")
-    if copies:
-        said, named = counted(len(copies), "file is a copy", "files are copies"), _few(list(map(found.name, copies)))
-        notes.append(f"{said} of images that this run recorded ({named}): left out")
-    return replace(found, notes=tuple(notes), new=new)
-
-
-def _contents(found: Found, record: Record, threads: int) -> frozenset[str]:
-    """Return the digests of all images that a run recorded; version 0.1 recorded none, so they are taken now."""
-    named = {name: digest for names in record.parts.values() for name, digest in names.items()}
-    there = [path for path in found.paths if not named[found.name(path)]]
-    return frozenset({*named.values(), *read_each(file_digest, there, threads)} - {""})
-
-
-def unrecorded(now: Found, then: Found, told: Callable[[str], None]) -> list[tuple[Path, int]]:
-    """Return the images that came since a run recorded its own, of the classes that it knows, with their labels.
-
-    Args:
-        now: what lies in the folder.
-        then: what the run has of it.
-        told: told of those of other classes, or of none.
-    """
-    new = frozenset(then.new)
-    label_of = {name: label for label, name in enumerate(then.class_names)}
-    images = [(path, now.class_names[label]) for part in now.parts.values() for path, label in part]
-    known = [(path, label_of[name]) for path, name in images if name in label_of and path in new]
-    left = sorted(new - {path for path, _ in known})
-    if left:
-        of = "of no class that this run knows, and left out"
-        said = counted(len(left), f"new image is {of}", f"new images are {of}")
-        told(f"{said} ({_few(list(map(now.name, left)))})")
-    return known
-
-
-def _digest(path: Path, then: str) -> str | None:
-    """Return the digest of a file's content now, as far as there is one to compare it with; None if it is gone."""
-    if not path.is_file():
-        return None
-    return file_digest(path) if then else ""
+    return (f"no test image in class {few(untested)}: its accuracy cannot be measured",) if untested else ()
 
 
 def _numbered(files: Files, names: Sequence[str]) -> list[tuple[Path, int]]:
@@ -191,7 +116,3 @@ def _numbered(files: Files, names: Sequence[str]) -> list[tuple[Path, int]]:
 
 def _of(names: Sequence[str], counts: Sequence[int]) -> list[str]:
     return [name for name, count in zip(names, counts, strict=True) if count == 0]
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")

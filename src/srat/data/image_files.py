@@ -20,8 +20,6 @@ from srat.machine import free_memory, neighbours, require_memory
 Item = TypeVar("Item")
 T = TypeVar("T")
 Streaming = Literal["auto", "always", "never"]
-NAMED = 3
-"""Files of a kind, at the most, that a line names."""
 NAMED_WRONG = 10
 """Files that cannot be read, at the most, that a line names."""
 _BLOCK = 1 << 20

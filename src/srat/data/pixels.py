@@ -1,5 +1,7 @@
 """What images are: bytes, or floating point in [0, 1]; and what others look like."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -28,6 +30,8 @@ def check_images(images: Tensor) -> None:
     require(images.is_floating_point(), f"images: expected uint8 or floating point, got {_named(images.dtype)}")
     low, high = (float(x) for x in torch.aminmax(images)) if images.numel() else (0.0, 0.0)
     require(low == low and high == high, "images: expected numbers in [0, 1], got NaN")
+    infinite = math.isinf(low) or math.isinf(high)
+    require(not infinite, f"images: expected numbers in [0, 1], got {low:g} to {high:g}")
     if low < 0 or high > 1:
         got = f"images: expected values in [0, 1], got {_shown(low)} to {_shown(high)}"
         require(False, f"{got}: {_what_it_looks_like(images, low, high)}")
@@ -86,12 +90,12 @@ def to_unit(images: Tensor) -> Float[Tensor, "batch channels height width"]:
 def _what_it_looks_like(images: Tensor, low: float, high: float) -> str:
     slack = max(_ROUNDING, 8 * torch.finfo(images.dtype).eps)
     if low >= -slack and high <= 1 + slack:
-        return "by rounding alone: images.clamp(0, 1) mends it"
+        return "by rounding alone: images.clamp(0, 1) corrects it"
     if low < -slack:
-        looks = f"normalised before, by their look (mean {float(images.double().mean()):.2g})"
+        looks = f"they look normalised already (mean {float(images.double().mean()):.2g})"
         return f"{looks}; give them as they were, the model normalises by itself"
     full = next((full for full in _FULL if 2 < high <= full), None)
-    return f"{_FULL[full]}? images / {full:g} mends it" if full else "the model normalises by itself"
+    return f"{_FULL[full]}? images / {full:g} scales them" if full else "the model normalises by itself"
 
 
 def _shown(value: float) -> str:

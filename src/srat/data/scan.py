@@ -1,6 +1,8 @@
 """Everything that lies in a folder: images, tables, and what is passed over, with the reason."""
 
+import errno
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from srat.data.decoding import RAW, SUFFIXES, is_heif, is_image, reads_heif
-from srat.words import counted
+from srat.errors import UserError
+from srat.words import counted, few
 
 TABLES = frozenset({".csv", ".tsv"})
 """Endings of files that may name images and their classes."""
@@ -16,12 +19,16 @@ HIDDEN = frozenset(
     {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"}
 )
 """Names, in small letters, that systems write for themselves; those that begin with a dot are hidden, too."""
+OTHERS = {
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"), "archive that is not unpacked"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "spreadsheet, which is read only as .csv"),
+    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v"), "video"),
+}
+"""Files that may hold images or say classes, and are not read, by their endings."""
 MOST_LINKS = 8
 """Links to folders that are followed one within the other."""
-NAMED = 3
-"""Files of a kind that are named."""
 REASONS = 12
-"""Reasons that are told of, the most frequent first."""
+"""Reasons that are said, the most frequent first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +82,16 @@ class Branch:
 
 
 def scan(folder: Path) -> Branch:
-    """Return what lies in a folder, at every depth; links to folders are followed, but not round in circles."""
-    around = [parent.stat() for parent in folder.resolve().parents]
+    """Return what lies in a folder, at every depth; links to folders are followed, but not round in circles.
+
+    Raises:
+        UserError: if it cannot be read; folders in it that cannot are among what is passed over.
+    """
+    try:
+        around = [parent.stat() for parent in folder.resolve().parents]
+        os.scandir(folder).close()
+    except OSError as error:
+        raise UserError(f"{folder}: the folder cannot be read ({error.strerror})") from error
     return _scanned(folder, above=tuple((each.st_dev, each.st_ino) for each in around), links=0)
 
 
@@ -97,8 +112,7 @@ def told(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
         kinds[each.why].append(each.path)
     ranked = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
     for why, paths in ranked[:REASONS]:
-        names = [_below(path, root) for path in paths[:NAMED]]
-        lines.append(f"{why}: {len(paths):,} ({', '.join(names)}{', …' if len(paths) > NAMED else ''})")
+        lines.append(f"{why}: {len(paths):,} ({few([_below(path, root) for path in paths])})")
     if rest := sum(len(paths) for _, paths in ranked[REASONS:]):
         lines.append(f"other reasons: {rest:,}")
     return lines
@@ -129,37 +143,44 @@ def _scanned(folder: Path, *, above: tuple[tuple[int, int], ...], links: int) ->
     except OSError as error:
         return Branch(path=folder, passed=(Passed(path=folder, why=f"folder that cannot be read ({error.strerror})"),))
     inside = (*above, (known.st_dev, known.st_ino))
-    images, tables, folders, passed = [], [], [], []
+    images, tables = list[Path](), list[Path]()
+    folders, passed = list[Branch](), list[Passed]()
     for entry in entries:
         path = folder / entry.name
         if is_hidden(entry.name):
             passed += _hidden(path)
-        elif path.is_dir():
+        elif _is_folder(path):
             if why := _why_not_entered(path, inside, links):
                 passed.append(Passed(path=path, why=why))
             else:
                 folders.append(_scanned(path, above=inside, links=links + path.is_symlink()))
-        elif path.suffix.lower() in TABLES:
-            tables.append(path)
-        elif why := why_not_read(path):
+        elif why := _why_no_file(path) if path.suffix.lower() in TABLES else why_not_read(path):
             passed.append(Passed(path=path, why=why))
         else:
-            images.append(path)
+            (tables if path.suffix.lower() in TABLES else images).append(path)
     return Branch(path=folder, images=tuple(images), tables=tuple(tables), folders=tuple(folders), passed=tuple(passed))
 
 
 def why_not_read(path: Path) -> str:
     """Return why a file is not read as an image; "" if it is."""
     suffix = path.suffix.lower()
-    if not path.exists():
-        return "dangling link" if path.is_symlink() else "gone"
-    if not path.is_file():
-        return "device or pipe"
+    if why := _why_no_file(path):
+        return why
     if suffix in RAW:
         return f"camera raw ({suffix})"
     if is_heif(path) and not reads_heif():
         return "HEIC, which needs pillow-heif (pip install 'srat[heic]')"
-    return "" if suffix in SUFFIXES or is_image(path) else _ending(path)
+    return "" if suffix in SUFFIXES or is_image(path) else _other(path)
+
+
+def _why_no_file(path: Path) -> str:
+    """Return why there is no file to read; "" if there is."""
+    try:
+        return "" if stat.S_ISREG(path.stat().st_mode) else "device or pipe"
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return f"file that cannot be read ({error.strerror})"
+        return "dangling link" if path.is_symlink() else "gone"
 
 
 def _why_not_entered(folder: Path, inside: tuple[tuple[int, int], ...], links: int) -> str:
@@ -180,7 +201,17 @@ def _hidden(path: Path) -> list[Passed]:
     return [Passed(path=each, why="hidden") for each in paths if each.is_symlink() or not each.is_dir()]
 
 
-def _ending(path: Path) -> str:
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _other(path: Path) -> str:
+    """Return what a file is that is no image, by its ending."""
+    if kind := OTHERS.get(path.suffix.lower()):
+        return f"{kind} ({path.suffix.lower()})"
     if path.suffix[1:].isdecimal():  # of numbered files no two would end alike
         return "not an image (its ending is a number)"
     return f"not an image ({path.suffix.lower()})" if path.suffix else "not an image (without an ending)"

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from srat.data.constant import told_of_constants
-from srat.data.decoding import Header, header_of, opened, shown
-from srat.data.folder import Folder, checked_folder, dark_notes, reading_notes
+from srat.data.decoding import Header, header_of, level_of, opened, shown
+from srat.data.folder import Folder, checked_folder, reading_notes
 from srat.data.found import Found, check_drawn
+from srat.data.levels import dark_notes
 from srat.data.record import Part
 from srat.data.scan import told
 from srat.errors import UserError
@@ -31,6 +32,8 @@ class Looked:
     """The class's name."""
     header: Header | None
     """None if it cannot be read."""
+    level: int | None = None
+    """The largest grey level, of images of more than 8 bits."""
     constant: bool = False
     """Whether all pixels have one colour."""
     pixels: bytes = b""
@@ -154,7 +157,8 @@ def _notes(source: Folder, files: Sequence[Looked], names: tuple[str, ...]) -> I
     seen = [(file, file.header) for file in files if file.header is not None]
     headers, paths = [header for _, header in seen], [file.path for file, _ in seen]
     yield from reading_notes(headers, paths, source.background)
-    yield from dark_notes(headers, paths, source.white_level, source.threads)
+    levels = [file.level for file, _ in seen if file.level is not None]
+    yield from dark_notes(levels, len(levels), source.white_level)
     yield from told_of_constants(
         [names.index(file.label) for file, _ in seen], [file.constant for file, _ in seen], names
     )
@@ -171,6 +175,7 @@ def _look(source: Folder, path: Path, part: Part, label: str) -> Looked:
                 part=part,
                 label=label,
                 header=header,
+                level=level_of(image) if header.deep else None,
                 constant=bool((pixels == pixels[:1, :1]).all()),
                 pixels=sha256(f"{plain.size}".encode() + pixels.tobytes()).digest(),
             )

@@ -1,17 +1,16 @@
 """Tables that name images and their classes: labels.csv, train.csv, Hugging Face's metadata.csv."""
 
+import codecs
 import csv
-import io
 import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from srat.data.scan import Branch
 from srat.errors import UserError, require
 from srat.files import read_bounded
-from srat.words import counted
+from srat.words import few
 
 LARGEST_TABLE = 1 << 28
 """Bytes of a table that are read at the most."""
@@ -26,6 +25,8 @@ LABEL_COLUMNS = (
 """What columns of classes are called, likewise."""
 PART_COLUMNS = ("split", "subset", "part", "set", "fold")
 """What columns are called that say whether an image is of the training or of the test."""
+Row = tuple[int, list[str]]
+"""The number of a line, from 1, and its cells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,11 @@ class Columns:
 
     file: str | None = None
     label: str | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether any is wanted by its name."""
+        return self.file is not None or self.label is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,128 +52,135 @@ class Table:
     """The column of file names."""
     label: str
     """The column of classes."""
-    part: str | None
+    part: str | None = None
     """The column of parts, if there is one."""
+    headed: bool = True
+    """Whether its first line names the columns."""
+
+    def name(self, row: Mapping[str, str]) -> str:
+        """Return what a row calls its image."""
+        return row.get(self.file, "").strip()
+
+    def part_said(self, row: Mapping[str, str]) -> str:
+        """Return what a row says of its image's part; "" if nothing."""
+        return "" if self.part is None else row.get(self.part, "").strip()
+
+    @property
+    def names_nothing(self) -> str:
+        """What is said of it where it names no image of its folder."""
+        first = next((name for row in self.rows if (name := self.name(row))), "")
+        return f"{self.path.name} names no image here" + (f" (its first is '{first}')" if first else ": it has no rows")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Listed:
-    """An image that a table names."""
+def find_table(path: Path, columns: Columns, is_image: Callable[[str], bool]) -> Table | None:
+    """Return the table in a file, if it can be read and has columns of file names and of classes.
 
-    path: Path
-    label: str
-    part: str
-    """What the table says of its part; "" if nothing."""
-
-
-def find_table(path: Path, columns: Columns) -> Table | None:
-    """Return the table in a file, if it has columns of file names and of classes.
-
-    Raises:
-        UserError: if it cannot be read, or a column that is wanted by name is not there.
-    """
-    rows = _rows(path)
-    names = [name for name in (rows[0] if rows else ()) if name]
-    for wanted in (columns.file, columns.label):
-        there = ", ".join(names) or "none"
-        require(wanted is None or wanted in names, f"{path}: there is no column '{wanted}'; there are: {there}")
-    file, label = columns.file or _named(names, FILE_COLUMNS), columns.label or _named(names, LABEL_COLUMNS)
-    if file is None or label is None or file == label:
-        return None
-    return Table(path=path, rows=rows, file=file, label=label, part=_named(names, PART_COLUMNS))
-
-
-def listed(table: Table, branch: Branch, first: Branch | None = None) -> tuple[list[Listed], list[str]]:
-    """Return the images that a table names, each once, and what is to be said of its other rows.
-
-    A name is that of a file in the folder or below it, with or without folders and ending.
+    A table of two columns needs no header if its first line, and most others, begin with the name of an image.
 
     Args:
-        table: the table.
-        branch: the folder that it is about.
-        first: a folder in it that is looked through before all of it.
+        path: the file.
+        columns: which are wanted.
+        is_image: whether a text is the name of an image.
 
     Raises:
-        UserError: if a name is that of several files, or an image has several classes.
+        UserError: if a column that is wanted by name is not there or there twice, or a line is longer than the first.
     """
-    indices = [_Index(each) for each in (first, branch) if each is not None]
-    found: dict[Path, Listed] = {}
-    lost, unlabelled = [], []
-    for row in table.rows:
-        name, label = (row.get(table.file) or "").strip(), (row.get(table.label) or "").strip()
-        paths = next((paths for index in indices if (paths := index.find(name))), [])
-        if not paths:
-            lost.append(name)
-        elif not label:
-            unlabelled.append(name)
-        else:
-            path, *others = paths
-            several = f"{table.path}: '{name}' is the name of several images: {', '.join(map(str, paths[:3]))}"
-            require(not others, several)
-            before = found.setdefault(
-                path, Listed(path=path, label=label, part=(row.get(table.part or "") or "").strip())
-            )
-            require(before.label == label, f"{table.path}: '{name}' is of class '{before.label}' and of '{label}'")
-            part = (row.get(table.part or "") or "").strip()
-            require(before.part == part, f"{table.path}: '{name}' is in the parts '{before.part}' and '{part}'")
-    notes = [
-        f"{table.path.name}: {counted(len(names), *what)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-        for names, what in (
-            (lost, ("row names no image here", "rows name no image here")),
-            (unlabelled, ("row says no class", "rows say no class")),
-        )
-        if names
-    ]
-    return list(found.values()), notes
-
-
-def names_any(table: Table, branch: Branch) -> bool:
-    """Return whether a table names any image of a folder."""
-    index = _Index(branch)
-    return any(index.find((row.get(table.file) or "").strip()) for row in table.rows)
-
-
-class _Index:
-    """The images of a folder by all that a table may call them."""
-
-    def __init__(self, branch: Branch) -> None:
-        self._root = branch.path
-        self._by_name: dict[str, list[Path]] = defaultdict(list)
-        self._by_stem: dict[str, list[Path]] = defaultdict(list)
-        for path in branch.all_images:
-            self._by_name[path.name].append(path)
-            self._by_stem[path.stem].append(path)
-
-    def find(self, name: str) -> list[Path]:
-        """Return the images of a name: of a file, or of a path that theirs ends with; both with or without ending."""
-        plain = PurePosixPath(name.replace("\\", "/"))
-        folders = plain.parent.parts
-        for paths in (self._by_name.get(plain.name, []), self._by_stem.get(plain.name, [])):
-            found = [path for path in paths if self._above(path)[len(self._above(path)) - len(folders) :] == folders]
-            if found:
-                whole = [path for path in found if self._above(path) == folders]
-                return whole or found
-        return []
-
-    def _above(self, path: Path) -> tuple[str, ...]:
-        return path.relative_to(self._root).parent.parts
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
     try:
-        text = read_bounded(path, LARGEST_TABLE).decode("utf-8-sig")
-        head = text.partition("\n")[0]
-        delimiter = max("\t" if path.suffix.lower() == ".tsv" else ",", ";", "\t", key=head.count)
-        reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
-        rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a readable table ({error})") from error
-    twice = [name for name, times in Counter(reader.fieldnames or ()).items() if times > 1 and name]
+        lines = _lines(path)
+    except UserError:
+        return None
+    head = lines[0][1] if lines else []
+    _require_wanted(path, columns, head)
+    file, label = columns.file or _named(head, FILE_COLUMNS), columns.label or _named(head, LABEL_COLUMNS)
+    if file is None or label is None or file == label:
+        return None if columns.named else _headless(path, lines, is_image)
+    _require_once(path, head)
+    return Table(path=path, rows=_rows(path, head, lines[1:]), file=file, label=label, part=_named(head, PART_COLUMNS))
+
+
+def _headless(path: Path, lines: Sequence[Row], is_image: Callable[[str], bool]) -> Table | None:
+    if not lines or len(lines[0][1]) != 2:
+        return None
+    named = [is_image(cells[0].strip()) for _, cells in lines]
+    if not named[0] or 2 * sum(named) <= len(named):
+        return None
+    return Table(path=path, rows=_rows(path, ["1", "2"], lines), file="1", label="2", headed=False)
+
+
+def shortcoming(path: Path) -> str:
+    """Return why a file's table does not say the classes; "" if it has the columns for it."""
+    try:
+        lines = _lines(path)
+    except UserError as error:
+        return f"table that cannot be read ({str(error).removeprefix(f'{path}: ')})"
+    if not lines:
+        return "table without a line"
+    head = lines[0][1]
+    file, label = _named(head, FILE_COLUMNS), _named(head, LABEL_COLUMNS)
+    if label is None and (flags := _flags(lines)):
+        return f"table with columns of 0 and 1 ({few(flags)}), where one column of classes is expected"
+    if label is None and file is None:
+        return f"table without columns of file names and classes (its first line: {few(head)})"
+    lacking = "file names" if file is None else "classes" if label is None else ""
+    return f"table without a column of {lacking} (its columns: {few(head)})" if lacking else ""
+
+
+def shortcomings(paths: Sequence[Path]) -> str:
+    """Return what is said of tables that do not say the classes: "; labels.csv is a table without …"."""
+    return "".join(f"; {path.name} is a {why}" for path in paths if (why := shortcoming(path)))
+
+
+def _require_wanted(path: Path, columns: Columns, head: Sequence[str]) -> None:
+    there = ", ".join(name for name in head if name) or "none"
+    for wanted in (columns.file, columns.label):
+        require(wanted is None or wanted in head, f"{path}: there is no column '{wanted}'; there are: {there}")
+
+
+def _require_once(path: Path, head: Sequence[str]) -> None:
+    twice = [name for name, times in Counter(head).items() if times > 1 and name]
     require(not twice, f"{path}: expected each column once, got '{''.join(twice[:1])}' again")
-    longer = next((number for number, row in enumerate(rows, start=2) if None in row), None)
-    told = f"{path}: line {longer} has more fields than there are columns; a name with '{delimiter}' in it needs quotes"
-    require(longer is None, told)
-    return rows
+
+
+def _flags(lines: Sequence[Row]) -> list[str]:
+    """Return the columns that hold 0 or 1 in each row, if they are several: classes written as one column each."""
+    head, rows = lines[0][1], [cells for _, cells in lines[1:]]
+    binary = [
+        name
+        for place, name in enumerate(head)
+        if rows and all(place < len(cells) and cells[place].strip() in {"0", "1", "0.0", "1.0"} for cells in rows)
+    ]
+    return binary if len(binary) > 1 else []
+
+
+def _rows(path: Path, head: Sequence[str], lines: Sequence[Row]) -> list[dict[str, str]]:
+    longer = next((number for number, cells in lines if len(cells) > len(head)), None)
+    require(
+        longer is None,
+        f"{path}: line {longer} has more fields than there are columns; a name with a separator in it needs quotes",
+    )
+    return [dict(zip(head, cells, strict=False)) for _, cells in lines]
+
+
+def _lines(path: Path) -> list[Row]:
+    """Return the lines of a table that are not empty, the header first."""
+    text = _text(path)
+    head = next((line for line in text.split("\n") if line.strip()), "")
+    separator = max("\t" if path.suffix.lower() == ".tsv" else ",", ";", "\t", key=head.count)
+    try:
+        reader = csv.reader(text.split("\n"), delimiter=separator)
+        return [(reader.line_num, cells) for cells in reader if cells]
+    except csv.Error as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _text(path: Path) -> str:
+    content = read_bounded(path, LARGEST_TABLE)
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start:,}") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _named(names: Sequence[str], wanted: Sequence[str]) -> str | None:
