@@ -70,7 +70,7 @@ def test_are_picked(output, pick, found):
 @pytest.mark.parametrize(
     ("output", "pick", "said"),
     [
-        ((Z, WIDE), None, r"cannot be told: tuple of 0: \(4, 10\) float32, 1: \(4, 32\) float32; .*output=…"),
+        ((Z, WIDE), None, r"several of its outputs could be the logits: tuple of 0: \(4, 10\) float32, 1: \(4, 32\) float32; .*output=…"),
         ({"a": Z, "b": WIDE}, None, "dict of a: .* b: .*output="),
         (Z[:2], None, r"got \(2, 10\) float32 for 4 images"),
         (Z[:, :1], None, "a model of two classes has two logits"),
@@ -140,5 +140,5 @@ def test_nested_outputs_of_one_shape_are_auxiliary(aux):
 
 @pytest.mark.parametrize("nested", [lambda z, f: ((z,), f), lambda z, f: {"aux": f, "preds": {"z": z}}])
 def test_features_beside_nested_logits_are_not_taken_for_them(nested):
-    with pytest.raises(UserError, match="cannot be told"):
+    with pytest.raises(UserError, match="several of its outputs could be the logits"):
         logits_of(nested(torch.ones(3, 4), torch.ones(3, 9)))

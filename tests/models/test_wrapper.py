@@ -346,7 +346,7 @@ class TestFeatures:
         wrapped = wrap(Own(), **GREY).eval()
         output = wrapped(digits)
         assert torch.equal(wrapped.head(output.features), output.logits)
-        assert wrapped._tap.kept is None
+        assert wrapped._tap._kept is None
 
     def test_nothing_is_kept_of_a_pass_that_fails(self, digits):
         net = Own()
@@ -599,7 +599,7 @@ wrapped, x = wrap(net, mean=[0.5], std=[0.25]).eval(), torch.rand(5, 1, 8, 8, re
 plain, traced = wrapped(x), torch.compile(wrapped, backend="eager", fullgraph=True)(x)
 assert all(map(torch.equal, traced, plain))
 assert all(torch.autograd.grad(each.square().sum(), x, retain_graph=True)[0].abs().sum() > 0 for each in traced)
-assert wrapped._tap.kept is None
+assert wrapped._tap._kept is None
 """
         subprocess.run([sys.executable, "-c", code], check=True)
 
