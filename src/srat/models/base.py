@@ -118,7 +118,7 @@ def dtypes_of(model: nn.Module) -> list[torch.dtype]:
 def in_type_of(layer: nn.Module, features: Tensor) -> Tensor:
     """Return features in the type of a layer's weights; autocast sees to that by itself."""
     first = next(_floating(layer), None)
-    if first is None or torch.is_autocast_enabled(features.device.type):
+    if first is None or first.dtype == features.dtype or torch.is_autocast_enabled(features.device.type):
         return features
     return features.to(first.dtype)
 

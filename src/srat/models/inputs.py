@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from srat.checked import said
 from srat.errors import UserError
 from srat.machine import is_out_of_memory
+from srat.words import counted
 
 Forward = TypeVar("Forward", bound=Callable[..., Any])
 
@@ -65,4 +66,5 @@ def telling_what_fails(model: nn.Module, images: Tensor) -> Iterator[None]:
 def require_channels(images: Tensor, channels: int | None) -> None:
     """Raise ``UserError`` unless images have as many channels as a model takes; None takes any number."""
     if channels is not None and images.shape[1] != channels:
-        raise UserError(f"images: expected {channels} channel{'s' * (channels > 1)}, got {said(images)}")
+        hint = "; images.movedim(-1, 1) brings the last axis there" if images.shape[-1] == channels else ""
+        raise UserError(f"images: expected {counted(channels, 'channel')}, got {images.shape[1]}{hint}")

@@ -38,7 +38,7 @@ def logits_of(
     Raises:
         UserError: if there are no logits, several tensors could be the logits, or they are not those of the images.
     """
-    logits = part_at(output, find_place(output) if pick is None else as_place(pick))
+    logits = part_at(output, _place(output, pick))
     if not isinstance(logits, Tensor) or (mistake := _mistake(logits, batch)):
         wanted = "model: expected logits, floating-point (batch, classes)"
         raise UserError(f"{wanted}, got {mistake if isinstance(logits, Tensor) else described(output)}")
@@ -71,7 +71,7 @@ def find_place(output: object, pick: Pick = None) -> Place:
     if isinstance(output, Tensor):
         return ()
     if pick is not None:
-        return as_place(pick)
+        return _place(output, pick)
     parts = _parts(output)
     if any(isinstance(named, Tensor) for named in (getattr(output, "logits", None), parts.get("logits"))):
         return ("logits",)
@@ -87,6 +87,11 @@ def find_place(output: object, pick: Pick = None) -> Place:
     if len({table.shape for table in tables.values()}) > 1:
         raise UserError(f"model: several of its outputs could be the logits: {described(output)}; {NAME_IT}")
     return next(iter(tables), ())
+
+
+def _place(output: object, pick: Pick) -> Place:
+    # A tuple may come from `tables_of`, with keys of any type.
+    return find_place(output) if pick is None else pick if isinstance(pick, tuple) else as_place(pick)
 
 
 NAME_IT = "name one by its index or key, srat.models.wrap(…, output=…)"

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from srat.errors import UserError, require
-from srat.models.outputs import NAME_IT, Pick, Place, described, find_place, logits_of, tables_of
+from srat.models.outputs import NAME_IT, Pick, Place, described, find_place, logits_of, part_at, tables_of
 
 Node = Any
 """A node of autograd's graph."""
@@ -136,20 +136,28 @@ def find_place_in_training(
         UserError: if no output depends on the head, or several do.
     """
     output, calls = _watch(module, images)
-    tables = {at: table for at, table in tables_of(output).items() if table.shape == (len(images), classes)}
     made = [call.left for call in calls if call.name == head]
     # Where the head left no trace in the graph, as within a checkpoint, any may be its own.
     traced = any(node is not None for node in made)
-    own = [at for at, table in tables.items() if not traced or any(_reaches(table.grad_fn, node) for node in made)]
-    wanted = place if pick is None else find_place(output, pick)
+    own = {
+        at: table
+        for at, table in tables_of(output).items()
+        if table.shape == (len(images), classes) and (not traced or any(_reaches(table.grad_fn, node) for node in made))
+    }
     said = f"in train mode this model returns {described(output)}"
     require(bool(made and own), f"{said}, none of which are logits of its head, '{head}'")
-    if wanted in own or (pick is None and len(own) == 1):
-        return wanted if wanted in own else own[0]
+    wanted = place if pick is None else find_place(output, pick)
+    with suppress(UserError):  # nothing need be there in train mode
+        chosen = part_at(output, wanted)
+        if any(table is chosen for table in own.values()):
+            return wanted
     told = (
-        "several of which could be the logits" if pick is None else f"where output={pick!r} is not of the head '{head}'"
+        f"where output={pick!r} is not of the head '{head}'"
+        if pick is not None
+        else "several of which could be the logits"
     )
-    raise UserError(f"{said}, {told}; {NAME_IT}")
+    require(pick is None and len({id(table) for table in own.values()}) == 1, f"{said}, {told}; {NAME_IT}")
+    return next(iter(own))
 
 
 def _watch(module: nn.Module, images: Tensor) -> tuple[object, list[Call]]:

@@ -68,6 +68,8 @@ def wrap(
     require_plain(module)
     name = _name_of(module, head) if isinstance(head, nn.Module) else head
     normalization = Normalization(*_statistics(mean, std))
+    if normalization.channels == 1:
+        normalization.channels = None  # known at the first call
     return Wrapped(normalization, module, head=name, output=output)
 
 
@@ -86,15 +88,15 @@ class Wrapped(Classifier):
         self.normalization = normalization
         self.backbone = skeleton_of(module)
         self.projection = nn.Identity()
-        self._pick = None if output is None else as_place(output)
+        self._pick = output
         self._places: dict[bool, Place | UserError] = {}
         self._tap = Tap()
         self._head = head
         self._original = Original(module)
-        if normalization.channels == 1:
-            normalization.channels = None
         if head is not None:
             _layer(self.backbone, head)
+        if output is not None:
+            as_place(output)
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]
@@ -107,16 +109,17 @@ class Wrapped(Classifier):
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
         """Return logits, features and embedding."""
         if self._original.module is not None:
-            logits = self.settle(images)
-            if logits is not None and are_probabilities(logits):
+            few = self.settle(images)
+            if few is not None and are_probabilities(few):
                 warnings.warn(PROBABILITIES, UserWarning, stacklevel=5)
         if not torch.compiler.is_compiling():
             self._original.require_unchanged()
-        place = self._places[self.training]
+        place = self._places[self.backbone.training]
         if isinstance(place, UserError):
             raise UserError(str(place))
         output, features = self._tapped(images)
-        return Output(logits_of(output, batch=images.shape[0], pick=place), features, self.embedded(features))
+        logits = logits_of(output, batch=images.shape[0], pick=() if isinstance(output, Tensor) else place)
+        return Output(logits, features, self.embedded(features))
 
     @taking_gradients
     def settle(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "few classes"] | None:
