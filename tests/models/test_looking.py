@@ -102,7 +102,7 @@ class TestTrainMode:
         assert model.eval()(digits).logits.shape == (6, 10)
 
     def test_refuses_what_is_named_and_of_another_head(self, digits):
-        with pytest.raises(UserError, match=r"where output=0 is not of the head 'fc'"):
+        with pytest.raises(UserError, match=r"where output=0 is not of its head, 'fc'"):
             wrap(TwoHeads(MORE["aux first"]), **GREY, output=0).train()(digits)
 
     def test_refuses_a_name_where_no_output_has_parts(self, digits):

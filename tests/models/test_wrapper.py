@@ -575,6 +575,14 @@ net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.Line
 wrapped, x = wrap(net, mean=[0.5], std=[0.25]).eval(), torch.rand(5, 1, 8, 8, requires_grad=True)
 plain, traced = wrapped(x), torch.compile(wrapped, backend="eager", fullgraph=True)(x)
 assert all(map(torch.equal, traced, plain))
+class Both(nn.Sequential):
+    def forward(self, x):
+        z = super().forward(x)
+        return (z[:, :3], z) if self.training else z
+both = wrap(Both(*net), mean=[0.5], std=[0.25]).eval()
+both(x), torch.compiler.reset()
+assert torch.equal(torch.compile(both.train(), backend="eager", fullgraph=True)(x).logits, wrapped.train()(x).logits)
+wrapped.eval()
 assert all(torch.autograd.grad(each.square().sum(), x, retain_graph=True)[0].abs().sum() > 0 for each in traced)
 assert wrapped._tap._kept is None
 """

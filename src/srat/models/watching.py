@@ -136,28 +136,26 @@ def find_place_in_training(
         UserError: if no output depends on the head, or several do.
     """
     output, calls = _watch(module, images)
-    made = [call.left for call in calls if call.name == head]
-    # Where the head left no trace in the graph, as within a checkpoint, any may be its own.
-    traced = any(node is not None for node in made)
-    own = {
-        at: table
-        for at, table in tables_of(output).items()
-        if table.shape == (len(images), classes) and (not traced or any(_reaches(table.grad_fn, node) for node in made))
-    }
+    own = _tables_behind([call.left for call in calls if call.name == head], output, (len(images), classes))
     said = f"in train mode this model returns {described(output)}"
-    require(bool(made and own), f"{said}, none of which are logits of its head, '{head}'")
+    require(bool(own), f"{said}, none of which are logits of its head, '{head}'")
     wanted = place if pick is None else find_place(output, pick)
     with suppress(UserError):  # nothing need be there in train mode
         chosen = part_at(output, wanted)
         if any(table is chosen for table in own.values()):
             return wanted
-    told = (
-        f"where output={pick!r} is not of the head '{head}'"
-        if pick is not None
-        else "several of which could be the logits"
-    )
-    require(pick is None and len({id(table) for table in own.values()}) == 1, f"{said}, {told}; {NAME_IT}")
+    require(pick is None, f"{said}, where output={pick!r} is not of its head, '{head}'; {NAME_IT}")
+    single = len({id(table) for table in own.values()}) == 1
+    require(single, f"{said}, several of which could be the logits; {NAME_IT}")
     return next(iter(own))
+
+
+def _tables_behind(made: Sequence[Node], output: object, shape: tuple[int, int]) -> dict[Place, Tensor]:
+    """Return the tensors of a shape in an output that depend on what a layer made, at each of its calls."""
+    tables = {place: table for place, table in tables_of(output).items() if table.shape == shape}
+    if made and not any(made):  # no trace of the layer in the graph, as within a checkpoint: any may be its own
+        return tables
+    return {place: table for place, table in tables.items() if any(_reaches(table.grad_fn, node) for node in made)}
 
 
 def _watch(module: nn.Module, images: Tensor) -> tuple[object, list[Call]]:
