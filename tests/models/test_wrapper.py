@@ -431,6 +431,23 @@ class TestHead:
         assert isinstance(wrapped.head, nn.Sequential)
         assert wrapped(images).features.shape == (12, 5)
 
+    def test_that_is_given_itself_is_taken(self, digits):
+        class Two(Own):
+            def forward(self, x):
+                return self.first(self.body(x)) + self.second(self.body(x))
+
+        net = Two()
+        net.first, net.second = nn.Linear(16, 10), nn.Linear(16, 10)
+        for name in ("first", "second", "body.4"):
+            model = wrap(net, **GREY, head=net.get_submodule(name)).eval()
+            model(digits)
+            assert model.head is model.backbone.get_submodule(name)
+        for other in (net, nn.Linear(16, 10)):
+            with pytest.raises(UserError, match="is no layer of the model; there are: body.0, .*first, second"):
+                wrap(net, **GREY, head=other)
+        with pytest.raises(UserError, match="head: expected text or a Module or None, got 3"):
+            wrap(net, **GREY, head=3)
+
     def test_that_is_named_and_not_there_is_refused(self):
         said = "there is no layer 'fc' in this model; there are: conv, bn, classifier.0, classifier.1"
         with pytest.raises(UserError, match=said):
@@ -575,6 +592,8 @@ net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.Line
 wrapped, x = wrap(net, mean=[0.5], std=[0.25]).eval(), torch.rand(5, 1, 8, 8, requires_grad=True)
 plain, traced = wrapped(x), torch.compile(wrapped, backend="eager", fullgraph=True)(x)
 assert all(map(torch.equal, traced, plain))
+assert all(torch.autograd.grad(each.square().sum(), x, retain_graph=True)[0].abs().sum() > 0 for each in traced)
+assert wrapped._tap._kept is None
 class Both(nn.Sequential):
     def forward(self, x):
         z = super().forward(x)
@@ -582,9 +601,6 @@ class Both(nn.Sequential):
 both = wrap(Both(*net), mean=[0.5], std=[0.25]).eval()
 both(x), torch.compiler.reset()
 assert torch.equal(torch.compile(both.train(), backend="eager", fullgraph=True)(x).logits, wrapped.train()(x).logits)
-wrapped.eval()
-assert all(torch.autograd.grad(each.square().sum(), x, retain_graph=True)[0].abs().sum() > 0 for each in traced)
-assert wrapped._tap._kept is None
 """
         subprocess.run([sys.executable, "-c", code], check=True)
 

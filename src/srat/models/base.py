@@ -189,13 +189,12 @@ def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]
     tracking = [norm.track_running_stats for norm in norms]
     # The attack asks for none of their gradients, but a compiled model would compute them all.
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in wanted:
-        parameter.requires_grad = False  # assigned, for lazy modules' parameters have no methods yet
-    model.train(mode == "train_frozen_stats")
-    if mode == "train_frozen_stats":
-        for norm in norms:
-            norm.track_running_stats = False
     try:
+        for parameter in wanted:
+            parameter.requires_grad = False  # assigned, for lazy modules' parameters have no methods yet
+        model.train(mode == "train_frozen_stats")
+        for norm in norms if mode == "train_frozen_stats" else ():
+            norm.track_running_stats = False
         yield model
     finally:
         for parameter in wanted:

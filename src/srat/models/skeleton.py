@@ -21,7 +21,7 @@ def skeleton_of(module: nn.Module) -> nn.Module:
     """Return a copy of a module over the same parameters and buffers: hooks and modes are its own.
 
     Raises:
-        UserError: if the module cannot be copied, or has one mode only.
+        UserError: if the module cannot be copied.
     """
     memo: dict[int, Any] = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     # Pruning and weight norm leave what they make of a weight beside it, and make it anew at each call.
@@ -35,12 +35,7 @@ def skeleton_of(module: nn.Module) -> nn.Module:
     ours, theirs = ([id(parameter) for parameter in each.parameters()] for each in (skeleton, module))
     told = f"copy.deepcopy gives this {type(module).__name__} other parameters: expected a copy that shares them"
     require(ours == theirs, told)
-    try:
-        with attacked(skeleton):
-            return skeleton
-    except NotImplementedError as error:  # so the modules of exported programs do it
-        said = f"this {type(module).__name__} has no train and eval mode ({error})"
-        raise UserError(f"{said}: wrap the module that it was made of") from error
+    return skeleton
 
 
 def require_plain(module: nn.Module) -> None:
@@ -51,6 +46,12 @@ def require_plain(module: nn.Module) -> None:
         require(kind not in kinds, f"{told}; what is wrapped can be compiled and distributed")
     scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
     require(not scripted, "a scripted module's layers cannot be watched: wrap the module that it was made of")
+    try:
+        with attacked(module):
+            return
+    except NotImplementedError as error:  # so the modules of exported programs do it
+        told = f"this {type(module).__name__} has no train and eval mode ({error})"
+        raise UserError(f"{told}: wrap the module that it was made of") from error
 
 
 _CONTAINERS = {
