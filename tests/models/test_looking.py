@@ -65,10 +65,12 @@ class TestTrainMode:
     @pytest.mark.parametrize("first", [1, 6])
     def test_is_looked_at_without_a_trace(self, first, digits):
         net = TwoHeads(MORE["aux first"])
-        wrap(net, **GREY).eval()(digits[:first])
+        model = wrap(net, **GREY).eval()
+        model(digits[:first])
         assert net.body[2].num_batches_tracked == 0
         assert torch.equal(net.body[2].running_mean, torch.zeros(16))
         assert net.training
+        model.train()(digits)
 
     def test_takes_the_place_of_eval_mode_where_there_is_one(self, digits):
         net = TwoHeads(lambda aux, main: (main, main.log_softmax(1), aux), lambda aux, main: (main,))
@@ -110,7 +112,7 @@ class TestTrainMode:
             wrap(TwoHeads(lambda aux, main: main), **GREY, output=1)(digits)
 
     def test_is_that_of_the_module(self, digits):
-        model = wrap(TwoHeads(MORE["aux first"]), **GREY).train()
+        model = wrap(TwoHeads(MORE["aux first"], lambda aux, main: {"out": main}), **GREY).train()
         model.backbone.eval()
         assert torch.equal(model(digits).logits, model.eval()(digits).logits)
 
@@ -183,6 +185,15 @@ class TestTypes:
             torch.testing.assert_close(ours.float(), theirs, rtol=0.1, atol=0.2)
 
 
+def test_a_module_that_casts_what_it_is_given_gets_it_in_full(digits):
+    class Casting(Mixed):
+        def forward(self, x):
+            return super().forward((x / 3).to(self.body.weight.dtype))
+
+    net = Casting(torch.float64, torch.float16, head_first=True)
+    assert torch.equal(wrap(net, **GREY)(digits).logits, net(grey(digits).double()))
+
+
 def test_a_module_that_takes_another_type_than_its_first_weights_is_refused(digits):
     class Odd(Mixed):
         def __init__(self):
@@ -197,8 +208,14 @@ def test_a_module_that_takes_another_type_than_its_first_weights_is_refused(digi
 
 
 def test_autocast_sees_to_the_types_itself(digits):
-    head = nn.Linear(16, 10)
+    class Head(nn.Linear):
+        def forward(self, z):
+            self.seen = z.dtype
+            return super().forward(z)
+
+    head = Head(16, 10)
     body = nn.Sequential(nn.Flatten(), nn.Linear(64, 16))
     model = Classifier(wrap(body, **GREY).normalization, body, head)
     with torch.autocast("cpu", torch.bfloat16):
         assert [part.dtype for part in model(digits)] == [torch.bfloat16] * 3
+    assert head.seen == torch.bfloat16

@@ -49,9 +49,9 @@ class TestContainers:
 
     def test_of_an_exported_program(self, digits):
         program = torch.export.export(flat(), (digits,))
-        refused(
-            program.module(), r"this GraphModule has no train and eval mode \(.*\): wrap the module that it was made of"
-        )
+        module = program.module()
+        refused(module, r"this GraphModule has no train and eval mode \(.*\): wrap the module that it was made of")
+        assert all(parameter.requires_grad for parameter in module.parameters())
         refused(torch.export.unflatten(program), "this UnflattenedModule")
 
     def test_have_models_that_can_be_wrapped(self, digits):
