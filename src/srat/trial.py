@@ -92,7 +92,7 @@ def smallest_batch(images: int, batch_size: int) -> int:
 def tried(model: nn.Module, train: Dataset, images: int, mode: AttackMode) -> tuple[Output | None, str]:
     """Return what the model says of the first images, or None and what it raises; it is left as it was.
 
-    Running out of memory is raised, for it is no matter of the model alone, and so is what is told in a line already.
+    Running out of memory is raised: it is no matter of the model alone.
     """
     device = next(model.parameters()).device
     before = [(buffer, buffer.clone()) for buffer in model.buffers()]
@@ -104,7 +104,7 @@ def tried(model: nn.Module, train: Dataset, images: int, mode: AttackMode) -> tu
         ):
             return served(to_unit(train.images[:images].to(device))), ""
     except Exception as error:
-        if isinstance(error, UserError) or is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         return None, f"{type(error).__name__}: {error}"
     finally:
