@@ -1,15 +1,15 @@
 """Training models of the user's own: of every type, with frozen and lazy parts, and of other libraries."""
 
 import copy
-import signal
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
 import srat
-from srat.composition import compose
+import wrapping
 from srat.data.digits import Digits
 from srat.devices import make_fabric
 from srat.errors import UserError
@@ -18,53 +18,18 @@ from srat.feature_losses import Separation
 from srat.fitting import fit
 from srat.interruption import Interrupted
 from srat.models import wrap
-from srat.observer import Observer
 from srat.trainer import gathered
 from srat.training import set_up
+from wrapping import GREY, Notices, Own, StopAfter
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot reach the edge")  # so few steps are quick
-GREY = {"mean": [0.5], "std": [0.25]}
-
-
-class Own(nn.Module):
-    """Its head comes first, log-softmax last, and there is BatchNorm within."""
-
-    def __init__(self, classes=10):
-        super().__init__()
-        self.fc = nn.Linear(16, classes)
-        self.conv, self.bn, self.body = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(144, 16)
-
-    def forward(self, x):
-        x = self.bn(self.conv(x)).relu().flatten(1)
-        return {"logits": self.fc(self.body(x).relu_()).log_softmax(1)}
+tiny = partial(wrapping.tiny, epochs=2)
 
 
 def own(dtype=torch.float32, seed=0, **options):
     torch.manual_seed(seed)
-    return wrap(Own(**options).to(dtype), **GREY)
-
-
-def tiny(method="srat-ce", **options):
-    config = compose(method=method, ratio=10, epochs=options.pop("epochs", 2), **options)
-    return replace(config, attack=replace(config.attack, steps=2))
-
-
-class Notices(Observer):
-    def __init__(self):
-        self.said = []
-
-    def notice(self, text):
-        self.said.append(text)
-
-
-class StopAfter(Observer):
-    def __init__(self, steps):
-        self.left = steps
-
-    def step(self, count=1):
-        self.left -= count
-        if self.left == 0:
-            raise Interrupted(signal.SIGTERM)
+    module = Own(lambda z: {"logits": z.log_softmax(1)}, head_first=True, **options)
+    return wrap(module.to(dtype), **GREY)
 
 
 def states(model):
@@ -124,7 +89,7 @@ class TestFrozenParts:
     @staticmethod
     def frozen():
         model = own()
-        for part in (model.backbone.conv, model.backbone.bn):
+        for part in (model.backbone.body[0], model.backbone.bn):
             part.requires_grad_(False)
         return model
 
@@ -133,9 +98,9 @@ class TestFrozenParts:
         before = states(model)
         after = fit(tiny(), model=model).model.state_dict()
         moved = {name for name in before if not torch.equal(before[name], after[name])}
-        assert moved >= {"backbone.fc.weight", "backbone.body.weight", "backbone.bn.running_mean"}
-        assert not moved & {"backbone.conv.weight", "backbone.conv.bias", "backbone.bn.weight", "backbone.bn.bias"}
-        assert not model.backbone.conv.weight.requires_grad
+        assert moved >= {"backbone.fc.weight", "backbone.body.4.weight", "backbone.bn.running_mean"}
+        assert not moved & {"backbone.body.0.weight", "backbone.body.0.bias", "backbone.bn.weight", "backbone.bn.bias"}
+        assert not model.backbone.body[0].weight.requires_grad
 
     def test_resume_to_the_byte(self, tmp_path):
         whole = fit(tiny(), model=self.frozen(), out=tmp_path / "whole")

@@ -19,6 +19,7 @@ from srat.checked import checked
 from srat.errors import UserError, require
 from srat.files import write_atomically
 from srat.models import logits_at
+from srat.models.asking import get_ready
 from srat.random import generator
 from srat.run import ModelFacts
 
@@ -144,6 +145,7 @@ def placed(path: Path) -> Iterator[Path]:
 
 def _traced(model: nn.Module, facts: ModelFacts) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch", min=1)
+    get_ready(model, _images(facts, 2))
     with _quietly(), torch.no_grad():
         program = torch.export.export(
             Exported(model).eval(), (_images(facts, 2),), dynamic_shapes=({0: batch},), strict=False

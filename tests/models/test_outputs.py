@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from srat.errors import UserError
 from srat.models import Output, logits_of
-from srat.models.outputs import are_probabilities
+from srat.models.outputs import are_probabilities, as_place
 
 Z, WIDE, IMAGES = torch.randn(4, 10), torch.randn(4, 32), torch.randn(4, 3, 8, 8)
 
@@ -43,6 +43,9 @@ class Scores:
         (Z, None, IMAGES),
         (torch.tensor(0.3), Z, (WIDE, WIDE)),
         OrderedDict(out=Z, aux=torch.zeros(4, 10)),
+        {"aux": torch.zeros(4, 10), "out": Z},
+        {"Aux_logits": WIDE, "predictions": {"z": Z}},
+        {"aux": Z},
         Scores(None, Z),
     ],
     ids=lambda output: type(output).__name__,
@@ -61,6 +64,10 @@ def test_are_found(output):
         (Inception(WIDE, Z), "aux_logits", Z),
         (SimpleNamespace(a=Z), "a", Z),
         ({0: WIDE, 1: Z}, 1, Z),
+        ({1: Z, 0: WIDE}, 1, Z),
+        ({"others": [WIDE, {"z": Z}]}, ("others", 1, "z"), Z),
+        ((WIDE, Inception(WIDE, Z)), (-1, "aux_logits"), Z),
+        (Z, (), Z),
     ],
 )
 def test_are_picked(output, pick, found):
@@ -70,7 +77,11 @@ def test_are_picked(output, pick, found):
 @pytest.mark.parametrize(
     ("output", "pick", "said"),
     [
-        ((Z, WIDE), None, r"cannot be told: tuple of 0: \(4, 10\) float32, 1: \(4, 32\) float32; .*output=…"),
+        (
+            (Z, WIDE),
+            None,
+            r"could be the logits: tuple of 0: \(4, 10\) float32, 1: \(4, 32\) float32; .*output=…",
+        ),
         ({"a": Z, "b": WIDE}, None, "dict of a: .* b: .*output="),
         (Z[:2], None, r"got \(2, 10\) float32 for 4 images"),
         (Z[:, :1], None, "a model of two classes has two logits"),
@@ -87,6 +98,9 @@ def test_are_picked(output, pick, found):
         ((Z, WIDE), 2, r"output=2: there is none in what the model returns: tuple of"),
         ({"a": Z}, "b", "output='b': there is none"),
         (Z, 0, "output=0: there is none"),
+        (Z, "T", "output='T': there is none"),
+        ({"a": [Z]}, ("a", 1), r"output=\('a', 1\): there is none"),
+        ((WIDE, Z), True, "output: expected an index, a key or a tuple of these, got True"),
         (Output, None, "got type|got \\w+Meta|got"),
     ],
 )
@@ -123,6 +137,14 @@ def test_probabilities_are_recognised(dtype):
     )
 
 
+@pytest.mark.parametrize("pick", [True, 1.0, [1], None, (1, True), (None,)])
+def test_a_place_is_made_of_indices_and_keys(pick):
+    assert as_place(1) == (1,)
+    assert as_place(("a", -1)) == ("a", -1)
+    with pytest.raises(UserError, match="output: expected an index, a key or a tuple of these, got "):
+        as_place(pick)
+
+
 @dataclasses.dataclass(slots=True)
 class Slots:
     y: torch.Tensor
@@ -138,7 +160,7 @@ def test_nested_outputs_of_one_shape_are_auxiliary(aux):
     assert logits_of(aux(z)) is z
 
 
-@pytest.mark.parametrize("nested", [lambda z, f: ((z,), f), lambda z, f: {"aux": f, "preds": {"z": z}}])
+@pytest.mark.parametrize("nested", [lambda z, f: ((z,), f), lambda z, f: {"f": f, "preds": {"z": z}}])
 def test_features_beside_nested_logits_are_not_taken_for_them(nested):
-    with pytest.raises(UserError, match="cannot be told"):
+    with pytest.raises(UserError, match="several of its outputs could be the logits"):
         logits_of(nested(torch.ones(3, 4), torch.ones(3, 9)))

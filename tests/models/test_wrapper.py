@@ -7,7 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,6 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 import srat
-from srat.composition import compose
 from srat.errors import UserError
 from srat.fitting import fit
 from srat.interruption import Interrupted
@@ -29,11 +28,10 @@ from srat.models.heads import LinearHead
 from srat.models.renaming import present_names
 from srat.models.small_cnn import SmallCNN
 from srat.models.wrapper import Custom
-from srat.observer import Observer
 from srat.tensor_file import open_tensors
+from wrapping import GREY, Notices, Own, StopAfter, grey, tiny
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
-GREY = {"mean": [0.5], "std": [0.25]}
 
 
 class Net(nn.Module):
@@ -47,28 +45,8 @@ class Net(nn.Module):
         return self.classifier(self.bn(self.conv(x)).relu().mean((2, 3)))
 
 
-class Own(nn.Module):
-    """A module of a body and a head, which a function follows; the head may be defined first."""
-
-    def __init__(self, after=lambda z: z, *, head_first=False, head=None, classes=10):
-        super().__init__()
-        if head_first:
-            self.fc = head or nn.Linear(16, classes)
-        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU())
-        self.bn = nn.BatchNorm1d(16)
-        self.fc = head or nn.Linear(16, classes)
-        self.after = after
-
-    def forward(self, x):
-        return self.after(self.fc(self.bn(self.body(x))))
-
-
 def normalised(images, mean=MEAN, std=STD):
     return (images - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
-
-
-def grey(images):
-    return (images - 0.5) / 0.25
 
 
 @pytest.fixture
@@ -346,7 +324,7 @@ class TestFeatures:
         wrapped = wrap(Own(), **GREY).eval()
         output = wrapped(digits)
         assert torch.equal(wrapped.head(output.features), output.logits)
-        assert wrapped._tap.kept is None
+        assert wrapped._tap._kept is None
 
     def test_nothing_is_kept_of_a_pass_that_fails(self, digits):
         net = Own()
@@ -453,6 +431,23 @@ class TestHead:
         assert isinstance(wrapped.head, nn.Sequential)
         assert wrapped(images).features.shape == (12, 5)
 
+    def test_that_is_given_itself_is_taken(self, digits):
+        class Two(Own):
+            def forward(self, x):
+                return self.first(self.body(x)) + self.second(self.body(x))
+
+        net = Two()
+        net.first, net.second = nn.Linear(16, 10), nn.Linear(16, 10)
+        for name in ("first", "second", "body.4"):
+            model = wrap(net, **GREY, head=net.get_submodule(name)).eval()
+            model(digits)
+            assert model.head is model.backbone.get_submodule(name)
+        for other in (net, nn.Linear(16, 10)):
+            with pytest.raises(UserError, match="is no layer of the model; there are: body.0, .*first, second"):
+                wrap(net, **GREY, head=other)
+        with pytest.raises(UserError, match="head: expected text or a Module or None, got 3"):
+            wrap(net, **GREY, head=3)
+
     def test_that_is_named_and_not_there_is_refused(self):
         said = "there is no layer 'fc' in this model; there are: conv, bn, classifier.0, classifier.1"
         with pytest.raises(UserError, match=said):
@@ -487,11 +482,10 @@ class TestRefuses:
         with pytest.raises(UserError, match="calls 'bn' of the module itself: .*no lambda"):
             wrap(net, **GREY)(digits)
 
-    @pytest.mark.parametrize("change", [lambda net: setattr(net, "after", F.relu), lambda net: delattr(net, "fc")])
-    def test_a_module_that_is_another_one_since(self, change, digits):
+    def test_a_module_that_does_something_else_since(self, digits):
         net = Own()
         wrapped = wrap(net, **GREY)
-        change(net)
+        net.after = F.relu
         with pytest.raises(UserError, match="gives other logits than the module itself"):
             wrapped(digits)
 
@@ -599,7 +593,14 @@ wrapped, x = wrap(net, mean=[0.5], std=[0.25]).eval(), torch.rand(5, 1, 8, 8, re
 plain, traced = wrapped(x), torch.compile(wrapped, backend="eager", fullgraph=True)(x)
 assert all(map(torch.equal, traced, plain))
 assert all(torch.autograd.grad(each.square().sum(), x, retain_graph=True)[0].abs().sum() > 0 for each in traced)
-assert wrapped._tap.kept is None
+assert wrapped._tap._kept is None
+class Both(nn.Sequential):
+    def forward(self, x):
+        z = super().forward(x)
+        return (z[:, :3], z) if self.training else z
+both = wrap(Both(*net), mean=[0.5], std=[0.25]).eval()
+both(x), torch.compiler.reset()
+assert torch.equal(torch.compile(both.train(), backend="eager", fullgraph=True)(x).logits, wrapped.train()(x).logits)
 """
         subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -641,31 +642,6 @@ class TestProbabilities:
         observer = Notices()
         assert not warned(lambda: fit(tiny(), model=wrap(Own(lambda z: z.softmax(1)), **GREY), observer=observer))
         assert len([text for text in observer.said if "probabilities" in text]) == 1
-
-
-class Notices(Observer):
-    def __init__(self):
-        self.said = []
-
-    def notice(self, text):
-        self.said.append(text)
-
-
-def tiny(method="srat-ce", **options):
-    config = compose(method=method, epochs=options.pop("epochs", 1), **options)
-    return replace(config, attack=replace(config.attack, steps=2))
-
-
-class StopAfter(Observer):
-    def __init__(self, steps):
-        self.left = steps
-
-    def step(self, count=1):
-        self.left -= count
-        if self.left == 0:
-            import signal
-
-            raise Interrupted(signal.SIGTERM)
 
 
 def as_before(net, name):

@@ -6,10 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from srat.errors import UserError
 from srat.gradients import is_inference
-from srat.machine import is_out_of_memory
 from srat.models.base import Classifier, attacked, dtype_of
+from srat.models.inputs import telling_what_fails
 from srat.models.lazy import make_lazy_parts
 from srat.models.outputs import logits_of
 from srat.models.wrapper import Wrapped
@@ -57,17 +56,11 @@ def first_logits(
     Raises:
         UserError: if it does not take them, or returns no logits.
     """
-    try:
+    own = model.backbone if isinstance(model, Wrapped) else model
+    with telling_what_fails(own, images):
         get_ready(model, images)
         with torch.no_grad(), attacked(model) as lent:
             return logits_of(output_of(lent, images), batch=len(images))
-    except Exception as error:
-        if isinstance(error, UserError) or is_out_of_memory(error):
-            raise
-        shape = " × ".join(map(str, images.shape[1:]))
-        own = model.backbone if isinstance(model, Wrapped) else model
-        said = f"{type(own).__name__} does not take images of {shape} ({type(error).__name__}: {error})"
-        raise UserError(f"model: {said}") from error
 
 
 def get_ready(model: nn.Module, images: Float[Tensor, "batch channels height width"]) -> None:

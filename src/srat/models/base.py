@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.checked import Checked, checked
-from srat.errors import UserError
+from srat.models.inputs import require_channels, taking_images
 from srat.registry import Member
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -41,22 +41,25 @@ class Normalization(nn.Module):
 
     mean: Tensor
     std: Tensor
+    channels: int | None = None
+    """How many channels the images have; None where one mean and std are for any number."""
 
     def __init__(self, mean: Float[Tensor, " channels"], std: Float[Tensor, " channels"]) -> None:
         super().__init__()
         self.register_buffer("mean", mean.detach().float().reshape(-1, 1, 1).clone())
         self.register_buffer("std", std.detach().float().reshape(-1, 1, 1).clone())
+        self.channels = len(mean)
 
+    @taking_images
     def forward(
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Return normalised images.
 
         Raises:
-            UserError: if they are bytes, which would be 255 times too bright.
+            UserError: if they are bytes, which would be 255 times too bright, or have another number of channels.
         """
-        if not images.is_floating_point():
-            raise UserError(f"images: expected floats in [0, 1], got {images.dtype}: srat.data.to_unit makes them")
+        require_channels(images, self.channels)
         return (images - self.mean) / self.std
 
 
@@ -79,21 +82,59 @@ class Classifier(nn.Module):
         self.head = head
         self.projection = projection if projection is not None else nn.Identity()
 
+    @taking_images
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
         """Return logits, features and embedding."""
         features = self.backbone(self.normalization(images).to(dtype_of(self)))
-        return Output(self.head(features), features, self.projection(features))
+        return Output(self.head(in_type_of(self.head, features)), features, self.embedded(features))
+
+    def embedded(self, features: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batch embedded"]:
+        """Return what a feature loss sees of features."""
+        embedding: Tensor = self.projection(in_type_of(self.projection, features))
+        return embedding
 
 
-def dtype_of(model: nn.Module) -> torch.dtype:
-    """Return what a model takes images in: the type of its first floating-point parameter, or buffer; else fp32."""
-    tensors = itertools.chain(model.parameters(), model.buffers())
-    first = next((tensor for tensor in tensors if tensor.dtype in _TAKEN), None)
+def dtype_of(model: nn.Module, *, beside: str = "") -> torch.dtype:
+    """Return what a model takes images in: the type of its first floating-point parameter, or buffer; else fp32.
+
+    Args:
+        model: the model.
+        beside: name of a layer whose tensors count last, as they may be of another type: the head.
+    """
+    first = next(_floating(model, beside), None)
     if first is None:
         return torch.float32
     # Under autocast, which casts by itself, what is half may be a folded copy in an fp32 model.
     autocast = first.dtype.itemsize == 2 and torch.is_autocast_enabled(first.device.type)
     return torch.float32 if autocast else first.dtype
+
+
+def dtypes_of(model: nn.Module) -> list[torch.dtype]:
+    """Return the types of a model's floating-point parameters, the widest first; that of its buffers if it has none."""
+    types = {tensor.dtype for tensor in model.parameters() if tensor.dtype in _TAKEN} or {dtype_of(model)}
+    return sorted(types, key=lambda dtype: torch.finfo(dtype).bits, reverse=True)
+
+
+def in_type_of(layer: nn.Module, features: Tensor) -> Tensor:
+    """Return features in the type of a layer's weights; autocast sees to that by itself."""
+    first = next(_floating(layer), None)
+    if first is None or first.dtype == features.dtype or torch.is_autocast_enabled(features.device.type):
+        return features
+    return features.to(first.dtype)
+
+
+def _floating(model: nn.Module, beside: str = "") -> Iterator[Tensor]:
+    """Yield a model's floating-point parameters and buffers, those of one layer last."""
+    named = itertools.chain(model.named_parameters(), model.named_buffers())
+    last = []
+    for name, tensor in named:
+        if tensor.dtype not in _TAKEN:
+            continue
+        if beside and name.startswith(f"{beside}."):
+            last.append(tensor)
+        else:
+            yield tensor
+    yield from last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,13 +189,12 @@ def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]
     tracking = [norm.track_running_stats for norm in norms]
     # The attack asks for none of their gradients, but a compiled model would compute them all.
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in wanted:
-        parameter.requires_grad = False  # assigned, for lazy modules' parameters have no methods yet
-    model.train(mode == "train_frozen_stats")
-    if mode == "train_frozen_stats":
-        for norm in norms:
-            norm.track_running_stats = False
     try:
+        for parameter in wanted:
+            parameter.requires_grad = False  # assigned, for lazy modules' parameters have no methods yet
+        model.train(mode == "train_frozen_stats")
+        for norm in norms if mode == "train_frozen_stats" else ():
+            norm.track_running_stats = False
         yield model
     finally:
         for parameter in wanted:

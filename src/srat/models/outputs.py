@@ -10,8 +10,10 @@ from torch import Tensor
 
 from srat.errors import UserError, require
 
-Pick = int | str | None
-"""Which part of a model's output its logits are: an index or a key; None to find them."""
+Place = tuple[Any, ...]
+"""Indices or keys that lead to a part of an output; () is the output itself."""
+Pick = int | str | tuple[int | str, ...] | None
+"""Which part of a model's output its logits are: index or key, or several to a nested one; None to find it."""
 PROBABILITIES = (
     "the model returns probabilities where logits are expected: attacks on them are weak, and robustness looks better "
     "than it is; take the softmax out of its forward, or return log-softmax"
@@ -25,17 +27,18 @@ def logits_of(
     """Return the logits in what a model returns.
 
     They are the output itself, its ``.logits``, its entry "logits", or its only floating-point tensor of two axes; of
-    several of one shape, the first (the others are of auxiliary heads).
+    several of one shape, the first (the others are of auxiliary heads). Entries called "aux…" count only if there are
+    no others.
 
     Args:
         output: a tensor, an object with ``.logits``, a mapping, a tuple, a list or a dataclass.
         batch: how many images were given, a symbol where that is traced; None if it does not matter.
-        pick: index or key of the logits within the output.
+        pick: index or key of the logits within the output; of nested ones a tuple of these.
 
     Raises:
-        UserError: if there are no logits, it cannot be told which they are, or they are not those of the images.
+        UserError: if there are no logits, several tensors could be the logits, or they are not those of the images.
     """
-    logits = _found(output) if pick is None else _picked(output, pick)
+    logits = part_at(output, _place(output, pick))
     if not isinstance(logits, Tensor) or (mistake := _mistake(logits, batch)):
         wanted = "model: expected logits, floating-point (batch, classes)"
         raise UserError(f"{wanted}, got {mistake if isinstance(logits, Tensor) else described(output)}")
@@ -48,49 +51,99 @@ def are_probabilities(logits: Float[Tensor, "batch classes"]) -> bool:
     return bool((logits >= 0).all() and ((sums - 1).abs() < 5e-3).all())
 
 
-def _found(output: object) -> object:
+def as_place(pick: object) -> Place:
+    """Return where a user's ``output=`` leads.
+
+    Raises:
+        UserError: if it is neither index nor key, nor a tuple of these.
+    """
+    place = pick if isinstance(pick, tuple) else (pick,)
+    known = all(isinstance(key, int | str) and not isinstance(key, bool) for key in place)
+    require(known, f"output: expected an index, a key or a tuple of these, got {pick!r}")
+    return place
+
+
+def find_place(output: object, pick: Pick = None) -> Place:
+    """Return where the logits are in an output, as `logits_of` finds them; () if there are none.
+
+    A tensor is its own logits, whatever the pick: a module may return more in train mode than in eval mode.
+    """
     if isinstance(output, Tensor):
-        return output
-    if isinstance(named := getattr(output, "logits", None), Tensor):
-        return named
+        return ()
+    if pick is not None:
+        return _place(output, pick)
     parts = _parts(output)
-    if isinstance(named := parts.get("logits"), Tensor):
-        return named
-    first = next((place for place, part in enumerate(parts.values()) if _is_table(part)), len(parts))
+    if any(isinstance(named, Tensor) for named in (getattr(output, "logits", None), parts.get("logits"))):
+        return ("logits",)
+    first = next((place for place, part in enumerate(parts.values()) if is_table(part)), len(parts))
     # What lies deeper behind the logits of a tuple is of hidden layers; elsewhere it might be the logits.
     looked_at = {
         name: part
         for place, (name, part) in enumerate(parts.items())
         if isinstance(part, Tensor) or isinstance(output, Mapping) or place < first
     }
-    tables = [tensor for tensor in _tensors(looked_at) if _is_table(tensor)]
-    if len({table.shape for table in tables}) > 1:
-        said = f"which of its outputs are the logits cannot be told: {described(output)}"
-        raise UserError(f"model: {said}; say so: srat.models.wrap(…, output=…), an index or a key")
-    return tables[0] if tables else None
+    every = dict(_tables(looked_at))
+    tables = {place: table for place, table in every.items() if not any(map(_is_auxiliary, place))} or every
+    if len({table.shape for table in tables.values()}) > 1:
+        raise UserError(f"model: several of its outputs could be the logits: {described(output)}; {NAME_IT}")
+    return next(iter(tables), ())
 
 
-def _is_table(part: object) -> bool:
+def _place(output: object, pick: Pick) -> Place:
+    # A tuple may come from `tables_of`, with keys of any type.
+    return find_place(output) if pick is None else pick if isinstance(pick, tuple) else as_place(pick)
+
+
+NAME_IT = "name one by its index or key, srat.models.wrap(…, output=…)"
+"""What to do where several outputs could be the logits."""
+
+
+def tables_of(output: object) -> dict[Place, Tensor]:
+    """Return all floating-point tensors of two axes in an output, nested ones too, by their places."""
+    return {(): output} if isinstance(output, Tensor) else dict(_tables(_parts(output)))
+
+
+def part_at(output: object, place: Place) -> object:
+    """Return a part of an output.
+
+    Raises:
+        UserError: if there is none at this place.
+    """
+    part = output
+    for key in place:
+        found = _members(part, key)
+        if not found:
+            wanted = place[0] if len(place) == 1 else place
+            raise UserError(f"output={wanted!r}: there is none in what the model returns: {described(output)}")
+        part = found[0]
+    return part
+
+
+def _members(part: object, key: int | str) -> list[object]:
+    """Return what an index or a key stands for, in a list; none if there is no such thing."""
+    parts = _parts(part)
+    if key in parts:  # a mapping's own keys come before positions in it
+        return [parts[key]]
+    if isinstance(key, str):
+        return [getattr(part, key)] if hasattr(part, key) and not isinstance(part, Tensor) else []
+    return list(parts.values())[key:][:1] if -len(parts) <= key < len(parts) else []
+
+
+def is_table(part: object) -> bool:
+    """Return whether a part of an output has the form of logits."""
     return isinstance(part, Tensor) and part.ndim == 2 and part.is_floating_point()
 
 
-def _tensors(parts: Mapping[Any, Any]) -> Iterator[Tensor]:
-    """Yield all tensors in an output, those in nested ones too."""
-    for part in parts.values():
+def _is_auxiliary(key: object) -> bool:
+    return isinstance(key, str) and key.lower().startswith("aux")
+
+
+def _tables(parts: Mapping[Any, Any]) -> Iterator[tuple[Place, Tensor]]:
+    for name, part in parts.items():
         if isinstance(part, Tensor):
-            yield part
+            yield from [((name,), part)] * is_table(part)
         else:
-            yield from _tensors(_parts(part))
-
-
-def _picked(output: Any, pick: int | str) -> object:
-    parts: dict[Any, Any] = {} if isinstance(output, Tensor) else _parts(output)
-    if isinstance(pick, int):
-        parts |= dict(enumerate(parts.values())) | {-n: part for n, part in enumerate(reversed(parts.values()), 1)}
-    elif pick not in parts and hasattr(output, pick):
-        return getattr(output, pick)
-    require(pick in parts, f"output={pick!r}: there is none in what the model returns: {described(output)}")
-    return parts[pick]
+            yield from (((name, *place), table) for place, table in _tables(_parts(part)))
 
 
 def _parts(output: object) -> dict[Any, Any]:

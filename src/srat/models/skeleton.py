@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from srat.errors import UserError, require
 from srat.models.base import attacked
-from srat.models.outputs import Pick, logits_of
+from srat.models.outputs import Pick, find_place, logits_of
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.bfloat16: 3e-2}
 """Of the largest logit; fp16 and what else there is: 1e-2."""
@@ -32,13 +32,35 @@ def skeleton_of(module: nn.Module) -> nn.Module:
     except Exception as error:
         said = f"this {type(module).__name__} cannot be copied ({type(error).__name__}: {error})"
         raise UserError(f"{said}; keep out of it what copy.deepcopy refuses, or give it a __deepcopy__") from error
-    same = [id(parameter) for parameter in skeleton.parameters()] == [
-        id(parameter) for parameter in module.parameters()
-    ]
-    require(
-        same, f"copy.deepcopy gives this {type(module).__name__} other parameters: expected a copy that shares them"
-    )
+    ours, theirs = ([id(parameter) for parameter in each.parameters()] for each in (skeleton, module))
+    told = f"copy.deepcopy gives this {type(module).__name__} other parameters: expected a copy that shares them"
+    require(ours == theirs, told)
     return skeleton
+
+
+def require_plain(module: nn.Module) -> None:
+    """Raise ``UserError`` if a module stands for another one that is to be wrapped in its place."""
+    kinds = {kind.__name__ for kind in type(module).__mro__}
+    for kind, inner in _CONTAINERS.items():
+        told = f"model: {kind} only holds a model: wrap that one, wrap(model.{inner}, …)"
+        require(kind not in kinds, f"{told}; what is wrapped can be compiled and distributed")
+    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+    require(not scripted, "a scripted module's layers cannot be watched: wrap the module that it was made of")
+    try:
+        with attacked(module):
+            return
+    except NotImplementedError as error:  # so the modules of exported programs do it
+        told = f"this {type(module).__name__} has no train and eval mode ({error})"
+        raise UserError(f"{told}: wrap the module that it was made of") from error
+
+
+_CONTAINERS = {
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "FullyShardedDataParallel": "module",
+    "OptimizedModule": "_orig_mod",
+}
+"""By the names of their classes, for their modules take seconds to import."""
 
 
 def require_same(
@@ -77,7 +99,8 @@ def _asked(skeleton: nn.Module, module: nn.Module, images: Tensor, pick: Pick, s
 
     def said_by(ask: Any) -> Tensor:
         with _same_draws(images.device):
-            return logits_of(ask(images.clone()), batch=len(images), pick=pick)
+            output = ask(images.clone())
+        return logits_of(output, batch=len(images), pick=find_place(output, pick))
 
     def of_the_module(x: Tensor) -> object:
         return torch.func.functional_call(module, tensors, (x,))

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from srat.errors import UserError, require
-from srat.models.outputs import Pick, logits_of
+from srat.models.outputs import NAME_IT, Pick, Place, described, find_place, logits_of, part_at, tables_of
 
 Node = Any
 """A node of autograd's graph."""
@@ -21,12 +21,35 @@ class Tap:
     """A pre-hook that keeps what enters a layer, while someone listens; nothing otherwise, so that it can be copied."""
 
     def __init__(self) -> None:
-        self.kept: list[Tensor] | None = None
+        self._kept: list[Tensor] | None = None
 
     def __call__(self, layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Keep a copy, which operations in place leave as it is."""
-        if self.kept is not None:
-            self.kept.append(pooled(_entering(args, kwargs), layer).clone())
+        if self._kept is not None:
+            self._kept.append(pooled(_entering(args, kwargs), layer).clone())
+
+    @contextmanager
+    def kept(self) -> Iterator[list[Tensor]]:
+        """Give a list that what enters within goes into."""
+        kept = self._kept = []
+        try:
+            yield kept
+        finally:
+            self._kept = None
+
+    def listen_to(self, layer: nn.Module) -> None:
+        """Become a hook of a layer."""
+        layer.register_forward_pre_hook(self, with_kwargs=True)
+
+    def listens_to(self, layer: nn.Module) -> bool:
+        """Return whether this is a hook of a layer."""
+        return any(hook is self for hook in layer._forward_pre_hooks.values())
+
+    def leave(self, layer: nn.Module) -> None:
+        """Be a hook of a layer no more."""
+        for key in [key for key, hook in layer._forward_pre_hooks.items() if hook is self]:
+            layer._forward_pre_hooks.pop(key)
+            layer._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
 class Call(NamedTuple):
@@ -57,8 +80,8 @@ def pooled(entering: Tensor, layer: nn.Module) -> Float[Tensor, "batch dimension
 
 def find_head(
     module: nn.Module, images: Float[Tensor, "batch channels height width"], *, named: str | None, pick: Pick
-) -> str:
-    """Return the name of the layer that makes the logits: the last of its kind that the pass comes through.
+) -> tuple[str, Place]:
+    """Return the name of the layer that makes the logits, the last of its kind in a pass, and where the logits are.
 
     A layer can be the head if it has a weight of its own, is called once, gives as many columns as there are logits,
     and the logits depend on it. Of several, each has to feed the next.
@@ -70,26 +93,77 @@ def find_head(
         pick: which part of the output the logits are.
 
     Raises:
-        UserError: if there is none, or it cannot be told which.
+        UserError: if no layer is the head, or several could be.
     """
-    with torch.enable_grad(), _watched(module) as calls, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that float(x) leaves the graph: this pass is nobody's
-        # In a graph, and no leaf of it, for modules that write into what they are given.
-        logits = logits_of(module(images.detach().requires_grad_() * 1), batch=len(images), pick=pick)
+    output, calls = _watch(module, images)
+    place = find_place(output, pick)
     if named is not None:
-        count = sum(call.name == named for call in calls)
-        require(count > 0, f"head='{named}': this layer is not called in forward; {_advice(module)}")
-        return named
+        called = any(call.name == named for call in calls)
+        require(called, f"head='{named}': this layer is not called in forward; {_advice(module)}")
+        return named, place
+    logits = logits_of(output, batch=len(images), pick=place)
     found = [call for call in calls if call.columns == logits.shape[1] and _could_be_head(module, call, calls)]
     if logits.grad_fn is not None:
         found = [call for call in found if _reaches(logits.grad_fn, call.left)]
-    if not found:
-        raise UserError(f"no layer of this model is seen to make its {logits.shape[1]} logits; {_advice(module)}")
+    require(bool(found), f"no layer of this model is seen to make its {logits.shape[1]} logits; {_advice(module)}")
     last = found[-1]
     beside = [call.name for call in found[:-1] if not _reaches(last.entered, call.left)]
-    said = f"which layer is the head cannot be told: '{last.name}' and {', '.join(map(repr, beside))} are side by side"
-    require(not beside, f"{said}; {_advice(module)}")
-    return last.name
+    names = " and ".join(f"'{name}'" for name in (last.name, *beside))
+    require(not beside, f"no single layer is the head: {names} are side by side; {_advice(module)}")
+    return last.name, place
+
+
+def find_place_in_training(
+    module: nn.Module,
+    images: Float[Tensor, "batch channels height width"],
+    *,
+    head: str,
+    classes: int,
+    pick: Pick,
+    place: Place,
+) -> Place:
+    """Return where the logits of the head are in what a module returns in train mode, which may be more, or another.
+
+    Args:
+        module: in train mode, no parameter asking for a gradient.
+        images: what it takes, two at least.
+        head: name of the layer that makes the logits in eval mode.
+        classes: how many logits there are.
+        pick: where they are, as the user says.
+        place: where they are in eval mode.
+
+    Raises:
+        UserError: if no output depends on the head, or several do.
+    """
+    output, calls = _watch(module, images)
+    own = _tables_behind([call.left for call in calls if call.name == head], output, (len(images), classes))
+    said = f"in train mode this model returns {described(output)}"
+    require(bool(own), f"{said}, none of which are logits of its head, '{head}'")
+    wanted = place if pick is None else find_place(output, pick)
+    with suppress(UserError):  # nothing need be there in train mode
+        chosen = part_at(output, wanted)
+        if any(table is chosen for table in own.values()):
+            return wanted
+    require(pick is None, f"{said}, where output={pick!r} is not of its head, '{head}'; {NAME_IT}")
+    single = len({id(table) for table in own.values()}) == 1
+    require(single, f"{said}, several of which could be the logits; {NAME_IT}")
+    return next(iter(own))
+
+
+def _tables_behind(made: Sequence[Node], output: object, shape: tuple[int, int]) -> dict[Place, Tensor]:
+    """Return the tensors of a shape in an output that depend on what a layer made, at each of its calls."""
+    tables = {place: table for place, table in tables_of(output).items() if table.shape == shape}
+    if made and not any(made):  # no trace of the layer in the graph, as within a checkpoint: any may be its own
+        return tables
+    return {place: table for place, table in tables.items() if any(_reaches(table.grad_fn, node) for node in made)}
+
+
+def _watch(module: nn.Module, images: Tensor) -> tuple[object, list[Call]]:
+    """Return what a module says of images, and the calls of its layers, in a graph that leads back to the images."""
+    with torch.enable_grad(), _watched(module) as calls, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that float(x) leaves the graph: this pass is nobody's
+        # In a graph, and no leaf of it, for modules that write into what they are given.
+        return module(images.detach().requires_grad_() * 1), calls
 
 
 def layer_names(module: nn.Module) -> str:
@@ -98,7 +172,7 @@ def layer_names(module: nn.Module) -> str:
 
 
 def _advice(module: nn.Module) -> str:
-    return f"name the last layer, srat.models.wrap(…, head=…); there are: {layer_names(module)}"
+    return f"name the last layer with srat.models.wrap(…, head=…); there are: {layer_names(module)}"
 
 
 @contextmanager

@@ -11,14 +11,16 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srat.checked import checked
+from srat.checked import checked, said
 from srat.errors import UserError, require
 from srat.gradients import is_inference, taking_gradients
-from srat.models.base import Architecture, Classifier, ImageShape, Normalization, Output, attacked, dtype_of
-from srat.models.lazy import make_lazy_parts
-from srat.models.outputs import PROBABILITIES, Pick, are_probabilities, logits_of
-from srat.models.skeleton import require_same, skeleton_of, unmoved
-from srat.models.watching import Tap, find_head, layer_names
+from srat.models.base import Architecture, Classifier, ImageShape, Normalization, Output, dtype_of
+from srat.models.inputs import taking_images, telling_what_fails
+from srat.models.looking import look
+from srat.models.original import Original
+from srat.models.outputs import PROBABILITIES, Pick, Place, are_probabilities, as_place, logits_of
+from srat.models.skeleton import require_plain, skeleton_of
+from srat.models.watching import Tap, layer_names
 
 LOOKED_AT = 4
 """Images that a model is first looked at with, at the most."""
@@ -33,8 +35,8 @@ def wrap(
     *,
     mean: PerChannel,
     std: PerChannel,
-    head: str | None = None,
-    output: int | str | None = None,
+    head: str | nn.Module | None = None,
+    output: int | str | tuple[int | str, ...] | None = None,
 ) -> Classifier:
     """Return a classifier of images in [0, 1] around a module that takes normalised ones.
 
@@ -47,24 +49,28 @@ def wrap(
         module: (batch, channels, height, width) → (batch, classes), or an output that has these logits: a tensor, an
             object with ``.logits``, a mapping, a tuple. Its parameters and buffers are shared, not copied, and it
             stays as it is.
-        mean: μ for each channel, in [0, 1] pixel units.
-        std: σ for each channel, in [0, 1] pixel units, positive.
-        head: name of the last layer within the module ("fc", "classifier.1"); by default it is found at the first
+        mean: μ for each channel, in [0, 1] pixel units; a single one is for all channels.
+        std: σ for each channel, in [0, 1] pixel units, positive; likewise.
+        head: the last layer of the module, or its name ("fc", "classifier.1"); by default it is found at the first
             call: the last layer with a weight that gives as many numbers as there are logits.
-        output: index or key of the logits in what the module returns; by default they are found.
+        output: index or key of the logits in what the module returns, or a tuple of these that leads to a nested one;
+            by default they are found. A module may return more in train mode: those of the same head are trained.
 
     Raises:
-        UserError: if the module normalises already, cannot be copied, or has no such layer; at the first call, if the
-            head cannot be told, or the wrapped model does not do what the module does.
+        UserError: if the module normalises already, stands for another one (``nn.DataParallel``), cannot be copied, or
+            has no such layer; at the first call, if no single layer is the head, or the wrapped model does not do what
+            the module does; at any call, if a layer of the module was replaced since.
     """
     if any(isinstance(child, Normalization) for child in module.modules()):
         raise UserError("this model normalises its input already; wrapping it again would normalise twice")
     made_so = any(is_inference(tensor) for tensor in (*module.parameters(), *module.buffers()))
     require(not made_so, "this model was made in torch.inference_mode, and cannot be attacked: make it outside of that")
-    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
-    require(not scripted, "a scripted module's layers cannot be watched: wrap the module that it was made of")
+    require_plain(module)
+    name = _name_of(module, head) if isinstance(head, nn.Module) else head
     normalization = Normalization(*_statistics(mean, std))
-    return Wrapped(normalization, module, head=head, output=output)
+    if normalization.channels == 1:
+        normalization.channels = None  # known at the first call
+    return Wrapped(normalization, module, head=name, output=output)
 
 
 class Wrapped(Classifier):
@@ -83,39 +89,37 @@ class Wrapped(Classifier):
         self.backbone = skeleton_of(module)
         self.projection = nn.Identity()
         self._pick = output
+        self._places: dict[bool, Place | UserError] = {}
         self._tap = Tap()
         self._head = head
-        # In a tuple, for it is no part of this model.
-        self._module: tuple[nn.Module, ...] = (module,)
+        self._original = Original(module)
         if head is not None:
             _layer(self.backbone, head)
+        if output is not None:
+            as_place(output)
 
     @property
     def head(self) -> nn.Module:  # type: ignore[override]
         """The layer that the features enter."""
         if self._head is None:
-            raise UserError("which layer is this model's head is found at its first call: call it, or wrap(…, head=…)")
+            raise UserError("this model's head is found at its first call: call it once, or name it, wrap(…, head=…)")
         return _layer(self.backbone, self._head)
 
+    @taking_images
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
         """Return logits, features and embedding."""
-        if self._module:
-            logits = self.settle(images)
-            if logits is not None and are_probabilities(logits):
-                warnings.warn(PROBABILITIES, UserWarning, stacklevel=4)
-        kept: list[Tensor] = []
-        self._tap.kept = kept
-        try:
-            output = self.backbone(self._taken(images))
-        finally:
-            self._tap.kept = None
-        if not kept:
-            raise UserError(f"the head, '{self._head}', was not called in this pass; name another, wrap(…, head=…)")
-        logits = logits_of(output, batch=images.shape[0], pick=self._pick)
-        features = kept[-1]  # of a head that is called several times, the last
-        if features.shape[0] != images.shape[0]:
-            raise UserError(f"the head, '{self._head}', sees {features.shape[0]} features of {images.shape[0]} images")
-        return Output(logits, features, self.projection(features))
+        if self._original.module is not None:
+            few = self.settle(images)
+            if few is not None and are_probabilities(few):
+                warnings.warn(PROBABILITIES, UserWarning, stacklevel=5)
+        if not torch.compiler.is_compiling():
+            self._original.require_unchanged()
+        place = self._places[self.backbone.training]
+        if isinstance(place, UserError):
+            raise UserError(str(place))
+        output, features = self._tapped(images)
+        logits = logits_of(output, batch=images.shape[0], pick=() if isinstance(output, Tensor) else place)
+        return Output(logits, features, self.embedded(features))
 
     @taking_gradients
     def settle(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "few classes"] | None:
@@ -130,35 +134,55 @@ class Wrapped(Classifier):
         Raises:
             UserError: if it does something else, or has no head.
         """
-        if not self._module:
+        module = self._original.module
+        if module is None:
             return None
         told = "this model looks at itself at its first call: call it once before it is compiled or exported"
         require(not torch.compiler.is_compiling(), told)
-        (module,) = self._module
-        with torch.no_grad(), attacked(self):
-            x = self._taken(images[:LOOKED_AT].detach().clone())
-            make_lazy_parts(self.backbone, lambda: self.backbone(x.clone()))
-            with unmoved(self.backbone):
-                logits = require_same(self.backbone, module, x, pick=self._pick)
-                self._head = find_head(self.backbone, x, named=self._head, pick=self._pick)
-        self.head.register_forward_pre_hook(self._tap, with_kwargs=True)
-        self._module = ()
-        return logits
+        require(len(images) > 0, "images: expected at least one at the model's first call, got none")
+        self._original.require_unchanged()
+        with telling_what_fails(module, images):
+            x = self.normalization(images[:LOOKED_AT].detach().clone())
+            found = look(self.backbone, module, x, named=self._head, pick=self._pick)
+        self._head, self._places = found.head, {False: found.place, True: found.place_in_training}
+        self.normalization.channels = images.shape[1]
+        self._tap.listen_to(self.head)
+        self._original = self._original.released()
+        return found.logits
 
-    def _taken(self, images: Tensor) -> Tensor:
-        """Return what the module takes: normalised images, in the type of its weights."""
-        x: Tensor = self.normalization(images)
-        return x.to(dtype_of(self.backbone))
+    def _tapped(self, images: Tensor) -> tuple[object, Float[Tensor, "batch dimensions"]]:
+        """Return what the module says of images, and the features that enter its head."""
+        x = self.normalization(images).to(dtype_of(self.backbone, beside=self._head or ""))
+        with self._tap.kept() as kept:
+            output = self.backbone(x)
+        if not kept:
+            gone = not self._tap.listens_to(self.head)
+            why = "was replaced in the backbone: give it as model.head = …" if gone else "was not called in this pass"
+            raise UserError(f"the head, '{self._head}', {why}")
+        features = kept[-1]  # of a head that is called several times, the last
+        if features.shape[0] != images.shape[0]:
+            raise UserError(f"the head, '{self._head}', sees {features.shape[0]} features of {images.shape[0]} images")
+        return output, features
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a new head takes the place of the old one within the module."""
         if name != "head":
             super().__setattr__(name, value)
             return
-        require(not self._module, "call this model once before its head is replaced")
+        require(self._original.module is None, "call this model once before its head is replaced")
+        require(isinstance(value, nn.Module), f"head: expected a Module, got {said(value)}")
+        self._tap.leave(self.head)
         parent, _, leaf = str(self._head).rpartition(".")
         setattr(self.backbone.get_submodule(parent), leaf, value)
-        value.register_forward_pre_hook(self._tap, with_kwargs=True)
+        self._tap.listen_to(value)
+
+
+def _name_of(module: nn.Module, layer: nn.Module) -> str:
+    name: str = next((name for name, part in module.named_modules() if part is layer), "")
+    told = f"head: this {type(layer).__name__} is no layer of the model; there are: {layer_names(module)}"
+    if not name:
+        raise UserError(told)
+    return name
 
 
 def _layer(module: nn.Module, name: str) -> nn.Module:

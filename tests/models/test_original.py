@@ -1,0 +1,145 @@
+"""A module that is another one than when it was wrapped is noticed: no weights of before are trained silently."""
+
+import copy
+import gc
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+import srat
+from srat.errors import UserError
+from srat.fitting import fit
+from srat.models import wrap
+from srat.models.original import Original
+from wrapping import GREY, Own, grey, tiny
+
+
+@pytest.fixture
+def digits(rng):
+    return torch.rand(12, 1, 8, 8, generator=rng)
+
+
+def set_to(name, value):
+    return lambda net: setattr(net, name, value())
+
+
+CHANGES = {
+    "head": (set_to("fc", lambda: nn.Linear(16, 10)), "'fc'"),
+    "head of other classes": (set_to("fc", lambda: nn.Linear(16, 7)), "'fc'"),
+    "head taken out": (set_to("fc", nn.Identity), "'fc'"),
+    "head deleted": (lambda net: delattr(net, "fc"), "'fc'"),
+    "layer": (set_to("bn", lambda: nn.BatchNorm1d(16)), "'bn'"),
+    "layer within": (lambda net: net.body.__setitem__(4, nn.Linear(144, 16)), "'body.4'"),
+    "layer added": (lambda net: net.body.append(nn.Tanh()), "'body.6'"),
+    "weight": (lambda net: setattr(net.fc, "weight", nn.Parameter(torch.zeros(10, 16))), "'fc.weight'"),
+    "pruned": (lambda net: prune.l1_unstructured(net.fc, "weight", amount=0.5), r"'fc.weight(_orig)?'"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("called", [False, True])
+def test_a_part_that_is_replaced_is_told_of(change, called, digits):
+    net = Own()
+    model = wrap(net, **GREY)
+    if called:
+        model(digits)
+    change, said = CHANGES[change]
+    change(net)
+    gc.collect()
+    with pytest.raises(UserError, match=f"{said} of the module was changed after wrap.*: wrap it again"):
+        model(digits)
+
+
+@pytest.mark.parametrize("called", [False, True])
+def test_a_head_that_is_replaced_is_told_of_at_every_door(called, digits):
+    net = Own()
+    model = wrap(net, **GREY, head="fc")
+    if called:
+        model(digits)
+    net.fc = nn.Linear(16, 10)
+    doors = (lambda: srat.evaluate(model, digits, torch.arange(12) % 10), lambda: fit(tiny(), model=model))
+    for door in doors:
+        with pytest.raises(UserError, match="'fc' of the module was changed after wrap"):
+            door()
+    assert torch.equal(wrap(net, **GREY).eval()(digits).logits, net.eval()(grey(digits)))
+
+
+def test_what_trains_and_moves_and_loads_weights_is_no_change(digits):
+    net = Own()
+    model = wrap(net, **GREY)
+    for step in (lambda: model(digits), model.double, model.float, net.eval, net.train):
+        step()
+        model(digits)
+    net.load_state_dict(Own().state_dict())
+    torch.optim.SGD(net.parameters(), lr=0.1).step()
+    net.fc.weight.data.zero_()
+    net.requires_grad_(False)
+    model(digits)
+    model.head = nn.Linear(16, 3)
+    assert model(digits).logits.shape == (12, 3)
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_of_a_settled_model_have_nothing_to_do_with_the_module(twin, digits):
+    net = Own(torch.relu)
+    model = wrap(net, **GREY).eval()
+    wanted = model(digits)
+    other = twin(model)
+    net.fc = nn.Linear(16, 10)
+    assert all(map(torch.equal, other(digits), wanted))
+
+
+def test_copies_of_a_model_that_was_never_called_are_of_the_module_as_it_was(digits):
+    net = Own(torch.relu)
+    model = wrap(net, **GREY).eval()
+    twin, wanted = copy.deepcopy(model), copy.deepcopy(net).eval()(grey(digits))
+    net.fc = nn.Linear(16, 10)
+    assert torch.equal(twin(digits).logits, wanted)
+    with pytest.raises(UserError, match="'fc' of the module was changed"):
+        copy.deepcopy(model)
+
+
+def test_a_module_is_not_kept_alive(digits):
+    known = Original(net := Own()).released()
+    known.require_unchanged()
+    net.fc = nn.Linear(16, 10)
+    with pytest.raises(UserError, match="'fc'"):
+        known.require_unchanged()
+    del net
+    gc.collect()
+    known.require_unchanged()
+
+
+class TestTheCopy:
+    def test_may_get_another_head_before_it_is_called(self, digits):
+        model = wrap(Own(), **GREY).eval()
+        model.backbone.fc = nn.Linear(16, 7)
+        output = model(digits)
+        assert torch.equal(model.head(output.features), output.logits)
+        assert output.logits.shape == (12, 7)
+
+    def test_of_which_the_head_is_replaced_later_is_refused(self, digits):
+        model = wrap(Own(), **GREY)
+        model(digits)
+        model.backbone.fc = nn.Linear(16, 10)
+        with pytest.raises(UserError, match=r"the head, 'fc', was replaced in the backbone: give it as model.head"):
+            model(digits)
+
+    def test_of_which_the_head_is_set_forgets_the_one_before(self, digits):
+        model = wrap(Own(), **GREY).train()
+        model(digits)
+        before = model.head
+        model.head = nn.Sequential(nn.Linear(16, 5), nn.ReLU(), before.__class__(5, 10))
+        assert not before._forward_pre_hooks
+        assert model(digits).features.shape == (12, 16)
+        with pytest.raises(UserError, match="head: expected a Module, got None"):
+            model.head = None
+
+    def test_of_which_the_head_is_put_into_another_one_gives_what_enters_that(self, digits):
+        model = wrap(Own(), **GREY).eval()
+        features = model(digits).features
+        model.head = nn.Sequential(nn.LayerNorm(16), model.head)
+        assert torch.equal(model(digits).features, features)
