@@ -34,8 +34,8 @@ class LiveObserver(Observer):
 
     Args:
         console: where to draw.
-        between: called between two batches of an evaluation; it may raise to end it. A training ends by itself, with
-            all its processes at the same step.
+        between: called between two batches of images that are read or evaluated; it may raise to end that. A training
+            ends by itself, with all its processes at the same step.
         lines: whether to say in lines, where the output is no terminal, what would be drawn in one.
     """
 
@@ -47,7 +47,7 @@ class LiveObserver(Observer):
         self._below = Text()
         self._live = Live(console=console)
         self._epochs = 0
-        self._evaluating = False
+        self._stops_anywhere = False
 
     def __enter__(self) -> "LiveObserver":
         return self
@@ -57,16 +57,21 @@ class LiveObserver(Observer):
 
     def training(self, *, epochs: int, steps: int, done: int) -> None:
         """Start the bar of a training run."""
-        self._epochs, self._evaluating = epochs, False
+        self._epochs, self._stops_anywhere = epochs, False
         if done:
             inside = f"from epoch {done // steps + 1}, step {done % steps}"
             where = inside if done % steps else f"after epoch {done // steps}"
             self._console.print(f"going on {where}", highlight=False)
         self._start("training", total=epochs * steps, completed=done, stays=True)
 
+    def reading(self, *, images: int) -> None:
+        """Start the bar of files that are read."""
+        self._stops_anywhere = True
+        self._start("reading images", total=images, completed=0, stays=False)
+
     def evaluating(self, name: str, *, images: int) -> None:
         """Start the bar of an evaluation, or say so where there is no terminal to draw in."""
-        self._evaluating = True
+        self._stops_anywhere = True
         if self._lines and not self._console.is_terminal:
             self._console.print(f"evaluating {name} …", highlight=False)
         self._start(f"evaluating {name}", total=images, completed=0, stays=False)
@@ -75,7 +80,7 @@ class LiveObserver(Observer):
         """Advance the bar."""
         for task in self._bar.task_ids:
             self._bar.advance(task, count)
-        if self._evaluating:
+        if self._stops_anywhere:
             self._between()
 
     def epoch(self, row: Mapping[str, Any]) -> None:
