@@ -12,7 +12,7 @@ from srat.cli.opening import opened, parts_of, require_same_data, trained_images
 from srat.cli.parsing import parse
 from srat.composition import compose
 from srat.config import Config
-from srat.data import Holdout
+from srat.data import Holdout, Parts
 from srat.data.imbalance import Step
 from srat.errors import printable, require
 from srat.interruption import deferring_signals
@@ -122,7 +122,7 @@ def subject_of(
         images=images,
         threat=config.evaluation,
         seed=config.seed if arguments.seed is None else arguments.seed,
-        source=natural_model(arguments, folder, config, facts, device, observer) if "source" in needed else None,
+        source=natural_model(arguments, parts, config, facts, device, observer) if "source" in needed else None,
         test=test,
         train=trained_images(folder, config, parts) if "train" in needed else None,
         evaluation=results_so_far(folder.evaluation(arguments.weights), facts),
@@ -131,7 +131,7 @@ def subject_of(
 
 
 def natural_model(
-    arguments: Arguments, folder: RunFolder, config: Config, facts: ModelFacts, device: str, observer: Observer
+    arguments: Arguments, parts: Parts, config: Config, facts: ModelFacts, device: str, observer: Observer
 ) -> nn.Module:
     """Return the naturally trained model whose adversarial images are transferred: the one given, or a small one.
 
@@ -151,7 +151,7 @@ def natural_model(
         require(same, f"--source: the run in '{arguments.source}' is of other classes, or of images of another size")
         return model
     own = compose(compose(data=config.data.name), method="natural", model="small-cnn", seed=config.seed)
-    images = sum(min(count, SOURCE_IMAGES) for count in config.data.parts(folder.record).train().counts)
+    images = sum(min(count, SOURCE_IMAGES) for count in parts.train().counts)
     natural = replace(
         own,
         data=config.data,
@@ -159,4 +159,4 @@ def natural_model(
         holdout=Holdout(fraction=0),
         epochs=max(SOURCE_EPOCHS, SOURCE_STEPS // math.ceil(images / own.batch_size)),
     )
-    return fit(natural, device=device, observer=observer, record=folder.record).model
+    return fit(natural, device=device, observer=observer, parts=replace(parts, notes=())).model  # they have been said
