@@ -31,6 +31,7 @@ from srat.run_folder import RunFolder
 from srat.safekeeping import Keeper, Unkept
 from srat.trainer import run_epochs, train_step
 from srat.training import Training, set_up
+from srat.words import counted
 
 
 @taking_gradients
@@ -202,9 +203,8 @@ def require_whole(parts: Parts) -> None:
     """Raise ``UserError`` if images are gone, or changed, that a run has begun with."""
     lost = [name for part in ("train", "validation") for name in parts.missing.get(part, ())]
     named = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
-    require(
-        not lost, f"the data has changed since this run began; gone or changed ({len(lost):,}): {named}; put them back"
-    )
+    said = counted(len(lost), "image is gone or changed", "images are gone or changed")
+    require(not lost, f"the data has changed since this run began: {said} ({named}); put them back")
 
 
 def validation_note(config: Config, parts: Parts) -> list[str]:
@@ -213,7 +213,7 @@ def validation_note(config: Config, parts: Parts) -> list[str]:
         return []
     if not config.holdout.fraction:
         return ["the validation part of the data is not used (--holdout.fraction 0)"]
-    return ["the validation part of the data is held out, to choose the best epoch"]
+    return ["the validation part of the data is held out to choose the best epoch"]
 
 
 def as_run(training: Training, state: State, folder: Path | None) -> Run:
@@ -234,7 +234,9 @@ def note_environment(folder: RunFolder, training: Training, observer: Observer) 
     then = folder.read_environment()
     changed = [f"{name} {then[name]}, now {now[name]}" for name in now if name in then and then[name] != now[name]]
     if changed:
-        observer.notice(f"this run began with {'; '.join(changed)}: it will not be equal to the bit to one that stayed")
+        observer.notice(
+            f"this run began with {'; '.join(changed)}: its numbers may differ a little from those of an unchanged run"
+        )
     folder.write_environment(now | then)
 
 
@@ -264,8 +266,8 @@ def read_run(task: Task, folder: RunFolder) -> Run:
     require(
         len(history) == task.config.epochs,
         f"{folder.metrics}: expected {task.config.epochs} epochs, got {len(history)}; remove "
-        f"{folder.weights('last').name} beside it, and {folder.how_to_go_on} from the last checkpoint, and writes both "
-        "anew",
+        f"{folder.weights('last').name} beside it, and {folder.how_to_go_on} from the last checkpoint and writes both "
+        "again",
     )
     return Run(
         config=task.config,

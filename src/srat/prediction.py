@@ -14,7 +14,7 @@ from srat.data import Dataset, Source, to_unit
 from srat.data.decoding import Header, read_header
 from srat.data.folder import Folder, reading_notes
 from srat.data.image_files import ImageFiles, read_each, together
-from srat.data.scan import Passed, scan, told_in_line
+from srat.data.scan import Passed, scan, told_briefly
 from srat.errors import UserError, require
 from srat.evaluation import BATCH_SIZE, examine
 from srat.evaluation.serving import served
@@ -122,7 +122,7 @@ def _named_by(path: Path) -> Chosen:
     branch = scan(path)
     tables = [Passed(path=table, why=f"not an image ({table.suffix})") for table in branch.all_tables]
     chosen = Chosen(images=branch.all_images, passed=(*branch.all_passed, *tables))
-    why = "".join(f" ({line})" for line in told_in_line(chosen.passed, 0, path))
+    why = f", only other files: {told_briefly(chosen.passed, path)}" if chosen.passed else ""
     require(bool(chosen.images), f"'{path}' has no image in it{why}")
     return chosen
 

@@ -191,9 +191,9 @@ def _weights_of(folder: RunFolder, which: Which) -> Path:
     file = folder.weights(which)
     require(folder.exists, f"'{folder.path}' is not a run's folder: there is no config.json in it")
     why = (
-        f"the run is unfinished; {folder.how_to_go_on} with it"
+        f"the run is unfinished; {folder.how_to_go_on} it"
         if which == "last" or not folder.trained
-        else "the run held nothing out to choose a best epoch by"
+        else "the run held out no images to choose a best epoch with"
     )
     require(file.exists(), f"there is no {file.name} in '{folder.path}': {why}")
     return file

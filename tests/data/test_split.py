@@ -197,7 +197,9 @@ class TestTheRecord:
         assert folder.weights("last").read_bytes() == before
         (photos / next(iter(folder.record.parts["train"]))).unlink()
         folder.weights("last").unlink()
-        with pytest.raises(UserError, match=r"the data has changed since this run began; gone or changed \(1\): ant/"):
+        with pytest.raises(
+            UserError, match=r"the data has changed since this run began: 1 image is gone or changed \(ant/"
+        ):
             fit(config(photos), out=folder.path)
 
     def test_that_is_gone_is_missed(self, run):

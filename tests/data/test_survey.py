@@ -100,9 +100,9 @@ class TestTwins:
 
 def test_sizes_and_colours_are_said(folder):
     put(folder / "a" / "grey.png", mode="L")
-    assert "all of 8 × 8 pixels, 1 of them grey" in texts(survey(Folder(dir=folder)))
+    assert "all images have 8 × 8 pixels, 1 of them grey" in texts(survey(Folder(dir=folder)))
     put(folder / "a" / "wide.png", size=(30, 6))
-    assert "8 × 8 to 30 × 6 pixels by area, in 2 sizes" in texts(survey(Folder(dir=folder)))
+    assert "2 sizes, from 8 × 8 to 30 × 6 pixels" in texts(survey(Folder(dir=folder)))
 
 
 def test_an_upright_size_is_that_of_the_training(tmp_path):
@@ -192,7 +192,7 @@ def test_where_nothing_can_be_read_that_is_said(cli, tmp_path):
     code, out, _ = cli("data", "folder", tmp_path)
     assert code == 0
     assert "4 cannot be read" in out
-    assert "first mend or remove what cannot be read" in out
+    assert "fix or remove the files that cannot be read" in out
 
 
 def test_names_that_are_not_utf8_are_borne(folder, cli, tmp_path_factory):

@@ -93,7 +93,7 @@ def test_balanced_tests_need_no_note(evaluation):
 def test_best_line(evaluation):
     assert (
         best_line(evaluation, 7)
-        == "Best epoch on the held-out part, 7: clean 53.3 (under 90.0), pgd-20 30.0 (under 60.0) %"
+        == "Epoch 7 is the best on the held-out part: clean 53.3 (under 90.0), pgd-20 30.0 (under 60.0) %"
     )
 
 
@@ -160,7 +160,7 @@ def test_what_goes_on_says_where_and_notices_are_seen():
     observer.training(epochs=4, steps=5, done=7)
     observer.notice("x.safetensors: damaged [bold]; going on from the one before it")
     first, second = console.file.getvalue().splitlines()
-    assert first == "going on from epoch 2, step 2"
+    assert first == "continuing from epoch 2, step 2"
     assert second == "note: x.safetensors: damaged [bold]; going on from the one before it"
 
 

@@ -39,19 +39,19 @@ SOURCE_STEPS = 400
 class Arguments:
     """Check whether the robustness of a run's model is real; the findings are kept in its audit.json.
 
-    Each check says pass, warn or fail, with its evidence. The exit code is 3 if one fails. With --check none is kept.
+    Each check says pass, warn or fail, with its evidence. The exit code is 3 if one fails. --check keeps nothing.
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
     """The run's folder."""
     check: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A check by its name; may be given several times; by default all."""
+    """A check by name; may be given several times; by default all."""
     weights: Which = "last"
     """The weights of the last epoch, or of the best on the held-out part."""
     images: int = 500
-    """Test images that are attacked, as many of each class."""
+    """Number of test images to attack, equally many of each class."""
     source: Path | None = None
-    """A naturally trained run to transfer adversarial images from; by default a small model is trained for it."""
+    """A naturally trained run to transfer adversarial images from; by default a small model is trained for that."""
     data_dir: Path | None = None
     """Where the data's files are; as in training unless given."""
     seed: int | None = None
@@ -84,7 +84,7 @@ def run(args: list[str]) -> int:
         )
     console.print(conclusion(found), highlight=False, soft_wrap=True)
     if arguments.check:
-        console.print("Not kept: an audit is kept whole, with all its checks", highlight=False)
+        console.print("Not kept: only an audit with all checks is kept", highlight=False)
     else:
         known = {"weights": digest_of(folder.weights(arguments.weights)), "test": hash_contents(subject.test)}
         attack = vars(config.evaluation)

@@ -18,7 +18,7 @@ from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
 from srat.attacks.named import named
 from srat.cli.parsing import parse
 from srat.data.image_files import together
-from srat.data.scan import Passed, told
+from srat.data.scan import Passed, told_briefly
 from srat.devices import make_fabric
 from srat.errors import printable, require
 from srat.evaluation import describe_attack
@@ -38,9 +38,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Say what images show, with a probability, and whether the prediction holds under attack within ε.
+    """Predict what images show, with probabilities, and whether each prediction holds under attack within ε.
 
-    Images are made what the training made of its own: grey or colour, resized. The attack is the one that the run was
+    Images are converted as in training: to grey or colour, and resized. The attack is the one that the run was
     evaluated under; what holds under it may still fall to a stronger one.
     """
 
@@ -51,7 +51,7 @@ class Arguments:
     out: Path | None = None
     """Write csv or json to this file; by default to the terminal."""
     attack: str | None = None
-    """Attack that predictions are to hold under (pgd-50, autoattack, …); natural leaves that out."""
+    """Attack to test the predictions under (pgd-50, autoattack, …); natural attacks nothing."""
     epsilon: float | None = None
     """ε of the attack, in [0, 1] pixel units; as in the run's evaluation unless given."""
     weights: Which = "last"
@@ -105,8 +105,7 @@ def how_many(chosen: Chosen, files: ReadFiles) -> str:
     """Return how many of all files were read, and why the others were not."""
     unread = (Passed(path=path, why="cannot be read") for path in files.unread)
     read, passed = len(files.paths), [*chosen.passed, *unread]
-    _, *reasons = told(passed, read, Path()) or [""]
-    others = f"; not read: {', '.join(reasons)}" if reasons else ""
+    others = f"; not read: {told_briefly(passed, Path())}" if passed else ""
     return f"read {read:,} of {counted(read + len(passed), 'file')}{others}"
 
 

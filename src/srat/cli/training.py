@@ -105,7 +105,7 @@ def is_finished_for_all(session: Session) -> bool:
 def show_finished(session: Session) -> None:
     """Print what a finished run has found."""
     session.say(f"The run in {printable(str(session.folder.path))} is finished; nothing was changed.")
-    show_last(Evaluation.read(session.folder.evaluation("last")), session.config, session.console)
+    show_last(session, Evaluation.read(session.folder.evaluation("last")))
 
 
 def trained_and_evaluated(session: Session, parts: Parts, test: Examined) -> tuple[Run, str | None]:
@@ -113,12 +113,17 @@ def trained_and_evaluated(session: Session, parts: Parts, test: Examined) -> tup
     with (
         saying_how_to_go_on(session.folder),
         deferring_signals() as interruption,
-        LiveObserver(session.console, interruption.check) as live,
+        LiveObserver(session.console, interruption.check, attacked=is_attacked(session.config)) as live,
     ):
         interruption.check()
         observer = logging_too(session, live, test.dataset.class_names)
         run = trained(session, parts, observer)
         return run, evaluated(session, test, run, observer)
+
+
+def is_attacked(config: Config) -> bool:
+    """Return whether the training images are attacked."""
+    return not isinstance(config.attack, Natural)
 
 
 def logging_too(session: Session, live: Observer, class_names: tuple[str, ...]) -> Observer:
@@ -158,7 +163,7 @@ def evaluated(session: Session, test: Examined, run: Run, observer: Observer) ->
         observer=observer,
     )
     with folder.locked(wait=WAIT) if processes.first else nullcontext():
-        show_last(evaluate("last"), config, session.console)
+        show_last(session, evaluate("last"))
         return None if run.best_epoch is None else best_line(evaluate("best"), run.best_epoch + 1)
 
 
@@ -167,7 +172,7 @@ def show_page(session: Session, test: Examined) -> None:
     if test.part is None:
         page_of_training(session.folder, session.config, test.dataset, session.device, session.console)
     else:
-        session.say("No page, for it shows results on all the test images that the run recorded")
+        session.say("There is no page: it needs all the test images that the run recorded")
 
 
 @contextmanager
@@ -178,7 +183,7 @@ def saying_how_to_go_on(folder: RunFolder) -> Iterator[None]:
     except Interrupted as stop:
         if stop.advice or not folder.exists:
             raise
-        done = "the training is done, " if folder.trained else ""
+        done = "the training is done; " if folder.trained else ""
         with_what = " with the evaluation" if folder.trained else ""
         raise Interrupted(stop.signal, f"{done}{folder.how_to_go_on}{with_what}") from None
 
@@ -193,9 +198,10 @@ def is_finished(folder: RunFolder, config: Config) -> bool:
     )
 
 
-def show_last(evaluation: Evaluation, config: Config, console: Console) -> None:
+def show_last(session: Session, evaluation: Evaluation) -> None:
     """Print the table of classes of the last epoch's weights."""
-    print_evaluation(console, evaluation, title=f"{config.method} on {config.data.title}, last epoch")
+    title = f"{session.config.method} on {session.config.data.title}, last epoch"
+    print_evaluation(session.console, evaluation, title=title, held_out=session.folder.held_out)
 
 
 def new_folder(config: Config) -> Path:
@@ -211,21 +217,23 @@ def beginning(folder: RunFolder) -> str:
         return f"new run: {printable(str(folder.path))}"
     newest = [position_of(path) for path in list_checkpoints(folder.checkpoints)[-1:]]
     where = "which is trained" if folder.trained else f"from {newest[0]}" if newest else "from its beginning"
-    return f"going on with the run in {printable(str(folder.path))}, {where}"
+    return f"continuing the run in {printable(str(folder.path))}, {where}"
 
 
 def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     """Return what is about to happen, in three lines."""
     schedule, attack = config.schedule, config.attack
-    budget = "" if isinstance(attack, Natural) else f" (ε {getattr(attack, 'epsilon', 0):.4g})"
+    said = f"attack {attack.label} (ε {getattr(attack, 'epsilon', 0):.4g})" if is_attacked(config) else "no attack"
     milestones = [m for m in schedule.milestones_of(config.epochs) if m < config.epochs]
     falls = f", × {schedule.factor:g} after {' and '.join(map(str, milestones))}" if milestones else ""
-    weights = f"weights {config.weighting.name} after {counted(schedule.reweight_epoch_of(config.epochs), 'epoch')}"
+    first = schedule.reweight_epoch_of(config.epochs)
+    since = f"after {counted(first, 'epoch')}" if first else "from the start"
+    weights = f"weights {config.weighting.name} {since}"
     epochs = counted(config.epochs, "epoch")
     several = f", {processes} processes" if processes > 1 else ""
     return (
         f"[bold]{config.method}[/bold] on [bold]{config.data.title}[/bold], imbalance {described(config.imbalance)}, "
         f"{config.model.name}, seed {config.seed}, {device}{several}\n"
-        f"attack {attack.label}{budget}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
+        f"{said}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
         f"{epochs}, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
     )

@@ -1,7 +1,8 @@
 """Everything that lies in a folder: images, tables, and what is passed over, with the reason."""
 
 import os
-from collections import defaultdict
+import shlex
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,9 @@ MOST_LINKS = 8
 NAMED = 3
 """Files of a kind that are named."""
 REASONS = 12
-"""Reasons that are told of, the most frequent first."""
+"""Reasons that are told of, the most frequent first, …"""
+BRIEF = 4
+"""… and those in a single line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +108,24 @@ def told(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
 
 
 def told_in_line(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
-    """Return what `told` says in one line; none if nothing is passed over."""
-    head, *reasons = told(passed, read, root) or [""]
-    return [f"{head}: {', '.join(reasons)}"] if reasons else []
+    """Return how many files are not read, why, and what shows more of them, in one line; none if all are read."""
+    head, *_ = told(passed, read, root) or [""]
+    where = shlex.quote(str(root))
+    return [f"{head}: {told_briefly(passed, root)}; 'srat data folder {where}' shows more"] if head else []
+
+
+def told_briefly(passed: Sequence[Passed], root: Path) -> str:
+    """Return how many files are not read for which reason, and a few of their names.
+
+    Args:
+        passed: the files.
+        root: the folder that their names are shortened by.
+    """
+    ranked = Counter(each.why for each in passed).most_common()
+    rest = sum(count for _, count in ranked[BRIEF:])
+    reasons = [f"{why}: {count:,}" for why, count in ranked[:BRIEF]] + [f"other reasons: {rest:,}"] * (rest > 0)
+    names = [_below(each.path, root) for each in passed[:NAMED]]
+    return f"{', '.join(reasons)} ({', '.join(names)}{', …' if len(passed) > NAMED else ''})"
 
 
 def is_hidden(name: str) -> bool:

@@ -37,10 +37,19 @@ class LiveObserver(Observer):
         between: called between two batches of images that are read or evaluated; it may raise to end that. A training
             ends by itself, with all its processes at the same step.
         lines: whether to say in lines, where the output is no terminal, what would be drawn in one.
+        attacked: whether a training attacks its images.
     """
 
-    def __init__(self, console: Console, between: Callable[[], None] = lambda: None, *, lines: bool = True) -> None:
+    def __init__(
+        self,
+        console: Console,
+        between: Callable[[], None] = lambda: None,
+        *,
+        lines: bool = True,
+        attacked: bool = True,
+    ) -> None:
         self._console = console
+        self._attacked = attacked
         self._lines = lines
         self._between = between
         self._bar = make_bar()
@@ -61,7 +70,7 @@ class LiveObserver(Observer):
         if done:
             inside = f"from epoch {done // steps + 1}, step {done % steps}"
             where = inside if done % steps else f"after epoch {done // steps}"
-            self._console.print(f"going on {where}", highlight=False)
+            self._console.print(f"continuing {where}", highlight=False)
         self._start("training", total=epochs * steps, completed=done, stays=True)
 
     def reading(self, *, images: int) -> None:
@@ -85,7 +94,8 @@ class LiveObserver(Observer):
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Show an epoch's metrics below the bar, or as a line where there is no terminal to draw in."""
-        said = f"epoch {row['epoch'] + 1:{len(str(self._epochs))}d}/{self._epochs}  {_metrics(row)}"
+        epoch = f"epoch {row['epoch'] + 1:{len(str(self._epochs))}d}/{self._epochs}"
+        said = f"{epoch}  {_metrics(row, attacked=self._attacked)}"
         if self._console.is_terminal:
             self._below.plain = said
         elif self._lines:
@@ -120,8 +130,9 @@ def make_bar() -> Progress:
     )
 
 
-def _metrics(row: Mapping[str, Any]) -> str:
-    text = f"loss {row['loss']:.3f}  attacked: train {100 * row['train_accuracy']:.1f} %"
+def _metrics(row: Mapping[str, Any], *, attacked: bool) -> str:
+    text = f"loss {row['loss']:.3f}  {'attacked: ' if attacked else ''}train {100 * row['train_accuracy']:.1f} %"
     if "held_out_robust" in row:
-        text += f", held out {100 * row['held_out_robust']:.1f} % (clean {100 * row['held_out_clean']:.1f} %)"
+        clean = f" (clean {100 * row['held_out_clean']:.1f} %)" if attacked else ""
+        text += f", held out {100 * row['held_out_robust']:.1f} %{clean}"
     return text + ("  weighted" if row["weights_apply"] else "")
