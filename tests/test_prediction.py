@@ -111,7 +111,7 @@ class TestFiles:
         (tmp_path / "gone.png").symlink_to("elsewhere.png")
         with pytest.raises(UserError, match=r"gone.png' is a link to 'elsewhere.png', which does not exist$"):
             image_files([tmp_path / "gone.png"])
-        with pytest.raises(UserError, match=r"has no image in it \(1 of 1 file is not read: dangling link: 1 \(gone"):
+        with pytest.raises(UserError, match=r"has no image in it, only other files: dangling link: 1 \(gone"):
             image_files([tmp_path])
         os.mkfifo(tmp_path / "pipe.png")
         with pytest.raises(UserError, match=r"pipe.png': expected a file or a folder, got a device or a pipe"):
