@@ -118,7 +118,7 @@ class TestSaid:
         assert note.startswith("note: 30 of 46 files are not read: not an image (.")
         assert "other reasons: 10" in note
         assert len(note) < 600
-        advice = re.search(r"'srat (data folder .*)' shows more$", note)[1]
+        advice = re.search(r"to see more: srat (data folder .*)$", note)[1]
         code, out, _ = cli(*shlex.split(advice))
         assert code == 0
         assert all(f"not an image (.{kind}): 5" in out for kind in ("txt", "doc", "xml", "log", "bin", "dat"))

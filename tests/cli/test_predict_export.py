@@ -105,8 +105,9 @@ class TestPredict:
         words = ("images/test/crane", "images/test/crane/im age 1.png", "--format", "csv", "--device", "cpu")
         code, out, err = cli("predict", "run", *words)
         assert (code, len(out.splitlines())) == (0, 13)
-        dangling, text = "dangling link: 1 (images/test/crane/gone.png)", "not an image (.txt): 1 (images/test/crane/"
-        assert err == f"srat: read 12 of 14 files; not read: {dangling}, {text}notes.txt)\n"
+        names = "images/test/crane/gone.png, images/test/crane/notes.txt"
+        why = f"dangling link: 1, not an image (.txt): 1 ({names})"
+        assert err == f"srat: read 12 of 14 files; not read: {why}\n"
         code, _, err = cli("predict", "run", "images/test/crane/gone.png")
         assert (code, err.count("\n")) == (2, 1)
         assert err.endswith("'images/test/crane/gone.png' is a link to 'nowhere.png', which does not exist\n")
@@ -155,7 +156,7 @@ class TestExport:
             "report.html",
         }
         card = (hub / "README.md").read_text()
-        for said in ("L∞, ε = 16/255", "naïve 猫", "12 to 6 a class", "## Limits", "3 × 12 × 12"):
+        for said in ("L∞, ε = 16/255", "naïve 猫", "12 to 6 per class", "## Limits", "3 × 12 × 12"):
             assert said in card
         snippet = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]
         code = f"import torch\nimages = torch.rand(2, 3, 12, 12)\n{snippet}\nassert logits.shape == (2, 3)\n"

@@ -363,7 +363,7 @@ def test_a_validation_part_is_held_out_and_the_training_part_left_whole(tmp_path
     assert without.held_out is None
 
 
-@pytest.mark.parametrize(("fraction", "said"), [(0.1, "held out, to choose the best epoch"), (0, "is not used")])
+@pytest.mark.parametrize(("fraction", "said"), [(0.1, "held out to choose the best epoch"), (0, "is not used")])
 def test_what_becomes_of_a_validation_part_is_said(tmp_path, fraction, said, caplog):
     for part, n in (("train", 9), ("val", 3), ("test", 4)):
         classes(tmp_path / "d" / part, "ant", "bee", n=n)

@@ -163,8 +163,11 @@ def evaluated(session: Session, test: Examined, run: Run, observer: Observer) ->
         observer=observer,
     )
     with folder.locked(wait=WAIT) if processes.first else nullcontext():
-        show_last(session, evaluate("last"))
-        return None if run.best_epoch is None else best_line(evaluate("best"), run.best_epoch + 1)
+        with folder.writing():
+            last = evaluate("last")
+        show_last(session, last)
+        with folder.writing():
+            return None if run.best_epoch is None else best_line(evaluate("best"), run.best_epoch + 1)
 
 
 def show_page(session: Session, test: Examined) -> None:

@@ -111,7 +111,7 @@ def told_in_line(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
     """Return how many files are not read, why, and what shows more of them, in one line; none if all are read."""
     head, *_ = told(passed, read, root) or [""]
     where = shlex.quote(str(root))
-    return [f"{head}: {told_briefly(passed, root)}; 'srat data folder {where}' shows more"] if head else []
+    return [f"{head}: {told_briefly(passed, root)}; to see more: srat data folder {where}"] if head else []
 
 
 def told_briefly(passed: Sequence[Passed], root: Path) -> str:

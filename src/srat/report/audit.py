@@ -5,7 +5,7 @@ from rich.text import Text
 from srat.audit import Audit, Entry
 from srat.errors import printable
 
-_STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "not made": "dim"}
+_STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "not run": "dim"}
 
 
 def audit_line(entry: Entry, *, width: int) -> Text:

@@ -76,15 +76,15 @@ def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
         )
     twins = found.twins
     for where, chosen in (
-        ("in several classes, all but one of them wrong", [each for each in twins if len(each.labels) > 1]),
+        ("in several classes (one label must be wrong)", [each for each in twins if len(each.labels) > 1]),
         (
-            "in both training and test, which makes accuracies too good",
+            "in both training and test (which makes accuracies too good)",
             [each for each in twins if len(each.labels) == 1 and len(each.parts) > 1],
         ),
         ("more than once", [each for each in twins if len(each.labels) == len(each.parts) == 1]),
     ):
         if chosen:
-            said = counted(len(chosen), f"image is there {where}", f"images are there {where}")
+            said = counted(len(chosen), f"image appears {where}", f"images appear {where}")
             yield _named(said, [_twins_said(each) for each in chosen]), True
 
 
