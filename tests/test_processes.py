@@ -318,7 +318,7 @@ class TestCommand:
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 143, stderr
         assert stderr.count("stopped by SIGTERM") == 1
-        assert "is saved, the same command goes on from there" in stderr
+        assert "is saved; the same command continues from there" in stderr
         assert self.train(tmp_path / "stopped", *words).returncode == 0
         one, other = (self.weights(out) for out in (by_two[1], tmp_path / "stopped"))
         assert all(torch.equal(one[name], other[name]) for name in one)
@@ -331,7 +331,7 @@ class TestCommand:
         workers["1"].send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 143
-        assert stderr.count("is saved, the same command goes on") == 1
+        assert stderr.count("is saved; the same command continues") == 1
         assert {path.name for path in list_checkpoints(out / "checkpoints")} - before
 
     @pytest.mark.parametrize("rank", [0, 1])

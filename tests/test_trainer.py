@@ -385,7 +385,7 @@ class TestResume:
     def test_at_any_step(self, whole, tmp_path, steps):
         stop = stopped_after(steps, tiny(augmentation="crop-flip"), tmp_path)
         epoch, step = divmod(steps, 5) if steps % 5 else (steps // 5 - 1, 5)
-        said = f"epoch {epoch + 1}, step {step} is saved, 'srat train --out {tmp_path}' goes on from there"
+        said = f"epoch {epoch + 1}, step {step} is saved; 'srat train --out {tmp_path}' continues from there"
         assert stop.advice == said
         fit(tiny(augmentation="crop-flip"), out=tmp_path)
         assert_same_files(whole, tmp_path)
@@ -670,7 +670,7 @@ class TestFolders:
         with pytest.raises(UserError, match="not a run's folder"):
             srat.load(tmp_path, which=which)
         RunFolder(tmp_path).config.write_text(tiny().to_json())
-        with pytest.raises(UserError, match=r"there is no model.*goes on with it"):
+        with pytest.raises(UserError, match=r"there is no model.*continues it"):
             srat.load(tmp_path, which=which)
 
     @pytest.mark.parametrize("option", [{"checkpoint_every": "0"}, {"checkpoint_every": "soon"}])

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 
 LONGEST = 1_500
+JOINERS = "\u200c\u200d"
+"""Without a width of their own: they part and join letters, as in Persian, and emoji."""
 LOST_PEER = 76
 """Exit code of a process that ends because another one of its job has."""
 
@@ -23,7 +25,7 @@ class LostPeerError(UserError):
 
 def printable(text: str) -> str:
     """Return a stranger's text without control characters, fit for a terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
+    return "".join(each if each.isprintable() or each in JOINERS else "�" for each in text)
 
 
 def unknown(kind: str, given: str, choices: Iterable[str]) -> UserError:

@@ -2,11 +2,11 @@
 
 import math
 from contextlib import nullcontext
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
 from srat.attacks import tell_doubts
@@ -14,7 +14,7 @@ from srat.cadence import Cadence, Every
 from srat.checked import checked
 from srat.checkpoint import State
 from srat.config import Config
-from srat.data import Parts, Record, prepare
+from srat.data import Parts, TrainingData, prepare
 from srat.data.constant import constant_notes
 from srat.devices import describe, make_fabric
 from srat.errors import require
@@ -26,11 +26,12 @@ from srat.models.wrapper import Custom
 from srat.observer import Observer
 from srat.options import CompileChoice, OnDivergence
 from srat.processes import Processes, join
-from srat.run import ModelFacts, Run, image_shape, load_with_facts, read_facts
+from srat.run import ModelFacts, Run, image_shape, load, read_facts
 from srat.run_folder import RunFolder
 from srat.safekeeping import Keeper, Unkept
 from srat.trainer import run_epochs, train_step
 from srat.training import Training, set_up
+from srat.words import counted
 
 
 @taking_gradients
@@ -45,7 +46,7 @@ def fit(
     checkpoint_every: str | int = "auto",
     on_divergence: OnDivergence = "stop",
     compiled: CompileChoice = "auto",
-    record: Record | None = None,
+    parts: Parts | None = None,
 ) -> Run:
     """Train a model as ``config`` says, or go on where the run in ``out`` stopped; the test data is never loaded.
 
@@ -62,84 +63,148 @@ def fit(
         checkpoint_every: "auto" (as often as costs a hundredth of the time), "200" steps, or "10m" minutes.
         on_divergence: "stop", or "rollback": back to the last checkpoint, with half the learning rate.
         compiled: "off", a mode of ``torch.compile``, or "auto": compiled on CUDA, not on the CPU.
-        record: which images to take of data that can change, as another run recorded them; a run in ``out`` goes on
-            with its own.
+        parts: what ``config.data.parts(…)`` returned, with the record of the run in ``out`` if it goes on; by default
+            the data is looked at here.
 
     Raises:
         UserError: on data that cannot be read, a folder that holds another run or is in use, a device that is not
-            there or has too little memory, or a loss that stops being a number.
+            there or has too little memory, or a loss that is not a number.
         Interrupted: when a signal has ended the run, and its state is saved.
     """
-    if model is not None:
-        config = replace(config, model=Custom.of(model))
-    observer = observer or Observer()
-    every = Every.parse(str(checkpoint_every))
     require(out is not None or on_divergence == "stop", "--on-divergence rollback needs --out, a folder of checkpoints")
-    fabric = make_fabric(device, config.precision)
-    processes = join()
-    folder = RunFolder(Path(out)) if out is not None else None
-    look = partial(ended_run, folder, config, model, device=str(fabric.device), processes=processes)
-    if ended := look():
-        return ended
-    with telling_of_memory(f"the images and the model do not fit on {fabric.device}"):
-        going_on = folder is not None and folder.exists
-        parts = config.data.parts(folder.record if folder is not None and going_on else record)
-        if going_on:
-            require_whole(parts)
-        data = prepare(parts, config.imbalance, config.holdout, seed=config.seed)
-        training = set_up(
-            config,
-            fabric,
-            data.train,
-            data.held_out,
-            model,
-            processes=processes,
-            compiled=compiled,
-            notice=observer.notice,
-        )
-    for note in (*parts.notes, *validation_note(config, parts), *constant_notes(training.train)):
-        observer.notice(note)
-    tell_doubts((config.attack, config.evaluation), data.train.images.shape[1:], observer.notice)
-    check_memory(training, train_step, notice=observer.notice)
-    if folder is None:
-        unkept = Unkept()
-        state = run_epochs(training, unkept, observer)
-        unkept.tick(state)
-        return as_run(training, state, None)
-    with deferring_signals() as interruption, folder.locked() if processes.first else nullcontext():
-        processes.wait()
+    task = Task(
+        config=config if model is None else replace(config, model=Custom.of(model)),
+        every=Every.parse(str(checkpoint_every)),
+        fabric=make_fabric(device, config.precision),
+        processes=join(),
+        folder=None if out is None else RunFolder(Path(out)),
+        model=model,
+        observer=observer or Observer(),
+        on_divergence=on_divergence,
+        compiled=compiled,
+    )
+    return ended_run(task) or train(task, parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A training that is asked for."""
+
+    config: Config
+    every: Every
+    """How often to save a checkpoint."""
+    fabric: Fabric
+    processes: Processes
+    folder: RunFolder | None
+    """None writes nothing."""
+    model: nn.Module | None
+    """The user's own, or None to build the configuration's."""
+    observer: Observer
+    on_divergence: OnDivergence
+    compiled: CompileChoice
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.fabric.device
+
+
+def train(task: Task, parts: Parts | None) -> Run:
+    """Do what is left of a training."""
+    with telling_of_memory(f"the images and the model do not fit on {task.device}"):
+        parts = looked_at(task, parts)
+        data = prepare(parts, task.config.imbalance, task.config.holdout, seed=task.config.seed)
+        training = set_up_for(task, data)
+    tell(task, parts, training)
+    check_memory(training, train_step, notice=task.observer.notice)
+    if task.folder is None:
+        return train_unkept(training, task.observer)
+    return train_kept(task, task.folder, training, data, parts)
+
+
+def looked_at(task: Task, parts: Parts | None) -> Parts:
+    """Return the parts of the data; those that a run has begun with, if there is one to go on with.
+
+    Raises:
+        UserError: if images of that run are gone, or changed.
+    """
+    record = None if task.folder is None else task.folder.record
+    parts = task.config.data.parts(record) if parts is None else parts
+    if task.folder is not None and task.folder.exists:
+        require_whole(parts)
+    return parts
+
+
+def set_up_for(task: Task, data: TrainingData) -> Training:
+    """Return model, optimiser and data on the device."""
+    return set_up(
+        task.config,
+        task.fabric,
+        data.train,
+        data.held_out,
+        task.model,
+        processes=task.processes,
+        compiled=task.compiled,
+        notice=task.observer.notice,
+    )
+
+
+def tell(task: Task, parts: Parts, training: Training) -> None:
+    """Tell the observer what the user should know of data and attacks before the hours of training."""
+    config, train = task.config, training.train
+    for note in (*parts.notes, *validation_note(config, parts), *constant_notes(train)):
+        task.observer.notice(note)
+    tell_doubts((config.attack, config.evaluation), train.images.shape[1:], task.observer.notice)
+
+
+def train_unkept(training: Training, observer: Observer) -> Run:
+    """Train, and write nothing."""
+    unkept = Unkept()
+    state = run_epochs(training, unkept, observer)
+    unkept.tick(state)
+    return as_run(training, state, None)
+
+
+def train_kept(task: Task, folder: RunFolder, training: Training, data: TrainingData, parts: Parts) -> Run:
+    """Train, and keep in a folder what it takes to go on, and at the end the weights."""
+    with deferring_signals() as interruption, folder.locked() if task.processes.first else nullcontext():
+        task.processes.wait()
         # Once more: what was so without the lock may have changed.
-        if ended := look():
+        if ended := ended_run(task):
             return ended
-        if processes.first:
-            with folder.writing():
-                folder.start(config, data, parts.record)
-                note_environment(folder, training, observer)
+        if task.processes.first:
+            begin(task, folder, training, data, parts)
         keeper = Keeper(
             training,
             folder=folder,
-            cadence=Cadence(every),
-            on_divergence=on_divergence,
+            cadence=Cadence(task.every),
+            on_divergence=task.on_divergence,
             interruption=interruption,
-            observer=observer,
+            observer=task.observer,
         )
-        state = run_epochs(training, keeper, observer)
+        state = run_epochs(training, keeper, task.observer)
         keeper.tick(state)
-        if processes.first:
+        if task.processes.first:
             with folder.writing():
                 write_results(training, state, folder)
-        processes.wait()
+        task.processes.wait()
         interruption.check()
     return as_run(training, state, folder.path)
+
+
+def begin(task: Task, folder: RunFolder, training: Training, data: TrainingData, parts: Parts) -> None:
+    """Write what is known before the training."""
+    with folder.writing():
+        folder.start(task.config, data, parts.record)
+        note_environment(folder, training, task.observer)
 
 
 def require_whole(parts: Parts) -> None:
     """Raise ``UserError`` if images are gone, or changed, that a run has begun with."""
     lost = [name for part in ("train", "validation") for name in parts.missing.get(part, ())]
     named = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
-    require(
-        not lost, f"the data has changed since this run began; gone or changed ({len(lost):,}): {named}; put them back"
-    )
+    said = counted(len(lost), "image is gone or changed", "images are gone or changed")
+    require(not lost, f"the data has changed since this run began: {said} ({named}); put them back")
 
 
 def validation_note(config: Config, parts: Parts) -> list[str]:
@@ -148,7 +213,7 @@ def validation_note(config: Config, parts: Parts) -> list[str]:
         return []
     if not config.holdout.fraction:
         return ["the validation part of the data is not used (--holdout.fraction 0)"]
-    return ["the validation part of the data is held out, to choose the best epoch"]
+    return ["the validation part of the data is held out to choose the best epoch"]
 
 
 def as_run(training: Training, state: State, folder: Path | None) -> Run:
@@ -169,36 +234,45 @@ def note_environment(folder: RunFolder, training: Training, observer: Observer) 
     then = folder.read_environment()
     changed = [f"{name} {then[name]}, now {now[name]}" for name in now if name in then and then[name] != now[name]]
     if changed:
-        observer.notice(f"this run began with {'; '.join(changed)}: it will not be equal to the bit to one that stayed")
+        observer.notice(
+            f"this run began with {'; '.join(changed)}: its numbers may differ a little from those of an unchanged run"
+        )
     folder.write_environment(now | then)
 
 
-def ended_run(
-    folder: RunFolder | None, config: Config, model: nn.Module | None, *, device: str, processes: Processes
-) -> Run | None:
-    """Return the run in a folder if its training has ended; no process writes there before all have looked.
+def ended_run(task: Task) -> Run | None:
+    """Return the run in a task's folder if its training has ended; no process writes there before all have looked.
 
     Raises:
         UserError: if the folder holds another run, or something that is none, or not the same for all processes.
     """
+    folder = task.folder
     if folder is None:
         return None
-    folder.check(config)
-    processes.require_alike(f"the processes do not see the same folder '{folder.path}'", int(folder.trained))
-    if not folder.trained:
-        return None
-    trained, _ = load_with_facts(folder.path, model=model, device=device)
+    folder.check(task.config)
+    task.processes.require_alike(f"the processes do not see the same folder '{folder.path}'", int(folder.trained))
+    return read_run(task, folder) if folder.trained else None
+
+
+def read_run(task: Task, folder: RunFolder) -> Run:
+    """Return the trained run in a folder.
+
+    Raises:
+        UserError: if its weights or metrics are not whole.
+    """
+    model = load(folder.path, model=task.model, device=task.device)
     best = read_facts(folder.weights("best")).epoch if folder.weights("best").exists() else None
     history, seconds = folder.read_metrics(), folder.read_environment().get("training_seconds")
     require(
-        len(history) == config.epochs,
-        f"{folder.metrics}: expected {config.epochs} epochs, got {len(history)}; remove {folder.weights('last').name} "
-        f"beside it, and {folder.how_to_go_on} from the last checkpoint, and writes both anew",
+        len(history) == task.config.epochs,
+        f"{folder.metrics}: expected {task.config.epochs} epochs, got {len(history)}; remove "
+        f"{folder.weights('last').name} beside it, and {folder.how_to_go_on} from the last checkpoint and writes both "
+        "again",
     )
     return Run(
-        config=config,
+        config=task.config,
         folder=folder.path,
-        model=trained,
+        model=model,
         best_epoch=best,
         history=history,
         seconds=float(seconds) if isinstance(seconds, int | float) else math.nan,

@@ -17,13 +17,16 @@ class Observer:
         """A run of ``epochs`` epochs of ``steps`` steps begins, or goes on after ``done`` steps in all."""
 
     def step(self, count: int = 1) -> None:
-        """A step was handed to the device, or ``count`` images of an evaluation are done with."""
+        """A step was handed to the device, or ``count`` images are read, or done with in an evaluation."""
 
     def held_out(self, clean: "Counts", robust: "Counts") -> None:
         """The epoch's weights get so many of each class right, of the held-out images as they are, and attacked."""
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """An epoch ended with these metrics."""
+
+    def reading(self, *, images: int) -> None:
+        """Image files begin to be read."""
 
     def evaluating(self, name: str, *, images: int) -> None:
         """The evaluation called ``name`` begins."""

@@ -10,4 +10,4 @@ LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 """Who is told of every epoch beside metrics.csv."""
 
 OnDivergence = Literal["stop", "rollback"]
-"""When the loss is no number any more: stop, or go back to the last checkpoint with half the learning rate."""
+"""If the loss becomes NaN or infinite: stop, or go back to the last checkpoint with half the learning rate."""

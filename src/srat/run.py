@@ -115,23 +115,26 @@ def load(
     Raises:
         UserError: if there are no such weights, they are damaged or do not fit, or there is no such device.
     """
-    return load_with_facts(path, which=which, model=model, device=device)[0]
+    return _filled(_open(path, which), model, as_device(device))
 
 
 @taking_gradients
 @checked
 def load_with_facts(
-    path: Path | str,
-    *,
-    which: Which = "last",
-    model: nn.Module | None = None,
-    device: str | torch.device = "cpu",
+    path: Path | str, *, which: Which = "last", device: str | torch.device = "cpu"
 ) -> tuple[nn.Module, ModelFacts]:
     """Return what `load` does, and what the weights file says beside the weights."""
-    target = as_device(device)
-    file = Path(path) if Path(path).is_file() else _weights_of(RunFolder(Path(path)), which)
-    weights = open_tensors(file)
-    facts = ModelFacts.from_json(weights.facts, file)
+    weights = _open(path, which)
+    return _filled(weights, None, as_device(device)), ModelFacts.from_json(weights.facts, weights.path)
+
+
+def _open(path: Path | str, which: Which) -> TensorFile:
+    return open_tensors(Path(path) if Path(path).is_file() else _weights_of(RunFolder(Path(path)), which))
+
+
+def _filled(weights: TensorFile, model: nn.Module | None, device: torch.device) -> nn.Module:
+    """Return the model with these weights: the user's own, or one built as the weights file says."""
+    facts = ModelFacts.from_json(weights.facts, weights.path)
     if model is None:
         # Built without memory first: what a stranger's file says of its size is true, or goes no further.
         with torch.device("meta"):
@@ -144,7 +147,7 @@ def load_with_facts(
     check_shapes(model, weights)
     names = present_names(model, weights.shapes)
     model.load_state_dict({names[name]: tensor for name, tensor in weights.tensors().items()})
-    return model.to(target).eval(), facts
+    return model.to(device).eval()
 
 
 def read_facts(path: Path) -> ModelFacts:
@@ -188,9 +191,9 @@ def _weights_of(folder: RunFolder, which: Which) -> Path:
     file = folder.weights(which)
     require(folder.exists, f"'{folder.path}' is not a run's folder: there is no config.json in it")
     why = (
-        f"the run is unfinished; {folder.how_to_go_on} with it"
+        f"the run is unfinished; {folder.how_to_go_on} it"
         if which == "last" or not folder.trained
-        else "the run held nothing out to choose a best epoch by"
+        else "the run held out no images to choose a best epoch with"
     )
     require(file.exists(), f"there is no {file.name} in '{folder.path}': {why}")
     return file

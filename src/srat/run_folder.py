@@ -130,7 +130,7 @@ class RunFolder:
             differing = Config.read(self.config).differences(config)
             require(
                 not differing,
-                f"--out: '{self.path}' holds another run, with {', '.join(differing)} ({self.how_to_go_on} with that)",
+                f"--out: '{self.path}' holds another run, with {', '.join(differing)} ({self.how_to_go_on} that one)",
             )
             return
         ours = {_LOCK, self.checkpoints.name}
@@ -185,10 +185,10 @@ class RunFolder:
 
     @property
     def how_to_go_on(self) -> str:
-        """What goes on with the run: a command, unless its model is the user's own."""
+        """What continues the run: a command, unless its model is the user's own."""
         if self.of_own_model:
-            return f"srat.fit(config, out={str(self.path)!r}, model=…) goes on"
-        return f"'srat train --out {shlex.quote(str(self.path))}' goes on"
+            return f"srat.fit(config, out={str(self.path)!r}, model=…) continues"
+        return f"'srat train --out {shlex.quote(str(self.path))}' continues"
 
     @property
     def of_own_model(self) -> bool:
@@ -205,8 +205,8 @@ class RunFolder:
             yield
         except OSError as error:
             raise UserError(
-                f"{error.filename}: {error.strerror}; what was written before, checkpoints and metrics, is whole: "
-                f"mend that, and {self.how_to_go_on}"
+                f"{error.filename}: {error.strerror}; checkpoints and metrics written before are intact: "
+                f"once that is fixed, {self.how_to_go_on} the run"
             ) from error
 
     def start(self, config: Config, data: TrainingData, split: Callable[[], Record | None]) -> None:
@@ -243,6 +243,15 @@ class RunFolder:
         plain = isinstance(indices, list) and all(type(index) is int and index >= 0 for index in indices)
         require(plain, f"{self.indices}: expected the indices of the training images")
         return list(indices or ())
+
+    @property
+    def held_out(self) -> int:
+        """How many training images the weights did not learn from; 0 if indices.json does not say so."""
+        try:
+            held = _read_object(self.indices).get("held_out")
+        except UserError:  # nothing depends on it
+            return 0
+        return len(held) if isinstance(held, list) else 0
 
     def write_metrics(self, history: Sequence[Row]) -> None:
         """Write metrics.csv."""

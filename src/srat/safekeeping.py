@@ -164,8 +164,8 @@ class Keeper(Unkept):
         except Interrupted as stop:
             self.save(state)
             # Of several processes as many have to go on, for the same bytes.
-            how = self._folder.how_to_go_on if self._processes.count == 1 else "the same command goes on"
-            advice = f"{state.position} is saved, {how} from there"
+            how = self._folder.how_to_go_on if self._processes.count == 1 else "the same command continues"
+            advice = f"{state.position} is saved; {how} from there"
             raise Interrupted(stop.signal, advice) from None
 
     def roll_back(self, error: DivergenceError, *, rate_factor: float) -> State:

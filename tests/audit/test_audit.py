@@ -204,7 +204,7 @@ def test_what_is_not_at_hand_is_not_made():
     found = audit(bare(), ["balance", "disjoint", "interval", "transfer"])
     assert found.verdicts == {}
     assert found.verdict == "pass"
-    assert conclusion(found).endswith("Not made: balance, disjoint, interval, transfer.")
+    assert conclusion(found).endswith("Not run: balance, disjoint, interval, transfer.")
 
 
 def test_budgets_double_up_to_grey():
@@ -277,8 +277,8 @@ def test_the_whole_is_as_bad_as_its_worst_part():
     ]
     whole = Audit(entries=tuple(entries))
     assert [Audit(entries=tuple(entries[:n])).verdict for n in (1, 2, 3)] == ["pass", "warn", "fail"]
-    assert conclusion(whole) == "The claimed robustness is not to be trusted: three."
-    assert conclusion(Audit(entries=tuple(entries[:2]))).endswith("to be said beside it: two.")
+    assert conclusion(whole) == "Do not trust the claimed robustness: three."
+    assert conclusion(Audit(entries=tuple(entries[:2]))).endswith("warnings: two.")
     content = json.loads(whole.to_json(images=5))
     assert (content["verdict"], content["images"]) == ("fail", 5)
     assert content["checks"][1] == {
@@ -294,4 +294,4 @@ def test_the_whole_is_as_bad_as_its_worst_part():
             console.print(audit_line(entry, width=5))
     lines = capture.get().splitlines()
     assert lines[0] == "pass      one    one [red]"
-    assert lines[3] == "not made  four   not at hand: the test set"
+    assert lines[3] == "not run   four   missing: the test set"

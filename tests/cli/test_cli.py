@@ -437,8 +437,8 @@ class TestMistakes:
         words = ["train", *QUICK, "--epochs", "5", "--checkpoint-every", "2", "--out", "x"]
         code, _, err = cli(*words)
         assert code == 2
-        assert "No space left on device; what was written before, checkpoints and metrics, is whole" in err
-        assert "'srat train --out x' goes on" in err
+        assert "No space left on device; checkpoints and metrics written before are intact" in err
+        assert "once that is fixed, 'srat train --out x' continues the run" in err
         assert all(open_tensors(path) for path in list_checkpoints(tmp_path / "x" / "checkpoints"))
         assert len((tmp_path / "x" / "metrics.csv").read_text().splitlines()) >= 2
         assert not list(tmp_path.rglob("*.tmp"))
@@ -471,7 +471,7 @@ class TestMistakes:
             patch.setattr(srat.cli.training, "evaluate_run", interrupted)
             assert cli("train", *QUICK, "--out", "x")[::2] == (
                 code,
-                f"srat: stopped by {name}: the training is done, 'srat train --out x' goes on with the evaluation\n",
+                f"srat: stopped by {name}: the training is done; 'srat train --out x' continues with the evaluation\n",
             )
         assert signal.getsignal(getattr(signal, name)) == before
         assert cli("train", "--out", "x")[0] == 0
@@ -609,7 +609,7 @@ def test_results_that_nothing_vouches_for_are_told(cli, finished, tmp_path):
         (copy / f"examples{kind}.safetensors").unlink()
     code, out, _ = cli("evaluate", copy, "--attack", "fgsm")
     assert code == 0
-    assert "pgd-2" in out.split("nothing says which weights and images they are of")[0]
+    assert "the weights and images behind pgd-2 are unknown" in out
 
 
 def test_what_is_damaged_beside_it_does_no_harm(cli, finished, tmp_path):
@@ -734,7 +734,7 @@ class TestCompare:
         assert "of other weights than those of model.safetensors" in cli("compare", finished, foreign)[2]
         assert "there is no folder 'nowhere'" in cli("compare", finished, others / "ce", "--json", "nowhere/x")[2]
         (copy / "examples.safetensors").unlink()
-        assert f"'srat evaluate {copy}' makes it" in cli("compare", finished, copy)[2]
+        assert f"'srat evaluate {copy}' creates it" in cli("compare", finished, copy)[2]
 
 
 def test_separability_is_measured_and_kept(cli, finished):
@@ -759,7 +759,7 @@ class TestAudit:
         assert code == 0
         assert "pass      determinism  asked twice" in out
         assert "warn      interval     the widest interval of a group has" in out
-        assert "to be said beside it: interval." in out
+        assert "warnings: interval." in out
         assert not (finished / "audit.json").exists()
 
     def test_the_whole_is_kept(self, cli, finished, monkeypatch):
@@ -781,7 +781,7 @@ class TestAudit:
         monkeypatch.setattr(Determinism, "examine", lambda self, subject: finding)
         code, out, _ = cli("audit", finished, "--check", "determinism", "--device", "cpu")
         assert code == 3
-        assert "The claimed robustness is not to be trusted: determinism." in out
+        assert "Do not trust the claimed robustness: determinism." in out
 
     @pytest.mark.parametrize(
         ("words", "said"),

@@ -96,7 +96,7 @@ class TestResume:
         assert code == 0
         epoch = int(checkpoints[-1].stem.split("-")[1]) + 1
         step = int(checkpoints[-1].stem.split("-")[3])
-        assert out.splitlines()[0] == f"going on with the run in runs/new, from epoch {epoch}, step {step}"
+        assert out.splitlines()[0] == f"continuing the run in runs/new, from epoch {epoch}, step {step}"
         assert Path("runs/new/metrics.csv").read_bytes() == (trained / "metrics.csv").read_bytes()
 
     @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ class TestResume:
             shutil.rmtree(f"a/{name}") if name == "checkpoints" else Path("a", name).unlink()
         code, out, _ = cli("train", "--resume", "--out", "a", "--device", "cpu")
         assert code == 0
-        assert out.splitlines()[0] == f"going on with the run in a, {said}"
+        assert out.splitlines()[0] == f"continuing the run in a, {said}"
 
     def test_a_finished_run_is_left_alone(self, cli, home, trained):
         code, out, _ = cli("train", "--out", trained, "--resume")
@@ -121,12 +121,12 @@ class TestResume:
         [
             (
                 "runs/fist",
-                "there is no run in 'runs/fist' to go on with, did you mean 'first'?; there are: first, other\n",
+                "there is no run in 'runs/fist' to continue, did you mean 'first'?; there are: first, other\n",
             ),
-            ("runs/xyz", "there is no run in 'runs/xyz' to go on with; there are: first, other\n"),
-            ("runs/first/checkpoints", "to go on with, did you mean 'runs/first'?\n"),
-            ("nowhere/a", "there is no run in 'nowhere/a' to go on with\n"),
-            ("empty", "there is no run in 'empty' to go on with\n"),
+            ("runs/xyz", "there is no run in 'runs/xyz' to continue; there are: first, other\n"),
+            ("runs/first/checkpoints", "to continue, did you mean 'runs/first'?\n"),
+            ("nowhere/a", "there is no run in 'nowhere/a' to continue\n"),
+            ("empty", "there is no run in 'empty' to continue\n"),
         ],
     )
     def test_nothing_to_go_on_with_is_refused(self, cli, home, trained, out, said):
@@ -235,7 +235,7 @@ class TestMessages:
         Path("a/config.json").write_text(json.dumps(content))
         code, _, err = cli(command, "a", *(["b"] if command == "compare" else []))
         assert code == 2
-        assert "commands do not know your own model; srat.evaluate(model, images, labels)" in err
+        assert "no command can build your own model; srat.evaluate(model, images, labels)" in err
         assert "'srat" not in err
 
     @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_makes_the_page_again_to_the_byte(cli, runs):
     before = (runs / "a" / "report.html").read_bytes()
     (runs / "a" / "report.html").unlink()
     code, out, err = cli("report", runs / "a", "--device", "cpu", "--no-map")
-    assert (code, err, out) == (0, "", "To look at: runs/a/report.html\n")
+    assert (code, err, out) == (0, "", "The page is in runs/a/report.html\n")
     assert (runs / "a" / "report.html").read_bytes() == before
 
 
@@ -83,7 +83,7 @@ def test_a_map_that_cannot_be_kept_costs_no_page(cli, runs, monkeypatch):
 
 def test_several_runs_are_compared_image_by_image(cli, runs):
     code, out, _ = cli("report", runs / "a", runs / "b", "--device", "cpu")
-    assert (code, out.splitlines()[-1]) == (0, "To look at: report.html")
+    assert (code, out.splitlines()[-1]) == (0, "The page is in report.html")
     page = Path("report.html").read_text()
     assert "whether ce and srat-ldam differ" in page or "ce is better" in page or "ce is worse" in page
 
@@ -123,7 +123,7 @@ def test_a_run_that_is_not_evaluated_is_told_how_to_go_on(cli, runs):
     (runs / "a" / "evaluation.json").unlink()
     code, _, err = cli("report", runs / "a")
     assert code == 2
-    assert "is not evaluated yet: 'srat train --out runs/a' goes on with it" in err
+    assert "is not evaluated yet: 'srat train --out runs/a' continues it" in err
 
 
 @pytest.mark.parametrize(

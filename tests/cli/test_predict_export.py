@@ -70,7 +70,7 @@ class TestPredict:
 
     def test_a_table_names_the_attack_and_counts_what_holds(self, cli, own):
         code, out, err = cli("predict", "run", "images/test/crane", "--device", "cpu")
-        assert (code, err) == (0, "")
+        assert (code, err) == (0, "srat: read 12 of 12 files\n")
         assert "under pgd-3 (L∞, ε = 16/255)" in out
         held = len(re.findall(r"\bholds\b", out))
         assert f"{held} of 12 hold" in out
@@ -78,7 +78,11 @@ class TestPredict:
 
     def test_csv_for_programs_into_a_file(self, cli, own):
         words = ("--format", "csv", "--out", "found.csv", "--attack", "natural", "--device", "cpu")
-        assert cli("predict", "run/model.safetensors", "images/test/naïve 猫", *words) == (0, "", "")
+        assert cli("predict", "run/model.safetensors", "images/test/naïve 猫", *words) == (
+            0,
+            "",
+            "srat: read 8 of 8 files\n",
+        )
         rows = list(csv.DictReader(io.StringIO(Path("found.csv").read_text())))
         assert [row["file"] for row in rows] == [f"images/test/naïve 猫/im age {n}.png" for n in range(8)]
         assert all(row["class"] in CLASSES and 1 / 3 <= float(row["probability"]) <= 1 for row in rows)
@@ -89,7 +93,24 @@ class TestPredict:
         code, out, err = cli("predict", "run", "images/test/crane", "--format", "csv", "--device", "cpu")
         assert code == 2
         assert len(out.splitlines()) == 13
-        assert err == "srat: error: images/test/crane/bad.png: not a readable image\n"
+        assert err.splitlines() == [
+            "srat: read 12 of 13 files; not read: cannot be read: 1 (images/test/crane/bad.png)",
+            "srat: error: images/test/crane/bad.png: not a readable image",
+        ]
+
+    def test_it_says_how_many_of_how_many_files_it_read_and_why_not_the_others(self, cli, own):
+        crane = own / "images" / "test" / "crane"
+        (crane / "notes.txt").write_text("no image")
+        (crane / "gone.png").symlink_to("nowhere.png")
+        words = ("images/test/crane", "images/test/crane/im age 1.png", "--format", "csv", "--device", "cpu")
+        code, out, err = cli("predict", "run", *words)
+        assert (code, len(out.splitlines())) == (0, 13)
+        names = "images/test/crane/gone.png, images/test/crane/notes.txt"
+        why = f"dangling link: 1, not an image (.txt): 1 ({names})"
+        assert err == f"srat: read 12 of 14 files; not read: {why}\n"
+        code, _, err = cli("predict", "run", "images/test/crane/gone.png")
+        assert (code, err.count("\n")) == (2, 1)
+        assert err.endswith("'images/test/crane/gone.png' is a link to 'nowhere.png', which does not exist\n")
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -135,7 +156,7 @@ class TestExport:
             "report.html",
         }
         card = (hub / "README.md").read_text()
-        for said in ("L∞, ε = 16/255", "naïve 猫", "12 to 6 a class", "## Limits", "3 × 12 × 12"):
+        for said in ("L∞, ε = 16/255", "naïve 猫", "12 to 6 per class", "## Limits", "3 × 12 × 12"):
             assert said in card
         snippet = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]
         code = f"import torch\nimages = torch.rand(2, 3, 12, 12)\n{snippet}\nassert logits.shape == (2, 3)\n"

@@ -103,7 +103,7 @@ class TestDoctor:
         monkeypatch.setenv("SRAT_DATA_DIR", str(tmp_path))
         lines = {line.split()[0]: line for line in cli("doctor")[1].splitlines() if line.split()}
         assert str(tmp_path / "cifar-10-batches-py") in lines["cifar10"]
-        assert "fetched when it is first used" in lines["svhn"]
+        assert "downloaded on first use" in lines["svhn"]
 
     def test_advises_what_would_help(self, monkeypatch, tmp_path):
         monkeypatch.setattr(shutil, "which", lambda name: None)

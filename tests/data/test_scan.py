@@ -227,7 +227,10 @@ def test_the_lines_say_how_many_of_how_many_and_why(tmp_path):
     assert lines[0] == "5 of 8 files are not read"
     assert lines[1] == "not an image (.txt): 4 (ant/a.txt, ant/b.txt, ant/c.txt, …)"
     assert lines[2] == "hidden: 1 (ant/.e)"
-    assert told_in_line(branch.all_passed, 3, tmp_path) == [f"{lines[0]}: {lines[1]}, {lines[2]}"]
+    short = "not an image (.txt): 4, hidden: 1 (ant/.e, ant/a.txt, ant/b.txt, …)"
+    assert told_in_line(branch.all_passed, 3, tmp_path) == [
+        f"{lines[0]}: {short}; to see more: srat data folder {tmp_path}"
+    ]
     assert told([], 3, tmp_path) == told_in_line([], 3, tmp_path) == []
 
 

@@ -256,7 +256,9 @@ class TestTheRecord:
         assert folder.weights("last").read_bytes() == before
         (photos / next(iter(folder.record.parts["train"]))).unlink()
         folder.weights("last").unlink()
-        with pytest.raises(UserError, match=r"the data has changed since this run began; gone or changed \(1\): ant/"):
+        with pytest.raises(
+            UserError, match=r"the data has changed since this run began: 1 image is gone or changed \(ant/"
+        ):
             fit(config(photos), out=folder.path)
 
     def test_that_is_gone_is_missed(self, run):
@@ -424,7 +426,7 @@ def test_a_validation_part_is_held_out_and_the_training_part_left_whole(tmp_path
     assert without.held_out is None
 
 
-@pytest.mark.parametrize(("fraction", "said"), [(0.1, "held out, to choose the best epoch"), (0, "is not used")])
+@pytest.mark.parametrize(("fraction", "said"), [(0.1, "held out to choose the best epoch"), (0, "is not used")])
 def test_what_becomes_of_a_validation_part_is_said(tmp_path, fraction, said, caplog):
     for part, n in (("train", 9), ("val", 3), ("test", 4)):
         classes(tmp_path / "d" / part, "ant", "bee", n=n)

@@ -66,7 +66,7 @@ def test_every_unreadable_file_is_named_and_none_stops_the_rest(folder):
     found = survey(Folder(dir=folder))
     assert {file.path.name for file in found.unreadable} == {"bad.png", "half.png"}
     assert len(found.readable) == 35
-    assert "2 cannot be read" in texts(found)
+    assert "2 files cannot be read:" in texts(found)
 
 
 class TestTwins:
@@ -74,7 +74,7 @@ class TestTwins:
         shutil.copy(folder / "a" / "0.png", folder / "ü" / "same.png")
         [twins] = survey(Folder(dir=folder)).twins
         assert set(twins.labels) == {"a", "ü"}
-        assert "one of them must be wrong" in texts(survey(Folder(dir=folder)))
+        assert "1 image appears in several classes (one label must be wrong):" in texts(survey(Folder(dir=folder)))
 
     def test_across_training_and_test(self, tmp_path):
         for part in ("train", "test"):
@@ -100,9 +100,9 @@ class TestTwins:
 
 def test_sizes_and_colours_are_said(folder):
     put(folder / "a" / "grey.png", mode="L")
-    assert "all of 8 × 8 pixels, 1 of them grey" in texts(survey(Folder(dir=folder)))
+    assert "all images have 8 × 8 pixels, 1 of them grey" in texts(survey(Folder(dir=folder)))
     put(folder / "a" / "wide.png", size=(30, 6))
-    assert "8 × 8 to 30 × 6 pixels by area, in 2 sizes" in texts(survey(Folder(dir=folder)))
+    assert "2 sizes, from 8 × 8 to 30 × 6 pixels" in texts(survey(Folder(dir=folder)))
 
 
 def test_an_upright_size_is_that_of_the_training(tmp_path):
@@ -191,8 +191,8 @@ def test_where_nothing_can_be_read_that_is_said(cli, tmp_path):
             (tmp_path / name / f"{n}.png").write_text("no image")
     code, out, _ = cli("data", "folder", tmp_path)
     assert code == 0
-    assert "4 cannot be read" in out
-    assert "first mend or remove what cannot be read" in out
+    assert "4 files cannot be read:" in out
+    assert "fix or remove the files that cannot be read" in out
 
 
 def test_names_that_are_not_utf8_are_borne(folder, cli, tmp_path_factory):

@@ -366,7 +366,7 @@ class TestSerially:
             said = grid.communicate(timeout=60)[0].decode()
             if number == signal.SIGINT:
                 assert grid.returncode == 130
-                assert "all that ran is saved, 'srat grid table1" in said
+                assert "everything is saved; 'srat grid table1" in said
                 (folder / "metrics.csv").unlink()
             deadline = time.monotonic() + 60
             while is_alive(holder) and time.monotonic() < deadline:

@@ -474,6 +474,35 @@ def full_record():
     return a_record(examples=examples_of(labels, broken, predicted, HOSTILE))
 
 
+LONG = tuple(f"chestnut_mandibled_toucanet_of_the_western_cordillera_{n:02d}_x" for n in range(40))
+
+
+def long_record():
+    """A run of forty classes whose names have sixty characters and differ near their end."""
+    classes = len(LONG)
+    down = [90 - c for c in range(classes)]
+    evaluation = an_evaluation(LONG, down, [each - 20 for each in down], [500 - c for c in range(classes)])
+    labels = list(range(classes)) * 2
+    examples = examples_of(labels, [2] * len(labels), [(c + 1) % classes for c in labels], LONG)
+    drawn = FeatureMap(
+        class_names=LONG,
+        labels=tuple(range(classes)),
+        points=tuple((float(n), float(n % 7)) for n in range(classes)),
+        separability=(),
+        made_with={},
+    )
+    return a_record(evaluation=evaluation, examples=examples, map=drawn, gallery=[a_specimen(0, 1)])
+
+
+def test_long_names_are_shortened_in_the_middle_and_stay_apart():
+    page = render([long_record()])
+    shown = re.findall(r'<tr><th scope="row"><span title="([^"]*)">([^<]*)</span>', page)
+    assert set(LONG) <= {name for name, _ in shown}
+    assert len({short for _, short in shown}) == len(LONG)
+    assert all(short.startswith("chestnut_") and "…" in short and short.endswith("_x") for _, short in shown)
+    assert all(len(short) <= 40 for _, short in shown)
+
+
 class TestInABrowser:
     def test_nothing_is_said_asked_for_or_run(self, opened):
         page, said = opened([full_record()])
@@ -557,6 +586,21 @@ class TestInABrowser:
     def test_the_page_is_never_wider_than_the_screen(self, opened, width):
         page, said = opened([full_record()], viewport={"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert said == []
+
+    @pytest.mark.parametrize("width", [390, 1200])
+    def test_long_names_leave_the_columns_their_room(self, opened, width):
+        page, said = opened([long_record(), long_record()], viewport={"width": width, "height": 800})
+        page.locator("details.run").evaluate_all("all => all.forEach(one => { one.open = true; })")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        heads = page.locator("table.sortable tbody th, table.confusion tbody th")
+        sizes = heads.evaluate_all("all => all.map(one => [one.offsetWidth, one.offsetHeight])")
+        assert max(each for each, _ in sizes) <= 0.45 * width
+        table = page.locator("details.run table.sortable").first.locator("tbody th")
+        lines = table.evaluate_all("all => all.map(one => one.offsetHeight)")
+        assert max(lines) < (150 if width == 390 else 75)
+        aligned = page.locator(".legend button").evaluate_all("all => all.map(one => getComputedStyle(one).textAlign)")
+        assert set(aligned) <= {"left", "start"}
         assert said == []
 
     def test_can_be_read_without_javascript(self, opened):

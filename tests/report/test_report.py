@@ -13,7 +13,7 @@ from srat.errors import printable
 from srat.evaluation import Accuracy, Counts, Evaluation, Result
 from srat.report.distribution import distribution_table, draw_distribution
 from srat.report.live import LiveObserver, make_console
-from srat.report.table import best_line, class_table, notes, percent, print_evaluation
+from srat.report.table import best_line, class_table, notes, percent, print_evaluation, trained_on
 
 
 def shown(*things, width=100, terminal=False):
@@ -72,13 +72,33 @@ def test_many_attacks_stand_in_several_tables(evaluation, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     results = {f"pgd-{steps}": evaluation.results["pgd-20"] for steps in range(100, 105)}
     console = Console(file=io.StringIO(), width=100, color_system=None)
-    print_evaluation(console, evaluation.with_results(results), title="t")
+    print_evaluation(console, evaluation.with_results(results), title="t", held_out=1)
     text = console.file.getvalue()
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 100
     assert all(text.count(f"{name} % [95 % interval]") == 1 for name in ("clean", "pgd-20", *results))
     assert text.count("worst class") == 4
     assert text.count("The weights learned from") == 1
+    assert "; 1 more was held out." in text
+
+
+@pytest.mark.parametrize(
+    ("counts", "held_out", "said"),
+    [
+        ((500, 50), 0, "500 to 50 images per class (10.0 : 1)."),
+        ((500, 50), 1200, "500 to 50 images per class (10.0 : 1); 1,200 more were held out."),
+        ((7, 7), 0, "7 images per class (1.0 : 1)."),
+        ((7, 0), 0, "7 to 0 images per class (some classes are empty)."),
+    ],
+)
+def test_what_the_weights_learned_from(counts, held_out, said):
+    evaluation = Evaluation(class_names=("a", "b"), train_counts=counts)
+    assert trained_on(evaluation, held_out) == f"The weights learned from {said}"
+
+
+def test_letters_and_emoji_that_are_joined_stay_so():
+    for name in ("می\u200cخواهم", "👩\u200d👩\u200d👧\u200d👦 family"):
+        assert printable(name) == name
 
 
 def test_percent():
@@ -93,7 +113,7 @@ def test_balanced_tests_need_no_note(evaluation):
 def test_best_line(evaluation):
     assert (
         best_line(evaluation, 7)
-        == "Best epoch on the held-out part, 7: clean 53.3 (under 90.0), pgd-20 30.0 (under 60.0) %"
+        == "Epoch 7 is the best on the held-out part: clean 53.3 (under 90.0), pgd-20 30.0 (under 60.0) %"
     )
 
 
@@ -160,7 +180,7 @@ def test_what_goes_on_says_where_and_notices_are_seen():
     observer.training(epochs=4, steps=5, done=7)
     observer.notice("x.safetensors: damaged [bold]; going on from the one before it")
     first, second = console.file.getvalue().splitlines()
-    assert first == "going on from epoch 2, step 2"
+    assert first == "continuing from epoch 2, step 2"
     assert second == "note: x.safetensors: damaged [bold]; going on from the one before it"
 
 

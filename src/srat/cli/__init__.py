@@ -14,18 +14,18 @@ from srat.interruption import Interrupted, deferring_signals, follow_leader
 COMMANDS = {
     "train": "train a robust classifier on imbalanced data, and evaluate it",
     "evaluate": "evaluate the model of a run under attack",
-    "predict": "say what images show, and whether that holds under attack",
-    "export": "write a run's model for use elsewhere: torch.export, ONNX, or a folder for a model hub",
+    "predict": "predict what images show, and whether that holds under attack",
+    "export": "export a run's model: torch.export, ONNX, or a folder for a model hub",
     "audit": "check whether the robustness of a run's model is real",
     "compare": "compare runs image by image: differences with intervals, and what follows from them",
-    "separability": "measure how well the classes lie apart in a run's features",
-    "grid": "train and evaluate what is missing of the runs behind a table or figure of the paper",
-    "report": "show runs as an HTML page; or such a table or figure, made of our runs, beside the paper's",
+    "separability": "measure how well a run's features separate the classes",
+    "grid": "train and evaluate the missing runs behind a table or figure of the paper",
+    "report": "show runs as an HTML page, or a table or figure of the paper made from your runs",
     "theory": "compute the paper's lemma and theorems in closed form, by search and by Monte Carlo",
-    "runs": "list the runs of a folder: what they are, how far they are, how they do",
-    "doctor": "look at versions, devices, compiler and data, and say what would make it better",
+    "runs": "list the runs in a folder: settings, progress and accuracy",
+    "doctor": "check versions, devices, compiler and data, and suggest improvements",
     "data": "show the class distribution of a data set, as it is or made imbalanced",
-    "completion": "print a script that completes all this in your shell",
+    "completion": "print a completion script for your shell",
 }
 
 HELP = ("-h", "--help", "help")
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        return fail(f"{error.strerror or error}{where}; what was written before is whole", 2, debug)
+        return fail(f"{error.strerror or error}{where}; files written before are intact", 2, debug)
     except Interrupted as stop:
         return fail(str(stop), stop.exit_code, debug, kind="")
     except KeyboardInterrupt:
@@ -90,11 +90,30 @@ def dispatch(args: list[str], debug: bool = False) -> int:
     name, *rest = args
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
-    rest = [at_home(word) for word in rest]
+    rest = [at_home(said_word(word, place=place, words=rest)) for place, word in enumerate(rest)]
     if name in SEVERAL and (processes := processes_to_launch(rest)) != 1:
         return launch([name, *rest, *(["--debug"] if debug else [])], processes)
     code: int = importlib.import_module(f"srat.cli.{name}").run(rest)
     return code
+
+
+def said_word(word: str, *, place: int, words: Sequence[str]) -> str:
+    """Return a word that says something; an empty one, as an unset variable leaves it, would mean the current folder.
+
+    Args:
+        word: one of the words.
+        place: where it stands among them.
+        words: all.
+
+    Raises:
+        UserError: if it is empty, or gives an empty value to a flag.
+    """
+    flag, equals, value = word.partition("=")
+    if word == "" or (word.startswith("--") and equals and value == ""):
+        before = words[place - 1] if place else ""
+        name = flag or (before if before.startswith("-") else "")
+        raise UserError(f"{f'{name}: ' if name else ''}expected a value, got an empty one ('')")
+    return word
 
 
 def at_home(word: str) -> str:

@@ -12,7 +12,7 @@ from srat.cli.opening import opened, parts_of, require_same_data, trained_images
 from srat.cli.parsing import parse
 from srat.composition import compose
 from srat.config import Config
-from srat.data import Holdout
+from srat.data import Holdout, Parts
 from srat.data.imbalance import Step
 from srat.errors import printable, require
 from srat.interruption import deferring_signals
@@ -39,19 +39,19 @@ SOURCE_STEPS = 400
 class Arguments:
     """Check whether the robustness of a run's model is real; the findings are kept in its audit.json.
 
-    Each check says pass, warn or fail, with its evidence. The exit code is 3 if one fails. With --check none is kept.
+    Each check says pass, warn or fail, with its evidence. The exit code is 3 if one fails. --check keeps nothing.
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
     """The run's folder."""
     check: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A check by its name; may be given several times; by default all."""
+    """A check by name; may be given several times; by default all."""
     weights: Which = "last"
     """The weights of the last epoch, or of the best on the held-out part."""
     images: int = 500
-    """Test images that are attacked, as many of each class."""
+    """Number of test images to attack, equally many of each class."""
     source: Path | None = None
-    """A naturally trained run to transfer adversarial images from; by default a small model is trained for it."""
+    """A naturally trained run to transfer adversarial images from; by default a small model is trained for that."""
     data_dir: Path | None = None
     """Where the data's files are; as in training unless given."""
     seed: int | None = None
@@ -84,7 +84,7 @@ def run(args: list[str]) -> int:
         )
     console.print(conclusion(found), highlight=False, soft_wrap=True)
     if arguments.check:
-        console.print("Not kept: an audit is kept whole, with all its checks", highlight=False)
+        console.print("Not kept: only an audit with all checks is kept", highlight=False)
     else:
         known = {"weights": digest_of(folder.weights(arguments.weights)), "test": hash_contents(subject.test)}
         attack = vars(config.evaluation)
@@ -122,7 +122,7 @@ def subject_of(
         images=images,
         threat=config.evaluation,
         seed=config.seed if arguments.seed is None else arguments.seed,
-        source=natural_model(arguments, folder, config, facts, device, observer) if "source" in needed else None,
+        source=natural_model(arguments, parts, config, facts, device, observer) if "source" in needed else None,
         test=test,
         train=trained_images(folder, config, parts) if "train" in needed else None,
         evaluation=results_so_far(folder.evaluation(arguments.weights), facts),
@@ -131,7 +131,7 @@ def subject_of(
 
 
 def natural_model(
-    arguments: Arguments, folder: RunFolder, config: Config, facts: ModelFacts, device: str, observer: Observer
+    arguments: Arguments, parts: Parts, config: Config, facts: ModelFacts, device: str, observer: Observer
 ) -> nn.Module:
     """Return the naturally trained model whose adversarial images are transferred: the one given, or a small one.
 
@@ -151,7 +151,7 @@ def natural_model(
         require(same, f"--source: the run in '{arguments.source}' is of other classes, or of images of another size")
         return model
     own = compose(compose(data=config.data.name), method="natural", model="small-cnn", seed=config.seed)
-    images = sum(min(count, SOURCE_IMAGES) for count in config.data.parts(folder.record).train().counts)
+    images = sum(min(count, SOURCE_IMAGES) for count in parts.train().counts)
     natural = replace(
         own,
         data=config.data,
@@ -159,4 +159,4 @@ def natural_model(
         holdout=Holdout(fraction=0),
         epochs=max(SOURCE_EPOCHS, SOURCE_STEPS // math.ceil(images / own.batch_size)),
     )
-    return fit(natural, device=device, observer=observer, record=folder.record).model
+    return fit(natural, device=device, observer=observer, parts=replace(parts, notes=())).model  # they have been said

@@ -31,20 +31,20 @@ from srat.tensor_file import digest_of
 class Arguments:
     """Compare runs image by image: the first with each other one, overall, by group and by class.
 
-    Runs whose configurations differ by the seed alone are taken together; if all do, their mean is shown. Each has to
-    be evaluated first, on the same images ('srat evaluate').
+    Runs whose configurations differ only in the seed are taken together; if all do, their mean is shown. Evaluate each
+    run first, on the same images ('srat evaluate').
     """
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN …")] = ()
-    """The runs' folders, two at the least."""
+    """The runs' folders, at least two."""
     attack: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Results to compare, by their names in evaluation.json; by default all that every run has."""
     weights: Which = "last"
     """The weights of the last epoch, or of the best on the held-out part."""
     images: int | None = None
-    """Compare the evaluations of so many test images (srat evaluate --images)."""
+    """Compare the evaluations on this many test images (srat evaluate --images)."""
     json: Path | None = None
-    """Write the comparisons to this file, too."""
+    """Also write the comparisons to this file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def run(args: list[str]) -> int:
     if arguments.json is not None:
         require(arguments.json.parent.is_dir(), f"--json: there is no folder '{arguments.json.parent}'")
     runs = [_read(path, arguments.weights, arguments.images) for path in arguments.runs]
-    require(len(runs) >= 2, f"srat compare: expected the folders of two runs or more, got {len(runs)}")
+    require(len(runs) >= 2, f"srat compare: expected the folders of at least two runs, got {len(runs)}")
     check_alike(runs)
     contenders = contenders_of(runs, common_attacks(runs, arguments.attack))
     first, *others = contenders
@@ -184,7 +184,7 @@ def contenders_of(runs: Sequence[_Evaluated], attacks: Sequence[str]) -> list[Co
         require(
             own == seeds[0] or len(own) == len(seeds[0]) == 1,
             f"expected the same seeds of each, got {_said(seeds[0])} of '{together[0][0].path}' and {_said(own)} of "
-            f"'{members[0].path}' (runs whose configurations differ by the seed alone are taken together)",
+            f"'{members[0].path}' (runs whose configurations differ only in the seed are taken together)",
         )
     names = [_name(members, together) for members in together]
     return [
@@ -255,7 +255,7 @@ def _read(path: str, which: Which, images: int | None) -> _Evaluated:
         advice = f"{how_to_evaluate(folder, options)} (there is: {there})"
         require(file.exists(), f"there is no {file.name} in '{path}': {advice}")
     known, weights = Examples.read(examples), folder.weights(which)
-    said = f"{examples}: these results are of other weights than those of {weights.name}, beside them"
+    said = f"{examples}: these results are not of the weights in {weights.name} beside them"
     require(not weights.exists() or known.weights == digest_of(weights), said)
     return _Evaluated(
         path=path,

@@ -35,14 +35,14 @@ Choices = choices_class(family_flag("imbalance"))
 class Arguments:
     """Show how many training images each class of a data set has, as it is or made imbalanced.
 
-    Of a folder of your own ('srat data folder PATH') also what is in it: sizes, files that cannot be read, what is
-    there twice, how finely its test can measure, and the command to train on it.
+    For a folder of your own ('srat data folder PATH'), also show what is in it: sizes, unreadable files, duplicates,
+    how precisely its test can measure, and the command to train on it.
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""
     """The data set: digits, cifar10, … ('srat train --help' lists them)."""
     seed: int = 0
-    """Seed that draws the kept images."""
+    """Seed for drawing the kept images."""
     plot: Path | None = None
     """Draw the distribution into this file (.png, .svg, .pdf)."""
     indices: Path | None = None
@@ -116,7 +116,7 @@ def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> None:
 def advice(source: Folder, imbalance: Imbalance, found: Survey) -> str:
     """Return the command to train on a folder, or what is in the way."""
     if found.unreadable:
-        return "To train on it, first mend or remove what cannot be read"
+        return "Before training, fix or remove the files that cannot be read"
     if found.problem:
         return f"Not ready for training: {found.problem}"
     config = compose(data=source.name, batch_size=suggested_batch(found))
@@ -127,5 +127,5 @@ def advice(source: Folder, imbalance: Imbalance, found: Survey) -> str:
 def balance(counts: Sequence[int]) -> str:
     """Return in words whether all classes have as many images."""
     if len(set(counts)) == 1:
-        return f"{counts[0]:,} a class"
-    return f"{min(counts):,} to {max(counts):,} a class, not balanced"
+        return f"{counts[0]:,} per class"
+    return f"{min(counts):,} to {max(counts):,} per class, not balanced"

@@ -39,7 +39,7 @@ LITTLE_DISK = 5 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Look at what srat runs on: versions, devices, compiler, data; and say what would make it better."""
+    """Check what srat runs on (versions, devices, compiler, data), and suggest improvements."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ def compiler() -> Line:
     names = (os.environ["CXX"],) if os.environ.get("CXX") else ("g++", "clang++", "cl")
     path = next((path for name in names if (path := shutil.which(name))), None)
     if path is None:
-        advice = "for --compile on a CPU install g++ or clang; without one srat goes on uncompiled"
+        advice = "for --compile on a CPU install g++ or clang; without one srat runs uncompiled"
         return Line(what="C++ compiler", found="none", advice=advice)
     return Line(what="C++ compiler", found=path)
 
@@ -116,7 +116,7 @@ def data() -> Iterator[Line]:
     for name, kind in members(Source).items():
         if issubclass(kind, FileSource):
             path = kind().find()
-            found = f"{path.parent}" if path is not None else "not here; it is fetched when it is first used"
+            found = f"{path.parent}" if path is not None else "not here; downloaded on first use"
             yield Line(what=name, found=found)
     folders = ", ".join(map(str, search_folders(None)))
     yield Line(what="looked in", found=f"{folders} (SRAT_DATA_DIR, the cache)")

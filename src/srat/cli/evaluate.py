@@ -39,19 +39,19 @@ class Arguments:
     weights: Which = "last"
     """The weights of the last epoch, or of the best on the held-out part."""
     norm: NormName | None = None
-    """The ball; the run's unless given."""
+    """Norm of the attack's ball; the run's unless given."""
     epsilon: float | None = None
     """ε, in [0, 1] pixel units; the run's unless given."""
     step_size: float | None = None
-    """α, likewise."""
+    """Step size α; the run's unless given."""
     restarts: int | None = None
-    """Starts of each attack, of which the worst counts."""
+    """Random starts of each attack; the worst one counts."""
     images: int | None = None
-    """Test images at the most, as many of each class, for attacks that take long; kept apart, in evaluation-N.json."""
+    """Use at most this many test images, equally many of each class; the results go to evaluation-N.json."""
     new_images: bool = False
-    """Test on the images that came to the folder since the run began, instead; kept apart, in evaluation-new.json."""
+    """Test on images added to the folder since the run began instead; the results go to evaluation-new.json."""
     anew: bool = False
-    """Make again what is there already."""
+    """Evaluate again what has been evaluated already."""
     data_dir: Path | None = None
     """Where the data's files are; as in training unless given."""
     seed: int | None = None
@@ -59,7 +59,7 @@ class Arguments:
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
     devices: int = 1
-    """Processes on this machine, each with a GPU, or its part of the CPU's cores, and its share of the images."""
+    """Processes on this machine; each has a GPU or a share of the CPU's cores, and a share of the images."""
     oversubscribe: bool = False
     """Allow more processes than the CPU has cores."""
 
@@ -99,7 +99,7 @@ def run(args: list[str]) -> int:
             anew=arguments.anew,
         )
     title = f"{config.method} on {config.data.title}, weights of the {which} epoch"
-    print_evaluation(console, evaluation, title=title)
+    print_evaluation(console, evaluation, title=title, held_out=folder.held_out)
     console.print(f"Kept in {folder.evaluation(which, test.part)}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -110,7 +110,7 @@ def saying_that_it_goes_on() -> Iterator[None]:
     try:
         yield
     except Interrupted as stop:
-        raise Interrupted(stop.signal, "the same command goes on from there") from None
+        raise Interrupted(stop.signal, "the same command continues from there") from None
 
 
 def chosen_attacks(arguments: Arguments, config: Config) -> dict[str, AnyAttack]:

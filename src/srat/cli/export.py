@@ -27,17 +27,17 @@ _EXAMPLE = "'srat export runs/a --to onnx'"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Write a run's model for use elsewhere, and check that it does there what it does here.
+    """Export a run's model, and check that the exported model computes the same.
 
     torch-export and onnx are one file each: images in [0, 1] → logits and probabilities, normalisation and the head's
-    scale inside, class names in the metadata. hub is a folder with the weights, the configuration, a model card that
-    states data, threat model, accuracy of each class and limits, and the run's page.
+    scale inside, class names in the metadata. hub is a folder with the weights, the configuration, the run's page and
+    a model card that states data, threat model, accuracy of each class and limits.
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
     """The run's folder."""
     to: Literal["torch-export", "onnx", "hub"] | None = None
-    """What to write."""
+    """Format to write."""
     out: Path | None = None
     """File to write, for hub a new or empty folder; by default model.pt2, model.onnx or hub in the run's folder."""
     weights: Which = "last"
@@ -91,7 +91,7 @@ def write_hub(folder: RunFolder, config: Config, which: Which, out: Path) -> Non
     _, facts = load_with_facts(folder.path, which=which)
     evaluation = folder.evaluation(which)
     advice = how_to_evaluate(folder, "" if which == "last" else " --weights best")
-    require(evaluation.exists(), f"a model card needs the evaluation of the weights, {evaluation}: {advice}")
+    require(evaluation.exists(), f"a model card needs an evaluation of the weights, {evaluation}: {advice}")
     config = without_place(config)
     command = command_of(config)
     command += " --data-dir DIR" if command and hasattr(config.data, "dir") and config.data.name in OWN else ""

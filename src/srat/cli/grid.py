@@ -30,7 +30,7 @@ FAILED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Train and evaluate what is missing of the runs behind a table or figure of the paper.
+    """Train and evaluate the missing runs behind a table or figure of the paper.
 
     A run is a folder named by its configuration's id, which all recipes share. What is finished is skipped, what is
     broken goes on where it stopped, what fails is told at the end and stops nothing else. Ctrl-C saves all.
@@ -40,7 +40,7 @@ class Arguments:
     """table1 to table4, figure1 to figure14, separation."""
     choice: Annotated[RecipeChoice, tyro.conf.arg(name="")] = RecipeChoice()
     seeds: int = 3
-    """Train with the seeds 0, 1, …, so many."""
+    """Number of seeds to train with: 0, 1, …"""
     executor: Literal["serial", "ray"] = "serial"
     """On this machine, or on a Ray cluster."""
     parallel: int | None = None
@@ -50,9 +50,9 @@ class Arguments:
     gpus_per_run: float = 0.0
     """With Ray: GPUs for each run; a part of one lets several share it."""
     retries: int = 3
-    """With Ray: how often a run goes on elsewhere after its worker has died."""
+    """With Ray: how often a run is restarted elsewhere after its worker has died."""
     address: str | None = None
-    """With Ray: of a cluster that is there ("auto" finds this machine's); by default one is started here."""
+    """With Ray: address of a running cluster ("auto" finds this machine's); by default one is started here."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
 
@@ -80,7 +80,7 @@ def run(args: list[str]) -> int:
     jobs = jobs_of(cells, range(arguments.seeds), choice.runs, mapped=found.mapped)
     if arguments.executor == "serial" and not all(map(is_finished, jobs)):
         cells[0].config.data.train()  # if it cannot be read, let it be known once
-    again = f"'srat {shlex.join(['grid', *args])}' goes on"
+    again = f"'srat {shlex.join(['grid', *args])}' continues"
     with (
         deferring_signals() as interruption,
         executor_of(arguments) as executor,
@@ -89,7 +89,7 @@ def run(args: list[str]) -> int:
         try:
             failures = run_grid(jobs, executor, interruption, board, logs=choice.runs / "logs")
         except Interrupted as stop:
-            raise Interrupted(stop.signal, f"all that ran is saved, {again}") from None
+            raise Interrupted(stop.signal, f"everything is saved; {again}") from None
     if failures:
         print_whole(console, failure_table(failures))
         console.print(f"{len(failures)} of {len(jobs)} runs failed; {again} with them", highlight=False, soft_wrap=True)

@@ -64,8 +64,8 @@ def trained_images(folder: RunFolder, config: Config, parts: Parts) -> Dataset:
 def how_to_evaluate(folder: RunFolder, options: str = "") -> str:
     """Return the command that evaluates a run, with further options; where none can, why not."""
     if folder.of_own_model:
-        return "commands do not know your own model; srat.evaluate(model, images, labels) tests it, in Python"
-    return f"'srat evaluate {shlex.quote(str(folder.path))}{options}' makes it"
+        return "no command can build your own model; srat.evaluate(model, images, labels) evaluates it in Python"
+    return f"'srat evaluate {shlex.quote(str(folder.path))}{options}' creates it"
 
 
 def require_same_data(test: Dataset, facts: ModelFacts) -> None:

@@ -32,20 +32,20 @@ SHOWN = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Show a run, or several side by side, as one HTML page that needs nothing else.
+    """Show a run, or several side by side, as one self-contained HTML page.
 
-    With the name of a recipe in a run's place (table1 to table4, figure1 to figure14, separation) it is that table or
-    figure of the paper, made of our runs: 'srat report table1 --help'.
+    Given the name of a recipe instead of a run (table1 to table4, figure1 to figure14, separation), show that table or
+    figure of the paper, made from your runs: 'srat report table1 --help'.
     """
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …")] = ()
     """The runs' folders."""
     out: Path | None = None
-    """The file to write; by default report.html in the run's folder, of several in this one."""
+    """File to write; by default report.html in the run's folder, or in the current one for several runs."""
     data_dir: Path | None = None
     """Where the data's files are; as in training unless given."""
     map: bool = True
-    """Draw the features of training images where that has not been done yet: seconds a run."""
+    """Draw the map of training features if there is none yet (takes seconds per run)."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
 
@@ -60,7 +60,7 @@ def run(args: list[str]) -> int:
     several = len(arguments.runs) > 1
     runs = [opened(each, "report", arguments.data_dir) for each in arguments.runs]
     for folder, _ in runs:
-        how = how_to_evaluate(folder) if folder.of_own_model else f"{folder.how_to_go_on} with it"
+        how = how_to_evaluate(folder) if folder.of_own_model else f"{folder.how_to_go_on} it"
         require(folder.evaluation("last").exists(), f"'{folder.path}' is not evaluated yet: {how}")
     out = arguments.out or (Path("report.html") if several else runs[0][0].path / "report.html")
     require(out.parent.is_dir() and not out.is_dir(), f"--out: expected the name of a file in a folder, got '{out}'")
@@ -82,7 +82,7 @@ def run(args: list[str]) -> int:
 def write_page(records: Sequence[RunRecord], out: Path, console: Console, findings: Sequence[str] = ()) -> None:
     """Write the page of some runs, and say where it is."""
     write_atomically(out, render(records, findings=findings))
-    console.print(f"To look at: {printable(str(out))}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"The page is in {printable(str(out))}", highlight=False, markup=False, soft_wrap=True)
 
 
 def page_of_training(folder: RunFolder, config: Config, test: Dataset, device: str, console: Console) -> None:

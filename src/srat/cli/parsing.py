@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import make_dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -23,10 +23,15 @@ from srat.values import FRACTION
 T = TypeVar("T")
 
 
-def parse(kind: type[T], args: list[str], *, command: str, default: T) -> T:
+def parse(kind: type[T], args: list[str], *, command: str, default: T, stray: Callable[[str], str] = lambda _: "") -> T:
     """Return the value of ``kind`` that the words say, ``default`` where they say nothing.
 
-    Members of ``default`` decide which nested flags there are.
+    Args:
+        kind: what to return.
+        args: the words.
+        command: its name.
+        default: its members decide which nested flags there are.
+        stray: returns what else to say of a word that has no place.
 
     Raises:
         UserError: on an unknown flag, a missing or an unfit value.
@@ -36,7 +41,7 @@ def parse(kind: type[T], args: list[str], *, command: str, default: T) -> T:
         flags = _flags(kind, command, default)
         given = next((word.split("=")[0] for word in left if word.startswith("-")), None)
         if given is None:
-            raise UserError(f"expected no further word, got '{left[0]}'")
+            raise UserError(f"expected no further word, got '{left[0]}'{stray(left[0])}")
         hint = _siblings(given, flags) or nearest(ELSEWHERE.get(given, given), flags)
         raise UserError(f"unknown flag '{given}'{hint}; 'srat {command} --help' lists them all")
     return value

@@ -18,12 +18,13 @@ from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
 from srat.attacks.named import named
 from srat.cli.parsing import parse
 from srat.data.image_files import together
+from srat.data.scan import Passed, told_briefly
 from srat.devices import make_fabric
 from srat.errors import printable, require
 from srat.evaluation import describe_attack
 from srat.files import write_atomically
 from srat.interruption import deferring_signals
-from srat.prediction import image_files, predict, read_images
+from srat.prediction import Chosen, Prediction, ReadFiles, image_files, predict, read_images
 from srat.report.budget import budget_text
 from srat.report.live import LiveObserver, make_console
 from srat.report.names import Name
@@ -37,9 +38,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Say what images show, with a probability, and whether the prediction holds under attack within ε.
+    """Predict what images show, with probabilities, and whether each prediction holds under attack within ε.
 
-    Images are made what the training made of its own: grey or colour, resized. The attack is the one that the run was
+    Images are converted as in training: to grey or colour, and resized. The attack is the one that the run was
     evaluated under; what holds under it may still fall to a stronger one.
     """
 
@@ -50,7 +51,7 @@ class Arguments:
     out: Path | None = None
     """Write csv or json to this file; by default to the terminal."""
     attack: str | None = None
-    """Attack that predictions are to hold under (pgd-50, autoattack, …); natural leaves that out."""
+    """Attack to test the predictions under (pgd-50, autoattack, …); natural attacks nothing."""
     epsilon: float | None = None
     """ε of the attack, in [0, 1] pixel units; as in the run's evaluation unless given."""
     weights: Which = "last"
@@ -62,43 +63,62 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Predict and show; return the exit code, 2 if a file could not be read."""
     arguments = parse(Arguments, args, command="predict", default=Arguments())
-    example = "'srat predict runs/a photo.jpg folder/'"
-    require(len(arguments.words) >= 2, f"srat predict: expected a run and images, as in {example}")
-    out = arguments.out
-    require(
-        out is None or (out.parent.is_dir() and not out.is_dir()), f"--out: expected the name of a file, got '{out}'"
-    )
-    require(out is None or arguments.format != "table", "--out: expected --format csv or json with it, got a table")
+    check_arguments(arguments)
     name, *images = arguments.words
-    paths, passed = image_files([Path(each) for each in images])
+    chosen = image_files([Path(each) for each in images])
     device = str(make_fabric(arguments.device).device)
     model, facts = load_with_facts(Path(name), which=arguments.weights, device=device)
-    attack = chosen_attack(arguments, facts.config.evaluation)
-    files, notes, wrong = read_images(paths, facts.shape, facts.config.data)
-    console, progress = make_console(), Console(stderr=True)
-    for note in (*passed, *notes):
-        progress.print(f"srat: {printable(note)}", highlight=False, markup=False, soft_wrap=True)
+    attack, class_names = chosen_attack(arguments, facts.config.evaluation), facts.class_names
+    progress = Console(stderr=True)
     with deferring_signals() as interruption, LiveObserver(progress, interruption.check, lines=False) as observer:
-        tell_doubts((attack,), files.shape[1:], observer.notice)
-        found = predict(model, files, attack, class_names=facts.class_names, device=device, observer=observer)
-    rows = [
-        {
-            "file": os.fsencode(path).decode(errors="backslashreplace"),
-            "class": facts.class_names[each.label],
-            "probability": round(each.probability, 4) if math.isfinite(each.probability) else None,
-            "holds": each.holds,
-            "attacked": None if each.attacked is None else facts.class_names[each.attacked],
-        }
-        for path, each in zip(files.paths, found, strict=True)
-    ]
-    if arguments.format == "table":
-        show(rows, console, attack)
-    else:
-        text = as_csv(rows) if arguments.format == "csv" else as_json(rows, attack, len(facts.class_names))
-        print(text, end="") if out is None else write_atomically(out, text)
-    if wrong:
-        raise together(wrong)
+        files = read_images(chosen.images, facts.shape, facts.config.data, observer=observer)
+        for line in (how_many(chosen, files), *files.notes):
+            progress.print(f"srat: {printable(line)}", highlight=False, markup=False, soft_wrap=True)
+        tell_doubts((attack,), files.images.shape[1:], observer.notice)
+        found = predict(model, files.images, attack, class_names=class_names, device=device, observer=observer)
+    rows = [row_of(path, each, class_names) for path, each in zip(files.paths, found, strict=True)]
+    give(rows, arguments, attack, classes=len(class_names))
+    if files.wrong:
+        raise together(files.wrong)
     return 0
+
+
+def check_arguments(arguments: Arguments) -> None:
+    """Raise ``UserError`` unless there are a run and images, and the predictions can be written."""
+    example, out = "'srat predict runs/a photo.jpg folder/'", arguments.out
+    require(len(arguments.words) >= 2, f"srat predict: expected a run and images, as in {example}")
+    writable = out is None or (out.parent.is_dir() and not out.is_dir())
+    require(writable, f"--out: expected the name of a file, got '{out}'")
+    require(out is None or arguments.format != "table", "--out: expected --format csv or json with it, got a table")
+
+
+def give(rows: Sequence[Row], arguments: Arguments, attack: AnyAttack, *, classes: int) -> None:
+    """Show the predictions, or write them where they are wanted."""
+    if arguments.format == "table":
+        show(rows, make_console(), attack)
+        return
+    text = as_csv(rows) if arguments.format == "csv" else as_json(rows, attack, classes)
+    print(text, end="") if arguments.out is None else write_atomically(arguments.out, text)
+
+
+def how_many(chosen: Chosen, files: ReadFiles) -> str:
+    """Return how many of all files were read, and why the others were not."""
+    unread = (Passed(path=path, why="cannot be read") for path in files.unread)
+    read, passed = len(files.paths), [*chosen.passed, *unread]
+    others = f"; not read: {told_briefly(passed, Path())}" if passed else ""
+    return f"read {read:,} of {counted(read + len(passed), 'file')}{others}"
+
+
+def row_of(path: Path, prediction: Prediction, class_names: Sequence[str]) -> Row:
+    """Return what is told of an image."""
+    probability, attacked = prediction.probability, prediction.attacked
+    return {
+        "file": os.fsencode(path).decode(errors="backslashreplace"),
+        "class": class_names[prediction.label],
+        "probability": round(probability, 4) if math.isfinite(probability) else None,
+        "holds": prediction.holds,
+        "attacked": None if attacked is None else class_names[attacked],
+    }
 
 
 def chosen_attack(arguments: Arguments, threat: PGD) -> AnyAttack:

@@ -19,13 +19,13 @@ class RecipeChoice:
     """Which runs of a recipe, and where."""
 
     scale: Scale = "paper"
-    """The paper's size, or one for two CPU cores."""
+    """The paper's scale, or a small one for two CPU cores."""
     data: str | None = None
     """Data set; by default the paper's, and Fashion-MNIST in CIFAR-10's place at the small scale."""
     data_dir: Path | None = None
     """Where the data's files are."""
     filter: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Only runs of this method, imbalance or value ("srat-*" for several); may be given again, to be met too."""
+    """Only runs with this method, imbalance or value ("srat-*" matches several); if given again, all must match."""
     runs: Path = RUNS
     """Folder of the runs."""
 

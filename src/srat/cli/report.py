@@ -19,9 +19,9 @@ from srat.report.scopes import print_whole
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Show a table or figure of the paper made of our runs, beside the paper's numbers, and which of its claims hold.
+    """Show a table or figure of the paper made from your runs beside the paper's numbers, and which of its claims hold.
 
-    Written are Markdown, CSV, LaTeX, SVG and PNG. Means are over all seeds from 0 to 19 that are there.
+    The files are Markdown, CSV, LaTeX, SVG and PNG. Means are over all seeds from 0 to 19 that have a run.
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""

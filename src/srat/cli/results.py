@@ -77,7 +77,7 @@ class Results:
         unknown = [name for name in evaluation.results if name not in examples.results()]
         if unknown:
             path = self.folder.evaluation(self.which, self.test.part)
-            notice(f"{path}: of {', '.join(unknown)} nothing says which weights and images they are of")
+            notice(f"{path}: the weights and images behind {', '.join(unknown)} are unknown")
         return evaluation, examples.origins
 
     def with_outcome(self, name: str, outcome: Outcome, origin: Origin) -> Evaluation:

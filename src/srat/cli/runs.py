@@ -31,10 +31,10 @@ _COLUMNS = ("method", "data", "imbalance", "model", "seed", "epochs", "clean", "
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """List the runs of a folder: what they are, how far they are, and how they do."""
+    """List the runs in a folder with their settings, progress and accuracy."""
 
     folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = "runs"
-    """Where to look, in folders of folders too."""
+    """Where to look; subfolders are included."""
     format: Literal["table", "csv", "json"] = "table"
     """A table for people; csv or json for programs."""
 
@@ -74,7 +74,7 @@ def state_of(run: RunFolder, config: Config) -> str:
     """Return how far a run is, in a few words."""
     path = run.evaluation("last")
     if path.exists() and {CLEAN, config.evaluation.label} <= Evaluation.read(path).results.keys():
-        return "finished" if run.trained else "finished, its weights are gone"
+        return "finished" if run.trained else "finished, weights missing"
     busy = "running, " if run.in_use else ""
     if run.trained:
         return f"{busy}not evaluated"

@@ -17,7 +17,7 @@ from srat.run_folder import Which
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Measure how well a run's classes lie apart in its features, clean and attacked, with bootstrap intervals.
+    """Measure how well a run's features separate the classes, clean and attacked, with bootstrap intervals.
 
     Fisher ratio, silhouette and purity of the ten nearest neighbours, overall, by group and by class. The numbers are
     kept in the run's separability.json.
@@ -28,9 +28,9 @@ class Arguments:
     weights: Which = "last"
     """The weights of the last epoch, or of the best on the held-out part."""
     images: int | None = None
-    """Test images at the most, as many of each class (2,000); with --map training images (1,000)."""
+    """Use at most this many test images (2,000), or training images with --map (1,000), equally many of each class."""
     map: bool = False
-    """Instead, lay the features of training images on a plane (t-SNE), and keep that in map.json, for srat report."""
+    """Draw a map of the features of training images (t-SNE) instead, and keep it in map.json for srat report."""
     data_dir: Path | None = None
     """Where the data's files are; as in training unless given."""
     device: str = "auto"
@@ -44,7 +44,7 @@ def run(args: list[str]) -> int:
     if arguments.map:
         from srat.cli.mapping import map_features
 
-        require(arguments.weights == "last", "--map is of the weights of the last epoch; leave out --weights best")
+        require(arguments.weights == "last", "--map uses the weights of the last epoch; leave out --weights best")
         map_features(folder, config, images=arguments.images or 1_000, device=arguments.device)
         return 0
     from srat.attacks import Natural
@@ -76,7 +76,7 @@ def run(args: list[str]) -> int:
             print_whole(console, separability_table(found, evaluation, title=title))
             shown = {each.scope for each in found if each.is_class}
             if few := [each for each in facts.class_names if each not in shown]:
-                said = f"Left out, having fewer than {NEIGHBOURS + 1} images each: {', '.join(few)}"
+                said = f"Left out (fewer than {NEIGHBOURS + 1} images each): {', '.join(few)}"
                 console.print(printable(said), highlight=False, markup=False)
             content[name] = {"attack": describe_attack(attack, len(facts.class_names)), "scopes": to_plain(found)}
     path = folder.separability(arguments.weights)

@@ -1,12 +1,14 @@
 """The command ``srat train``."""
 
+import shlex
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from srat.cli.finding import runs_beside
+from srat.cli.finding import NAMED, runs_beside, runs_in
 from srat.cli.launching import value_of
 from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, other_words, parse, parse_choices
 from srat.composition import compose
@@ -26,31 +28,31 @@ class Options:
     config: Path | None = None
     """Start from the configuration in this file (config.json of another run) instead of the defaults."""
     out: Path | None = None
-    """The run's folder, by default a new one below runs/; an unfinished run in it goes on where it stopped."""
+    """The run's folder, by default a new one in runs/; an unfinished run in it continues where it stopped."""
     resume: bool = False
-    """Go on with the run in --out, and do nothing if there is none; what the words leave open is as it is there."""
+    """Continue the run in --out with its own settings; an error if there is none."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
     devices: int = 1
-    """Processes on this machine, each with a GPU, or its part of the CPU's cores, and its share of every batch."""
+    """Processes on this machine; each has a GPU or a share of the CPU's cores, and a share of every batch."""
     oversubscribe: bool = False
     """Allow more processes than the CPU has cores."""
     compile: CompileChoice = "auto"
     """Compile the model: auto (on CUDA), off, or a mode of torch.compile (reduce-overhead replays CUDA graphs)."""
     checkpoint_every: str = "auto"
-    """A number of steps (200) or minutes (10m); auto: as often as costs a hundredth of the time."""
+    """Steps (200) or minutes (10m) between checkpoints; auto spends about 1 % of the time on them."""
     on_divergence: OnDivergence = "stop"
-    """When the loss is no number any more: stop, or go back to the last checkpoint with half the learning rate."""
+    """If the loss becomes NaN or infinite: stop, or roll back to the last checkpoint with half the learning rate."""
     logger: tyro.conf.UseAppendAction[tuple[LoggerName, ...]] = ()
-    """Tell this logger of every epoch, too: csv, tensorboard, wandb, mlflow; may be given several times."""
+    """Also log every epoch with csv, tensorboard, wandb or mlflow; may be given several times."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
     """Train a classifier that stays accurate under attack on the classes that have few examples, and evaluate it.
 
-    Without arguments: the default method on the digits that ship with scikit-learn. The choices decide which of the
-    nested flags there are: ask again with them, as in 'srat train --method srat-focal --help'.
+    Without arguments: the default method on the digits that ship with scikit-learn. Your choices decide which nested
+    flags there are: add them when asking for help, as in 'srat train --method srat-focal --help'.
     """
 
     options: Annotated[Options, tyro.conf.arg(name="")] = Options()
@@ -71,7 +73,14 @@ def read_arguments(args: list[str]) -> tuple[Options, Config]:
     """Return the options and the configuration that the words say."""
     chosen = parse_choices(Choices, args, command=COMMAND)
     config = compose(base_config(args), **chosen)
-    arguments = parse(Arguments, args, command=COMMAND, default=Arguments(choices=shown(config), run=config))
+    check_resume(args)
+    arguments = parse(
+        Arguments,
+        args,
+        command=COMMAND,
+        default=Arguments(choices=shown(config), run=config),
+        stray=partial(run_named, args),
+    )
     if arguments.options.resume:
         require_run(arguments.options.out)
     return arguments.options, absolute(arguments.run)
@@ -92,13 +101,50 @@ def base_config(args: list[str]) -> Config | None:
     return Config.read(RunFolder(Path(out)).config)
 
 
+def check_resume(args: list[str]) -> None:
+    """Raise ``UserError`` if --resume has a value; it says what to type instead."""
+    for word in args:
+        flag, _, value = word.partition("=")
+        if flag == "--resume" and value:
+            others = [each for each in args if each != word]
+            raise UserError(f"--resume: expected no value, got '{value}'; {resuming(Path(value), others)}")
+
+
+def run_named(args: list[str], word: str) -> str:
+    """Return, for the error about a word too many, how to continue the run that it names; "" if none is meant."""
+    others = list(args)
+    others.remove(word)
+    meant = "--resume" in args or RunFolder(Path(word)).exists
+    return f"; {resuming(Path(word), others)}" if meant else ""
+
+
+def resuming(folder: Path, others: list[str]) -> str:
+    """Return what to type to continue the run in a folder, or that there is none.
+
+    Args:
+        folder: the one that was named.
+        others: the other words; a folder that --out names among them is meant instead.
+    """
+    if (out := value_of("--out", others)) is not None:
+        folder = Path(out)
+    else:
+        others = ["--out", str(folder), *others]
+    require_run(folder)
+    return f"type: srat train --resume {shlex.join(word for word in others if word != '--resume')}"
+
+
 def require_run(out: Path | None) -> None:
-    """Raise ``UserError`` unless there is a run in ``out`` to go on with; it names the runs beside it."""
+    """Raise ``UserError`` unless there is a run in ``out`` to continue; it names the runs beside it."""
     if out is None:
-        raise UserError("--resume: expected --out with the run's folder, as in 'srat train --resume --out runs/a'")
+        found = [run.path for run in runs_in(Path("runs"), depth=1)]
+        example = shlex.quote(str(found[0] if len(found) == 1 else Path("runs/a")))
+        there = f"; there are: {', '.join(map(str, found[:NAMED]))}" if len(found) > 1 else ""
+        raise UserError(
+            f"--resume: expected --out with the run's folder, as in 'srat train --resume --out {example}'{there}"
+        )
     if RunFolder(out).exists:
         return
-    raise UserError(f"--resume: there is no run in '{out}' to go on with{runs_beside(out)}")
+    raise UserError(f"--resume: there is no run in '{out}' to continue{runs_beside(out)}")
 
 
 def absolute(config: Config) -> Config:

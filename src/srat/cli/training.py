@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,17 +17,20 @@ from srat.cli.pages import page_of_training
 from srat.cli.results import WAIT, Examined
 from srat.cli.train import Options
 from srat.config import Config
+from srat.data import Parts
 from srat.devices import make_fabric
 from srat.errors import printable
 from srat.evaluation import CLEAN, Evaluation
 from srat.fitting import fit
 from srat.interruption import Interrupted, deferring_signals
 from srat.machine import keep_freed_memory
+from srat.observer import Observer
 from srat.processes import Processes, join
 from srat.report.imbalance import described
 from srat.report.live import LiveObserver, make_console
 from srat.report.loggers import LoggingObserver, make_logger
 from srat.report.table import best_line, print_evaluation
+from srat.run import Run
 from srat.run_folder import RunFolder, Which
 from srat.weightings import Uniform
 from srat.words import counted
@@ -42,62 +46,136 @@ def train(options: Options, config: Config) -> None:
         train_on(device, processes, options, config)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What one of the processes of a job trains and evaluates, and where it speaks."""
+
+    options: Options
+    config: Config
+    folder: RunFolder
+    device: str
+    processes: Processes
+    console: Console
+
+    def say(self, text: str, *, markup: bool = False) -> None:
+        """Print lines, which the terminal may wrap."""
+        self.console.print(text, highlight=False, markup=markup, soft_wrap=True)
+
+
 def train_on(device: str, processes: Processes, options: Options, config: Config) -> None:
     """Train, evaluate, print the table of classes, as one of the processes of a job."""
-    console = make_console(quiet=not processes.first)
-    out = processes.told(options.out or new_folder(config))
-    folder = RunFolder(out)
-    folder.check(config)
-    finished = is_finished(folder, config)
-    processes.require_alike(f"the processes do not see the same folder '{out}'", int(finished))
-    if finished:
-        console.print(
-            f"The run in {printable(str(out))} is finished; nothing was changed.", markup=False, highlight=False
-        )
-        show_last(Evaluation.read(folder.evaluation("last")), config, console)
+    session = Session(
+        options=options,
+        config=config,
+        folder=RunFolder(processes.told(options.out or new_folder(config))),
+        device=device,
+        processes=processes,
+        console=make_console(quiet=not processes.first),
+    )
+    session.folder.check(config)
+    if is_finished_for_all(session):
+        show_finished(session)
         return
+    parts = config.data.parts(session.folder.record)
     # Before the hours of training, so that what is wrong with it is known at once.
-    test = Examined.among(config.data.parts(folder.record), None, new=False).loaded()
-    console.print(beginning(folder), highlight=False, markup=False, soft_wrap=True)
-    console.print(headline(config, device, out, processes.count), highlight=False, soft_wrap=True)
-    attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
+    test = Examined.among(parts, None, new=False).loaded()
+    session.say(beginning(session.folder))
+    session.say(headline(config, device, session.folder.path, processes.count), markup=True)
+    run, best = trained_and_evaluated(session, parts, test)
+    if best is not None:
+        session.say(best)
+    where = escape(printable(str(session.folder.path)))
+    session.say(f"Trained in {run.seconds:.0f} s. The run is in [bold]{where}[/bold]", markup=True)
+    if processes.first:
+        show_page(session, test)
+
+
+def is_finished_for_all(session: Session) -> bool:
+    """Return whether there is nothing left to do.
+
+    Raises:
+        UserError: if only some of the processes find it so.
+    """
+    finished = is_finished(session.folder, session.config)
+    differ = f"the processes do not see the same folder '{session.folder.path}'"
+    session.processes.require_alike(differ, int(finished))
+    return finished
+
+
+def show_finished(session: Session) -> None:
+    """Print what a finished run has found."""
+    session.say(f"The run in {printable(str(session.folder.path))} is finished; nothing was changed.")
+    show_last(session, Evaluation.read(session.folder.evaluation("last")))
+
+
+def trained_and_evaluated(session: Session, parts: Parts, test: Examined) -> tuple[Run, str | None]:
+    """Train, and evaluate the last epoch's weights and the best; return the run, and a line on the best, if any."""
     with (
-        saying_how_to_go_on(folder),
+        saying_how_to_go_on(session.folder),
         deferring_signals() as interruption,
-        LiveObserver(console, interruption.check) as live,
+        LiveObserver(session.console, interruption.check, attacked=is_attacked(session.config)) as live,
     ):
         interruption.check()
-        loggers = [make_logger(name, out, config) for name in options.logger if processes.first]
-        names = test.dataset.class_names
-        observer = LoggingObserver(live, loggers, names, config) if loggers else live
-        result = fit(
-            config,
-            out=out,
-            device=options.device,
-            observer=observer,
-            checkpoint_every=options.checkpoint_every,
-            on_divergence=options.on_divergence,
-            compiled=options.compile,
-        )
-        evaluate = partial(
-            evaluate_run, folder, test, attacks, device=device, seed=config.seed, processes=processes, observer=observer
-        )
-        with folder.locked(wait=WAIT) if processes.first else nullcontext():
-            last = evaluate("last")
-            show_last(last, config, console)
-            best = None if result.best_epoch is None else best_line(evaluate("best"), result.best_epoch + 1)
-    if best is not None:
-        console.print(best, highlight=False, soft_wrap=True)
-    console.print(
-        f"Trained in {result.seconds:.0f} s. The run is in [bold]{escape(printable(str(out)))}[/bold]",
-        highlight=False,
-        soft_wrap=True,
+        observer = logging_too(session, live, test.dataset.class_names)
+        run = trained(session, parts, observer)
+        return run, evaluated(session, test, run, observer)
+
+
+def is_attacked(config: Config) -> bool:
+    """Return whether the training images are attacked."""
+    return not isinstance(config.attack, Natural)
+
+
+def logging_too(session: Session, live: Observer, class_names: tuple[str, ...]) -> Observer:
+    """Return an observer that also tells the loggers that are asked for; of several processes, the first one's."""
+    names = session.options.logger if session.processes.first else ()
+    loggers = [make_logger(name, session.folder.path, session.config) for name in names]
+    return LoggingObserver(live, loggers, class_names, session.config) if loggers else live
+
+
+def trained(session: Session, parts: Parts, observer: Observer) -> Run:
+    """Train as the options say."""
+    options = session.options
+    return fit(
+        session.config,
+        out=session.folder.path,
+        device=options.device,
+        observer=observer,
+        checkpoint_every=options.checkpoint_every,
+        on_divergence=options.on_divergence,
+        compiled=options.compile,
+        parts=parts,
     )
-    if processes.first and test.part is not None:
-        said = "No page, for it shows results on all the test images that the run recorded"
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
-    elif processes.first:
-        page_of_training(folder, config, test.dataset, device, console)
+
+
+def evaluated(session: Session, test: Examined, run: Run, observer: Observer) -> str | None:
+    """Evaluate the last epoch's weights, show that, and return a line on the best ones, if there are any."""
+    folder, config, processes = session.folder, session.config, session.processes
+    attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
+    evaluate = partial(
+        evaluate_run,
+        folder,
+        test,
+        attacks,
+        device=session.device,
+        seed=config.seed,
+        processes=processes,
+        observer=observer,
+    )
+    with folder.locked(wait=WAIT) if processes.first else nullcontext():
+        with folder.writing():
+            last = evaluate("last")
+        show_last(session, last)
+        with folder.writing():
+            return None if run.best_epoch is None else best_line(evaluate("best"), run.best_epoch + 1)
+
+
+def show_page(session: Session, test: Examined) -> None:
+    """Write the run's page and say where it is; say why there is none, if so."""
+    if test.part is None:
+        page_of_training(session.folder, session.config, test.dataset, session.device, session.console)
+    else:
+        session.say("There is no page: it needs all the test images that the run recorded")
 
 
 @contextmanager
@@ -108,7 +186,7 @@ def saying_how_to_go_on(folder: RunFolder) -> Iterator[None]:
     except Interrupted as stop:
         if stop.advice or not folder.exists:
             raise
-        done = "the training is done, " if folder.trained else ""
+        done = "the training is done; " if folder.trained else ""
         with_what = " with the evaluation" if folder.trained else ""
         raise Interrupted(stop.signal, f"{done}{folder.how_to_go_on}{with_what}") from None
 
@@ -123,9 +201,10 @@ def is_finished(folder: RunFolder, config: Config) -> bool:
     )
 
 
-def show_last(evaluation: Evaluation, config: Config, console: Console) -> None:
+def show_last(session: Session, evaluation: Evaluation) -> None:
     """Print the table of classes of the last epoch's weights."""
-    print_evaluation(console, evaluation, title=f"{config.method} on {config.data.title}, last epoch")
+    title = f"{session.config.method} on {session.config.data.title}, last epoch"
+    print_evaluation(session.console, evaluation, title=title, held_out=session.folder.held_out)
 
 
 def new_folder(config: Config) -> Path:
@@ -141,21 +220,23 @@ def beginning(folder: RunFolder) -> str:
         return f"new run: {printable(str(folder.path))}"
     newest = [position_of(path) for path in list_checkpoints(folder.checkpoints)[-1:]]
     where = "which is trained" if folder.trained else f"from {newest[0]}" if newest else "from its beginning"
-    return f"going on with the run in {printable(str(folder.path))}, {where}"
+    return f"continuing the run in {printable(str(folder.path))}, {where}"
 
 
 def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     """Return what is about to happen, in three lines."""
     schedule, attack = config.schedule, config.attack
-    budget = "" if isinstance(attack, Natural) else f" (ε {getattr(attack, 'epsilon', 0):.4g})"
+    said = f"attack {attack.label} (ε {getattr(attack, 'epsilon', 0):.4g})" if is_attacked(config) else "no attack"
     milestones = [m for m in schedule.milestones_of(config.epochs) if m < config.epochs]
     falls = f", × {schedule.factor:g} after {' and '.join(map(str, milestones))}" if milestones else ""
-    weights = f"weights {config.weighting.name} after {counted(schedule.reweight_epoch_of(config.epochs), 'epoch')}"
+    first = schedule.reweight_epoch_of(config.epochs)
+    since = f"after {counted(first, 'epoch')}" if first else "from the start"
+    weights = f"weights {config.weighting.name} {since}"
     epochs = counted(config.epochs, "epoch")
     several = f", {processes} processes" if processes > 1 else ""
     return (
         f"[bold]{config.method}[/bold] on [bold]{config.data.title}[/bold], imbalance {described(config.imbalance)}, "
         f"{config.model.name}, seed {config.seed}, {device}{several}\n"
-        f"attack {attack.label}{budget}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
+        f"{said}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
         f"{epochs}, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
     )

@@ -2,8 +2,9 @@
 
 import errno
 import os
+import shlex
 import stat
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,9 @@ OTHERS = {
 MOST_LINKS = 8
 """Links to folders that are followed one within the other."""
 REASONS = 12
-"""Reasons that are said, the most frequent first."""
+"""Reasons that are said, the most frequent first, …"""
+BRIEF = 4
+"""… and those in a single line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +122,23 @@ def told(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
 
 
 def told_in_line(passed: Sequence[Passed], read: int, root: Path) -> list[str]:
-    """Return what `told` says in one line; none if nothing is passed over."""
-    head, *reasons = told(passed, read, root) or [""]
-    return [f"{head}: {', '.join(reasons)}"] if reasons else []
+    """Return how many files are not read, why, and what shows more of them, in one line; none if all are read."""
+    head, *_ = told(passed, read, root) or [""]
+    where = shlex.quote(str(root))
+    return [f"{head}: {told_briefly(passed, root)}; to see more: srat data folder {where}"] if head else []
+
+
+def told_briefly(passed: Sequence[Passed], root: Path) -> str:
+    """Return how many files are not read for which reason, and a few of their names.
+
+    Args:
+        passed: the files.
+        root: the folder that their names are shortened by.
+    """
+    ranked = Counter(each.why for each in passed).most_common()
+    rest = sum(count for _, count in ranked[BRIEF:])
+    reasons = [f"{why}: {count:,}" for why, count in ranked[:BRIEF]] + [f"other reasons: {rest:,}"] * (rest > 0)
+    return f"{', '.join(reasons)} ({few([_below(each.path, root) for each in passed])})"
 
 
 def is_hidden(name: str) -> bool:

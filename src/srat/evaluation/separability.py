@@ -96,8 +96,8 @@ def separability(
     enough = counts > NEIGHBOURS
     most, second = sorted(counts.tolist())[-2:][::-1]
     said = (
-        f"separability: expected at least {NEIGHBOURS + 1} images of each of two classes, got {most} and {second} at "
-        f"the most; --images {(NEIGHBOURS + 1) * len(class_names)} or more takes enough of each class that has them"
+        f"separability: expected two classes with at least {NEIGHBOURS + 1} images each, the largest have {most} and "
+        f"{second}; 'srat separability --images N' looks at more images, if there are more"
     )
     require(int(enough.sum()) >= 2, said)
     features, labels = features[enough[labels]], labels[enough[labels]]

@@ -14,7 +14,7 @@ from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.sheets import Sheet, in_markdown
 
 _LIMITS = (
-    "Robustness is measured with the attacks that are named. A stronger or an adaptive one may find more.",
+    "Robustness is measured with the attacks named here. A stronger or adaptive one may find more.",
     "Accuracies are of test images of the same source as the training images; intervals are for other images of that "
     "source, and for this one model.",
     "Probabilities are the softmax of the logits, and not calibrated.",
@@ -42,7 +42,7 @@ def model_card(record: RunRecord, shape: ImageShape) -> str:
         "not normalised: that is the model's first layer. The classes, in the order of the logits: "
         f"{', '.join(map(in_markdown, evaluation.class_names))}.",
         "## Data",
-        f"{sum(counts):,} training images of {config.data.title}, {max(counts):,} to {min(counts):,} a class"
+        f"{sum(counts):,} training images of {config.data.title}, {max(counts):,} to {min(counts):,} per class"
         f"{f' ({max(counts) / min(counts):.0f} : 1)' if min(counts) else ''}.",
         "## Threat model",
         f"{budget_text(config.evaluation)}, white box: the attacker knows the model. Trained "
@@ -87,9 +87,9 @@ def _front_matter(record: RunRecord) -> str:
 
 def _trained_to(record: RunRecord) -> str:
     if isinstance(record.config.attack, Natural):
-        return "It was trained on images as they are, and to bear no change of them."
+        return "It was trained on unchanged images, not to resist changes of them."
     return (
-        f"It was trained to bear changes within {budget_text(record.config.attack)}. Changes of another norm, larger "
+        f"It was trained to resist changes within {budget_text(record.config.attack)}. Changes of another norm, larger "
         "ones, rotations, patches, or another light are not covered."
     )
 
@@ -124,7 +124,7 @@ def _percent(accuracy: Accuracy) -> str:
 
 def _audit(record: RunRecord) -> str:
     if record.audit is None:
-        return "No audit of whether this robustness is real was made."
+        return "Whether this robustness is real has not been audited."
     verdicts = list(record.audit.verdicts.values())
     counted = ", ".join(f"{verdicts.count(each)} {each}" for each in ("pass", "warn", "fail") if each in verdicts)
     return f"Audit of whether this robustness is real: {record.audit.verdict} ({counted})."

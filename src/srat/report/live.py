@@ -34,20 +34,29 @@ class LiveObserver(Observer):
 
     Args:
         console: where to draw.
-        between: called between two batches of an evaluation; it may raise to end it. A training ends by itself, with
-            all its processes at the same step.
+        between: called between two batches of images that are read or evaluated; it may raise to end that. A training
+            ends by itself, with all its processes at the same step.
         lines: whether to say in lines, where the output is no terminal, what would be drawn in one.
+        attacked: whether a training attacks its images.
     """
 
-    def __init__(self, console: Console, between: Callable[[], None] = lambda: None, *, lines: bool = True) -> None:
+    def __init__(
+        self,
+        console: Console,
+        between: Callable[[], None] = lambda: None,
+        *,
+        lines: bool = True,
+        attacked: bool = True,
+    ) -> None:
         self._console = console
+        self._attacked = attacked
         self._lines = lines
         self._between = between
         self._bar = make_bar()
         self._below = Text()
         self._live = Live(console=console)
         self._epochs = 0
-        self._evaluating = False
+        self._stops_anywhere = False
 
     def __enter__(self) -> "LiveObserver":
         return self
@@ -57,16 +66,21 @@ class LiveObserver(Observer):
 
     def training(self, *, epochs: int, steps: int, done: int) -> None:
         """Start the bar of a training run."""
-        self._epochs, self._evaluating = epochs, False
+        self._epochs, self._stops_anywhere = epochs, False
         if done:
             inside = f"from epoch {done // steps + 1}, step {done % steps}"
             where = inside if done % steps else f"after epoch {done // steps}"
-            self._console.print(f"going on {where}", highlight=False)
+            self._console.print(f"continuing {where}", highlight=False)
         self._start("training", total=epochs * steps, completed=done, stays=True)
+
+    def reading(self, *, images: int) -> None:
+        """Start the bar of files that are read."""
+        self._stops_anywhere = True
+        self._start("reading images", total=images, completed=0, stays=False)
 
     def evaluating(self, name: str, *, images: int) -> None:
         """Start the bar of an evaluation, or say so where there is no terminal to draw in."""
-        self._evaluating = True
+        self._stops_anywhere = True
         if self._lines and not self._console.is_terminal:
             self._console.print(f"evaluating {name} …", highlight=False)
         self._start(f"evaluating {name}", total=images, completed=0, stays=False)
@@ -75,12 +89,13 @@ class LiveObserver(Observer):
         """Advance the bar."""
         for task in self._bar.task_ids:
             self._bar.advance(task, count)
-        if self._evaluating:
+        if self._stops_anywhere:
             self._between()
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Show an epoch's metrics below the bar, or as a line where there is no terminal to draw in."""
-        said = f"epoch {row['epoch'] + 1:{len(str(self._epochs))}d}/{self._epochs}  {_metrics(row)}"
+        epoch = f"epoch {row['epoch'] + 1:{len(str(self._epochs))}d}/{self._epochs}"
+        said = f"{epoch}  {_metrics(row, attacked=self._attacked)}"
         if self._console.is_terminal:
             self._below.plain = said
         elif self._lines:
@@ -115,8 +130,9 @@ def make_bar() -> Progress:
     )
 
 
-def _metrics(row: Mapping[str, Any]) -> str:
-    text = f"loss {row['loss']:.3f}  attacked: train {100 * row['train_accuracy']:.1f} %"
+def _metrics(row: Mapping[str, Any], *, attacked: bool) -> str:
+    text = f"loss {row['loss']:.3f}  {'attacked: ' if attacked else ''}train {100 * row['train_accuracy']:.1f} %"
     if "held_out_robust" in row:
-        text += f", held out {100 * row['held_out_robust']:.1f} % (clean {100 * row['held_out_clean']:.1f} %)"
+        clean = f" (clean {100 * row['held_out_clean']:.1f} %)" if attacked else ""
+        text += f", held out {100 * row['held_out_robust']:.1f} %{clean}"
     return text + ("  weighted" if row["weights_apply"] else "")

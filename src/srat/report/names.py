@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.text import Text
 
-from srat.errors import printable
+from srat.errors import JOINERS, printable
 
 _SHARES = (2 / 3, 1 / 3, 5 / 6, 1 / 6)
 """Of the room, for the beginnings of names that look the same with a half of it: the first that tells them apart."""
@@ -92,14 +92,14 @@ def _numbered(text: str, number: int, width: int) -> str:
 
 
 def _look(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", "".join(each for each in text if each not in JOINERS))
 
 
 def _clusters(text: str) -> list[str]:
-    """Return the characters, each with the accents that follow it."""
+    """Return the characters, each with the accents that follow it; an emoji that is made of several is one."""
     clusters: list[str] = []
     for character in text:
-        if clusters and cell_len(character) == 0:
+        if clusters and (cell_len(character) == 0 or clusters[-1].endswith(JOINERS[-1])):
             clusters[-1] += character
         else:
             clusters.append(character)

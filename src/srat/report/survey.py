@@ -63,24 +63,28 @@ def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
         yield printable(note), False
     if counts and min(counts) < SMALL:
         yield (
-            "--holdout.fraction 0 trains on all of these; else up to half of a small class chooses the best epoch",
+            "up to half of a small class is held out to choose the best epoch; --holdout.fraction 0 holds out none",
             False,
         )
     if found.sizes:
         yield _sizes_said(found), False
     if found.unreadable:
         errors = [printable(file.error) for file in found.unreadable]
-        yield _named("cannot be read", errors, most=len(errors)), True
+        yield (
+            _named(counted(len(errors), "file cannot be read", "files cannot be read"), errors, most=len(errors)),
+            True,
+        )
     twins = found.twins
-    for said, chosen in (
-        ("shown in several classes: one of them must be wrong", [each for each in twins if len(each.labels) > 1]),
+    for where, chosen in (
+        ("in several classes (one label must be wrong)", [each for each in twins if len(each.labels) > 1]),
         (
-            "shown in training and in test, which makes accuracies too good",
+            "in both training and test (which makes accuracies too good)",
             [each for each in twins if len(each.labels) == 1 and len(each.parts) > 1],
         ),
-        ("shown more than once", [each for each in twins if len(each.labels) == len(each.parts) == 1]),
+        ("more than once", [each for each in twins if len(each.labels) == len(each.parts) == 1]),
     ):
         if chosen:
+            said = counted(len(chosen), f"image appears {where}", f"images appear {where}")
             yield _named(said, [_twins_said(each) for each in chosen]), True
 
 
@@ -109,9 +113,9 @@ def _sizes_said(found: Survey) -> str:
     grey = sum(file.grey for file in found.readable)
     colour = "all grey" if grey == len(found.readable) else "all in colour" if not grey else f"{grey:,} of them grey"
     if len(sizes) == 1:
-        return f"all of {sizes[0][0][0]} × {sizes[0][0][1]} pixels, {colour}"
+        return f"all images have {sizes[0][0][0]} × {sizes[0][0][1]} pixels, {colour}"
     least, *_, most = sorted((size for size, _ in sizes), key=lambda size: (size[0] * size[1], size))
-    return f"{least[0]} × {least[1]} to {most[0]} × {most[1]} pixels by area, in {len(sizes):,} sizes, {colour}"
+    return f"{len(sizes):,} sizes, from {least[0]} × {least[1]} to {most[0]} × {most[1]} pixels, {colour}"
 
 
 def _twins_said(twins: Twins) -> str:
@@ -120,4 +124,4 @@ def _twins_said(twins: Twins) -> str:
 
 def _named(said: str, texts: Sequence[str], *, most: int = SHOWN) -> str:
     more = f"\n  … and {len(texts) - most:,} more" if len(texts) > most else ""
-    return f"{len(texts):,} {said}:" + "".join(f"\n  {text}" for text in texts[:most]) + more
+    return f"{said}:" + "".join(f"\n  {text}" for text in texts[:most]) + more

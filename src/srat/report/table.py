@@ -9,6 +9,7 @@ from srat.errors import printable
 from srat.evaluation import Accuracy, Evaluation, Groups, summary
 from srat.report.listing import Listing
 from srat.report.scopes import class_name, print_whole, titled_table
+from srat.words import counted
 
 _SUMMARY_NAMES = {
     "overall": "overall",
@@ -18,10 +19,17 @@ _SUMMARY_NAMES = {
 }
 
 
-def print_evaluation(console: Console, evaluation: Evaluation, *, title: str) -> None:
-    """Print the accuracies of each class and group, in as many tables as the width asks for, and notes on them."""
+def print_evaluation(console: Console, evaluation: Evaluation, *, title: str, held_out: int) -> None:
+    """Print the accuracies of each class and group, in as many tables as the width asks for, and notes on them.
+
+    Args:
+        console: where to print.
+        evaluation: the accuracies.
+        title: above the table.
+        held_out: how many training images the weights did not learn from, as they chose the best epoch.
+    """
     print_whole(console, class_table(evaluation, title=title))
-    for note in (trained_on(evaluation), *notes(evaluation)):
+    for note in (trained_on(evaluation, held_out), *notes(evaluation)):
         console.print(note, highlight=False, markup=False)
 
 
@@ -63,19 +71,19 @@ def notes(evaluation: Evaluation) -> list[str]:
         macro = {name: 100 * result.counts.macro() for name, result in evaluation.results.items()}
         means = ", ".join(f"{name} {value:.1f} %" for name, value in macro.items())
         said.append(
-            f"The test set is not balanced ({min(totals):,} to {max(totals):,} images a class): "
-            f"'overall' leans to the large classes; the mean over the classes is {means}."
+            f"The test set is not balanced ({min(totals):,} to {max(totals):,} images per class), so 'overall' "
+            f"favours the large classes; the mean over the classes is {means}."
         )
     return said + [str(result.attack["note"]) for result in evaluation.results.values() if "note" in result.attack]
 
 
-def trained_on(evaluation: Evaluation) -> str:
+def trained_on(evaluation: Evaluation, held_out: int) -> str:
     """Return what the weights learned from; holding images out changes the ratio a little."""
-    counts = evaluation.train_counts
-    ratio = f"{max(counts) / min(counts):.1f} : 1" if min(counts) else "with empty classes"
-    return (
-        f"The weights learned from {max(counts):,} to {min(counts):,} images a class, {ratio}, without those held out."
-    )
+    most, least = max(evaluation.train_counts), min(evaluation.train_counts)
+    each = f"{most:,}" if most == least else f"{most:,} to {least:,}"
+    ratio = f"{most / least:.1f} : 1" if least else "some classes are empty"
+    without = f"; {counted(held_out, 'more was', 'more were')} held out" if held_out else ""
+    return f"The weights learned from {each} images per class ({ratio}){without}."
 
 
 def best_line(evaluation: Evaluation, epoch: int) -> str:
@@ -84,7 +92,7 @@ def best_line(evaluation: Evaluation, epoch: int) -> str:
         f"{name} {100 * overall.accuracy:.1f} (under {100 * under.accuracy:.1f})"
         for name, overall, under in _overall_under(evaluation)
     ]
-    return f"Best epoch on the held-out part, {epoch}: " + ", ".join(parts) + " %"
+    return f"Epoch {epoch} is the best on the held-out part: " + ", ".join(parts) + " %"
 
 
 def _overall_under(evaluation: Evaluation) -> list[tuple[str, Accuracy, Accuracy]]:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import torch
+from rich.cells import cell_len
 
 from srat.attacks import Natural
 from srat.evaluation import CLEAN, Accuracy
@@ -16,6 +17,7 @@ from srat.report.budget import budget_text
 from srat.report.html.charts import Chart, Series, chart
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
+from srat.report.names import fitted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,6 +28,10 @@ SHOWN_CLASSES = 25
 """Classes of which all confusions are shown; of more, only what the rare ones are taken for."""
 _ALSO_TAKEN_FOR = 3
 COMMON, RARE = "common classes", "rare classes"
+_NAME = 40
+"""Columns of a class's name, as a terminal would count them, …"""
+_HEADING = 24
+"""… and above a column."""
 _MAP_SIDE = 400.0
 
 
@@ -149,6 +155,8 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
         "classes": class_rows(record),
         "groups": group_rows(record),
         "rare": record.rare,
+        "names": on_page(evaluation.class_names, _NAME),
+        "headings": on_page(evaluation.class_names, _HEADING),
         "robust_bars": [Bar.of(threat.accuracy([c])) for c in range(len(evaluation.class_names))],
         "confusions": confusions(record),
         "charts": charts_of(record),
@@ -156,6 +164,12 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
         "separability": separability_rows(record),
         "settings": settings(record),
     }
+
+
+def on_page(names: Sequence[str], width: int) -> dict[str, str]:
+    """Return what to show of each name: all of it, or its beginning and its end where it is longer than ``width``."""
+    shown = fitted(dict.fromkeys(names, width))
+    return {name: shown[name] if cell_len(name) > width else name for name in names}
 
 
 def class_rows(record: RunRecord) -> list[ClassRow]:

@@ -42,12 +42,12 @@ def verdict_of(record: RunRecord) -> Verdict:
         failed = ", ".join(name for name, verdict in record.audit.verdicts.items() if verdict == "fail")
         return Verdict(kind="bad", head="Its robustness is not real", sentence=f"{sentence} The audit fails: {failed}.")
     if overall.low <= guess:
-        why = "Always saying the same class may do as well."
+        why = "Always predicting the same class might do as well."
         return Verdict(kind="bad", head="Not robust", sentence=f"{sentence} {why}")
     if record.rare and under.high < well.low / 2:
         return Verdict(kind="partly", head="Robust on common classes, not on rare ones", sentence=sentence)
     if record.rare and not under.low > 1 / len(names):
-        why = "The test has too few images of the rare classes to tell more."
+        why = "The test has too few images of the rare classes to say more."
         return Verdict(kind="partly", head="Robust on common classes", sentence=f"{sentence} {why}")
     if not weakest.low > 1 / len(names):
         surely = "" if weakest.high < 1 / len(names) else "surely "
