@@ -57,7 +57,7 @@ class TestEvaluate:
             ({"labels": LABELS > 0}, "labels: expected integers, got bool"),
             ({"labels": LABELS[:2]}, "labels: expected one for each of 4 images, got shape (2,)"),
             ({"labels": LABELS + 1}, "labels: expected integers from 0 to 2, got 1 to 3"),
-            ({"model": lambda x: x}, "model: expected a Module, got an object of function"),
+            ({"model": lambda x: x}, "model: expected a Module, got a function"),
             ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
             ({"batch_size": 2.5}, "batch_size: expected a whole number, got 2.5"),
             ({"seed": "1"}, "seed: expected a whole number, got '1'"),
@@ -82,7 +82,7 @@ class TestEvaluate:
         ({"device": 0}, "device: expected text or a device, got 0"),
         ({"out": 3}, "out: expected a path or None, got 3"),
         ({"model": nn.Linear}, "model: expected a Module or None, got the class Linear itself"),
-        ({"observer": print}, "observer: expected an Observer or None, got an object of builtin_function_or_method"),
+        ({"observer": print}, "observer: expected an Observer or None, got a function"),
         (
             {"checkpoint_every": 0},
             "--checkpoint-every: expected auto, a number of steps (200) or minutes (10m), got '0'",
