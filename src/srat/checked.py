@@ -69,7 +69,7 @@ _taken_by_class: Callable[[Any], _Taken] = cache(_read_class)
 
 
 def _read_function(function: Callable[..., Any]) -> _Taken:
-    whose = function.__qualname__.rpartition("<locals>.")[2].removesuffix(".__call__")
+    whose = function.__qualname__.rpartition("<locals>.")[2].removesuffix(".__call__").removesuffix(".__init__")
     parameters = inspect.signature(function).parameters.values()
     return _taken(list(parameters), get_type_hints(function, include_extras=True), whose)
 
@@ -129,7 +129,7 @@ def _require_taken(taken: _Taken, args: Sequence[Any], kwargs: Mapping[str, Any]
     placed = taken.positional[: len(args)]
     for name in placed:
         if name in kwargs:
-            raise UserError(f"{taken.whose}: expected one value for {name}, got two, with a keyword and without")
+            raise UserError(f"{taken.whose}: expected one value for {name}, got two, with a keyword and without; {there}")
     missing = [name for name in taken.named if name in taken.needed and name not in placed and name not in kwargs]
     if missing:
         raise UserError(f"{taken.whose}: expected a value for {' and '.join(missing)}, got none; {there}")
@@ -189,7 +189,8 @@ def described(kind: Any) -> str:
         return _WORDS[origin or kind]
     if hasattr(kind, "dim_str"):
         axes = kind.dim_str.split()
-        return f"a tensor of {_dtypes(kind)}, ({', '.join(axes)}{',' * (len(axes) == 1)})"
+        what = "a tensor" if is_tensor(kind.array_type) else "an array"
+        return f"{what} of {_dtypes(kind)}, ({', '.join(axes)}{',' * (len(axes) == 1)})"
     if isinstance(kind, type) and is_tensor(kind):
         return "a tensor"
     name = getattr(origin or kind, "__name__", str(kind))
@@ -216,13 +217,20 @@ def said(value: Any) -> str:
         return f"the class {value.__name__} itself"
     if hasattr(value, "dtype") and getattr(value, "ndim", None):
         kind = str(value.dtype).removeprefix("torch.")
-        return f"{'a tensor' if is_tensor(type(value)) else 'an array'} of {kind}, {tuple(value.shape)}"
+        return f"{_container(value)} of {kind}, {tuple(value.shape)}"
     if isinstance(value, int) and value.bit_length() > 1_000:
         return f"a number of {value.bit_length():,} bits"
     if inspect.isroutine(value):
         return "a function"
     plain = isinstance(value, str | bytes | int | float | complex | list | tuple | dict | set | Path | NoneType)
     return reprlib.repr(scalar(value)) if plain or hasattr(value, "dtype") else _one(type(value).__name__)
+
+
+def _container(value: Any) -> str:
+    if not is_tensor(type(value)):
+        return "an array"
+    dense = str(value.layout) == "torch.strided"
+    return "a tensor without contents" if value.is_meta else "a tensor" if dense else "a sparse tensor"
 
 
 def _dtypes(kind: Any) -> str:

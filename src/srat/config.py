@@ -29,6 +29,7 @@ from srat.registry import Member
 from srat.schedules import Schedule
 from srat.serialization import describe_mistake, differences, identity, make_converter
 from srat.weightings import Weighting
+from srat.words import number
 
 DEFAULT_METHOD = "srat-ldam"
 _DEFAULT = METHODS[DEFAULT_METHOD]
@@ -53,11 +54,11 @@ class SGD(Checked):
     def __post_init__(self) -> None:
         require(
             0 < self.learning_rate < 1e3,
-            f"--optimizer.learning-rate: expected a number above 0, got {self.learning_rate:g}",
+            f"--optimizer.learning-rate: expected a number above 0, got {number(self.learning_rate, 0, 1e3)}",
         )
-        require(0 <= self.momentum < 1, f"--optimizer.momentum: expected 0 ≤ momentum < 1, got {self.momentum:g}")
+        require(0 <= self.momentum < 1, f"--optimizer.momentum: expected 0 ≤ momentum < 1, got {number(self.momentum, 0, 1)}")
         require(
-            0 <= self.weight_decay < 1e3, f"--optimizer.weight-decay: expected 0 or more, got {self.weight_decay:g}"
+            0 <= self.weight_decay < 1e3, f"--optimizer.weight-decay: expected 0 or more, got {number(self.weight_decay, 0, 1e3)}"
         )
         require(not self.nesterov or self.momentum > 0, "--optimizer.nesterov needs a momentum above 0")
 
@@ -113,7 +114,7 @@ class Config(Checked):
         if isinstance(head, CosineHead) and isinstance(wanted, CosineHead):
             require(
                 head.scale == wanted.scale,
-                f"--head.scale {head.scale:g} and --loss.scale {wanted.scale:g} must be the same number",
+                f"--head.scale {number(head.scale, wanted.scale)} and --loss.scale {number(wanted.scale, head.scale)} must be the same number",
             )
 
     @property

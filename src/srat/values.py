@@ -68,6 +68,9 @@ def fitter(kind: Any) -> Fitter:
 def as_tensor(value: Any) -> Any:
     """Return an array, or lists of numbers, as a tensor; tensors as they are."""
     if is_tensor(type(value)):
+        # Of a layout without strides, or on no device, most operations are not there.
+        if value.is_meta or str(value.layout) != "torch.strided":
+            raise UnfitError
         return value
     if not isinstance(value, list | tuple) and not hasattr(value, "__array__"):
         raise UnfitError
@@ -152,7 +155,7 @@ def _literal(names: Sequence[Any], spellings: Mapping[str, str], value: Any) -> 
     number = isinstance(value, int | float) and not isinstance(value, bool)
     numbers = [name for name in names if number and type(name) is int and name == value]
     by_key = {_key(name): name for name in names if isinstance(name, str)} | dict(spellings)
-    key = _key(value) if isinstance(value, str) else f"{value:g}" if number and spellings else ""
+    key = _key(value) if isinstance(value, str) else f"{_float(value):g}" if number and spellings else ""
     if not numbers and key not in by_key:
         raise UnfitError
     return numbers[0] if numbers else by_key[key]
@@ -173,7 +176,7 @@ def _first(fitters: Sequence[Fitter], value: Any) -> Any:
 
 def _items(value: Any) -> Sequence[Any]:
     if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist"):
-        return cast(Sequence[Any], value.tolist())
+        return cast(Sequence[Any], (as_tensor(value) if is_tensor(type(value)) else value).tolist())
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
         return value
     raise UnfitError
@@ -199,7 +202,10 @@ def _instance(kind: type, value: Any) -> Any:
 
 
 def _shaped(kind: Any, value: Any) -> Any:
-    """Return a tensor of a jaxtyping annotation's type and number of axes; the axes' lengths are others' to compare."""
+    """Return a tensor or an array of a jaxtyping annotation's type and number of axes.
+
+    The axes' lengths are others' to compare.
+    """
     tensor = as_tensor(value)
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype.startswith("uint") and "int64" in kind.dtypes and dtype not in kind.dtypes:
@@ -207,7 +213,17 @@ def _shaped(kind: Any, value: Any) -> Any:
     axes = kind.dim_str.split()
     if dtype not in kind.dtypes or (tensor.ndim != len(axes) and not any(axis[0] in "*." for axis in axes)):
         raise UnfitError
-    return tensor
+    return tensor if is_tensor(kind.array_type) else _as_array(value, tensor)
+
+
+def _as_array(value: Any, tensor: Any) -> Any:
+    """Return a tensor as NumPy's, or what it was made of, if that is an array."""
+    if hasattr(value, "__array_interface__") and str(value.dtype) == str(tensor.dtype).removeprefix("torch."):
+        return value
+    try:
+        return tensor.detach().cpu().numpy()
+    except TypeError:  # NumPy has no bfloat16
+        raise UnfitError from None
 
 
 def _is_tensor(kind: Any) -> bool:

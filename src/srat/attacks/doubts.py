@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from srat.attacks.projections import NormName, Shape
+from srat.checked import checked, said
+from srat.errors import require
 
 _SLACK = 1e-9
 """Share by which 10 steps of 0.01 may miss 0.1, for rounding."""
@@ -19,6 +21,7 @@ class Doubtful(Protocol):
         """Return what can hardly be meant on images of a shape (channels, height, width), a line each."""
 
 
+@checked
 def tell_doubts(attacks: Iterable[Doubtful], shape: Shape, tell: Callable[[str], None]) -> None:
     """Tell of what can hardly be meant about attacks, each line once.
 
@@ -26,7 +29,13 @@ def tell_doubts(attacks: Iterable[Doubtful], shape: Shape, tell: Callable[[str],
         attacks: the attacks.
         shape: of an image, (channels, height, width).
         tell: told of each.
+
+    Raises:
+        UserError: if something is no attack, or that no shape.
     """
+    attacks = tuple(attacks)
+    for attack in attacks:
+        require(isinstance(attack, Doubtful), f"attacks: expected attacks, got {said(attack)}")
     for doubt in dict.fromkeys(doubt for attack in attacks for doubt in attack.doubts(shape)):
         tell(doubt)
 

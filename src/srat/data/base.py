@@ -13,6 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from srat.checked import Checked, checked
+from srat.data.counts import require_labels
 from srat.data.image_files import ImageFiles
 from srat.data.pixels import check_axes, check_images
 from srat.data.record import Part, Record
@@ -54,8 +55,7 @@ class Dataset(Checked):
         require(min(images.shape) > 0, f"images: expected pixels, got shape {tuple(images.shape)}")
         check_names(self.class_names)
         require(classes >= 2, f"expected at least two classes, got {classes}: {', '.join(self.class_names)}")
-        low, high = int(labels.min()), int(labels.max())
-        require(low >= 0 and high < classes, f"labels: expected integers from 0 to {classes - 1}, got {low} to {high}")
+        require_labels(labels, classes)
         if isinstance(images, Tensor):
             check_images(images)
 

@@ -12,9 +12,11 @@ from jaxtyping import Int
 from torch import Tensor
 
 from srat.checked import checked
+from srat.data.counts import require_labels
 from srat.errors import UserError, require
 from srat.random import generator
 from srat.registry import Member
+from srat.words import number
 
 Counts = Sequence[int]
 ClassOrder = Literal["label", "random"] | tuple[int, ...]
@@ -79,6 +81,7 @@ def select(labels: Int[Tensor, " n"], counts: Counts, *, seed: int) -> Int[Tenso
     """
     classes = int(labels.max()) + 1 if len(labels) else 0
     require(classes <= len(counts), f"labels up to {classes - 1}, but {len(counts)} counts")
+    require_labels(labels, None)
     kept = []
     for c, count in enumerate(counts):
         members = torch.nonzero(labels == c).flatten()
@@ -204,7 +207,7 @@ def _require_classes(class_counts: Counts) -> None:
 
 
 def _checked(ratio: float) -> float:
-    require(math.isfinite(ratio) and ratio >= 1, f"--ratio: expected a number of at least 1, got {ratio:g}")
+    require(math.isfinite(ratio) and ratio >= 1, f"--ratio: expected a number of at least 1, got {number(ratio, 1)}")
     return ratio
 
 

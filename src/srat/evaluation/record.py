@@ -10,6 +10,7 @@ from typing import Any
 
 from srat.attacks import AnyAttack, ReferenceAttack
 from srat.checked import checked
+from srat.data.counts import LARGEST_COUNT
 from srat.errors import UserError, require
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups, groups
@@ -21,8 +22,6 @@ CLEAN = "clean"
 """What results on images as they are are called."""
 LARGEST_FILE = 1 << 23
 """Bytes of an evaluation that are read at the most."""
-LARGEST_COUNT = 10**12
-"""Of images; no data set has more, and floating point bears it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from srat.errors import require
 from srat.registry import Member
+from srat.words import number
 
 
 class CosineLinear(nn.Module):
@@ -77,7 +78,7 @@ class CosineHead(Head, name="cosine"):
     """s, the largest logit."""
 
     def __post_init__(self) -> None:
-        require(self.scale > 0, f"--head.scale: expected a positive number, got {self.scale:g}")
+        require(self.scale > 0, f"--head.scale: expected a positive number, got {number(self.scale, 0)}")
 
     def build(self, dimensions: int, classes: int) -> nn.Module:
         """Return `CosineLinear`."""

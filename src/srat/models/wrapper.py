@@ -177,7 +177,7 @@ def _statistics(mean: PerChannel, std: PerChannel) -> tuple[Float[Tensor, " chan
     means, stds = _numbers("mean", mean), _numbers("std", std)
     told = f"expected a mean and a std for each channel, got {len(means)} and {len(stds)}"
     require(len(means) == len(stds) > 0, told)
-    require(bool((stds > 0).all()), f"std: expected positive standard deviations, got {float(stds.min()):g}")
+    require(bool((stds > 0).all()), f"std: expected positive standard deviations, got {number(float(stds.min()), 0)}")
     return means, stds
 
 
