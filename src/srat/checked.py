@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import math
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from types import NoneType, UnionType
@@ -185,6 +185,8 @@ def described(kind: Any) -> str:
         return " or ".join(dict.fromkeys(described(part) for part in parts if part is not str or Path not in parts))
     if origin in (tuple, Sequence):
         return _PLURALS.get(parts[0], f"a list, each {described(parts[0])}" if parts[0] is not Any else "a list")
+    if origin is Iterable:
+        return f"several, each {described(parts[0])}"
     if (origin or kind) in _WORDS:
         return _WORDS[origin or kind]
     if hasattr(kind, "dim_str"):
@@ -215,7 +217,7 @@ def said(value: Any) -> str:
     """
     if isinstance(value, type):
         return f"the class {value.__name__} itself"
-    if hasattr(value, "dtype") and getattr(value, "ndim", None):
+    if hasattr(value, "dtype") and (getattr(value, "ndim", None) or getattr(value, "is_meta", False)):
         kind = str(value.dtype).removeprefix("torch.")
         return f"{_container(value)} of {kind}, {tuple(value.shape)}"
     if isinstance(value, int) and value.bit_length() > 1_000:

@@ -22,6 +22,8 @@ Convention = Literal["exact", "paper"]
 
 The latter is that of noise which is the same in every dimension.
 """
+_MOST = 10**9
+"""Points of a class that are drawn at the most: memory holds their sums."""
 _PART = 1 << 22
 """Numbers that are drawn at once."""
 
@@ -191,7 +193,7 @@ def monte_carlo(data: Gaussians, *, weight: float = 1.0, samples: int = 1_000_00
         seed: of the draw.
     """
     _check_weight(weight)
-    require(samples >= 1, f"samples: expected 1 or more, got {samples}")
+    require(1 <= samples <= _MOST, f"samples: expected 1 to {_MOST:,}, got {samples}")
     require(seed >= 0, f"seed: expected 0 or more, got {seed}")
     rng = np.random.default_rng(seed)
     rare, common = (np.sort(_sums(data, sign, samples, rng)) for sign in (-1, 1))

@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache, partial
 from numbers import Real
@@ -55,6 +55,8 @@ def fitter(kind: Any) -> Fitter:
         return partial(_tuple_of, [fitter(part) for part in parts])
     if origin in (tuple, Sequence):
         return partial(_tuple, fitter(parts[0]))
+    if origin is Iterable:
+        return _iterable
     if kind in _PLAIN:
         return _PLAIN[kind]
     if hasattr(kind, "dim_str"):
@@ -88,7 +90,8 @@ def as_tensor(value: Any) -> Any:
 
 def scalar(value: Any) -> Any:
     """Return a number of NumPy's or torch's as one of Python's."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    there = hasattr(value, "item") and not getattr(value, "is_meta", False)
+    return value.item() if there and getattr(value, "ndim", None) == 0 else value
 
 
 def _number(value: Any) -> Any:
@@ -193,6 +196,14 @@ def _tuple_of(fitters: Sequence[Fitter], value: Any) -> tuple[Any, ...]:
     if len(items) != len(fitters):
         raise UnfitError
     return tuple(fit(each) for fit, each in zip(fitters, items, strict=True))
+
+
+def _iterable(value: Any) -> Any:
+    try:
+        iter(value)
+    except TypeError:
+        raise UnfitError from None
+    return value
 
 
 def _instance(kind: type, value: Any) -> Any:

@@ -749,7 +749,7 @@ def test_separability_is_measured_and_kept(cli, finished):
     assert scopes[:3] == ["overall", "well-represented", "under-represented"]
     assert cli("separability")[0] == 2
     code, _, err = cli("separability", finished, "--images", "50")
-    assert (code, "--images 110 or more" in err) == (2, True)
+    assert (code, "--images: expected at least 110, 11 of each of 10 classes, got 50" in err) == (2, True)
 
 
 class TestAudit:

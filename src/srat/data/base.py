@@ -13,7 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from srat.checked import Checked, checked
-from srat.data.counts import require_labels
+from srat.data.counts import anywhere, require_labels
 from srat.data.image_files import ImageFiles
 from srat.data.pixels import check_axes, check_images
 from srat.data.record import Part, Record
@@ -86,7 +86,14 @@ class Dataset(Checked):
 
     @checked
     def subset(self, indices: Int[Tensor, " kept"]) -> "Dataset":
-        """Return the examples at ``indices``, images and labels in step."""
+        """Return the examples at ``indices``, images and labels in step.
+
+        Raises:
+            UserError: if one is not there; they are looked at on the CPU alone.
+        """
+        if indices.device.type == "cpu" and anywhere((indices < -len(self)) | (indices >= len(self))):
+            got = f"got {int(indices.min())} to {int(indices.max())}"
+            raise UserError(f"indices: expected integers from 0 to {len(self) - 1}, {got}")
         indices = indices.to(self.labels.device)
         images = self.images
         kept = images[indices.to(images.device)] if isinstance(images, Tensor) else images.subset(indices)

@@ -115,6 +115,7 @@ class Imbalance(Member):
 class NoImbalance(Imbalance, name="none"):
     """Keep every training example."""
 
+    @checked
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
         """Return ``class_counts`` as they are."""
         del seed
@@ -134,6 +135,7 @@ class _Profile(Imbalance):
         _checked(self.ratio)
         require(self.cap is None or self.cap >= 1, f"--imbalance.cap: expected at least 1, got {self.cap}")
 
+    @checked
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
         """Return the profile's counts, laid over the classes in their order."""
         order = class_order(self.class_order, len(class_counts), seed=seed)
@@ -171,6 +173,7 @@ class Explicit(Imbalance, name="counts"):
     keep: tuple[int, ...] = ()
     """Examples to keep of each class, in the order of the labels."""
 
+    @checked
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
         """Return the given counts."""
         del seed

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from srat.checked import checked, said
 from srat.data.base import Dataset, Parts, Source
 from srat.data.holdout import Holdout
 from srat.data.imbalance import Imbalance, hash_indices, select
@@ -51,9 +52,13 @@ def hash_contents(*parts: Dataset | None) -> str:
 
     Args:
         parts: data sets; None counts as an empty one.
+
+    Raises:
+        UserError: if something is no data set.
     """
     digest = sha256()
     for part in parts:
+        require(isinstance(part, Dataset | None), f"parts: expected data sets, got {said(part)}")
         if part is not None:
             images = part.images
             digest.update(images.contiguous().numpy().data if isinstance(images, Tensor) else images.hash_contents())
@@ -67,6 +72,7 @@ def check_classes(train: Dataset) -> None:
     require(not empty, f"no training image in class {', '.join(empty)}")
 
 
+@checked
 def prepare(source: Source | Parts, imbalance: Imbalance, holdout: Holdout, *, seed: int) -> TrainingData:
     """Return the training data of a run; the test part is never touched.
 

@@ -76,6 +76,7 @@ def evaluate(
 
 
 @taking_gradients
+@checked
 def examine(
     model: nn.Module,
     dataset: Dataset,
@@ -101,7 +102,11 @@ def examine(
         processes: those that share the images; each gets the outcome of all.
         observer: told of the images that are done with.
         journal: keeps the progress, and knows of that before.
+
+    Raises:
+        UserError: if an argument is of another type, or there is no room for an image in a batch.
     """
+    require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
     observer = observer or Observer()
     with served(model) as lent:
         trial = Trial(
@@ -113,6 +118,7 @@ def examine(
     return found
 
 
+@checked
 def count(model: nn.Module, dataset: Dataset, attack: AnyAttack, **how: Any) -> Counts:
     """Return how many examples of each class the model gets right under an attack; arguments as for `examine`."""
     found = examine(model, dataset, attack, **how)

@@ -93,12 +93,14 @@ class Evaluation:
             raise UserError(f"{path}: not a readable evaluation ({type(error).__name__}: {error})") from error
 
 
+@checked
 def describe_attack(attack: AnyAttack, classes: int) -> dict[str, Any]:
     """Return an attack's name and parameters, and what is to be said of it on so many classes."""
     note = attack.note(classes) if isinstance(attack, ReferenceAttack) else ""
     return {"name": attack.name, **dataclasses.asdict(attack)} | ({"note": note} if note else {})
 
 
+@checked
 def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
     """Return the accuracies that tables show: overall, well, under, worst class.
 

@@ -1,5 +1,6 @@
 """The feature separation loss (Eq. 6)."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +76,9 @@ def _check_products(features: Features, temperature: float) -> None:
         bad = ~(torch.linalg.vector_norm(z, dim=1).square() / temperature).isfinite()
     if anywhere(bad):
         row = int(bad.nonzero()[0])
-        kind, largest = str(z.dtype).removeprefix("torch."), number(float(z[row].abs().max()))
-        wanted = f"expected numbers whose products {kind} holds"
-        raise UserError(f"features: {wanted}, got {largest} in row {row}; divide them all by the same number")
+        largest, kind = float(z[row].abs().max()), str(z.dtype).removeprefix("torch.")
+        wanted = f"numbers whose squares {kind} holds" if math.isfinite(largest) else "finite numbers"
+        raise UserError(f"features: expected {wanted}, got {number(largest)} in row {row}")
 
 
 class _Separation(Function):

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from srat.checked import checked
 from srat.errors import UserError
 from srat.gradients import is_inference
 from srat.machine import is_out_of_memory
@@ -45,6 +46,7 @@ def logits_at(model: nn.Module, images: Float[Tensor, "batch channels height wid
     return ask(images)
 
 
+@checked
 def first_logits(
     model: nn.Module, images: Float[Tensor, "batch channels height width"]
 ) -> Float[Tensor, "batch classes"]:

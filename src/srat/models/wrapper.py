@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srat.checked import checked
+from srat.checked import checked, said
 from srat.errors import UserError, require
 from srat.gradients import is_inference, taking_gradients
 from srat.models.base import Architecture, Classifier, ImageShape, Normalization, Output, attacked, dtype_of
@@ -19,6 +18,8 @@ from srat.models.lazy import make_lazy_parts
 from srat.models.outputs import PROBABILITIES, Pick, are_probabilities, logits_of
 from srat.models.skeleton import require_same, skeleton_of, unmoved
 from srat.models.watching import Tap, find_head, layer_names
+from srat.values import UnfitError, as_tensor
+from srat.words import number
 
 LOOKED_AT = 4
 """Images that a model is first looked at with, at the most."""
@@ -183,15 +184,14 @@ def _statistics(mean: PerChannel, std: PerChannel) -> tuple[Float[Tensor, " chan
 
 def _numbers(name: str, values: PerChannel) -> Float[Tensor, " channels"]:
     try:
-        numbers = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values, dtype=np.float64))
-        numbers = numbers.detach().cpu().flatten().float()
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{name}: expected a number for each channel, got {values!r} ({error})") from error
-    wrong = [value for value in numbers.tolist() if not value <= 1 or (name == "mean" and value < 0)]
-    hint = "; in units of 255? Divide by it" if wrong and wrong[0] > 1 else ""
-    got = "".join(f"{number:g}" for number in wrong[:1])
+        exact = as_tensor(values).detach().cpu().flatten().double()
+    except (UnfitError, RuntimeError) as error:
+        raise UserError(f"{name}: expected a number for each channel, got {said(values)}") from error
+    wrong = [value for value in exact.tolist() if not value <= 1 or (name == "mean" and value < 0)]
+    hint = "; in units of 255? Divide by it" if wrong and 2 < wrong[0] <= 255 else ""
+    got = "".join(number(value, 0, 1) for value in wrong[:1])
     require(not wrong, f"{name}: expected numbers in [0, 1] pixel units, got {got}{hint}")
-    return numbers
+    return exact.float()
 
 
 @dataclass(frozen=True, kw_only=True)
