@@ -129,7 +129,9 @@ def _require_taken(taken: _Taken, args: Sequence[Any], kwargs: Mapping[str, Any]
     placed = taken.positional[: len(args)]
     for name in placed:
         if name in kwargs:
-            raise UserError(f"{taken.whose}: expected one value for {name}, got two, with a keyword and without; {there}")
+            raise UserError(
+                f"{taken.whose}: expected one value for {name}, got two, with a keyword and without; {there}"
+            )
     missing = [name for name in taken.named if name in taken.needed and name not in placed and name not in kwargs]
     if missing:
         raise UserError(f"{taken.whose}: expected a value for {' and '.join(missing)}, got none; {there}")

@@ -56,9 +56,13 @@ class SGD(Checked):
             0 < self.learning_rate < 1e3,
             f"--optimizer.learning-rate: expected a number above 0, got {number(self.learning_rate, 0, 1e3)}",
         )
-        require(0 <= self.momentum < 1, f"--optimizer.momentum: expected 0 ≤ momentum < 1, got {number(self.momentum, 0, 1)}")
         require(
-            0 <= self.weight_decay < 1e3, f"--optimizer.weight-decay: expected 0 or more, got {number(self.weight_decay, 0, 1e3)}"
+            0 <= self.momentum < 1,
+            f"--optimizer.momentum: expected 0 ≤ momentum < 1, got {number(self.momentum, 0, 1)}",
+        )
+        require(
+            0 <= self.weight_decay < 1e3,
+            f"--optimizer.weight-decay: expected 0 or more, got {number(self.weight_decay, 0, 1e3)}",
         )
         require(not self.nesterov or self.momentum > 0, "--optimizer.nesterov needs a momentum above 0")
 
@@ -112,10 +116,9 @@ class Config(Checked):
         require(linf, f"--attack fgsm attacks in linf, and the evaluation in {self.evaluation.norm}; train with pgd")
         head, wanted = self.head.resolve(self.loss.head), self.loss.head
         if isinstance(head, CosineHead) and isinstance(wanted, CosineHead):
-            require(
-                head.scale == wanted.scale,
-                f"--head.scale {number(head.scale, wanted.scale)} and --loss.scale {number(wanted.scale, head.scale)} must be the same number",
-            )
+            own, of_loss = number(head.scale, wanted.scale), number(wanted.scale, head.scale)
+            same = f"--head.scale {own} and --loss.scale {of_loss} must be the same number"
+            require(head.scale == wanted.scale, same)
 
     @property
     def id(self) -> str:

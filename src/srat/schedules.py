@@ -50,7 +50,8 @@ class Schedule(Checked):
 
     def __post_init__(self) -> None:
         require(
-            0 < self.factor <= 1, f"--schedule.factor: expected a number above 0 and at most 1, got {number(self.factor, 0, 1)}"
+            0 < self.factor <= 1,
+            f"--schedule.factor: expected a number above 0 and at most 1, got {number(self.factor, 0, 1)}",
         )
         steps = self.milestones or ()
         require(

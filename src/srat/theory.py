@@ -60,8 +60,13 @@ class Gaussians(Checked):
     def __post_init__(self) -> None:
         require(self.dimensions >= 1, f"--dimensions: expected 1 or more, got {self.dimensions}")
         for name, value in (("eta", self.eta), ("sigma", self.sigma)):
-            require(1e-100 < value < 1e100, f"--{name}: expected a number from 1e-100 to 1e100, got {number(value, 1e-100, 1e100)}")
-        require(1 <= self.ratio < 1e100, f"--ratio: expected a number from 1 to 1e100, got {number(self.ratio, 1, 1e100)}")
+            require(
+                1e-100 < value < 1e100,
+                f"--{name}: expected a number from 1e-100 to 1e100, got {number(value, 1e-100, 1e100)}",
+            )
+        require(
+            1 <= self.ratio < 1e100, f"--ratio: expected a number from 1 to 1e100, got {number(self.ratio, 1, 1e100)}"
+        )
 
     @property
     def spread(self) -> float:

@@ -70,8 +70,7 @@ def fitter(kind: Any) -> Fitter:
 def as_tensor(value: Any) -> Any:
     """Return an array, or lists of numbers, as a tensor; tensors as they are."""
     if is_tensor(type(value)):
-        # Of a layout without strides, or on no device, most operations are not there.
-        if value.is_meta or str(value.layout) != "torch.strided":
+        if str(value.layout) != "torch.strided":  # of sparse ones most operations are not there
             raise UnfitError
         return value
     if not isinstance(value, list | tuple) and not hasattr(value, "__array__"):
@@ -179,7 +178,9 @@ def _first(fitters: Sequence[Fitter], value: Any) -> Any:
 
 def _items(value: Any) -> Sequence[Any]:
     if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist"):
-        return cast(Sequence[Any], (as_tensor(value) if is_tensor(type(value)) else value).tolist())
+        if getattr(value, "is_meta", False):
+            raise UnfitError
+        return cast(Sequence[Any], value.tolist())
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
         return value
     raise UnfitError

@@ -87,7 +87,7 @@ def test_classes_of_too_few_images_are_left_out():
     assert found == whole
     with pytest.raises(UserError, match="at least 11 images of each of two classes, got 30 and 10"):
         separability(x[:40], y[:40], NAMES, RARE, seed=0)
-    with pytest.raises(UserError, match="got NaN"):
+    with pytest.raises(UserError, match="features: expected finite numbers, got nan"):
         separability(x * np.nan, y, NAMES, RARE, seed=0)
 
 

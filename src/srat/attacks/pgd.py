@@ -61,7 +61,9 @@ class PGD(IterativeAttack, name="pgd"):
 
     def __post_init__(self) -> None:
         check_budget(self.epsilon, self.norm)
-        require(0 < self.step_size < float("inf"), f"step size: expected a positive number, got {number(self.step_size, 0)}")
+        require(
+            0 < self.step_size < float("inf"), f"step size: expected a positive number, got {number(self.step_size, 0)}"
+        )
         require(1 <= self.steps <= MOST_STEPS, f"attack steps: expected 1 to {MOST_STEPS:,}, got {self.steps}")
         said = f"attack restarts: expected 1 to {MOST_RESTARTS:,}, got {self.restarts}"
         require(1 <= self.restarts <= MOST_RESTARTS, said)

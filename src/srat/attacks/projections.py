@@ -72,8 +72,8 @@ def within(
     Raises:
         UserError: if ε or the tolerance is negative, or beyond the images' type.
     """
-    for name, length in (("epsilon", epsilon), ("tolerance", tolerance)):
-        check_length(name, length, images)
+    check_length("epsilon", epsilon, images)
+    check_length("tolerance", tolerance, images)
     delta = (images - center).flatten(1)
     length = delta.abs().amax(dim=1) if norm == "linf" else torch.linalg.vector_norm(delta, dim=1)
     slack = tolerance if norm == "linf" else tolerance * math.sqrt(delta.shape[1])

@@ -9,8 +9,9 @@ import torch
 from srat.data.array_rows import Positions, Rows
 from srat.data.base import Dataset
 from srat.data.record import PARTS, Part, Record, hashed_share
+from srat.data.validation import ValidationUse, with_use
 from srat.errors import UserError, require
-from srat.words import counted
+from srat.words import counted, number
 
 _SHOWN = 5
 """Names at the most in a line."""
@@ -85,7 +86,7 @@ def named(digests: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def as_it_lies(rows: Rows, test_fraction: float, chosen: Sequence[int]) -> Split:
+def as_it_lies(rows: Rows, test_fraction: float, chosen: Sequence[int], validation: ValidationUse = "auto") -> Split:
     """Return the parts that a file has, with a test drawn from the training part if there is none.
 
     An image is of that test if the hash of its content says so. That depends on nothing else, so that images which come
@@ -95,11 +96,14 @@ def as_it_lies(rows: Rows, test_fraction: float, chosen: Sequence[int]) -> Split
         rows: the images.
         test_fraction: the share of all contents that are of the test.
         chosen: labels of the classes that are used; all if there are none.
+        validation: what a validation part is for.
 
     Raises:
-        UserError: if a class has no image for training, or the drawn test none at all.
+        UserError: if a class has no image for training, the drawn test none at all, or it is to be said what the
+            validation part is for.
     """
-    parts = {part: torch.arange(own.start, own.stop) for part, own in rows.parts.items()}
+    there = {part: torch.arange(own.start, own.stop) for part, own in rows.parts.items()}
+    parts = with_use(there, validation, rows.place)
     notes = list(rows.notes)
     if "test" not in parts:
         train = parts["train"]
@@ -189,7 +193,7 @@ def _recall_notes(
 
 def _check_drawn(rows: Rows, parts: Mapping[Part, Positions], test_fraction: float, chosen: Sequence[int]) -> None:
     """Raise ``UserError`` if a class has no image for training, or the drawn test has none at all."""
-    drawn = f"--data.test-fraction {test_fraction:g} draws the test by the hash of each image's content"
+    drawn = f"--data.test-fraction {number(test_fraction, 0, 1)} draws the test by the hash of each image's content"
     empty = _without_image(rows, torch.cat((parts["train"], parts["test"])), chosen)
     untrained = [name for name in _without_image(rows, parts["train"], chosen) if name not in empty]
     said = f"{rows.place}: no training image in class {_few(untrained)}: {drawn}; a smaller one may help"

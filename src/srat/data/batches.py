@@ -10,7 +10,6 @@ from srat.checked import checked
 from srat.errors import require
 from srat.machine import as_device
 
-
 _MOST = 1 << 31
 """Examples whose order is drawn in memory."""
 

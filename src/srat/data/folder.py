@@ -13,18 +13,18 @@ from srat.data.decoding import NO_BACKGROUND, WHITEST, Header, Mode, largest_lev
 from srat.data.files import not_a_folder
 from srat.data.found import Found, check_drawn, laid_out, recalled, unrecorded
 from srat.data.image_files import NAMED, ImageFiles, Streaming, read_each
-from srat.data.layout import LayoutName, ValidationUse
+from srat.data.layout import LayoutName
+from srat.data.pixels import DARK
 from srat.data.record import Names, Part, Record, file_digest
 from srat.data.scan import told_in_line
 from srat.data.table import Columns
+from srat.data.validation import ValidationUse
 from srat.errors import UserError, require
 from srat.machine import cores, neighbours
 from srat.registry import NOT_IDENTITY, since
 from srat.words import counted
 
 MOST_THREADS = 16
-DARK = 0.5
-"""Share of the levels of 16 bits; images that use fewer are told to be dark."""
 
 
 @dataclass(frozen=True, kw_only=True)

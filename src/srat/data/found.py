@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from srat.data.image_files import NAMED, read_each
-from srat.data.layout import Files, LayoutName, ValidationUse, in_order, lay_out, split_by_name
+from srat.data.layout import Files, LayoutName, in_order, lay_out, split_by_name
 from srat.data.record import PARTS, Part, Record, file_digest
 from srat.data.scan import Passed, scan
 from srat.data.table import Columns
+from srat.data.validation import ValidationUse
 from srat.errors import require
 from srat.words import counted
 

@@ -23,7 +23,10 @@ class Holdout(Checked):
     """Images held out of each class at the least (but never more than half of it)."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.fraction <= 0.5, f"--holdout.fraction: expected a share from 0 to 0.5, got {number(self.fraction, 0, 0.5)}")
+        require(
+            0 <= self.fraction <= 0.5,
+            f"--holdout.fraction: expected a share from 0 to 0.5, got {number(self.fraction, 0, 0.5)}",
+        )
         require(self.minimum >= 0, f"--holdout.minimum: expected 0 or more, got {self.minimum}")
 
     @checked

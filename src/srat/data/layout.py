@@ -11,12 +11,11 @@ from typing import Literal
 from srat.data.record import PARTS, Part, hashed_share
 from srat.data.scan import Branch, Passed
 from srat.data.table import Columns, Listed, Table, find_table, listed, names_any
+from srat.data.validation import ValidationUse, with_use
 from srat.errors import require
 
 LayoutName = Literal["auto", "parts", "classes", "table"]
 """Found by looking; a folder a part, with a folder a class in each; a folder a class; a table of files and classes."""
-ValidationUse = Literal["auto", "held-out", "test"]
-"""What a validation part is for; auto: to be held out if there is a test part too, else it is asked for."""
 Files = Mapping[str, Sequence[Path]]
 """The images of each class."""
 _PART_WORDS: Mapping[Part, frozenset[str]] = {
@@ -314,15 +313,7 @@ def _with_use(parts: dict[Part, Labelled], validation: ValidationUse, folder: Pa
     Raises:
         UserError: if that is to be asked for, or a part has other classes than the training part.
     """
-    ways = (
-        "--data.validation test tests on the validation part, --data.validation held-out draws a test from the "
-        "training part"
-    )
-    asked = validation != "auto" or "validation" not in parts or "test" in parts
-    require(asked, f"{folder}: there are parts for training and validation, and none for the test: {ways}")
-    if validation == "test" and "validation" in parts:
-        require("test" not in parts, f"{folder}: --data.validation test, but there is a test part, too")
-        parts = {"train": parts["train"], "test": parts["validation"]}
+    parts = with_use(parts, validation, folder)
     wanted = parts["train"].files.keys()
     for part in parts:
         names = parts[part].files.keys()

@@ -104,11 +104,11 @@ def means_of(
 
 
 def scopes(labels: Int[NDArray[np.int64], " images"], class_names: Sequence[str], groups: Groups) -> list[Scope]:
-    """Return all images, those of each group, and those of each class; none without images."""
+    """Return all images, those of each group if there are two, and those of each class; none without images."""
+    two = ((WELL, groups.well), (UNDER, groups.under)) if groups.under else ()
     every = (
         Scope(name=OVERALL, is_class=False, chosen=np.ones(len(labels), dtype=bool)),
-        Scope(name=WELL, is_class=False, chosen=np.isin(labels, groups.well)),
-        Scope(name=UNDER, is_class=False, chosen=np.isin(labels, groups.under)),
+        *(Scope(name=name, is_class=False, chosen=np.isin(labels, classes)) for name, classes in two),
         *(Scope(name=name, is_class=True, chosen=labels == number) for number, name in enumerate(class_names)),
     )
     return [scope for scope in every if scope.chosen.any()]

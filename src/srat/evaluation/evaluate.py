@@ -4,12 +4,14 @@ import warnings
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
 from srat.attacks.named import named
 from srat.checked import checked
 from srat.data import Dataset, to_unit
+from srat.data.pixels import dark_note
 from srat.errors import require
 from srat.evaluation.counts import Counts
 from srat.evaluation.given import Arrays, given_images, given_labels
@@ -66,6 +68,9 @@ def evaluate(
     if not bool(logits.isfinite().all()):
         warnings.warn("the model returns NaN or infinity, which count as wrong", UserWarning, stacklevel=4)
     classes = logits.shape[1]
+    dark = dark_note(float(images.max()), 255 if images.dtype == torch.uint8 else 1, most=1 / 255)
+    if dark:
+        warnings.warn(dark, UserWarning, stacklevel=4)
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)
     chosen = named(attack, PGD()) if isinstance(attack, str) else attack or Natural()
     tell_doubts((chosen,), images.shape[1:], partial(warnings.warn, stacklevel=5))

@@ -103,7 +103,7 @@ def purities(features: Features, labels: Labels, neighbours: int = NEIGHBOURS) -
 def separability(
     features: Features, labels: Labels, class_names: Sequence[str], groups: Groups, *, seed: int
 ) -> list[Separability]:
-    """Return how well the classes lie apart: overall, by group and by class.
+    """Return how well the classes lie apart: overall, by group if there are two, and by class.
 
     Classes of too few images to have ten neighbours of their own are left out. The bootstrap draws images anew within
     each class. Silhouettes and purities it takes as they are: of images drawn twice, each would be the other's nearest
@@ -127,10 +127,10 @@ def separability(
     enough = counts > NEIGHBOURS
     _check_two(counts.tolist())
     features, labels = features[enough[labels]], labels[enough[labels]]
+    two = (("well-represented", groups.well), ("under-represented", groups.under)) if groups.under else ()
     scopes = [
         ("overall", False, range(len(class_names))),
-        ("well-represented", False, groups.well),
-        ("under-represented", False, groups.under),
+        *((name, False, classes) for name, classes in two),
         *((name, True, (number,)) for number, name in enumerate(class_names)),
     ]
     weights = np.concatenate([np.ones((1, len(labels))), _resampled(labels, seed)])

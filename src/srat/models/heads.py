@@ -12,7 +12,6 @@ from srat.errors import require
 from srat.registry import Member
 from srat.words import number
 
-
 _MOST = 1 << 24
 """Of a layer's sides."""
 

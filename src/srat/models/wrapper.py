@@ -184,7 +184,9 @@ def _statistics(mean: PerChannel, std: PerChannel) -> tuple[Float[Tensor, " chan
 
 def _numbers(name: str, values: PerChannel) -> Float[Tensor, " channels"]:
     try:
-        exact = as_tensor(values).detach().cpu().flatten().double()
+        given: Tensor = as_tensor(values)
+        require(given.dtype != torch.bool, f"{name}: expected a number for each channel, got booleans")
+        exact = given.detach().cpu().flatten().double()
     except (UnfitError, RuntimeError) as error:
         raise UserError(f"{name}: expected a number for each channel, got {said(values)}") from error
     wrong = [value for value in exact.tolist() if not value <= 1 or (name == "mean" and value < 0)]

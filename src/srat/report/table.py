@@ -102,7 +102,8 @@ def _add_summary(table: Listing, evaluation: Evaluation, groups: Groups) -> None
         "under": _at(evaluation, groups.under),
     }
     summaries = [summary(result.counts, groups) for result in evaluation.results.values()]
-    for key, label in _SUMMARY_NAMES.items():
+    shown = {key: label for key, label in _SUMMARY_NAMES.items() if groups.under or key not in ("well", "under")}
+    for key, label in shown.items():
         total = f"{sum(images[key]):,}" if key in images else ""
         table.add_row(Text(label, style="bold"), total, *(percent(values[key]) for values in summaries))
 

@@ -1,5 +1,6 @@
 """What the numbers can tell apart."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,7 +28,7 @@ class Interval(Check, name="interval"):
             f"{group}, {name}": accuracy.high - accuracy.low
             for name in names
             for group, accuracy in summary(results[name].counts, groups).items()
-            if group != "worst_class"
+            if group != "worst_class" and not math.isnan(accuracy.accuracy)
         }
         if not widths:
             return None
