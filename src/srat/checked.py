@@ -36,6 +36,8 @@ class _Taken:
     needed: frozenset[str]
     """What has no default."""
     known: Known
+    rest: str = ""
+    """What it takes any number of by position, if it does."""
     open: bool = False
     """Whether it takes other keywords too."""
 
@@ -76,12 +78,14 @@ def _read_function(function: Callable[..., Any]) -> _Taken:
 
 def _taken(parameters: Sequence[inspect.Parameter], hints: Mapping[str, Any], whose: str) -> _Taken:
     plain = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    kinds = {p.name: hints[p.name] for p in parameters if p.name in hints}
     return _Taken(
         whose=whose,
         named=tuple(p.name for p in plain if p.name not in _OWNERS),
         positional=tuple(p.name for p in plain if p.kind is not p.KEYWORD_ONLY),
         needed=frozenset(p.name for p in plain if p.default is p.empty),
-        known={p.name: (hints[p.name], fitter(hints[p.name])) for p in plain if p.name in hints},
+        known={name: (kind, fitter(kind)) for name, kind in kinds.items()},
+        rest="".join(p.name for p in parameters if p.kind is p.VAR_POSITIONAL),
         open=any(p.kind is p.VAR_KEYWORD for p in parameters),
     )
 
@@ -122,7 +126,7 @@ def _require_taken(taken: _Taken, args: Sequence[Any], kwargs: Mapping[str, Any]
             raise UserError(f"{taken.whose}: {unknown('keyword', name, taken.named)}")
     there = f"there are: {', '.join(taken.named) or 'none'}"
     places = [name for name in taken.positional if name in taken.named]
-    if len(args) > len(taken.positional):
+    if len(args) > len(taken.positional) and not taken.rest:
         first = args[len(taken.positional)]
         room = f"at most {', '.join(places)} without a keyword, got {said(first)} more" if places else ""
         raise UserError(f"{taken.whose}: expected {room or f'keywords, got {said(first)} without one'}; {there}")
@@ -143,7 +147,8 @@ def _compared(taken: _Taken, args: Any, kwargs: Any, whose: str = "") -> tuple[A
     def fitted(name: str, value: Any) -> Any:
         return _fitted(value, *taken.known[name], f"{whose}{name}") if name in taken.known else value
 
-    given = tuple(fitted(name, value) for name, value in zip(taken.positional, args, strict=False))
+    names = (*taken.positional, *[taken.rest] * (len(args) - len(taken.positional)))
+    given = tuple(fitted(name, value) for name, value in zip(names, args, strict=False))
     return given, {name: fitted(name, value) for name, value in kwargs.items()}
 
 

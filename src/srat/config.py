@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -119,6 +119,22 @@ class Config(Checked):
             own, of_loss = number(head.scale, wanted.scale), number(wanted.scale, head.scale)
             same = f"--head.scale {own} and --loss.scale {of_loss} must be the same number"
             require(head.scale == wanted.scale, same)
+
+    def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
+        """Return what can hardly be meant about its attacks, a line each.
+
+        Args:
+            shape: of an image, (channels, height, width).
+        """
+        attacks = (self.attack, self.evaluation)
+        return tuple(doubt for attack in attacks for doubt in attack.doubts(shape) or self._doubts_of_budget(attack))
+
+    def _doubts_of_budget(self, attack: Attack) -> tuple[str, ...]:
+        """Return that an attack in L2 has the budget that the data suggests for L∞, if so."""
+        suggested = self.data.suggested.epsilon
+        if not isinstance(attack, PGD) or attack.norm == "linf" or attack.epsilon != suggested:
+            return ()
+        return (f"{attack.label}: ε is {suggested:.4g}, as in L∞; budgets of another norm are of another size",)
 
     @property
     def id(self) -> str:

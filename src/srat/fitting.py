@@ -99,7 +99,7 @@ def fit(
         )
     for note in (*parts.notes, *validation_note(config, parts), *constant_notes(training.train)):
         observer.notice(note)
-    tell_doubts((config.attack, config.evaluation), data.train.images.shape[1:], observer.notice)
+    tell_doubts((config,), data.train.images.shape[1:], observer.notice)
     check_memory(training, train_step, notice=observer.notice)
     if folder is None:
         unkept = Unkept()

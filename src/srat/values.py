@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache, partial
 from numbers import Real
@@ -56,7 +56,7 @@ def fitter(kind: Any) -> Fitter:
     if origin in (tuple, Sequence):
         return partial(_tuple, fitter(parts[0]))
     if origin is Iterable:
-        return _iterable
+        return partial(_iterable, fitter(parts[0]))
     if kind in _PLAIN:
         return _PLAIN[kind]
     if hasattr(kind, "dim_str"):
@@ -199,9 +199,14 @@ def _tuple_of(fitters: Sequence[Fitter], value: Any) -> tuple[Any, ...]:
     return tuple(fit(each) for fit, each in zip(fitters, items, strict=True))
 
 
-def _iterable(value: Any) -> Any:
+def _iterable(fit: Fitter, value: Any) -> Any:
+    """Return what can be gone through; what is made on the way is looked at by who goes."""
+    if isinstance(value, str | bytes):
+        raise UnfitError
     try:
-        iter(value)
+        there = iter(value)
+        for each in there if isinstance(value, Collection) else ():
+            fit(each)
     except TypeError:
         raise UnfitError from None
     return value

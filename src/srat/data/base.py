@@ -122,6 +122,7 @@ class Dataset(Checked):
         """Whether the images lie elsewhere than the labels, and have to be brought for each batch."""
         return not isinstance(self.images, Tensor) or self.images.device != self.labels.device
 
+    @checked
     def to(self, device: Device) -> "Dataset":
         """Return the same examples on ``device``; images that do not fit into half of it stay where they are."""
         device = as_device(device)

@@ -80,9 +80,10 @@ def to_unit(images: Tensor) -> Float[Tensor, "batch channels height width"]:
         images: (batch, channels, height, width), uint8 or floating point in [0, 1].
 
     Raises:
-        UserError: if they are of another type.
+        UserError: if they are of another type, or other axes.
     """
     bytes_ = images.dtype == torch.uint8
+    require(images.ndim == 4, f"images: expected 4 axes (n, channels, height, width), got shape {tuple(images.shape)}")
     known = bytes_ or images.is_floating_point()
     require(known, f"images: expected uint8 or floating point, got {_named(images.dtype)}")
     return images.float() / 255 if bytes_ else images.float()

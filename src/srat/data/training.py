@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from srat.checked import checked, said
+from srat.checked import checked
 from srat.data.base import Dataset, Parts, Source
 from srat.data.holdout import Holdout
 from srat.data.imbalance import Imbalance, hash_indices, select
@@ -47,6 +47,7 @@ class TrainingData:
         }
 
 
+@checked
 def hash_contents(*parts: Dataset | None) -> str:
     """Return the SHA-256 of the images and labels of data sets, one after the other.
 
@@ -58,7 +59,6 @@ def hash_contents(*parts: Dataset | None) -> str:
     """
     digest = sha256()
     for part in parts:
-        require(isinstance(part, Dataset | None), f"parts: expected data sets, got {said(part)}")
         if part is not None:
             images = part.images
             digest.update(images.contiguous().numpy().data if isinstance(images, Tensor) else images.hash_contents())

@@ -1,7 +1,5 @@
 """Evaluating a model, ours or any other."""
 
-import warnings
-from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +25,7 @@ from srat.models.outputs import PROBABILITIES, are_probabilities
 from srat.models.wrapper import LOOKED_AT
 from srat.observer import Observer
 from srat.processes import ALONE, Processes
+from srat.warn import warn
 
 
 @taking_gradients
@@ -64,16 +63,16 @@ def evaluate(
     device = device_of(model, images.device)
     logits = first_logits(model, to_unit(images[:LOOKED_AT].to(device)))
     if are_probabilities(logits):
-        warnings.warn(PROBABILITIES, UserWarning, stacklevel=4)
+        warn(PROBABILITIES)
     if not bool(logits.isfinite().all()):
-        warnings.warn("the model returns NaN or infinity, which count as wrong", UserWarning, stacklevel=4)
+        warn("the model returns NaN or infinity, which count as wrong")
     classes = logits.shape[1]
     dark = dark_note(float(images.max()), 255 if images.dtype == torch.uint8 else 1, most=1 / 255)
     if dark:
-        warnings.warn(dark, UserWarning, stacklevel=4)
+        warn(dark)
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)
     chosen = named(attack, PGD()) if isinstance(attack, str) else attack or Natural()
-    tell_doubts((chosen,), images.shape[1:], partial(warnings.warn, stacklevel=5))
+    tell_doubts((chosen,), images.shape[1:], warn)
     found = examine(model, dataset, chosen, seed=seed, batch_size=batch_size)
     counts = Counts.of(found.survived, dataset.labels, classes)
     dtype = computed_in(model, logits)

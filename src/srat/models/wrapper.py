@@ -1,6 +1,5 @@
 """Any module of the user's, seen as one of ours."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from srat.models.outputs import PROBABILITIES, Pick, are_probabilities, logits_o
 from srat.models.skeleton import require_same, skeleton_of, unmoved
 from srat.models.watching import Tap, find_head, layer_names
 from srat.values import UnfitError, as_tensor
+from srat.warn import warn
 from srat.words import number
 
 LOOKED_AT = 4
@@ -103,7 +103,7 @@ class Wrapped(Classifier):
         if self._module:
             logits = self.settle(images)
             if logits is not None and are_probabilities(logits):
-                warnings.warn(PROBABILITIES, UserWarning, stacklevel=4)
+                warn(PROBABILITIES)
         kept: list[Tensor] = []
         self._tap.kept = kept
         try:

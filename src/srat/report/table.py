@@ -81,7 +81,8 @@ def trained_on(evaluation: Evaluation) -> str:
 def best_line(evaluation: Evaluation, epoch: int) -> str:
     """Return the summary of the best-on-held-out weights in one line."""
     parts = [
-        f"{name} {100 * overall.accuracy:.1f} (under {100 * under.accuracy:.1f})"
+        f"{name} {100 * overall.accuracy:.1f}"
+        + (f" (under {100 * under.accuracy:.1f})" * bool(evaluation.groups.under))
         for name, overall, under in _overall_under(evaluation)
     ]
     return f"Best epoch on the held-out part, {epoch}: " + ", ".join(parts) + " %"

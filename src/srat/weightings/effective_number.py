@@ -55,6 +55,7 @@ class EffectiveNumber(Weighting, name="effective-number"):
     def __post_init__(self) -> None:
         require(0 <= self.beta < 1, f"--weighting.beta: expected 0 ≤ β < 1, got {number(self.beta, 0, 1)}")
 
+    @checked
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
         """Return `effective_number`, scaled."""
         weights = effective_number(class_counts, self.beta)

@@ -51,6 +51,7 @@ class InverseFrequency(Weighting, name="inverse-frequency"):
     def __post_init__(self) -> None:
         check_power(self.power, "--weighting.power")
 
+    @checked
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
         """Return `inverse_frequency`, scaled."""
         weights = inverse_frequency(class_counts, self.power)
