@@ -209,7 +209,7 @@ def test_counts_of_another_number_of_classes():
         ("leaves class 0 without a training image: it has only -5", lambda: step_counts([-5, 4], ratio=2)),
         ("ratio: expected a number, got 'x'", lambda: step_counts([5, 4], ratio="x")),
         ("class 1: expected a count of 0 or more, got -1", lambda: select([0, 1], [1, -1], seed=0)),
-        ("labels up to 1, but 1 counts", lambda: select([0, 1], [1], seed=0)),
+        ("counts: expected one for each of 2 classes, got 1", lambda: select([0, 1], [1], seed=0)),
         ("seed: expected a whole number, got 0.5", lambda: select([0, 1], [1, 1], seed=0.5)),
         ("labels: expected integers from 0", lambda: Holdout().split([-1, 0], seed=0)),
         ("batch_size: expected at least 1, got 0", lambda: epoch_batches(4, 0, generator=torch.Generator())),

@@ -41,6 +41,11 @@ class _Taken:
     open: bool = False
     """Whether it takes other keywords too."""
 
+    @property
+    def there(self) -> str:
+        """What a message says of what it takes."""
+        return f"there are: {', '.join(self.named) or 'none'}"
+
 
 class _Door(type):
     """Makes instances of what is given once that is compared with the annotations, before any code of theirs runs."""
@@ -124,21 +129,20 @@ def _require_taken(taken: _Taken, args: Sequence[Any], kwargs: Mapping[str, Any]
     for name in kwargs:
         if name not in taken.named and not taken.open:
             raise UserError(f"{taken.whose}: {unknown('keyword', name, taken.named)}")
-    there = f"there are: {', '.join(taken.named) or 'none'}"
-    places = [name for name in taken.positional if name in taken.named]
     if len(args) > len(taken.positional) and not taken.rest:
         first = args[len(taken.positional)]
+        places = [name for name in taken.positional if name in taken.named]
         room = f"at most {', '.join(places)} without a keyword, got {said(first)} more" if places else ""
-        raise UserError(f"{taken.whose}: expected {room or f'keywords, got {said(first)} without one'}; {there}")
+        raise UserError(f"{taken.whose}: expected {room or f'keywords, got {said(first)} without one'}; {taken.there}")
     placed = taken.positional[: len(args)]
     for name in placed:
         if name in kwargs:
             raise UserError(
-                f"{taken.whose}: expected one value for {name}, got two, with a keyword and without; {there}"
+                f"{taken.whose}: expected one value for {name}, got two, with a keyword and without; {taken.there}"
             )
     missing = [name for name in taken.named if name in taken.needed and name not in placed and name not in kwargs]
     if missing:
-        raise UserError(f"{taken.whose}: expected a value for {' and '.join(missing)}, got none; {there}")
+        raise UserError(f"{taken.whose}: expected a value for {' and '.join(missing)}, got none; {taken.there}")
 
 
 def _compared(taken: _Taken, args: Any, kwargs: Any, whose: str = "") -> tuple[Any, Any]:

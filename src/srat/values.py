@@ -201,8 +201,8 @@ def _tuple_of(fitters: Sequence[Fitter], value: Any) -> tuple[Any, ...]:
 
 def _iterable(fit: Fitter, value: Any) -> Any:
     """Return what can be gone through; what is made on the way is looked at by who goes."""
-    if isinstance(value, str | bytes):
-        raise UnfitError
+    if isinstance(value, Sequence):
+        return _tuple(fit, value)
     try:
         there = iter(value)
         for each in there if isinstance(value, Collection) else ():

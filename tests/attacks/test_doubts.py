@@ -118,7 +118,12 @@ def test_the_command_line_says_each_once(cli, tmp_path):
 
 
 def test_values_that_can_only_be_mistakes_are_refused():
-    for epsilon, said in ((8, "; in units of 255? then 8/255"), (2.5, "then 2.5/255"), (256, "got 256"), (0, "got 0")):
+    for epsilon, said in (
+        (8, "; it looks like units of 255: write 8/255"),
+        (2.5, "write 2.5/255"),
+        (256, "got 256"),
+        (0, "got 0"),
+    ):
         with pytest.raises(srat.UserError, match=said.replace("?", r"\?")):
             PGD(epsilon=epsilon)
     assert Config().attack.doubts((1, 8, 8)) == ()

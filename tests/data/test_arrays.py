@@ -293,7 +293,7 @@ class TestDrawnTest:
         by_hand = [i for i in range(200) if hashed_share(content_digest(images_of([i])[0].tobytes())) < 0.2]
         assert test == by_hand
         assert train == [i for i in range(200) if i not in by_hand]
-        assert f"{len(test)} of 200 images are the test, drawn by the hash of each content" in data.parts().notes
+        assert f"{len(test)} of 200 images are the test, drawn by a hash of each one's content" in data.parts().notes
 
     def test_stays_when_images_come_and_go_and_turn_around(self, source):
         before = {part: set(shown(getattr(source(train=range(200)), part)())) for part in ("train", "test")}
@@ -427,7 +427,7 @@ class TestRecord:
         record = source(train=range(9), test=range(9, 12)).parts().record()
         parts = source(train=range(9)).parts(record)
         assert shown(parts.train()) == list(range(9))
-        with pytest.raises(UserError, match="test images is there; it holds 9 others, 2 × 3 × 1"):
+        with pytest.raises(UserError, match="test images is left; it holds 9 others, 2 × 3 × 1"):
             parts.test()
 
     def test_leaves_out_what_has_another_label_now(self, save):
@@ -436,13 +436,13 @@ class TestRecord:
         record = save(**arrays, test_labels=labels[6:]).parts().record()
         parts = save(**arrays, test_labels=[1, *labels[7:]]).parts(record)
         assert shown(parts.test()) == list(range(7, 12))
-        assert parts.notes == ("1 of 6 recorded test images has another label now: left out",)
+        assert parts.notes == ("1 of 6 recorded test images now has another label, and is left out",)
 
     def test_leaves_out_further_copies(self, source):
         record = source(train=range(6), test=range(6, 12)).parts().record()
         parts = source(train=[*range(6), 7, 7], test=[*range(6, 12), 1]).parts(record)
         assert (shown(parts.train()), shown(parts.test())) == (list(range(6)), list(range(6, 12)))
-        assert parts.notes == ("3 more copies of recorded images: left out",)
+        assert parts.notes == ("3 more copies of recorded images are left out",)
 
     def test_keeps_the_names_and_the_number_of_classes(self, save):
         images = images_of(range(30))

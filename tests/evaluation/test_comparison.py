@@ -234,11 +234,11 @@ def test_sentences_say_what_follows_and_what_does_not():
     said = sentences(rows, "one", "two")
     assert said[0].startswith("pgd-20, overall: two is better (+9.5 points [")
     assert said[1].startswith("pgd-20, under-represented: two is better (+25.0 points")
-    assert said[2] == "pgd-20, by class: two is better on c and worse on b; of the other classes nothing follows."
+    assert said[2] == "pgd-20, by class: two is better on c and worse on b; the other classes show no clear difference."
     (rows,) = compare(one, [contender("two", (88, 80, 12, 20))], LABELS, CLASSES, GROUPS)
     said = sentences(rows, "one", "two")
     assert len(said) == 2
-    assert "whether two and one differ cannot be told (+0.0 points [" in said[0]
+    assert "no clear difference between two and one (+0.0 points [" in said[0]
     assert "with another seed" in caveat(1)
     assert caveat(3).startswith("3 seeds of each")
 

@@ -67,7 +67,10 @@ class PGD(IterativeAttack, name="pgd"):
         require(1 <= self.steps <= MOST_STEPS, f"attack steps: expected 1 to {MOST_STEPS:,}, got {self.steps}")
         said = f"attack restarts: expected 1 to {MOST_RESTARTS:,}, got {self.restarts}"
         require(1 <= self.restarts <= MOST_RESTARTS, said)
-        require(self.random_start or self.restarts == 1, "restarts without a random start would all be the same")
+        require(
+            self.random_start or self.restarts == 1,
+            f"attack restarts: expected 1 without a random start, got {self.restarts}",
+        )
 
     @property
     def label(self) -> str:
@@ -106,6 +109,6 @@ def check_budget(epsilon: float, norm: NormName) -> None:
     """Raise ``UserError`` unless ε is a budget in [0, 1] pixel units: at most 1 in L∞, finite in L2."""
     limit = 1.0 if norm == "linf" else 1e4
     of_bytes = 1 < epsilon <= 255 and norm == "linf"
-    advice = f"; in units of 255? then {epsilon:g}/255" if of_bytes else ""
+    advice = f"; it looks like units of 255: write {epsilon:g}/255" if of_bytes else ""
     wanted = f"above 0 and at most {limit:g}, in [0, 1] pixel units (8/255 is 0.0314)"
     require(0 < epsilon <= limit, f"epsilon: expected {wanted}, got {number(epsilon, 0, limit)}{advice}")

@@ -39,7 +39,7 @@ class Split:
         """
         channels, height, width = next(iter(self.rows.images.values())).shape[1:]
         there = f"it holds {len(self.rows.labels):,} others, {height} × {width} × {channels}"
-        gone = f"{self.rows.place}: none of the recorded {part} images is there; {there}"
+        gone = f"{self.rows.place}: none of the recorded {part} images is left; {there}"
         require(len(self.parts[part]) > 0 or not self.missing.get(part), gone)
         return self._dataset(self.parts[part], part)
 
@@ -112,7 +112,9 @@ def as_it_lies(rows: Rows, test_fraction: float, chosen: Sequence[int], validati
         )
         parts |= {"train": train[shares >= test_fraction], "test": train[shares < test_fraction]}
         _check_drawn(rows, parts, test_fraction, chosen)
-        notes.append(f"{len(parts['test']):,} of {len(train):,} images are the test, drawn by the hash of each content")
+        notes.append(
+            f"{len(parts['test']):,} of {len(train):,} images are the test, drawn by a hash of each one's content"
+        )
     if untested := _without_image(rows, parts["test"], chosen):
         notes.append(f"no test image in class {_few(untested)}: its accuracy cannot be measured")
     return Split(rows=rows, parts=parts, class_names=rows.class_names, notes=tuple(notes))
@@ -184,9 +186,13 @@ def _recall_notes(
         if gone := len(names) - relabelled:
             yield counted(gone, f"{of} is gone", f"{of} are gone")
         if relabelled:
-            yield counted(relabelled, f"{of} has another label now: left out", f"{of} have another label now: left out")
+            yield counted(
+                relabelled,
+                f"{of} now has another label, and is left out",
+                f"{of} now have another label, and are left out",
+            )
     if more := sum(digest in copied for digest in others):
-        yield f"{counted(more, 'more copy', 'more copies')} of recorded images: left out"
+        yield counted(more, "more copy of recorded images is left out", "more copies of recorded images are left out")
     if new := sum(digest not in recorded for digest in others):
         yield f"{counted(new, 'image is', 'images are')} new since this run began: neither trained on nor tested on"
 

@@ -51,7 +51,7 @@ class Dataset(Checked):
             labels.shape == images.shape[:1],
             f"labels: expected one for each of {len(images)} images, got shape {tuple(labels.shape)}",
         )
-        require(len(images) > 0, "a data set without images")
+        require(len(images) > 0, "images: expected at least one, got none")
         require(min(images.shape) > 0, f"images: expected pixels, got shape {tuple(images.shape)}")
         check_names(self.class_names)
         require(classes >= 2, f"expected at least two classes, got {classes}: {', '.join(self.class_names)}")
@@ -141,7 +141,7 @@ def check_labels(labels: Tensor) -> None:
 def check_names(class_names: tuple[str, ...]) -> None:
     """Raise ``UserError`` unless each class has a name of its own, which UTF-8 can write."""
     twice = [name for name, times in Counter(class_names).items() if times > 1]
-    require(not twice, f"class names: expected each once, got '{''.join(twice[:1])}' again")
+    require(not twice, f"class names: expected each once, got '{''.join(twice[:1])}' twice")
     for name in class_names:
         require(name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name), f"class name '{name}': not UTF-8")
 

@@ -80,7 +80,7 @@ def select(labels: Int[Tensor, " n"], counts: Counts, *, seed: int) -> Int[Tenso
         UserError: if a class has fewer examples than asked for, or no count is given for it.
     """
     classes = int(labels.max()) + 1 if len(labels) else 0
-    require(classes <= len(counts), f"labels up to {classes - 1}, but {len(counts)} counts")
+    require(classes <= len(counts), f"counts: expected one for each of {classes} classes, got {len(counts)}")
     require_labels(labels, None)
     kept = []
     for c, count in enumerate(counts):

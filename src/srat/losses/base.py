@@ -29,7 +29,7 @@ def checked_labels(logits: Logits, labels: Labels) -> Labels:
     """
     classes = logits.shape[1]
     there, here = labels.device.type, logits.device.type
-    require(there == here, f"labels: expected them on the device of the logits, {here}, got {there}")
+    require(there == here, f"labels: expected them on {here}, as the logits are, got {there}")
     if here == "cpu":
         require_labels(labels, classes)
     return labels.long()

@@ -190,7 +190,7 @@ def _numbers(name: str, values: PerChannel) -> Float[Tensor, " channels"]:
     except (UnfitError, RuntimeError) as error:
         raise UserError(f"{name}: expected a number for each channel, got {said(values)}") from error
     wrong = [value for value in exact.tolist() if not value <= 1 or (name == "mean" and value < 0)]
-    hint = "; in units of 255? Divide by it" if wrong and 2 < wrong[0] <= 255 else ""
+    hint = "; it looks like units of 255: divide by 255" if wrong and 2 < wrong[0] <= 255 else ""
     got = "".join(number(value, 0, 1) for value in wrong[:1])
     require(not wrong, f"{name}: expected numbers in [0, 1] pixel units, got {got}{hint}")
     return exact.float()

@@ -37,6 +37,6 @@ class Interval(Check, name="interval"):
         return Finding(
             verdict="pass" if width <= self.widest else "warn",
             evidence=f"the widest interval of a group has {100 * width:.1f} points ({where})"
-            + ("" if width <= self.widest else ": smaller differences are not to be told from these images"),
+            + ("" if width <= self.widest else ": these images cannot show smaller differences"),
             figures={"widest": width},
         )
