@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from torch import nn
 
 from srat import losses, theory, weightings
 from srat.attacks import PGD
@@ -15,7 +16,6 @@ from srat.errors import UserError
 from srat.evaluation import wilson
 from srat.models import wrap
 from srat.models.heads import CosineHead
-from srat.models.linear import Linear
 from srat.schedules import Schedule
 from srat.words import number
 
@@ -66,7 +66,7 @@ def test_a_number_has_as_many_digits_as_it_takes(value, bounds, shown):
         (lambda x: SGD(learning_rate=x), 1e3),
         (lambda x: Holdout(fraction=x), 0.5),
         (lambda x: Schedule(factor=x), 1),
-        (lambda x: wrap(Linear().backbone, mean=[x], std=[0.5]), 1),
+        (lambda x: wrap(nn.Linear(2, 2), mean=[x], std=[0.5]), 1),
         (lambda x: wilson(x, 5), 5),
         (lambda x: theory.Gaussians(ratio=x), 1e100),
     ],

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -151,6 +152,29 @@ class TestImages:
         assert images.dtype == torch.float32
         assert images.permute(0, 2, 3, 1).numpy() == pytest.approx(self.LEVELS / 255, abs=1e-3)
         assert notes == []
+
+    @pytest.mark.parametrize(
+        ("dark", "said"),
+        [
+            ((LEVELS > 99).astype(np.uint8), "no value is above 1 of 255, .* dark: images \\* 255 makes 1 white"),
+            ((LEVELS > 99).astype(np.int64), "no value is above 1 of 255, .* dark: images \\* 255 makes 1 white"),
+            (LEVELS // 16, "no value is above 15 of 255, so the images are dark: images / 15 makes 15 white"),
+            ((LEVELS > 99) / 255, r"no value is above 0\.00392157 of 1, .* images / 0\.0039215"),
+            (LEVELS / 255 / 4, r"no value is above 0\.249\d* of 1, so the images are dark"),
+        ],
+    )
+    def test_that_are_dark_are_told(self, save, read, dark, said):
+        notes = read(dark)[1]
+        assert len([note for note in notes if re.fullmatch(f"train_images, test_images: {said}.*", note)]) == 1
+        labels = np.arange(len(dark)) % 2
+        bright = self.LEVELS if dark.dtype.kind in "iu" else self.LEVELS / 255
+        mixed = save(train_images=bright, train_labels=labels, test_images=dark, test_labels=labels).parts()
+        assert [note for note in mixed.notes if re.fullmatch(f"test_images: {said}.*", note)]
+
+    def test_are_white_by_what_is_said_of_dark_ones(self, read):
+        ones = (self.LEVELS > 99).astype(np.uint8)
+        assert read(ones * 255)[1] == read(self.LEVELS // 16 / 15)[1] == []
+        assert read(np.zeros_like(ones))[1] == []
 
     def test_of_booleans_are_black_and_white(self, read):
         images, notes = read(self.LEVELS[..., 0] > 99)

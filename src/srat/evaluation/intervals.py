@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from srat.checked import checked
 from srat.data.counts import LARGEST_COUNT
 from srat.errors import require
-from srat.words import number
+from srat.words import counted, number
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
@@ -181,7 +181,7 @@ def weighted_sum(factors: Sequence[float], parts: Sequence[Sum]) -> Sum:
 
     Source: Zou and Donner, 2008 (MOVER); of two accuracies, Newcombe's method 10, 1998.
     """
-    require(len(factors) == len(parts), f"parts: expected one for each of {len(factors)} factors, got {len(parts)}")
+    _check_terms("parts", factors, parts)
     value = sum(factor * part.value for factor, part in zip(factors, parts, strict=True))
     below, above = 0.0, 0.0
     for factor, part in zip(factors, parts, strict=True):
@@ -206,7 +206,7 @@ def sum_of_counts(factors: Sequence[float], correct: Sequence[Sequence[int]], to
     Raises:
         UserError: if there is no seed, not a number for each term, or more images are right than there are.
     """
-    require(len(totals) == len(factors), f"totals: expected one for each of {len(factors)} factors, got {len(totals)}")
+    _check_terms("totals", factors, totals)
     require(min(totals, default=1) >= 1, f"totals: expected at least 1 image, got {min(totals, default=1)}")
     require(len(correct) >= 1, "correct: expected those of at least one seed")
     for of_seed in correct:
@@ -273,9 +273,15 @@ def t95(degrees: int) -> float:
     return float(stdtrit(degrees, 0.975))
 
 
+def _check_terms(name: str, factors: Sequence[float], terms: Sequence[Any]) -> None:
+    """Raise ``UserError`` unless there is a term for each factor."""
+    wanted = f"{counted(len(factors), 'number')}, one for each factor"
+    require(len(terms) == len(factors), f"{name}: expected {wanted}, got {len(terms)}")
+
+
 def _check_correct(correct: Sequence[int], totals: Sequence[int]) -> None:
     """Raise ``UserError`` unless there is a number for each total, from 0 to that."""
-    require(len(correct) == len(totals), f"correct: expected {len(totals)} numbers, got {len(correct)}")
+    require(len(correct) == len(totals), f"correct: expected {counted(len(totals), 'number')}, got {len(correct)}")
     require(len(correct) >= 1, "correct: expected at least one number, got none")
     for right, total in zip(correct, totals, strict=True):
         require(0 <= right <= total <= LARGEST_COUNT, f"correct: expected 0 to {total} of {total} images, got {right}")
