@@ -10,6 +10,7 @@ from typing import Any, Literal
 import cattrs
 
 from srat.attacks import FGSM, PGD, Attack, Natural
+from srat.attacks.doubts import doubts_of_ball
 from srat.checked import Checked, checked
 from srat.data import Augmentation, Holdout, Imbalance, Source
 from srat.data.augmentation import NoAugmentation
@@ -127,12 +128,16 @@ class Config(Checked):
             shape: of an image, (channels, height, width).
         """
         attacks = (self.attack, self.evaluation)
-        return tuple(doubt for attack in attacks for doubt in attack.doubts(shape) or self._doubts_of_budget(attack))
+        return tuple(
+            doubt for attack in attacks for doubt in (*attack.doubts(shape), *self._doubts_of_budget(attack, shape))
+        )
 
-    def _doubts_of_budget(self, attack: Attack) -> tuple[str, ...]:
-        """Return that an attack in L2 has the budget that the data suggests for L∞, if so."""
+    def _doubts_of_budget(self, attack: Attack, shape: Sequence[int]) -> tuple[str, ...]:
+        """Return that an attack in L2 has the budget that the data suggests for L∞, unless its size says so."""
         suggested = self.data.suggested.epsilon
         if not isinstance(attack, PGD) or attack.norm == "linf" or attack.epsilon != suggested:
+            return ()
+        if doubts_of_ball(attack.norm, attack.epsilon, shape):
             return ()
         return (f"{attack.label}: ε is {suggested:.4g}, as in L∞; budgets of another norm are of another size",)
 

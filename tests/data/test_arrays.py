@@ -143,7 +143,7 @@ class TestImages:
         assert images.dtype == torch.uint8
         assert torch.equal(images, read(levels)[0])
         read_as = f"{np.dtype(kind)} from {levels.min()} to {levels.max()} is read as levels of 0 to 255"
-        dark = "no value is above 127 of 255, so the images are dark: images / 127 makes 127 white"
+        dark = "no value is above 127 of 255, so the images are dark: images / 127 makes the largest white"
         assert notes == [f"train_images, test_images: {each}" for each in (read_as, dark)]
 
     @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble, ">f8"])
@@ -156,11 +156,17 @@ class TestImages:
     @pytest.mark.parametrize(
         ("dark", "said"),
         [
-            ((LEVELS > 99).astype(np.uint8), "no value is above 1 of 255, .* dark: images \\* 255 makes 1 white"),
-            ((LEVELS > 99).astype(np.int64), "no value is above 1 of 255, .* dark: images \\* 255 makes 1 white"),
-            (LEVELS // 16, "no value is above 15 of 255, so the images are dark: images / 15 makes 15 white"),
+            (
+                (LEVELS > 99).astype(np.uint8),
+                "no value is above 1 of 255, .* dark: images \\* 255 makes the largest white",
+            ),
+            (
+                (LEVELS > 99).astype(np.int64),
+                "no value is above 1 of 255, .* dark: images \\* 255 makes the largest white",
+            ),
+            (LEVELS // 16, "no value is above 15 of 255, so the images are dark: images / 15 makes the largest white"),
             ((LEVELS > 99) / 255, r"no value is above 0\.00392157 of 1, .* images / 0\.0039215"),
-            (LEVELS / 255 / 4, r"no value is above 0\.249\d* of 1, so the images are dark"),
+            (LEVELS / 255 / 4, r"no value is above 0\.25 of 1, so .* dark: images / 0\.25 makes the largest white"),
         ],
     )
     def test_that_are_dark_are_told(self, save, read, dark, said):

@@ -106,9 +106,9 @@ def dark_note(high: float, white: float, *, most: float = DARK) -> str:
     """
     if not 0 < high <= most * white:
         return ""
-    largest = number(high, high)
-    way = "images * 255" if high == 1 else f"images / {largest}"
-    return f"no value is above {largest} of {white:g}, so the images are dark: {way} makes {largest} white"
+    way = "images * 255" if high == 1 else f"images / {number(high, high)}"
+    said = f"no value is above {number(high, 0, white)} of {white:g}, so the images are dark"
+    return f"{said}: {way} makes the largest white"
 
 
 def _what_it_looks_like(images: Tensor, low: float, high: float) -> str:
