@@ -10,7 +10,9 @@ install_import_hook("srat", "beartype.beartype(conf=beartype.BeartypeConf(is_pep
 import os
 from pathlib import Path
 
+import pooch
 import pytest
+import requests
 import torch
 
 from srat.data import Dataset
@@ -58,6 +60,17 @@ def labels():
 @pytest.fixture
 def dataset(images, labels):
     return Dataset((images * 255).round().byte(), labels, ("a", "b", "c", "d"))
+
+
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    """Let no reader download anything, and leave the cache of what was downloaded empty."""
+
+    def refuse(*args, **kwargs):
+        raise requests.ConnectionError("no network")
+
+    monkeypatch.setattr(pooch, "retrieve", refuse)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
 
 
 @pytest.fixture

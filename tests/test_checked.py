@@ -138,6 +138,35 @@ def test_all_members_are_checked_whoever_writes_them():
         assert str(error.value) == said
 
 
+@pytest.mark.parametrize("kind", [type(made) for made in SETTINGS], ids=lambda kind: kind.__name__)
+def test_every_class_names_its_keywords(kind):
+    names = [field.name for field in dataclasses.fields(kind)]
+    there = f"; there are: {', '.join(names) or 'none'}"
+    calls = [(lambda: kind(**{"what no name is": 1}), "unknown keyword 'what no name is'")]
+    calls += [(lambda: kind(*range(len(names) + 1)), "expected keywords, got 0 without one")]
+    for call, said in calls:
+        with pytest.raises(UserError) as error:
+            call()
+        assert str(error.value) == f"{kind.__name__}: {said}{there}"
+    with pytest.raises(UserError, match="unknown keyword 'nope'"):
+        replace(next(made for made in SETTINGS if type(made) is kind), nope=1)
+
+
+def test_a_near_keyword_is_named():
+    for call, near in ((lambda: PGD(eps=8 / 255), "epsilon"), (lambda: Config(epoch=3), "epochs")):
+        with pytest.raises(UserError, match=f", did you mean '{near}'\\?; there are: "):
+            call()
+
+
+def test_what_a_class_cannot_do_without_is_named():
+    with pytest.raises(UserError) as error:
+        ImageShape(channels=3)
+    said = "ImageShape: expected a value for height and width, got none; there are: channels, height, width"
+    assert str(error.value) == said
+    with pytest.raises(UserError, match="Dataset: expected at most images, labels, class_names without a keyword"):
+        Dataset(1, 2, 3, 4)
+
+
 def test_nothing_that_users_construct_is_left_out():
     """Settings are frozen dataclasses with defaults for all; in the rooms that a configuration is made of, all are."""
     for made in SETTINGS:
@@ -180,14 +209,14 @@ def test_norms_that_there_are_not(norm):
         (lambda: Explicit(keep="12"), "Explicit.keep: expected whole numbers, got '12'"),
         (lambda: Step(class_order="x"), "Step.class_order: expected label or random or whole numbers, got 'x'"),
         (lambda: Config(loss="focal"), "Config.loss: expected a Loss (CrossEntropy, Focal, LDAM), got 'focal'"),
-        (lambda: Config(evaluation=FGSM()), "Config.evaluation: expected a PGD, got an object of FGSM"),
+        (lambda: Config(evaluation=FGSM()), "Config.evaluation: expected a PGD, got an FGSM"),
         (lambda: Config(optimizer=SGD), "Config.optimizer: expected an SGD, got the class SGD itself"),
         (lambda: Config(precision="bf8"), "Config.precision: expected one of fp32, tf32, bf16, fp16, got 'bf8'"),
         (lambda: Schedule(milestones=5), "Schedule.milestones: expected whole numbers or None, got 5"),
         (
             lambda: PGD(epsilon=8),
-            "epsilon: expected above 0 and at most 1, in [0, 1] pixel units (8/255 is 0.0314), got 8; in units of 255? "
-            "then 8/255",
+            "epsilon: expected above 0 and at most 1, in [0, 1] pixel units (8/255 is 0.0314), got 8; it looks like "
+            "units of 255: write 8/255",
         ),
         (lambda: replace(PGD(), steps="10"), "PGD.steps: expected a whole number, got '10'"),
     ],
@@ -260,10 +289,36 @@ class TestFunctions:
             with pytest.raises(UserError) as error:
                 door(*given, **named)
             assert str(error.value) == said
-        with pytest.raises(TypeError):
-            door(1, 2, 3)
-        with pytest.raises(TypeError):
-            door()
+
+    @pytest.mark.parametrize(
+        ("call", "said"),
+        [
+            (lambda door: door(1, 2, 3), "door: expected at most a, b without a keyword, got 3 more"),
+            (lambda door: door(), "door: expected a value for a, got none"),
+            (lambda door: door(1, a=2), "door: expected one value for a, got two, with a keyword and without"),
+            (lambda door: door(1, nrom="z"), "door: unknown keyword 'nrom', did you mean 'norm'?"),
+        ],
+    )
+    def test_name_what_they_take(self, call, said):
+        @checked
+        def door(a: int, b: float = 1.0, *, norm: Literal["x-y", "z"] = "z"):
+            return a, b, norm
+
+        with pytest.raises(UserError) as error:
+            call(door)
+        assert str(error.value) == f"{said}; there are: a, b, norm"
+
+    def test_may_take_any_keyword_or_be_methods(self):
+        class Room:
+            @checked
+            def door(self, a: int, **others):
+                return a, others
+
+        assert Room().door(1, b=2) == (1, {"b": 2})
+        with pytest.raises(UserError, match=r"^Room\.door: expected at most a without a keyword, got 2 more; .*: a$"):
+            Room().door(1, 2)
+        with pytest.raises(UserError, match=r"^Room\.door: expected a value for a, got none; there are: a$"):
+            Room().door()
 
     def test_of_tensors_look_at_type_and_axes_alone(self):
         logits, labels = torch.zeros(2, 3), torch.tensor([0, 2])

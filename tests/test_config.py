@@ -328,7 +328,7 @@ def test_a_value_has_one_id_however_it_is_written():
         ({"data": ["cifar10"]}, "data: expected a name, such as 'digits', got ['cifar10']"),
         ({"optimizer": "adam"}, "Config.optimizer: expected an SGD, got 'adam'"),
         ({"ratio": float("nan")}, "ratio: expected a finite number, got nan"),
-        ({"epsilon": 8}, "in units of 255? then 8/255"),
+        ({"epsilon": 8}, "it looks like units of 255: write 8/255"),
         ({"norm": "l1", "epsilon": 1}, "norm: expected linf or l2 or None, got 'l1'"),
         ({"base": "x"}, "base: expected a Config or None, got 'x'"),
         ({"data_dir": 3}, "data_dir: expected a path or None, got 3"),

@@ -68,3 +68,11 @@ def test_the_held_out_part_by_hand():
     assert row["held_out_robust"] == pytest.approx((0.8 + 0.25) / 2)
     assert row["held_out_under"] == 0.25
     assert row["held_out_under_low"] < 0.25 < row["held_out_under_high"]
+
+
+def test_where_all_classes_have_as_many_images_nothing_is_said_of_rare_ones():
+    counts = Counts(correct=(10, 3), total=(10, 4))
+    assert held_out_row(counts, counts, groups((7, 7))).keys() == {"held_out_clean", "held_out_robust"}
+    sums = batch(2.0, 0.5, [True, False], [True, True], [False, False])
+    row = training_row(Sums(*sums.tolist()), has_feature_loss=True)
+    assert (row["anchors_without_positive"], row["under_anchors_without_positive"]) == (0.5, 0.0)

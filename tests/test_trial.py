@@ -53,9 +53,9 @@ class TestShares:
         [
             (10, 1, 1, "--batch-size 1: some batches have one image, .*; --batch-size 2 is large enough"),
             (3, 2, 1, "--batch-size 2: some batches have one image, .*; --batch-size 3 is large enough"),
-            (40, 2, 2, "of some batches one of 2 processes gets one image, .*; --batch-size 4 is large enough"),
-            (10, 6, 3, "of some batches one of 3 processes gets one image, .*; --batch-size 10 is large enough"),
-            (3, 3, 2, "of some batches one of 2 processes gets one image, .*; 3 training images are too few"),
+            (40, 2, 2, "in some batches, one of 2 processes gets one image, .*; --batch-size 4 is large enough"),
+            (10, 6, 3, "in some batches, one of 3 processes gets one image, .*; --batch-size 10 is large enough"),
+            (3, 3, 2, "in some batches, one of 2 processes gets one image, .*; 3 training images are too few"),
             (10, 2, 1, None),
             (40, 4, 2, None),
         ],

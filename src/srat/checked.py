@@ -4,13 +4,13 @@ import dataclasses
 import inspect
 import math
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from srat.errors import UserError
+from srat.errors import UserError, unknown
 from srat.values import Fitter, UnfitError, fitter, is_tensor, scalar
 
 P = ParamSpec("P")
@@ -19,16 +19,43 @@ R = TypeVar("R")
 
 Known = dict[str, tuple[Any, Fitter]]
 """Names → their annotations, and what makes a value one of those."""
+_OWNERS = ("self", "cls")
+"""What methods take before what a user gives."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Taken:
+    """What a class or a function takes."""
+
+    whose: str
+    """Its name in messages."""
+    named: tuple[str, ...]
+    """What it takes, by name; not the instance that a method is called on."""
+    positional: tuple[str, ...]
+    """What it takes by position."""
+    needed: frozenset[str]
+    """What has no default."""
+    known: Known
+    rest: str = ""
+    """What it takes any number of by position, if it does."""
+    open: bool = False
+    """Whether it takes other keywords too."""
+
+    @property
+    def there(self) -> str:
+        """What a message says of what it takes."""
+        return f"there are: {', '.join(self.named) or 'none'}"
 
 
 class _Door(type):
     """Makes instances of what is given once that is compared with the annotations, before any code of theirs runs."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        positional, known = _fields(cls)
-        given, named = _compared(known, positional, args, kwargs, f"{cls.__name__}.")
+        taken = _taken_by_class(cls)
+        _require_taken(taken, args, kwargs)
+        given, named = _compared(taken, args, kwargs, f"{cls.__name__}.")
         made = super().__call__(*given, **named)
-        for name in known:
+        for name in taken.known:
             _refuse_infinite(getattr(made, name), f"{cls.__name__}.{name}")
         return made
 
@@ -40,13 +67,32 @@ class Checked(metaclass=_Door):
     """
 
 
-def _read_fields(kind: Any) -> tuple[list[str], Known]:
-    hints, fields = get_type_hints(kind, include_extras=True), dataclasses.fields(kind)
-    known = {f.name: (hints[f.name], fitter(hints[f.name])) for f in fields}
-    return [f.name for f in fields if not f.kw_only], known
+def _read_class(kind: Any) -> _Taken:
+    hints = get_type_hints(kind, include_extras=True)
+    return _taken(list(inspect.signature(kind.__init__).parameters.values())[1:], hints, kind.__name__)
 
 
-_fields: Callable[[Any], tuple[list[str], Known]] = cache(_read_fields)
+_taken_by_class: Callable[[Any], _Taken] = cache(_read_class)
+
+
+def _read_function(function: Callable[..., Any]) -> _Taken:
+    whose = function.__qualname__.rpartition("<locals>.")[2].removesuffix(".__call__").removesuffix(".__init__")
+    parameters = inspect.signature(function).parameters.values()
+    return _taken(list(parameters), get_type_hints(function, include_extras=True), whose)
+
+
+def _taken(parameters: Sequence[inspect.Parameter], hints: Mapping[str, Any], whose: str) -> _Taken:
+    plain = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    kinds = {p.name: hints[p.name] for p in parameters if p.name in hints}
+    return _Taken(
+        whose=whose,
+        named=tuple(p.name for p in plain if p.name not in _OWNERS),
+        positional=tuple(p.name for p in plain if p.kind is not p.KEYWORD_ONLY),
+        needed=frozenset(p.name for p in plain if p.default is p.empty),
+        known={name: (kind, fitter(kind)) for name, kind in kinds.items()},
+        rest="".join(p.name for p in parameters if p.kind is p.VAR_POSITIONAL),
+        open=any(p.kind is p.VAR_KEYWORD for p in parameters),
+    )
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -57,38 +103,57 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """
 
     @cache
-    def arguments() -> tuple[list[str], Known]:
-        hints = get_type_hints(function, include_extras=True)
-        parameters = inspect.signature(function).parameters.values()
-        names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
-        known = {name: (hints[name], fitter(hints[name])) for name in names if name in hints}
-        return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD], known
+    def taken() -> _Taken:
+        return _read_function(function)
 
     @cache
     def axes() -> dict[str, list[str]]:
-        return {name: kind.dim_str.split() for name, (kind, _) in arguments()[1].items() if hasattr(kind, "dim_str")}
+        return {name: kind.dim_str.split() for name, (kind, _) in taken().known.items() if hasattr(kind, "dim_str")}
 
     @wraps(function)
     def door(*args: P.args, **kwargs: P.kwargs) -> R:
-        names, known = arguments()
-        given, named = _compared(known, names, args, kwargs)
-        for name, value in (*zip(names, given, strict=False), *named.items()):
-            if name in known:
+        _require_taken(taken(), args, kwargs)
+        given, named = _compared(taken(), args, kwargs)
+        by_name = dict(zip(taken().positional, given, strict=False)) | named
+        for name, value in by_name.items():
+            if name in taken().known:
                 _refuse_infinite(value, name)
-        _require_same_lengths(axes(), dict(zip(names, given, strict=False)) | named)
+        _require_same_lengths(axes(), by_name)
         return function(*given, **named)
 
     return door
 
 
-def _compared(known: Known, names: list[str], args: Any, kwargs: Any, whose: str = "") -> tuple[Any, Any]:
+def _require_taken(taken: _Taken, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Refuse keywords that there are not, more values than have a place, and fewer than are needed."""
+    for name in kwargs:
+        if name not in taken.named and not taken.open:
+            raise UserError(f"{taken.whose}: {unknown('keyword', name, taken.named)}")
+    if len(args) > len(taken.positional) and not taken.rest:
+        first = args[len(taken.positional)]
+        places = [name for name in taken.positional if name in taken.named]
+        room = f"at most {', '.join(places)} without a keyword, got {said(first)} more" if places else ""
+        raise UserError(f"{taken.whose}: expected {room or f'keywords, got {said(first)} without one'}; {taken.there}")
+    placed = taken.positional[: len(args)]
+    for name in placed:
+        if name in kwargs:
+            raise UserError(
+                f"{taken.whose}: expected one value for {name}, got two, with a keyword and without; {taken.there}"
+            )
+    missing = [name for name in taken.named if name in taken.needed and name not in placed and name not in kwargs]
+    if missing:
+        raise UserError(f"{taken.whose}: expected a value for {' and '.join(missing)}, got none; {taken.there}")
+
+
+def _compared(taken: _Taken, args: Any, kwargs: Any, whose: str = "") -> tuple[Any, Any]:
     """Return arguments as the annotated types; those that have none stay as they are."""
 
     def fitted(name: str, value: Any) -> Any:
-        return _fitted(value, *known[name], f"{whose}{name}") if name in known else value
+        return _fitted(value, *taken.known[name], f"{whose}{name}") if name in taken.known else value
 
-    given = [fitted(name, value) for name, value in zip(names, args, strict=False)]
-    return (*given, *args[len(names) :]), {name: fitted(name, value) for name, value in kwargs.items()}
+    names = (*taken.positional, *[taken.rest] * (len(args) - len(taken.positional)))
+    given = tuple(fitted(name, value) for name, value in zip(names, args, strict=False))
+    return given, {name: fitted(name, value) for name, value in kwargs.items()}
 
 
 def _require_same_lengths(axes: Mapping[str, list[str]], given: Mapping[str, Any]) -> None:
@@ -131,20 +196,28 @@ def described(kind: Any) -> str:
         return " or ".join(dict.fromkeys(described(part) for part in parts if part is not str or Path not in parts))
     if origin in (tuple, Sequence):
         return _PLURALS.get(parts[0], f"a list, each {described(parts[0])}" if parts[0] is not Any else "a list")
+    if origin is Iterable:
+        return f"several, each {described(parts[0])}"
     if (origin or kind) in _WORDS:
         return _WORDS[origin or kind]
     if hasattr(kind, "dim_str"):
         axes = kind.dim_str.split()
-        return f"a tensor of {_dtypes(kind)}, ({', '.join(axes)}{',' * (len(axes) == 1)})"
+        what = "a tensor" if is_tensor(kind.array_type) else "an array"
+        return f"{what} of {_dtypes(kind)}, ({', '.join(axes)}{',' * (len(axes) == 1)})"
     if isinstance(kind, type) and is_tensor(kind):
         return "a tensor"
     name = getattr(origin or kind, "__name__", str(kind))
     if name == "ndarray":
         return "an array"
+    there = _members(kind) if isinstance(kind, type) and issubclass(kind, Checked) else []
+    return _one(name) + (f" ({', '.join(there)})" if there else "")
+
+
+def _one(name: str) -> str:
+    """Return a class's name with its article."""
     # A letter is spoken by its name: an FGSM, an LDAM.
     vowels = "AEFHILMNORSX" if name[:2].isupper() else "AEIOUaeiou"
-    there = _members(kind) if isinstance(kind, type) and issubclass(kind, Checked) else []
-    return f"a{'n' * (name[0] in vowels)} {name}" + (f" ({', '.join(there)})" if there else "")
+    return f"a{'n' * (name[0] in vowels)} {name}"
 
 
 def said(value: Any) -> str:
@@ -155,13 +228,22 @@ def said(value: Any) -> str:
     """
     if isinstance(value, type):
         return f"the class {value.__name__} itself"
-    if hasattr(value, "dtype") and getattr(value, "ndim", None):
+    if hasattr(value, "dtype") and (getattr(value, "ndim", None) or getattr(value, "is_meta", False)):
         kind = str(value.dtype).removeprefix("torch.")
-        return f"{'a tensor' if is_tensor(type(value)) else 'an array'} of {kind}, {tuple(value.shape)}"
+        return f"{_container(value)} of {kind}, {tuple(value.shape)}"
     if isinstance(value, int) and value.bit_length() > 1_000:
         return f"a number of {value.bit_length():,} bits"
-    plain = isinstance(value, str | int | float | list | tuple | dict | set | Path | NoneType)
-    return reprlib.repr(scalar(value)) if plain or hasattr(value, "dtype") else f"an object of {type(value).__name__}"
+    if inspect.isroutine(value):
+        return "a function"
+    plain = isinstance(value, str | bytes | int | float | complex | list | tuple | dict | set | Path | NoneType)
+    return reprlib.repr(scalar(value)) if plain or hasattr(value, "dtype") else _one(type(value).__name__)
+
+
+def _container(value: Any) -> str:
+    if not is_tensor(type(value)):
+        return "an array"
+    dense = str(value.layout) == "torch.strided"
+    return "a tensor without contents" if value.is_meta else "a tensor" if dense else "a sparse tensor"
 
 
 def _dtypes(kind: Any) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import cattrs
 
 from srat.attacks import FGSM, PGD, Attack, Natural
+from srat.attacks.doubts import doubts_of_ball
 from srat.checked import Checked, checked
 from srat.data import Augmentation, Holdout, Imbalance, Source
 from srat.data.augmentation import NoAugmentation
@@ -29,6 +30,7 @@ from srat.registry import Member
 from srat.schedules import Schedule
 from srat.serialization import describe_mistake, differences, identity, make_converter
 from srat.weightings import Weighting
+from srat.words import number
 
 DEFAULT_METHOD = "srat-ldam"
 _DEFAULT = METHODS[DEFAULT_METHOD]
@@ -53,11 +55,15 @@ class SGD(Checked):
     def __post_init__(self) -> None:
         require(
             0 < self.learning_rate < 1e3,
-            f"--optimizer.learning-rate: expected a number above 0, got {self.learning_rate:g}",
+            f"--optimizer.learning-rate: expected a number above 0, got {number(self.learning_rate, 0, 1e3)}",
         )
-        require(0 <= self.momentum < 1, f"--optimizer.momentum: expected 0 ≤ momentum < 1, got {self.momentum:g}")
         require(
-            0 <= self.weight_decay < 1e3, f"--optimizer.weight-decay: expected 0 or more, got {self.weight_decay:g}"
+            0 <= self.momentum < 1,
+            f"--optimizer.momentum: expected 0 ≤ momentum < 1, got {number(self.momentum, 0, 1)}",
+        )
+        require(
+            0 <= self.weight_decay < 1e3,
+            f"--optimizer.weight-decay: expected 0 or more, got {number(self.weight_decay, 0, 1e3)}",
         )
         require(not self.nesterov or self.momentum > 0, "--optimizer.nesterov needs a momentum above 0")
 
@@ -111,10 +117,29 @@ class Config(Checked):
         require(linf, f"--attack fgsm attacks in linf, and the evaluation in {self.evaluation.norm}; train with pgd")
         head, wanted = self.head.resolve(self.loss.head), self.loss.head
         if isinstance(head, CosineHead) and isinstance(wanted, CosineHead):
-            require(
-                head.scale == wanted.scale,
-                f"--head.scale {head.scale:g} and --loss.scale {wanted.scale:g} must be the same number",
-            )
+            own, of_loss = number(head.scale, wanted.scale), number(wanted.scale, head.scale)
+            same = f"--head.scale {own} and --loss.scale {of_loss} must be the same number"
+            require(head.scale == wanted.scale, same)
+
+    def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
+        """Return what can hardly be meant about its attacks, a line each.
+
+        Args:
+            shape: of an image, (channels, height, width).
+        """
+        attacks = (self.attack, self.evaluation)
+        return tuple(
+            doubt for attack in attacks for doubt in (*attack.doubts(shape), *self._doubts_of_budget(attack, shape))
+        )
+
+    def _doubts_of_budget(self, attack: Attack, shape: Sequence[int]) -> tuple[str, ...]:
+        """Return that an attack in L2 has the budget that the data suggests for L∞, unless its size says so."""
+        suggested = self.data.suggested.epsilon
+        if not isinstance(attack, PGD) or attack.norm == "linf" or attack.epsilon != suggested:
+            return ()
+        if doubts_of_ball(attack.norm, attack.epsilon, shape):
+            return ()
+        return (f"{attack.label}: ε is {suggested:.4g}, as in L∞; budgets of another norm are of another size",)
 
     @property
     def id(self) -> str:

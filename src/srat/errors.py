@@ -31,12 +31,17 @@ def printable(text: str) -> str:
 def unknown(kind: str, given: str, choices: Iterable[str]) -> UserError:
     """Return the error for a name that is not among ``choices``, with the nearest name and the whole list."""
     names = list(choices)
-    return UserError(f"unknown {kind} '{given}'{nearest(given, names)}; there are: {', '.join(names)}")
+    return UserError(f"unknown {kind} '{given}'{nearest(given, names)}; there are: {', '.join(names) or 'none'}")
 
 
 def nearest(given: str, choices: Iterable[str]) -> str:
-    """Return ``", did you mean 'x'?"`` for the choice closest to ``given``, or nothing where none is close."""
-    close = difflib.get_close_matches(given[:100], list(choices), n=1, cutoff=0.7)
+    """Return ``", did you mean 'x'?"`` for the choice closest to ``given``, or nothing where none is close.
+
+    A choice that begins with ``given`` is close, if there is one alone: eps is epsilon.
+    """
+    names = list(choices)
+    longer = [name for name in names if len(given) > 1 and name.startswith(given)]
+    close = longer if len(longer) == 1 else difflib.get_close_matches(given[:100], names, n=1, cutoff=0.7)
     return f", did you mean '{close[0]}'?" if close else ""
 
 

@@ -154,7 +154,7 @@ def tell(task: Task, parts: Parts, training: Training) -> None:
     config, train = task.config, training.train
     for note in (*parts.notes, *validation_note(config, parts), *constant_notes(train)):
         task.observer.notice(note)
-    tell_doubts((config.attack, config.evaluation), train.images.shape[1:], task.observer.notice)
+    tell_doubts((config,), train.images.shape[1:], task.observer.notice)
 
 
 def train_unkept(training: Training, observer: Observer) -> Run:

@@ -91,7 +91,8 @@ def accumulate(sums: Float[Tensor, " sums"], batch: Float[Tensor, " sums"], *, s
 
 def training_row(sums: Sums, *, has_feature_loss: bool) -> Row:
     """Return the means of an epoch's training, under the training attack."""
-    without, under_without = 1 - sums.anchors / sums.examples, 1 - sums.under_anchors / max(sums.under, 1)
+    without = 1 - sums.anchors / sums.examples
+    under_without = 1 - sums.under_anchors / sums.under if sums.under else 0.0
     return {
         "loss": sums.objective / sums.examples,
         "prediction_loss": sums.prediction / sums.examples,
@@ -105,12 +106,12 @@ def training_row(sums: Sums, *, has_feature_loss: bool) -> Row:
 
 
 def held_out_row(clean: Counts, robust: Counts, groups: Groups) -> Row:
-    """Return the held-out part's accuracies: means over classes, and the under-represented ones' with its interval."""
-    under = robust.accuracy(groups.under)
-    return {
-        "held_out_clean": clean.macro(),
-        "held_out_robust": robust.macro(),
-        "held_out_under": under.accuracy,
-        "held_out_under_low": under.low,
-        "held_out_under_high": under.high,
-    }
+    """Return the held-out part's accuracies: means over classes, and the under-represented ones' with its interval.
+
+    Where no class is under-represented, there is nothing of the latter.
+    """
+    means = {"held_out_clean": clean.macro(), "held_out_robust": robust.macro()}
+    if not groups.under:
+        return means
+    accuracy, low, high = robust.accuracy(groups.under)
+    return means | {"held_out_under": accuracy, "held_out_under_low": low, "held_out_under_high": high}

@@ -10,6 +10,7 @@ from torch import Tensor
 from srat.checked import Checked, checked
 from srat.errors import require
 from srat.feature_losses import FeatureTerm
+from srat.words import number
 
 PerExample = Float[Tensor, " batch"]
 Scalar = Float[Tensor, ""]
@@ -64,7 +65,7 @@ class Objective(Checked):
     def __post_init__(self) -> None:
         require(
             0 <= self.feature_weight < float("inf"),
-            f"--objective.feature-weight: expected 0 or more, got {self.feature_weight:g}",
+            f"--objective.feature-weight: expected 0 or more, got {number(self.feature_weight, 0)}",
         )
 
     def __call__(self, losses: PerExample, weights: PerExample, term: FeatureTerm | None) -> Value:

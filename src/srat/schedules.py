@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from srat.checked import Checked, checked
 from srat.errors import require
+from srat.words import number
 
 PAPER_EPOCHS = 200
 PAPER_MILESTONES = (160, 180)
@@ -49,7 +50,8 @@ class Schedule(Checked):
 
     def __post_init__(self) -> None:
         require(
-            0 < self.factor <= 1, f"--schedule.factor: expected a number above 0 and at most 1, got {self.factor:g}"
+            0 < self.factor <= 1,
+            f"--schedule.factor: expected a number above 0 and at most 1, got {number(self.factor, 0, 1)}",
         )
         steps = self.milestones or ()
         require(

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from srat.checked import Checked, checked
 from srat.errors import require
+from srat.words import number
 
 Convention = Literal["exact", "paper"]
 """What the standard deviation of 1ᵀx is: √d·σ, as it is, or d·σ, as the paper's proof has it.
 
 The latter is that of noise which is the same in every dimension.
 """
+_MOST = 10**9
+"""Points of a class that are drawn at the most: memory holds their sums."""
 _PART = 1 << 22
 """Numbers that are drawn at once."""
 
@@ -57,8 +60,13 @@ class Gaussians(Checked):
     def __post_init__(self) -> None:
         require(self.dimensions >= 1, f"--dimensions: expected 1 or more, got {self.dimensions}")
         for name, value in (("eta", self.eta), ("sigma", self.sigma)):
-            require(1e-100 < value < 1e100, f"--{name}: expected a number from 1e-100 to 1e100, got {value:g}")
-        require(1 <= self.ratio < 1e100, f"--ratio: expected a number from 1 to 1e100, got {self.ratio:g}")
+            require(
+                1e-100 < value < 1e100,
+                f"--{name}: expected a number from 1e-100 to 1e100, got {number(value, 1e-100, 1e100)}",
+            )
+        require(
+            1 <= self.ratio < 1e100, f"--ratio: expected a number from 1 to 1e100, got {number(self.ratio, 1, 1e100)}"
+        )
 
     @property
     def spread(self) -> float:
@@ -130,7 +138,7 @@ class Gaussians(Checked):
 
 
 def _check_weight(weight: float) -> None:
-    require(weight > 0, f"weight: expected a number above 0, got {weight:g}")
+    require(weight > 0, f"weight: expected a number above 0, got {number(weight, 0)}")
 
 
 def normal_cdf(z: float) -> float:
@@ -190,7 +198,7 @@ def monte_carlo(data: Gaussians, *, weight: float = 1.0, samples: int = 1_000_00
         seed: of the draw.
     """
     _check_weight(weight)
-    require(samples >= 1, f"samples: expected 1 or more, got {samples}")
+    require(1 <= samples <= _MOST, f"samples: expected 1 to {_MOST:,}, got {samples}")
     require(seed >= 0, f"seed: expected 0 or more, got {seed}")
     rng = np.random.default_rng(seed)
     rare, common = (np.sort(_sums(data, sign, samples, rng)) for sign in (-1, 1))

@@ -48,8 +48,8 @@ def check_types(precision: PrecisionName, types: set[torch.dtype], notice: Calla
     """Refuse mixed precision over weights that are not fp32, and tell of what half precision loses of an update."""
     other = sorted(str(dtype).removeprefix("torch.") for dtype in types - {torch.float32})
     mixed = compute_dtype(precision) != torch.float32
-    said = f"--precision {precision} mixes with fp32 weights, this model's are {', '.join(other)}"
-    require(not (mixed and other), f"{said}: --precision fp32 leaves them so, model.float() makes them fp32")
+    said = f"--precision {precision}: expected a model with fp32 weights, got {', '.join(other)}"
+    require(not (mixed and other), f"{said}; --precision fp32 leaves them as they are, model.float() makes them fp32")
     for dtype in (torch.float16, torch.bfloat16):
         if dtype in types:
             part = round(2 / torch.finfo(dtype).eps)
@@ -57,7 +57,7 @@ def check_types(precision: PrecisionName, types: set[torch.dtype], notice: Calla
                 dtype is torch.float16
             )
             short = "fp16" if dtype is torch.float16 else "bf16"
-            notice(f"the weights are of {short}: {lost}; model.float() with --precision {short} loses neither")
+            notice(f"the weights are {short}: {lost}; model.float() with --precision {short} loses neither")
 
 
 def check_shares(model: nn.Module, train: Dataset, *, batch_size: int, processes: int) -> None:
@@ -76,7 +76,7 @@ def check_shares(model: nn.Module, train: Dataset, *, batch_size: int, processes
     if output is not None:
         return
     if share == 1 and len(train) > 1 and tried(model, train, 2, "train_frozen_stats")[0] is not None:
-        one = "some batches have" if processes == 1 else f"of some batches one of {processes} processes gets"
+        one = "some batches have" if processes == 1 else f"in some batches, one of {processes} processes gets"
         advice = _advice(len(train), batch_size, processes)
         raise UserError(
             f"--batch-size {batch_size}: {one} one image, which this model's layers cannot train on; {advice}"

@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache, partial
 from numbers import Real
@@ -55,6 +55,8 @@ def fitter(kind: Any) -> Fitter:
         return partial(_tuple_of, [fitter(part) for part in parts])
     if origin in (tuple, Sequence):
         return partial(_tuple, fitter(parts[0]))
+    if origin is Iterable:
+        return partial(_iterable, fitter(parts[0]))
     if kind in _PLAIN:
         return _PLAIN[kind]
     if hasattr(kind, "dim_str"):
@@ -68,6 +70,8 @@ def fitter(kind: Any) -> Fitter:
 def as_tensor(value: Any) -> Any:
     """Return an array, or lists of numbers, as a tensor; tensors as they are."""
     if is_tensor(type(value)):
+        if str(value.layout) != "torch.strided":  # of sparse ones most operations are not there
+            raise UnfitError
         return value
     if not isinstance(value, list | tuple) and not hasattr(value, "__array__"):
         raise UnfitError
@@ -85,7 +89,8 @@ def as_tensor(value: Any) -> Any:
 
 def scalar(value: Any) -> Any:
     """Return a number of NumPy's or torch's as one of Python's."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    there = hasattr(value, "item") and not getattr(value, "is_meta", False)
+    return value.item() if there and getattr(value, "ndim", None) == 0 else value
 
 
 def _number(value: Any) -> Any:
@@ -152,7 +157,7 @@ def _literal(names: Sequence[Any], spellings: Mapping[str, str], value: Any) -> 
     number = isinstance(value, int | float) and not isinstance(value, bool)
     numbers = [name for name in names if number and type(name) is int and name == value]
     by_key = {_key(name): name for name in names if isinstance(name, str)} | dict(spellings)
-    key = _key(value) if isinstance(value, str) else f"{value:g}" if number and spellings else ""
+    key = _key(value) if isinstance(value, str) else f"{_float(value):g}" if number and spellings else ""
     if not numbers and key not in by_key:
         raise UnfitError
     return numbers[0] if numbers else by_key[key]
@@ -173,6 +178,8 @@ def _first(fitters: Sequence[Fitter], value: Any) -> Any:
 
 def _items(value: Any) -> Sequence[Any]:
     if getattr(value, "ndim", None) == 1 and hasattr(value, "tolist"):
+        if getattr(value, "is_meta", False):
+            raise UnfitError
         return cast(Sequence[Any], value.tolist())
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
         return value
@@ -192,6 +199,19 @@ def _tuple_of(fitters: Sequence[Fitter], value: Any) -> tuple[Any, ...]:
     return tuple(fit(each) for fit, each in zip(fitters, items, strict=True))
 
 
+def _iterable(fit: Fitter, value: Any) -> Any:
+    """Return what can be gone through; what is made on the way is looked at by who goes."""
+    if isinstance(value, Sequence):
+        return _tuple(fit, value)
+    try:
+        there = iter(value)
+        for each in there if isinstance(value, Collection) else ():
+            fit(each)
+    except TypeError:
+        raise UnfitError from None
+    return value
+
+
 def _instance(kind: type, value: Any) -> Any:
     if not isinstance(value, kind):
         raise UnfitError
@@ -199,7 +219,10 @@ def _instance(kind: type, value: Any) -> Any:
 
 
 def _shaped(kind: Any, value: Any) -> Any:
-    """Return a tensor of a jaxtyping annotation's type and number of axes; the axes' lengths are others' to compare."""
+    """Return a tensor or an array of a jaxtyping annotation's type and number of axes.
+
+    The axes' lengths are others' to compare.
+    """
     tensor = as_tensor(value)
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype.startswith("uint") and "int64" in kind.dtypes and dtype not in kind.dtypes:
@@ -207,7 +230,17 @@ def _shaped(kind: Any, value: Any) -> Any:
     axes = kind.dim_str.split()
     if dtype not in kind.dtypes or (tensor.ndim != len(axes) and not any(axis[0] in "*." for axis in axes)):
         raise UnfitError
-    return tensor
+    return tensor if is_tensor(kind.array_type) else _as_array(value, tensor)
+
+
+def _as_array(value: Any, tensor: Any) -> Any:
+    """Return a tensor as NumPy's, or what it was made of, if that is an array."""
+    if hasattr(value, "__array_interface__") and str(value.dtype) == str(tensor.dtype).removeprefix("torch."):
+        return value
+    try:
+        return tensor.detach().cpu().numpy()
+    except TypeError:  # NumPy has no bfloat16
+        raise UnfitError from None
 
 
 def _is_tensor(kind: Any) -> bool:

@@ -4,6 +4,23 @@ from collections.abc import Sequence
 
 NAMED = 3
 """Things of a kind, at the most, that a line names."""
+_FEWEST, _MOST = 6, 17
+"""Digits of a number: those that it is shown with, and those that tell any two apart."""
+
+
+def number(value: float, *bounds: float) -> str:
+    """Return a number in six digits, or in as many more as show on which side of each bound it lies.
+
+    Args:
+        value: the number.
+        bounds: those of the range that it is compared with.
+    """
+
+    def sides(shown: float) -> list[int]:
+        return [(shown > bound) - (shown < bound) for bound in bounds]
+
+    texts = (f"{value:.{digits}g}" for digits in range(_FEWEST, _MOST))
+    return next((text for text in texts if sides(float(text)) == sides(value)), f"{value:.{_MOST}g}")
 
 
 def counted(count: int, one: str, several: str = "") -> str:

@@ -34,6 +34,11 @@ LONG = "is longer than the diameter of the ball, 0.2"
             PGD(norm="l2", epsilon=56, step_size=10),
             "pgd-10-l2: a radius of 56 is beyond the diagonal of the space of images, √(3·32·32) = 55.4",
         ),
+        (
+            PGD(norm="l2"),
+            "pgd-10-l2: a radius of 0.0313725 in L2, spread over all pixels, is 0.14 of 255 levels: budgets",
+        ),
+        (named("square", PGD(norm="l2")), "square-l2: a radius of 0.0313725 in L2, spread over all pixels"),
         (AutoAttack(epsilon=0.6), "autoattack: within a radius of 0.6"),
         (named("square", PGD(norm="l2", epsilon=128, step_size=32)), "square-l2: a radius of 128 is beyond"),
     ],
@@ -52,6 +57,7 @@ def test_each_is_said_in_a_line(attack, said):
         PGD(epsilon=0.1, step_size=0.2, steps=1),
         PGD(epsilon=0.5, step_size=0.5),
         PGD(norm="l2", epsilon=55, step_size=10),
+        PGD(norm="l2", epsilon=0.25, step_size=0.1),
         FGSM(),
         FGSM(random_start=True),
         AutoAttack(),
@@ -93,6 +99,27 @@ def test_fit_tells_its_observer(small, caplog):
     assert told == [f"pgd-{n}: {n} steps of 0.001 cannot reach the edge of a ball of radius 0.1" for n in (10, 20)]
 
 
+@pytest.mark.parametrize("field", ["attack", "evaluation"])
+@pytest.mark.parametrize("source", ["digits", "cifar10"])
+def test_the_budget_of_another_norm_is_told(field, source):
+    config = srat.compose(data=source)
+    changed = replace(config, **{field: replace(getattr(config, field), norm="l2")})
+    (told,) = changed.doubts((1, 8, 8) if source == "digits" else SHAPE)
+    assert told.startswith(f"{getattr(changed, field).label}: ")
+    assert "another" in told
+    assert srat.compose(data=source, norm="l2", epsilon=0.5, step_size=0.1).doubts(SHAPE) == config.doubts(SHAPE) == ()
+
+
+def test_the_command_line_tells_the_budget_of_another_norm(cli, tmp_path):
+    small = ["--method", "ce", "--epochs", 1, "--imbalance.cap", 16, "--ratio", 1, "--evaluation.steps", 1]
+    words = ["--evaluation.norm", "l2", "--holdout.fraction", 0, "--device", "cpu", "--out", tmp_path / "run"]
+    _, out, err = cli("train", *small, *words)
+    said = "note: pgd-1-l2: ε is 0.1, as in L∞; budgets of another norm are of another size"
+    assert (out + err).count(said) == 1
+    assert (out + err).index(said) < (out + err).index("Trained in")
+    assert "under" not in (out + err)
+
+
 def test_evaluate_warns_where_it_is_called():
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     images, labels = torch.rand(3, 1, 4, 4), torch.arange(3)
@@ -118,7 +145,12 @@ def test_the_command_line_says_each_once(cli, tmp_path):
 
 
 def test_values_that_can_only_be_mistakes_are_refused():
-    for epsilon, said in ((8, "; in units of 255? then 8/255"), (2.5, "then 2.5/255"), (256, "got 256"), (0, "got 0")):
+    for epsilon, said in (
+        (8, "; it looks like units of 255: write 8/255"),
+        (2.5, "write 2.5/255"),
+        (256, "got 256"),
+        (0, "got 0"),
+    ):
         with pytest.raises(srat.UserError, match=said.replace("?", r"\?")):
             PGD(epsilon=epsilon)
     assert Config().attack.doubts((1, 8, 8)) == ()

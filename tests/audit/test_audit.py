@@ -193,10 +193,11 @@ def test_an_imbalanced_test_set_is_told():
 
 
 @pytest.mark.parametrize(("images", "verdict"), [(50, "warn"), (5000, "pass")])
-def test_wide_intervals_are_told(images, verdict):
+@pytest.mark.parametrize("train_counts", [(9, 8, 2, 1), (5, 5, 5, 5)])
+def test_wide_intervals_are_told(images, verdict, train_counts):
     counts = Counts(correct=(images // 2,) * 4, total=(images,) * 4)
     results = {name: Result(counts=counts, attack={"name": name}) for name in ("clean", "pgd-20")}
-    evaluation = Evaluation(class_names=tuple("abcd"), train_counts=(9, 8, 2, 1), results=results)
+    evaluation = Evaluation(class_names=tuple("abcd"), train_counts=train_counts, results=results)
     assert audit(bare(evaluation=evaluation), ["interval"]).verdict == verdict
 
 

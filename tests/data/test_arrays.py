@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from srat.cli import main
 from srat.config import Config
 from srat.data import hash_contents, prepare
 from srat.data.arrays import Arrays
-from srat.data.record import Record, content_digest, hashed_share
+from srat.data.record import PARTS, Record, content_digest, hashed_share
 from srat.errors import UserError
 from srat.fitting import require_whole
 
@@ -24,7 +26,7 @@ CLASSES = 3
 
 def images_of(ids):
     """Return an image of 2 × 3 for each number, which it shows."""
-    return np.array([[[i % 256, i // 256, 7], [1, 2, 3]] for i in ids], np.uint8).reshape(-1, 2, 3)
+    return np.array([[[i % 256, i // 256, 255], [1, 2, 3]] for i in ids], np.uint8).reshape(-1, 2, 3)
 
 
 def labels_of(ids):
@@ -141,7 +143,8 @@ class TestImages:
         assert images.dtype == torch.uint8
         assert torch.equal(images, read(levels)[0])
         read_as = f"{np.dtype(kind)} from {levels.min()} to {levels.max()} is read as levels of 0 to 255"
-        assert notes == [f"train_images, test_images: {read_as}"]
+        dark = "no value is above 127 of 255, so the images are dark: images / 127 makes the largest white"
+        assert notes == [f"train_images, test_images: {each}" for each in (read_as, dark)]
 
     @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble, ">f8"])
     def test_of_every_floating_point_are_values(self, read, kind):
@@ -149,6 +152,35 @@ class TestImages:
         assert images.dtype == torch.float32
         assert images.permute(0, 2, 3, 1).numpy() == pytest.approx(self.LEVELS / 255, abs=1e-3)
         assert notes == []
+
+    @pytest.mark.parametrize(
+        ("dark", "said"),
+        [
+            (
+                (LEVELS > 99).astype(np.uint8),
+                "no value is above 1 of 255, .* dark: images \\* 255 makes the largest white",
+            ),
+            (
+                (LEVELS > 99).astype(np.int64),
+                "no value is above 1 of 255, .* dark: images \\* 255 makes the largest white",
+            ),
+            (LEVELS // 16, "no value is above 15 of 255, so the images are dark: images / 15 makes the largest white"),
+            ((LEVELS > 99) / 255, r"no value is above 0\.00392157 of 1, .* images / 0\.0039215"),
+            (LEVELS / 255 / 4, r"no value is above 0\.25 of 1, so .* dark: images / 0\.25 makes the largest white"),
+        ],
+    )
+    def test_that_are_dark_are_told(self, save, read, dark, said):
+        notes = read(dark)[1]
+        assert len([note for note in notes if re.fullmatch(f"train_images, test_images: {said}.*", note)]) == 1
+        labels = np.arange(len(dark)) % 2
+        bright = self.LEVELS if dark.dtype.kind in "iu" else self.LEVELS / 255
+        mixed = save(train_images=bright, train_labels=labels, test_images=dark, test_labels=labels).parts()
+        assert [note for note in mixed.notes if re.fullmatch(f"test_images: {said}.*", note)]
+
+    def test_are_white_by_what_is_said_of_dark_ones(self, read):
+        ones = (self.LEVELS > 99).astype(np.uint8)
+        assert read(ones * 255)[1] == read(self.LEVELS // 16 / 15)[1] == []
+        assert read(np.zeros_like(ones))[1] == []
 
     def test_of_booleans_are_black_and_white(self, read):
         images, notes = read(self.LEVELS[..., 0] > 99)
@@ -179,8 +211,12 @@ class TestImages:
             (LEVELS / 127.5 - 1, r"got -1 to 1: undo their normalisation \(the model normalises by itself\)"),
             (LEVELS / 255 * 1.02 - 0.01, r"got -0.01 to 1.01: clip them, as in images.clip\(0, 1\)"),
             (np.where(LEVELS == 7, np.nan, 0.5), "got NaN"),
-            (np.where(LEVELS == 7, np.inf, 0.5), r"\[0, 1\], got 0.5 to inf"),
-            (np.full((6, 5, 4), 1e300), r"\[0, 1\], got inf to inf"),
+            (np.where(LEVELS == 7, np.inf, 0.5), r"numbers in \[0, 1\], got infinity$"),
+            (np.where(LEVELS == 7, -np.inf, 0.5), r"numbers in \[0, 1\], got infinity$"),
+            (np.full((6, 5, 4), 1 + 1e-6), r"\[0, 1\], got 1\.000001 to 1\.000001: clip them"),
+            (np.full((6, 5, 4), -1e-7), r"\[0, 1\], got -1e-07 to -1e-07: clip them"),
+            (np.full((6, 5, 4), 1234567.0), r"as in images / 1234567$"),
+            (np.full((6, 5, 4), 1e300), r"\[0, 1\], got 1e\+300 to 1e\+300: divide .* 1e\+300$"),
             (np.zeros((6, 5, 4), np.complex64), "uint8 or floating point in .*, got complex64"),
             (np.full((6, 5, 4), "x"), "uint8 or floating point in .*, got <U1"),
             (np.zeros((6, 5, 4, 4), np.uint8), r"1 or 3 channels on the last axis, or .* got shape \(6, 5, 4, 4\)"),
@@ -287,7 +323,7 @@ class TestDrawnTest:
         by_hand = [i for i in range(200) if hashed_share(content_digest(images_of([i])[0].tobytes())) < 0.2]
         assert test == by_hand
         assert train == [i for i in range(200) if i not in by_hand]
-        assert f"{len(test)} of 200 images are the test, drawn by the hash of each content" in data.parts().notes
+        assert f"{len(test)} of 200 images are the test, drawn by a hash of each one's content" in data.parts().notes
 
     def test_stays_when_images_come_and_go_and_turn_around(self, source):
         before = {part: set(shown(getattr(source(train=range(200)), part)())) for part in ("train", "test")}
@@ -315,9 +351,25 @@ class TestDrawnTest:
         assert len(tests[2]) == pytest.approx(150, abs=30)
 
     def test_leaves_the_validation_part_as_it_is(self, source):
-        parts = source(train=range(60), val=range(60, 70)).parts()
+        parts = replace(source(train=range(60), val=range(60, 70)), validation="held-out").parts()
         assert shown(parts.validation()) == list(range(60, 70))
         assert sorted(shown(parts.train()) + shown(parts.test())) == list(range(60))
+
+    def test_is_the_validation_part_where_that_is_said(self, source):
+        parts = replace(source(train=range(60), val=range(60, 70)), validation="test").parts()
+        assert (parts.there, parts.notes) == ({"train", "test"}, ())
+        assert (shown(parts.train()), shown(parts.test())) == (list(range(60)), list(range(60, 70)))
+
+    def test_beside_a_validation_part_is_asked_for(self, source):
+        own = source(train=range(60), val=range(60, 70))
+        with pytest.raises(UserError) as error:
+            own.parts()
+        ways = "--data.validation test tests on the validation part, --data.validation held-out draws a test from the"
+        said = f"{own.dir}: there are parts for training and validation, and none for the test: {ways} training part"
+        assert str(error.value) == said
+        with pytest.raises(UserError, match="--data.validation test, but there is a test part, too"):
+            replace(source(train=range(9), val=range(9, 18), test=range(18, 27)), validation="test").parts()
+        assert source(train=range(9), val=range(9, 18), test=range(18, 27)).parts().there == {*PARTS}
 
     def test_is_refused_where_it_would_take_a_whole_class(self, source):
         tested = next(i for i in range(1, 999, 3) if hashed_share(content_digest(images_of([i])[0].tobytes())) < 0.2)
@@ -405,7 +457,7 @@ class TestRecord:
         record = source(train=range(9), test=range(9, 12)).parts().record()
         parts = source(train=range(9)).parts(record)
         assert shown(parts.train()) == list(range(9))
-        with pytest.raises(UserError, match="test images is there; it holds 9 others, 2 × 3 × 1"):
+        with pytest.raises(UserError, match="test images is left; it holds 9 others, 2 × 3 × 1"):
             parts.test()
 
     def test_leaves_out_what_has_another_label_now(self, save):
@@ -414,13 +466,13 @@ class TestRecord:
         record = save(**arrays, test_labels=labels[6:]).parts().record()
         parts = save(**arrays, test_labels=[1, *labels[7:]]).parts(record)
         assert shown(parts.test()) == list(range(7, 12))
-        assert parts.notes == ("1 of 6 recorded test images has another label now: left out",)
+        assert parts.notes == ("1 of 6 recorded test images now has another label, and is left out",)
 
     def test_leaves_out_further_copies(self, source):
         record = source(train=range(6), test=range(6, 12)).parts().record()
         parts = source(train=[*range(6), 7, 7], test=[*range(6, 12), 1]).parts(record)
         assert (shown(parts.train()), shown(parts.test())) == (list(range(6)), list(range(6, 12)))
-        assert parts.notes == ("3 more copies of recorded images: left out",)
+        assert parts.notes == ("3 more copies of recorded images are left out",)
 
     def test_keeps_the_names_and_the_number_of_classes(self, save):
         images = images_of(range(30))

@@ -7,10 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srat.data import Dataset, epoch_batches, to_unit
+from srat.attacks import margin
+from srat.data import Dataset, Holdout, epoch_batches, select, to_unit
 from srat.data.augmentation import CropFlip, NoAugmentation, random_crop, random_flip
 from srat.data.digits import Digits
 from srat.errors import UserError
+from srat.losses import cross_entropy
 from srat.random import derive_seed, generator
 
 NAMES = ("a", "b")
@@ -36,15 +38,18 @@ def test_to_unit():
     [
         ({"images": torch.zeros(4, 2, 2, dtype=torch.uint8)}, "4 axes"),
         ({"labels": torch.tensor([0, 1])}, "one for each of 4 images"),
-        ({"labels": torch.tensor([0, 1, 2, 0])}, "from 0 to 1, got 0 to 2"),
-        ({"labels": torch.tensor([0, 1, -1, 0])}, "got -1 to 1"),
+        ({"labels": torch.tensor([0, 1, 2, 0])}, "from 0 to 1, got 0 to 2: 1 of 4 is 2$"),
+        ({"labels": torch.tensor([0, 1, -1, 0])}, "from 0 to 1, got -1 to 1: 1 of 4 is -1$"),
         ({"names": ("a",), "labels": torch.zeros(4).long()}, "at least two classes"),
         ({"images": torch.full((4, 1, 2, 2), math.nan)}, "NaN"),
         ({"images": torch.full((4, 1, 2, 2), math.inf)}, r"\[0, 1\]"),
         ({"images": torch.full((4, 1, 2, 2), 1.5)}, r"\[0, 1\], got 1.5"),
         ({"images": torch.full((4, 1, 2, 2), -0.5)}, r"\[0, 1\], got -0.5"),
         ({"images": torch.zeros(4, 1, 2, 2, dtype=torch.int64)}, "uint8 or floating"),
-        ({"images": torch.zeros(0, 1, 2, 2), "labels": torch.zeros(0).long()}, "without images"),
+        (
+            {"images": torch.zeros(0, 1, 2, 2), "labels": torch.zeros(0).long()},
+            "expected at least one, got none",
+        ),
     ],
 )
 def test_refuses_what_is_no_data_set(fields, said):
@@ -152,3 +157,29 @@ class TestSomeClasses:
         source = Digits(classes=(7, 2))
         assert source.train().class_names == source.test().class_names == ("7", "2")
         assert source.test().counts == (50, 50)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([-1, -1, 0, 1], "labels: expected integers from 0 to 1, got -1 to 1: 2 of 4 are -1"),
+        ([-1, -2, 0, 1], "labels: expected integers from 0 to 1, got -2 to 1: 2 of 4 are below 0"),
+        ([-1, 0, 3, 2], "labels: expected integers from 0 to 1, got -1 to 3: 1 of 4 is -1 and 2 of 4 are above 1"),
+    ],
+)
+def test_labels_of_no_class_are_counted(labels, said):
+    calls = [
+        lambda: make(labels=torch.tensor(labels)),
+        lambda: cross_entropy(torch.zeros(4, 2), labels),
+        lambda: margin(torch.zeros(4, 2), labels),
+    ]
+    for call in calls:
+        with pytest.raises(UserError) as error:
+            call()
+        assert str(error.value) == said
+
+
+@pytest.mark.parametrize("call", [lambda y: Holdout().split(y, seed=0), lambda y: select(y, [1, 1], seed=0)])
+def test_labels_below_zero_are_neither_held_out_nor_dropped(call):
+    with pytest.raises(UserError, match="labels: expected integers from 0 on, got -1 to 1: 2 of 4 are -1$"):
+        call([-1, 0, 1, -1])

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pooch
 import pytest
-import requests
 import torch
 
 import srat
@@ -23,14 +22,8 @@ NAMES = ", ".join(SETS)
 
 
 @pytest.fixture(autouse=True)
-def _no_network(monkeypatch, tmp_path):
-    """No reader may download in a test, and neither the cache nor the home holds a file."""
-
-    def refuse(*args, **kwargs):
-        raise requests.ConnectionError("no network")
-
-    monkeypatch.setattr(pooch, "retrieve", refuse)
-    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+def _nothing_there(no_network, monkeypatch, tmp_path):
+    """Neither the cache, the home nor the environment has a file."""
     monkeypatch.setattr(medmnist.Path, "home", lambda: tmp_path / "home")
     monkeypatch.delenv("SRAT_DATA_DIR", raising=False)
 
@@ -201,7 +194,7 @@ def test_refuses_what_is_no_such_file(tmp_path, content, said, verify):
         (["--data.name", "DermaMNIST"], "did you mean 'dermamnist'?"),
         (["--data.name", "cifar"], f"--data.name: unknown set 'cifar'; there are: {NAMES}"),
         (["--data.name", "organmnist3d"], "--data.name organmnist3d: it holds volumes, not images; there are: "),
-        (["--data.name", "chestmnist"], "--data.name chestmnist: an image may be of several classes in it"),
+        (["--data.name", "chestmnist"], "--data.name chestmnist: its images may have several classes each"),
         (["--data.name", "dermamnist", "--data.size", "32"], "'32'; there are: 28, 64, 128, 224"),
         (["--data.name", "dermamnist"], "dermamnist.npz is not in"),
         (["--data.name", "dermamnist", "--data-dir", "/nowhere"], "--data-dir: expected a folder, got '/nowhere'"),

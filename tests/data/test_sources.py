@@ -15,7 +15,6 @@ from functools import partial
 import numpy as np
 import pooch
 import pytest
-import requests
 import scipy.io
 import torch
 from PIL import Image
@@ -36,15 +35,7 @@ from srat.registry import choices
 RETRIEVE = pooch.retrieve
 
 
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch, tmp_path):
-    """No reader may download in a test, and the cache is empty."""
-
-    def refuse(*args, **kwargs):
-        raise requests.ConnectionError("no network")
-
-    monkeypatch.setattr(pooch, "retrieve", refuse)
-    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 def test_the_sources_of_the_contract():
@@ -579,7 +570,7 @@ class TestFetch:
             server.shutdown()
 
     @pytest.fixture(autouse=True)
-    def _with_network(self, _no_network, monkeypatch):
+    def _with_network(self, no_network, monkeypatch):
         monkeypatch.setattr(pooch, "retrieve", RETRIEVE)
 
     def test_downloads_and_checks(self, server, tmp_path):

@@ -453,13 +453,13 @@ class TestCommands:
         tested = json.loads((trained / "r" / "evaluation.json").read_text())["results"]["pgd-2"]["total"]
         code, out, _ = cli("audit", trained / "r", "--check", "disjoint", "--device", "cpu", "--images", 4)
         assert code == 0
-        assert f"of {sum(tested)} test images 0 are among the training images" in out
+        assert f"0 of {sum(tested)} test images are among the training images" in out
         # A copy of a training image under a test image's name is left out.
         record = RunFolder(trained / "r").record
         names = [next(iter(record.parts[part])) for part in ("train", "test")]
         shutil.copy(*(trained / "d" / name for name in names))
         code, out, _ = cli("audit", trained / "r", "--check", "disjoint", "--device", "cpu", "--images", 4)
-        assert f"of {sum(tested) - 1} test images 0 are among the training images" in out
+        assert f"0 of {sum(tested) - 1} test images are among the training images" in out
         assert "has changed and is left out" in out
 
     def test_what_was_learned_from_is_known_when_some_of_it_is_gone(self, cli, tmp_path):

@@ -9,6 +9,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from srat.errors import UserError
 from srat.evaluation import groups, wilson
 from srat.evaluation.comparison import OVERALL, UNDER, WELL, Contender, caveat, compare, means_of, sentences
 from srat.evaluation.intervals import (
@@ -20,6 +21,7 @@ from srat.evaluation.intervals import (
     mean_over_seeds,
     p_of,
     sum_of_counts,
+    t95,
     weighted_sum,
 )
 from srat.evaluation.paired import _score, holm, mcnemar, paired_difference, score_interval
@@ -234,11 +236,11 @@ def test_sentences_say_what_follows_and_what_does_not():
     said = sentences(rows, "one", "two")
     assert said[0].startswith("pgd-20, overall: two is better (+9.5 points [")
     assert said[1].startswith("pgd-20, under-represented: two is better (+25.0 points")
-    assert said[2] == "pgd-20, by class: two is better on c and worse on b; of the other classes nothing follows."
+    assert said[2] == "pgd-20, by class: two is better on c and worse on b; the other classes show no clear difference."
     (rows,) = compare(one, [contender("two", (88, 80, 12, 20))], LABELS, CLASSES, GROUPS)
     said = sentences(rows, "one", "two")
     assert len(said) == 2
-    assert "whether two and one differ cannot be told (+0.0 points [" in said[0]
+    assert "no clear difference between two and one (+0.0 points [" in said[0]
     assert "with another seed" in caveat(1)
     assert caveat(3).startswith("3 seeds of each")
 
@@ -361,3 +363,52 @@ class TestSums:
         two = mean_of_estimates([Sum(0.5, 0.4, 0.7), Sum(0.6, 0.5, 0.8)])
         reach = scipy.stats.t.ppf(0.975, 1) * np.std([0.5, 0.6], ddof=1) / 2**0.5
         assert two.low == pytest.approx(max(0.0, 0.55 - math.hypot(0.1, reach)))
+
+
+def test_without_rare_classes_there_are_no_groups():
+    balanced = groups((90, 90, 90, 90))
+    (rows,) = compare(
+        contender("one", (90, 80, 10, 20)), [contender("two", (90, 70, 40, 20))], LABELS, CLASSES, balanced
+    )
+    assert [row.scope for row in rows] == [OVERALL, *CLASSES]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: wilson(6, 5), "correct: expected 0 to 5, got 6"),
+        (lambda: wilson(-1, 5), "correct: expected 0 to 5, got -1"),
+        (lambda: wilson(1, -5), "total: expected 0 or more, got -5"),
+        (lambda: wilson(1, 5, -1), "z: expected 0 or more, got -1"),
+        (lambda: wilson("x", 5), "correct: expected a number, got 'x'"),
+        (lambda: wilson(1, math.nan), "total: expected a finite number, got nan"),
+        (lambda: mcnemar(-1, 2), "only_first: expected 0 to 1,000,000,000,000 images, got -1"),
+        (lambda: score_interval(1, 12, 10), "only_second: expected 0 to 10 images, got 12"),
+        (lambda: score_interval(6, 6, 10), "only_first and only_second: expected at most 10 images together, got 12"),
+        (lambda: score_interval(0, 0, 0), "images: expected 1 to 1,000,000,000,000, got 0"),
+        (lambda: holm([0.1, 1.5]), "ps: expected probabilities from 0 to 1, got 1.5"),
+        (lambda: mean_of_counts([3, 6], 5), "correct: expected 0 to 5 of 5 images, got 6"),
+        (lambda: mean_of_counts([], 5), "correct: expected at least one number, got none"),
+        (lambda: sum_of_counts([1.0], [[2, 3]], [5]), "correct: expected 1 number, got 2"),
+        (lambda: sum_of_counts([1.0], [[2]], [0]), "totals: expected at least 1 image, got 0"),
+        (lambda: weighted_sum([1.0], []), "parts: expected 1 number, one for each factor, got 0"),
+        (lambda: mean_of_estimates([]), "estimates: expected those of at least one seed"),
+        (lambda: t95(0), "degrees: expected at least 1, got 0"),
+        (
+            lambda: mean_over_seeds(np.zeros((0, 3), bool)),
+            "survived: expected at least 1 seed and 1 image, got 0 and 3",
+        ),
+        (
+            lambda: paired_difference(np.zeros((1, 3), bool), np.zeros((1, 4), bool)),
+            "second: expected the same length on the axis images, got 4 where first has 3",
+        ),
+        (
+            lambda: paired_difference(np.zeros((1, 3)), np.zeros((1, 3), bool)),
+            "first: expected an array of booleans, (seeds, images), got an array of float64, (1, 3)",
+        ),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(call, said):
+    with pytest.raises(UserError) as error:
+        call()
+    assert str(error.value) == said

@@ -14,7 +14,8 @@ from srat.data import Dataset
 from srat.errors import UserError
 from srat.evaluation import groups
 from srat.evaluation import separability as room
-from srat.evaluation.separability import features_of, purities, separability, silhouettes, to_plain
+from srat.evaluation.feature_map import on_a_plane
+from srat.evaluation.separability import features_of, purities, require_enough, separability, silhouettes, to_plain
 
 RARE = groups((90, 80, 5, 4))
 NAMES = ("a", "b", "c", "d")
@@ -87,7 +88,7 @@ def test_classes_of_too_few_images_are_left_out():
     assert found == whole
     with pytest.raises(UserError, match="two classes with at least 11 images each, the largest have 30 and 10;"):
         separability(x[:40], y[:40], NAMES, RARE, seed=0)
-    with pytest.raises(UserError, match="got NaN"):
+    with pytest.raises(UserError, match="features: expected finite numbers, got nan"):
         separability(x * np.nan, y, NAMES, RARE, seed=0)
 
 
@@ -158,3 +159,43 @@ def test_a_model_without_features_is_refused():
     data = Dataset(torch.rand(4, 1, 2, 2), torch.tensor([0, 1, 0, 1]), ("a", "b"))
     with pytest.raises(UserError, match="Sequential returns logits alone"):
         features_of(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), data, Natural(), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("available", "images", "said"),
+    [
+        (
+            (30, 10),
+            10_000,
+            "separability: expected at least 11 images of each of two classes, got 30 and 10 at the most",
+        ),
+        ((30, 30, 2), 32, "--images: expected at least 33, 11 of each of 3 classes, got 32"),
+    ],
+)
+def test_a_sample_is_asked_for_only_where_one_is_enough(available, images, said):
+    with pytest.raises(UserError) as error:
+        require_enough(available, images)
+    assert str(error.value) == said
+
+
+def test_what_is_asked_for_is_enough():
+    x, y, _ = clouds(np.random.default_rng(0), each=30)
+    whole = Dataset(torch.rand(len(y), 1, 2, 2), torch.from_numpy(y), NAMES)
+    for images in (44, 50):
+        require_enough(whole.counts, images)
+        labels = whole.sample(images).labels.numpy()
+        assert separability(x[: len(labels)], labels, NAMES, RARE, seed=0)
+    with pytest.raises(UserError, match="at least 44"):
+        require_enough(whole.counts, 43)
+
+
+def test_without_rare_classes_there_are_no_groups_and_any_seed_is_taken():
+    x, y, _ = clouds(np.random.default_rng(0))
+    found = separability(x, y, NAMES, groups((9, 9, 9, 9)), seed=-1)
+    assert [each.scope for each in found] == ["overall", *NAMES]
+    assert separability(x, y, NAMES, RARE, seed=2**128) == separability(x, y, NAMES, RARE, seed=0)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**70])
+def test_any_seed_draws_a_map(seed):
+    assert len(on_a_plane(np.random.default_rng(0).random((8, 3)), seed=seed)) == 8

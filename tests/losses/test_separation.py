@@ -162,3 +162,49 @@ def test_half_precision_features_are_compared_in_full(rng):
         assert torch.equal(separation(features, labels), exact)
     halves = features.bfloat16()
     assert torch.equal(separation(halves, labels), separation(halves.float(), labels))
+
+
+def test_of_no_image_is_of_no_image():
+    nothing = torch.zeros(0, 3, requires_grad=True)
+    losses = separation(nothing, torch.zeros(0, dtype=torch.long))
+    losses.sum().backward()
+    assert losses.shape == (0,)
+    assert nothing.grad.shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "normalize", "said"),
+    [
+        (math.nan, torch.float32, True, "expected finite numbers, got nan in row 2"),
+        (math.inf, torch.float64, True, "expected finite numbers, got inf in row 2"),
+        (1e30, torch.float32, True, r"expected numbers whose squares float32 holds, got 1e\+30 in row 2"),
+        (1e19, torch.float32, False, r"expected numbers whose squares float32 holds, got 1e\+19 in row 2"),
+        (1e200, torch.float64, True, r"expected numbers whose squares float64 holds, got 1e\+200 in row 2"),
+    ],
+)
+def test_refuses_what_no_product_can_be_made_of(features, labels, value, dtype, normalize, said):
+    features = features.to(dtype)
+    features[2, 1] = value
+    with pytest.raises(UserError, match=f"^features: {said}$"):
+        separation(features, labels, normalize=normalize)
+
+
+def test_takes_what_products_can_just_be_made_of(features, labels):
+    large = (features * 1e15).float()
+    assert separation(large, labels).tolist() == pytest.approx(separation(features, labels).tolist(), abs=1e-4)
+    assert separation(features.half(), labels, normalize=False).isfinite().all()
+    with pytest.raises(UserError, match="temperature: expected at least 1e-30, got 1e-40"):
+        separation(features, labels, 1e-40)
+
+
+def test_training_does_not_look_at_features(features, labels, monkeypatch):
+    def looked(*_):
+        raise AssertionError
+
+    for check in ("_check_products", "check_temperature", "has_positive", "separation"):
+        monkeypatch.setattr(module, check, looked)
+    term = Separation.__call__(_SEPARATION, features, labels)
+    assert term.values.isfinite().all()
+
+
+_SEPARATION = Separation()

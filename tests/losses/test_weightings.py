@@ -6,7 +6,15 @@ import torch
 from srat import weightings
 from srat.errors import UserError
 from srat.registry import members
-from srat.weightings import EffectiveNumber, Fixed, InverseFrequency, Weighting
+from srat.weightings import (
+    EffectiveNumber,
+    Fixed,
+    InverseFrequency,
+    Weighting,
+    effective_number,
+    inverse_frequency,
+    uniform,
+)
 
 COUNTS = (5000, 500, 50)
 
@@ -75,3 +83,12 @@ def test_fixed_is_used_as_it_is():
 def test_refuses_what_is_out_of_range(make):
     with pytest.raises(UserError, match="expected"):
         make()
+
+
+@pytest.mark.parametrize("weigh", [effective_number, inverse_frequency, uniform, Fixed(values=(1, 2)).weights])
+def test_counts_beyond_any_data_set_are_refused(weigh):
+    for counts, got in (([2**70, 1], "1.18059e+21 in class 0"), ([1, 10**12 + 1], "1000000000001 in class 1")):
+        with pytest.raises(UserError) as error:
+            weigh(counts)
+        assert str(error.value) == f"class counts: expected at most 1e+12 in each class, got {got}"
+    assert weigh([10**12, 1]).isfinite().all()

@@ -525,9 +525,9 @@ class TestRefuses:
             ({"std": (-0.1, 1.0, 1.0)}, "positive"),
             (
                 {"mean": (123.7, 116.3, 103.5)},
-                r"mean: expected numbers in \[0, 1\] pixel units, got 123.7; in units of 255",
+                r"mean: expected numbers in \[0, 1\] pixel units, got 123.7; it looks like units of 255",
             ),
-            ({"std": (58.4, 57.1, 57.4)}, "in units of 255"),
+            ({"std": (58.4, 57.1, 57.4)}, "it looks like units of 255"),
             ({"mean": (-0.5, 0.0, 0.0)}, r"in \[0, 1\] pixel units, got -0.5$"),
             ({"mean": (float("nan"), 0.1, 0.1)}, "got nan"),
             ({"std": (float("nan"), 0.1, 0.1)}, "got nan"),

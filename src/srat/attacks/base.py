@@ -61,7 +61,7 @@ class Attack(Member):
         """
         check_attackable(images)
         there, here = generator.device.type, images.device.type
-        require(there == here, f"generator: expected one on the device of the images, {here}, got one on {there}")
+        require(there == here, f"generator: expected one on {here}, as the images are, got one on {there}")
         return self.perturb(_of_each(loss_at), images, generator=generator)
 
     def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
@@ -159,6 +159,6 @@ def input_gradient(loss_at: LossAt, images: Images) -> Images:
     with torch.enable_grad():
         total = loss_at(images).sum()
     if not total.requires_grad:
-        raise UserError("the loss has no gradient at the images: a model that detaches, or runs without, hides from it")
+        raise UserError("the loss has no gradient at the images: the model detaches them, or runs under torch.no_grad")
     (gradient,) = torch.autograd.grad(total, images)
     return gradient

@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from srat.attacks.projections import NormName, Shape
+from srat.checked import checked
+from srat.words import number
 
 _SLACK = 1e-9
 """Share by which 10 steps of 0.01 may miss 0.1, for rounding."""
 _GREY = 0.5
+_FAINT = 0.5
+"""Levels of 255 that rounding to bytes takes away."""
 
 
 @runtime_checkable
@@ -19,6 +23,7 @@ class Doubtful(Protocol):
         """Return what can hardly be meant on images of a shape (channels, height, width), a line each."""
 
 
+@checked
 def tell_doubts(attacks: Iterable[Doubtful], shape: Shape, tell: Callable[[str], None]) -> None:
     """Tell of what can hardly be meant about attacks, each line once.
 
@@ -26,6 +31,9 @@ def tell_doubts(attacks: Iterable[Doubtful], shape: Shape, tell: Callable[[str],
         attacks: the attacks.
         shape: of an image, (channels, height, width).
         tell: told of each.
+
+    Raises:
+        UserError: if something is no attack, or that no shape.
     """
     for doubt in dict.fromkeys(doubt for attack in attacks for doubt in attack.doubts(shape)):
         tell(doubt)
@@ -47,6 +55,10 @@ def doubts_of_ball(norm: NormName, epsilon: float, shape: Shape) -> list[str]:
     if norm == "linf":
         grey = f"within a radius of {epsilon:g} every image can become the same grey, so that no model can be right"
         return [grey] if epsilon > _GREY else []
+    spread = 255 * epsilon / math.sqrt(math.prod(shape))
+    if spread < _FAINT:
+        size = f"a radius of {number(epsilon, 0)} in L2, spread over all pixels, is {spread:.2g} of 255 levels"
+        return [f"{size}: budgets of L∞ are of another size"]
     diagonal = math.sqrt(math.prod(shape))
     product = "·".join(map(str, shape))
     far = f"a radius of {epsilon:g} is beyond the diagonal of the space of images, √({product}) = {diagonal:.3g}"

@@ -6,9 +6,10 @@ import torch
 
 from srat.attacks.base import Images, IterativeAttack
 from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
-from srat.attacks.projections import GEOMETRIES, NormName, Shape
+from srat.attacks.projections import GEOMETRIES, NormName, Shape, check_length
 from srat.checked import checked
 from srat.errors import require
+from srat.words import number
 
 MOST_STEPS = 10_000
 MOST_RESTARTS = 1_000
@@ -31,8 +32,12 @@ def pgd_step(
         epsilon: ε, the budget, in [0, 1] pixel units.
         step_size: α, in the same units.
 
+    Raises:
+        UserError: if ε or α is negative, or beyond the images' type.
+
     Source: Madry et al., 2018.
     """
+    check_length("step_size", step_size, images)
     geometry = GEOMETRIES[norm]
     return geometry.project(geometry.step(adversarial, gradient, step_size), images, epsilon).clamp(0, 1)
 
@@ -56,11 +61,16 @@ class PGD(IterativeAttack, name="pgd"):
 
     def __post_init__(self) -> None:
         check_budget(self.epsilon, self.norm)
-        require(0 < self.step_size < float("inf"), f"step size: expected a positive number, got {self.step_size:g}")
+        require(
+            0 < self.step_size < float("inf"), f"step size: expected a positive number, got {number(self.step_size, 0)}"
+        )
         require(1 <= self.steps <= MOST_STEPS, f"attack steps: expected 1 to {MOST_STEPS:,}, got {self.steps}")
         said = f"attack restarts: expected 1 to {MOST_RESTARTS:,}, got {self.restarts}"
         require(1 <= self.restarts <= MOST_RESTARTS, said)
-        require(self.random_start or self.restarts == 1, "restarts without a random start would all be the same")
+        require(
+            self.random_start or self.restarts == 1,
+            f"attack restarts: expected 1 without a random start, got {self.restarts}",
+        )
 
     @property
     def label(self) -> str:
@@ -99,6 +109,6 @@ def check_budget(epsilon: float, norm: NormName) -> None:
     """Raise ``UserError`` unless ε is a budget in [0, 1] pixel units: at most 1 in L∞, finite in L2."""
     limit = 1.0 if norm == "linf" else 1e4
     of_bytes = 1 < epsilon <= 255 and norm == "linf"
-    advice = f"; in units of 255? then {epsilon:g}/255" if of_bytes else ""
+    advice = f"; it looks like units of 255: write {epsilon:g}/255" if of_bytes else ""
     wanted = f"above 0 and at most {limit:g}, in [0, 1] pixel units (8/255 is 0.0314)"
-    require(0 < epsilon <= limit, f"epsilon: expected {wanted}, got {epsilon:g}{advice}")
+    require(0 < epsilon <= limit, f"epsilon: expected {wanted}, got {number(epsilon, 0, limit)}{advice}")

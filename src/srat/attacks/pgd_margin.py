@@ -9,6 +9,7 @@ from torch import Tensor
 from srat.attacks.base import Loss
 from srat.attacks.pgd import PGD
 from srat.checked import checked
+from srat.data.counts import require_labels
 from srat.gradients import ordinary
 
 
@@ -23,8 +24,18 @@ def margin(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]
     Returns:
         (batch,), in the units of the logits.
 
+    Raises:
+        UserError: if a label is of no class; they are looked at on the CPU alone.
+
     Source: Carlini and Wagner, 2017, f₆ with its sign turned, to be maximised.
     """
+    if labels.device.type == "cpu":
+        require_labels(labels, logits.shape[1])
+    return margin_of(logits, labels.long())
+
+
+def margin_of(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    """Return `margin` of what is known to be right: to look at labels is to wait for them."""
     labels = ordinary(labels)
     others = logits.scatter(1, labels[:, None], -torch.inf).max(dim=1).values
     return others - logits.gather(1, labels[:, None]).squeeze(1)
@@ -37,4 +48,4 @@ class PGDMargin(PGD, name="pgd-margin"):
     def loss(self, usual: Loss, logits: Tensor, labels: Tensor) -> Tensor:
         """Return `margin`."""
         del usual
-        return margin(logits, labels)
+        return margin_of(logits, labels)

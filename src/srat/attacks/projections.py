@@ -10,7 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from srat.checked import checked
+from srat.errors import UserError
 from srat.values import Spellings
+from srat.words import number
 
 Images = Float[Tensor, "batch channels height width"]
 Shape = Sequence[int]
@@ -29,7 +31,11 @@ def project_linf(images: Images, center: Images, epsilon: float) -> Images:
         images: x, (batch, channels, height, width).
         center: of the ball, of the same shape.
         epsilon: ε, in the units of the images.
+
+    Raises:
+        UserError: if ε is negative, or beyond the images' type.
     """
+    check_length("epsilon", epsilon, images)
     return center + (images - center).clamp(-epsilon, epsilon)
 
 
@@ -41,7 +47,11 @@ def project_l2(images: Images, center: Images, epsilon: float) -> Images:
         images: x, (batch, channels, height, width).
         center: of the ball, of the same shape.
         epsilon: ε, in the units of the images.
+
+    Raises:
+        UserError: if ε is negative, or beyond the images' type.
     """
+    check_length("epsilon", epsilon, images)
     delta = images - center
     return center + delta * (epsilon / _length(delta).clamp(min=torch.finfo(delta.dtype).tiny)).clamp(max=1)
 
@@ -58,11 +68,23 @@ def within(
         norm: "linf" or "l2".
         epsilon: ε, in [0, 1] pixel units.
         tolerance: for rounding, in the same units; in L2 times the length of a side of the image's space, √d.
+
+    Raises:
+        UserError: if ε or the tolerance is negative, or beyond the images' type.
     """
+    check_length("epsilon", epsilon, images)
+    check_length("tolerance", tolerance, images)
     delta = (images - center).flatten(1)
     length = delta.abs().amax(dim=1) if norm == "linf" else torch.linalg.vector_norm(delta, dim=1)
     slack = tolerance if norm == "linf" else tolerance * math.sqrt(delta.shape[1])
     return (length <= epsilon + slack) & ((images >= 0) & (images <= 1)).flatten(1).all(dim=1)
+
+
+def check_length(name: str, length: float, images: Images) -> None:
+    """Raise ``UserError`` unless a length is one that the images' type holds."""
+    most = torch.finfo(images.dtype).max
+    if not 0 <= length <= most:
+        raise UserError(f"{name}: expected 0 to {most:.2g}, got {number(length, 0, most)}")
 
 
 def sign_step(images: Images, gradient: Images, step_size: float) -> Images:

@@ -9,7 +9,7 @@ from srat.devices import make_fabric
 from srat.errors import printable
 from srat.evaluation import groups
 from srat.evaluation.feature_map import FeatureMap, on_a_plane
-from srat.evaluation.separability import features_of, separability, to_plain
+from srat.evaluation.separability import features_of, require_enough, separability, to_plain
 from srat.files import write_atomically
 from srat.interruption import deferring_signals
 from srat.report.live import LiveObserver, make_console
@@ -30,6 +30,7 @@ def map_features(folder: RunFolder, config: Config, *, images: int, device: str)
     device = str(make_fabric(device).device)
     model, facts = load_with_facts(folder.path, device=device)
     train = trained_images(folder, config, config.data.parts(folder.record))
+    require_enough(train.counts, images)
     shown = train.sample(images).to(device)
     console = make_console()
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:

@@ -53,7 +53,7 @@ def run(args: list[str]) -> int:
     from srat.data import hash_contents
     from srat.devices import make_fabric
     from srat.evaluation import CLEAN, Evaluation, describe_attack
-    from srat.evaluation.separability import NEIGHBOURS, features_of, separability, to_plain
+    from srat.evaluation.separability import NEIGHBOURS, features_of, require_enough, separability, to_plain
     from srat.files import write_atomically
     from srat.report.scopes import print_whole
     from srat.report.separability import separability_table
@@ -63,7 +63,9 @@ def run(args: list[str]) -> int:
     device = str(make_fabric(arguments.device).device)
     model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
     console = make_console()
-    images = parts_of(folder, config, console).test().sample(arguments.images or 2_000)
+    test, wanted = parts_of(folder, config, console).test(), arguments.images or 2_000
+    require_enough(test.counts, wanted)
+    images = test.sample(wanted)
     require_same_data(images, facts)
     sha256, images = hash_contents(images), images.to(device)
     evaluation = Evaluation(class_names=facts.class_names, train_counts=facts.train_counts)

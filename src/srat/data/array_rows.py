@@ -144,7 +144,7 @@ def names_of_classes(named: NDArray[Any] | None, labels: Tensor, place: Path) ->
         require(len(named) <= len(labels), f"{place}: {len(named):,} class_names, but only {len(labels):,} images")
         return tuple(str(name) for name in named.tolist())
     # A class may be rare, but of so many labels not most can be without an example: that is no label, but a mistake.
-    require(len(labels) > 0, f"{place}: a data set without images")
+    require(len(labels) > 0, f"{place}: expected at least one image, got none")
     classes = 1 + int(labels.max())
     require(classes <= len(labels), f"{place}: labels up to {classes - 1}, but only {len(labels)} images in all parts")
     return tuple(str(c) for c in range(classes))

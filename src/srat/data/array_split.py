@@ -9,8 +9,9 @@ import torch
 from srat.data.array_rows import Positions, Rows
 from srat.data.base import Dataset
 from srat.data.record import PARTS, Part, Record, hashed_share
+from srat.data.validation import ValidationUse, with_use
 from srat.errors import UserError, require
-from srat.words import counted
+from srat.words import counted, number
 
 _SHOWN = 5
 """Names at the most in a line."""
@@ -38,7 +39,7 @@ class Split:
         """
         channels, height, width = next(iter(self.rows.images.values())).shape[1:]
         there = f"it holds {len(self.rows.labels):,} others, {height} × {width} × {channels}"
-        gone = f"{self.rows.place}: none of the recorded {part} images is there; {there}"
+        gone = f"{self.rows.place}: none of the recorded {part} images is left; {there}"
         require(len(self.parts[part]) > 0 or not self.missing.get(part), gone)
         return self._dataset(self.parts[part], part)
 
@@ -85,7 +86,7 @@ def named(digests: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def as_it_lies(rows: Rows, test_fraction: float, chosen: Sequence[int]) -> Split:
+def as_it_lies(rows: Rows, test_fraction: float, chosen: Sequence[int], validation: ValidationUse = "auto") -> Split:
     """Return the parts that a file has, with a test drawn from the training part if there is none.
 
     An image is of that test if the hash of its content says so. That depends on nothing else, so that images which come
@@ -95,11 +96,14 @@ def as_it_lies(rows: Rows, test_fraction: float, chosen: Sequence[int]) -> Split
         rows: the images.
         test_fraction: the share of all contents that are of the test.
         chosen: labels of the classes that are used; all if there are none.
+        validation: what a validation part is for.
 
     Raises:
-        UserError: if a class has no image for training, or the drawn test none at all.
+        UserError: if a class has no image for training, the drawn test none at all, or it is to be said what the
+            validation part is for.
     """
-    parts = {part: torch.arange(own.start, own.stop) for part, own in rows.parts.items()}
+    there = {part: torch.arange(own.start, own.stop) for part, own in rows.parts.items()}
+    parts = with_use(there, validation, rows.place)
     notes = list(rows.notes)
     if "test" not in parts:
         train = parts["train"]
@@ -108,7 +112,9 @@ def as_it_lies(rows: Rows, test_fraction: float, chosen: Sequence[int]) -> Split
         )
         parts |= {"train": train[shares >= test_fraction], "test": train[shares < test_fraction]}
         _check_drawn(rows, parts, test_fraction, chosen)
-        notes.append(f"{len(parts['test']):,} of {len(train):,} images are the test, drawn by the hash of each content")
+        notes.append(
+            f"{len(parts['test']):,} of {len(train):,} images are the test, drawn by a hash of each one's content"
+        )
     if untested := _without_image(rows, parts["test"], chosen):
         notes.append(f"no test image in class {_few(untested)}: its accuracy cannot be measured")
     return Split(rows=rows, parts=parts, class_names=rows.class_names, notes=tuple(notes))
@@ -180,16 +186,20 @@ def _recall_notes(
         if gone := len(names) - relabelled:
             yield counted(gone, f"{of} is gone", f"{of} are gone")
         if relabelled:
-            yield counted(relabelled, f"{of} has another label now: left out", f"{of} have another label now: left out")
+            yield counted(
+                relabelled,
+                f"{of} now has another label, and is left out",
+                f"{of} now have another label, and are left out",
+            )
     if more := sum(digest in copied for digest in others):
-        yield f"{counted(more, 'more copy', 'more copies')} of recorded images: left out"
+        yield counted(more, "more copy of recorded images is left out", "more copies of recorded images are left out")
     if new := sum(digest not in recorded for digest in others):
         yield f"{counted(new, 'image is', 'images are')} new since this run began: neither trained on nor tested on"
 
 
 def _check_drawn(rows: Rows, parts: Mapping[Part, Positions], test_fraction: float, chosen: Sequence[int]) -> None:
     """Raise ``UserError`` if a class has no image for training, or the drawn test has none at all."""
-    drawn = f"--data.test-fraction {test_fraction:g} draws the test by the hash of each image's content"
+    drawn = f"--data.test-fraction {number(test_fraction, 0, 1)} draws the test by the hash of each image's content"
     empty = _without_image(rows, torch.cat((parts["train"], parts["test"])), chosen)
     untrained = [name for name in _without_image(rows, parts["train"], chosen) if name not in empty]
     said = f"{rows.place}: no training image in class {_few(untrained)}: {drawn}; a smaller one may help"

@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srat.data.pixels import check_finite, dark_note
 from srat.errors import require
+from srat.words import number
 
 _CHANNELS = (1, 3)
 _LEVELS = 255
@@ -55,6 +57,9 @@ def image_notes(array: NDArray[Any]) -> Iterator[str]:
         yield "booleans are read as black and white"
     elif array.dtype.kind in "iu" and array.dtype != np.uint8 and array.size:
         yield f"{array.dtype} from {array.min()} to {array.max()} is read as levels of 0 to {_LEVELS}"
+    if array.dtype.kind in "iuf" and array.size:
+        dark = dark_note(float(array.max()), 1 if array.dtype.kind == "f" else _LEVELS)
+        yield from [dark] * bool(dark)
 
 
 def read_labels(array: NDArray[Any], what: str) -> Tensor:
@@ -105,9 +110,9 @@ def _unit(array: NDArray[Any], what: str) -> NDArray[np.float32]:
     """Return floating point in [0, 1] as float32, or raise ``UserError``."""
     with np.errstate(all="ignore"):  # what is beyond float32 is beyond 1
         plain: NDArray[np.float32] = array.astype(np.float32, copy=False)
-    low, high = (float(plain.min()), float(plain.max())) if plain.size else (0.0, 0.0)
-    require(low == low, f"{what}: expected numbers in [0, 1], got NaN")
-    said = f"{what}: expected values in [0, 1], got {low:.4g} to {high:.4g}"
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+    check_finite(low, high, what)
+    said = f"{what}: expected values in [0, 1], got {number(low, 0, 1)} to {number(high, 0, 1)}"
     require(low >= 0 and high <= 1, f"{said}: {_advice_on_range(low, high)}")
     return plain
 
@@ -119,4 +124,4 @@ def _advice_on_range(low: float, high: float) -> str:
     if low < 0:
         return "undo their normalisation (the model normalises by itself), or shift and scale them into [0, 1]"
     white = next((white for white in _WHITES if high <= white), high)
-    return f"divide them by the level that is white, as in images / {white:g}"
+    return f"divide them by the level that is white, as in images / {number(white, white)}"

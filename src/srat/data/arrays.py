@@ -9,6 +9,7 @@ from srat.data.array_rows import read_rows
 from srat.data.array_split import as_it_lies, recalled
 from srat.data.base import DataDir, Dataset, Parts, Source, Suggested
 from srat.data.record import Part, Record
+from srat.data.validation import ValidationUse
 from srat.errors import UserError, require
 from srat.registry import since
 
@@ -24,6 +25,9 @@ class Arrays(Source, name="arrays"):
     test_fraction: float = field(default=0.2, metadata=since(0.2))
     """Share of the images that is the test where the file has none; which ones follows from their contents."""
 
+    validation: ValidationUse = field(default="auto", metadata=since("auto"))
+    """A validation part is held out to choose the best epoch, or is the test where there is none."""
+
     def __post_init__(self) -> None:
         fraction = f"--data.test-fraction: expected a share between 0 and 1, got {self.test_fraction}"
         require(0 < self.test_fraction < 1, fraction)
@@ -36,7 +40,7 @@ class Arrays(Source, name="arrays"):
         else:
             # A run that recorded nothing is of version 0.1, which knew no validation part.
             rows = read_rows(place, only=None if record is None else OF_VERSION_0_1)
-            split = as_it_lies(rows, self.test_fraction, self.classes)
+            split = as_it_lies(rows, self.test_fraction, self.classes, self.validation)
         return Parts(
             read=split.read,
             classes=self.classes,

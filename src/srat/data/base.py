@@ -14,6 +14,7 @@ from torch import Tensor
 from tyro.constructors import PrimitiveConstructorSpec
 
 from srat.checked import Checked, checked
+from srat.data.counts import anywhere, require_labels
 from srat.data.image_files import ImageFiles
 from srat.data.pixels import check_axes, check_images
 from srat.data.record import Part, Record
@@ -67,12 +68,11 @@ class Dataset(Checked):
             labels.shape == images.shape[:1],
             f"labels: expected one for each of {len(images)} images, got shape {tuple(labels.shape)}",
         )
-        require(len(images) > 0, "a data set without images")
+        require(len(images) > 0, "images: expected at least one, got none")
         require(min(images.shape) > 0, f"images: expected pixels, got shape {tuple(images.shape)}")
         check_names(self.class_names)
         require(classes >= 2, f"expected at least two classes, got {classes}: {', '.join(self.class_names)}")
-        low, high = int(labels.min()), int(labels.max())
-        require(low >= 0 and high < classes, f"labels: expected integers from 0 to {classes - 1}, got {low} to {high}")
+        require_labels(labels, classes)
         if isinstance(images, Tensor):
             check_images(images)
 
@@ -103,7 +103,14 @@ class Dataset(Checked):
 
     @checked
     def subset(self, indices: Int[Tensor, " kept"]) -> "Dataset":
-        """Return the examples at ``indices``, images and labels in step."""
+        """Return the examples at ``indices``, images and labels in step.
+
+        Raises:
+            UserError: if one is not there; they are looked at on the CPU alone.
+        """
+        if indices.device.type == "cpu" and anywhere((indices < -len(self)) | (indices >= len(self))):
+            got = f"got {int(indices.min())} to {int(indices.max())}"
+            raise UserError(f"indices: expected integers from 0 to {len(self) - 1}, {got}")
         indices = indices.to(self.labels.device)
         images = self.images
         kept = images[indices.to(images.device)] if isinstance(images, Tensor) else images.subset(indices)
@@ -132,6 +139,7 @@ class Dataset(Checked):
         """Whether the images lie elsewhere than the labels, and have to be brought for each batch."""
         return not isinstance(self.images, Tensor) or self.images.device != self.labels.device
 
+    @checked
     def to(self, device: Device) -> "Dataset":
         """Return the same examples on ``device``; images that do not fit into half of it stay where they are."""
         device = as_device(device)
@@ -150,7 +158,7 @@ def check_labels(labels: Tensor) -> None:
 def check_names(class_names: tuple[str, ...]) -> None:
     """Raise ``UserError`` unless each class has a name of its own, which UTF-8 can write."""
     twice = [name for name, times in Counter(class_names).items() if times > 1]
-    require(not twice, f"class names: expected each once, got '{''.join(twice[:1])}' again")
+    require(not twice, f"class names: expected each once, got '{''.join(twice[:1])}' twice")
     for name in class_names:
         require(name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name), f"class name '{name}': not UTF-8")
 

@@ -8,6 +8,10 @@ from torch import Tensor
 
 from srat.checked import checked
 from srat.errors import require
+from srat.machine import as_device
+
+_MOST = 1 << 31
+"""Examples whose order is drawn in memory."""
 
 
 @checked
@@ -32,8 +36,8 @@ def epoch_batches(
         ⌈n / batch_size⌉ batches of indices.
 
     Raises:
-        UserError: if there is no example, or no room for one in a batch.
+        UserError: if there is no example, no room for one in a batch, or no such device.
     """
-    require(n >= 1, f"n: expected at least one example, got {n}")
+    require(1 <= n <= _MOST, f"n: expected 1 to {_MOST:,} examples, got {n}")
     require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
-    return torch.randperm(n, generator=generator).to(device).tensor_split(math.ceil(n / batch_size))
+    return torch.randperm(n, generator=generator).to(as_device(device)).tensor_split(math.ceil(n / batch_size))

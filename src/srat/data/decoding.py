@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 from srat.errors import UserError, require
+from srat.words import number
 
 FORMATS = (
     "PNG",
@@ -236,7 +237,10 @@ def _eight_bits(image: "Image.Image", white_level: int) -> "Image.Image":
     levels = np.asarray(image)
     low, high = levels.min().item(), levels.max().item()
     if image.mode == "F":
-        require(0 <= low <= high <= 1, f"floating point values from {low} to {high}, expected 0 to 1")
+        require(
+            0 <= low <= high <= 1,
+            f"floating point values from {number(low, 0, 1)} to {number(high, 0, 1)}, expected 0 to 1",
+        )
         return Image.fromarray(np.rint(levels * 255).astype(np.uint8))
     require(low >= 0 and high <= WHITEST, f"grey levels from {low:,} to {high:,}, expected 0 to {WHITEST:,}")
     require(high <= white_level, f"a grey level of {high:,}, above --data.white-level {white_level}")

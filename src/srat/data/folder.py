@@ -14,12 +14,12 @@ from srat.data.files import require_folder
 from srat.data.found import Found, check_drawn, laid_out
 from srat.data.image_files import ImageFiles, Streaming, read_each
 from srat.data.labelled import LayoutName
-from srat.data.layout import ValidationUse
 from srat.data.levels import dark_notes, levels_used
 from srat.data.recalled import recalled, unrecorded
 from srat.data.record import Names, Part, Record, file_digest
 from srat.data.scan import Branch, scan, told_in_line
 from srat.data.table import Columns
+from srat.data.validation import ValidationUse
 from srat.errors import UserError, require
 from srat.machine import cores, neighbours
 from srat.registry import NOT_IDENTITY, since

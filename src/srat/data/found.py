@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from srat.data.labelled import Files, LayoutName, split_by_name
-from srat.data.layout import ValidationUse, lay_out
+from srat.data.layout import lay_out
 from srat.data.naming import in_order
 from srat.data.record import PARTS, Part
 from srat.data.scan import Branch, Passed
 from srat.data.table import Columns
+from srat.data.validation import ValidationUse
 from srat.errors import require
 from srat.words import counted, few
 

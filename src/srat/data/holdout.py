@@ -7,8 +7,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from srat.checked import Checked, checked
+from srat.data.counts import require_labels
 from srat.errors import require
 from srat.random import generator
+from srat.words import number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,10 @@ class Holdout(Checked):
     """Images held out of each class at the least (but never more than half of it)."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.fraction <= 0.5, f"--holdout.fraction: expected a share from 0 to 0.5, got {self.fraction:g}")
+        require(
+            0 <= self.fraction <= 0.5,
+            f"--holdout.fraction: expected a share from 0 to 0.5, got {number(self.fraction, 0, 0.5)}",
+        )
         require(self.minimum >= 0, f"--holdout.minimum: expected 0 or more, got {self.minimum}")
 
     @checked
@@ -35,7 +40,7 @@ class Holdout(Checked):
         Raises:
             UserError: if a label is negative.
         """
-        require(len(labels) == 0 or int(labels.min()) >= 0, "labels: expected integers from 0")
+        require_labels(labels, None)
         if self.fraction == 0 or len(labels) == 0:
             return torch.arange(len(labels)), torch.arange(0)
         train, held = [], []

@@ -12,9 +12,11 @@ from jaxtyping import Int
 from torch import Tensor
 
 from srat.checked import checked
+from srat.data.counts import require_labels
 from srat.errors import UserError, require
 from srat.random import generator
 from srat.registry import Member
+from srat.words import number
 
 Counts = Sequence[int]
 ClassOrder = Literal["label", "random"] | tuple[int, ...]
@@ -78,7 +80,8 @@ def select(labels: Int[Tensor, " n"], counts: Counts, *, seed: int) -> Int[Tenso
         UserError: if a class has fewer examples than asked for, or no count is given for it.
     """
     classes = int(labels.max()) + 1 if len(labels) else 0
-    require(classes <= len(counts), f"labels up to {classes - 1}, but {len(counts)} counts")
+    require(classes <= len(counts), f"counts: expected one for each of {classes} classes, got {len(counts)}")
+    require_labels(labels, None)
     kept = []
     for c, count in enumerate(counts):
         members = torch.nonzero(labels == c).flatten()
@@ -112,6 +115,7 @@ class Imbalance(Member):
 class NoImbalance(Imbalance, name="none"):
     """Keep every training example."""
 
+    @checked
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
         """Return ``class_counts`` as they are."""
         del seed
@@ -131,6 +135,7 @@ class _Profile(Imbalance):
         _checked(self.ratio)
         require(self.cap is None or self.cap >= 1, f"--imbalance.cap: expected at least 1, got {self.cap}")
 
+    @checked
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
         """Return the profile's counts, laid over the classes in their order."""
         order = class_order(self.class_order, len(class_counts), seed=seed)
@@ -168,6 +173,7 @@ class Explicit(Imbalance, name="counts"):
     keep: tuple[int, ...] = ()
     """Examples to keep of each class, in the order of the labels."""
 
+    @checked
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
         """Return the given counts."""
         del seed
@@ -204,7 +210,7 @@ def _require_classes(class_counts: Counts) -> None:
 
 
 def _checked(ratio: float) -> float:
-    require(math.isfinite(ratio) and ratio >= 1, f"--ratio: expected a number of at least 1, got {ratio:g}")
+    require(math.isfinite(ratio) and ratio >= 1, f"--ratio: expected a number of at least 1, got {number(ratio, 1)}")
     return ratio
 
 

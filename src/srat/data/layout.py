@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from srat.data.branches import descended
 from srat.data.class_sources import labelled, parts_by_folders
@@ -13,10 +12,8 @@ from srat.data.naming import alike_notes, in_order, part_of
 from srat.data.record import Part
 from srat.data.scan import Branch, Passed
 from srat.data.table import Columns, shortcoming, shortcomings
+from srat.data.validation import ValidationUse, with_use
 from srat.errors import require
-
-ValidationUse = Literal["auto", "held-out", "test"]
-"""What a validation part is for; auto: to be held out if there is a test part too, else it is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +80,7 @@ def _with_use(parts: dict[Part, Labelled], validation: ValidationUse, folder: Pa
     Raises:
         UserError: if that is to be asked for, or a part has other classes than the training part.
     """
-    ways = (
-        "--data.validation test tests on the validation part, --data.validation held-out draws a test from the "
-        "training part"
-    )
-    asked = validation != "auto" or "validation" not in parts or "test" in parts
-    require(asked, f"{folder}: there are parts for training and validation, and none for the test: {ways}")
-    if validation == "test" and "validation" in parts:
-        require("test" not in parts, f"{folder}: --data.validation test, but there is a test part, too")
-        parts = {"train": parts["train"], "test": parts["validation"]}
+    parts = with_use(parts, validation, folder)
     wanted = parts["train"].files.keys()
     for part in parts:
         names = parts[part].files.keys()

@@ -34,7 +34,7 @@ class MedMNIST(FileSource, name="medmnist"):
     def __post_init__(self) -> None:
         name = self.dataset
         require(name not in VOLUMES, f"--data.name {name}: it holds volumes, not images; there are: {_NAMES}")
-        several = f"--data.name {name}: an image may be of several classes in it, of which a classifier says one"
+        several = f"--data.name {name}: its images may have several classes each, and a classifier gives one"
         require(name not in SEVERAL_LABELS, f"{several}; there are: {_NAMES}")
         hint = nearest((name or "").lower(), SETS)
         require(name is None or name in SETS, f"--data.name: unknown set '{name}'{hint}; there are: {_NAMES}")

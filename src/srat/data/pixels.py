@@ -7,9 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from srat.checked import checked
-from srat.errors import require
+from srat.errors import UserError, require
+from srat.words import number
 
 _ROUNDING = 1e-5
+DARK = 0.5
+"""Share of white; images of which no value is above it are said to be dark."""
 _FULL = {255.0: "images of bytes", 65535.0: "images of 16 bits"}
 """The largest value of what was never divided by it."""
 
@@ -29,12 +32,10 @@ def check_images(images: Tensor) -> None:
         return
     require(images.is_floating_point(), f"images: expected uint8 or floating point, got {_named(images.dtype)}")
     low, high = (float(x) for x in torch.aminmax(images)) if images.numel() else (0.0, 0.0)
-    require(low == low and high == high, "images: expected numbers in [0, 1], got NaN")
-    infinite = math.isinf(low) or math.isinf(high)
-    require(not infinite, f"images: expected numbers in [0, 1], got {low:g} to {high:g}")
+    check_finite(low, high, "images")
     if low < 0 or high > 1:
-        got = f"images: expected values in [0, 1], got {_shown(low)} to {_shown(high)}"
-        require(False, f"{got}: {_what_it_looks_like(images, low, high)}")
+        got = f"images: expected values in [0, 1], got {number(low, 0, 1)} to {number(high, 0, 1)}"
+        raise UserError(f"{got}: {_what_it_looks_like(images, low, high)}")
 
 
 def check_attackable(images: Tensor) -> None:
@@ -79,29 +80,46 @@ def to_unit(images: Tensor) -> Float[Tensor, "batch channels height width"]:
         images: (batch, channels, height, width), uint8 or floating point in [0, 1].
 
     Raises:
-        UserError: if they are of another type.
+        UserError: if they are of another type, or other axes.
     """
     bytes_ = images.dtype == torch.uint8
+    require(images.ndim == 4, f"images: expected 4 axes (n, channels, height, width), got shape {tuple(images.shape)}")
     known = bytes_ or images.is_floating_point()
     require(known, f"images: expected uint8 or floating point, got {_named(images.dtype)}")
     return images.float() / 255 if bytes_ else images.float()
 
 
+def check_finite(low: float, high: float, what: str) -> None:
+    """Raise ``UserError`` if the smallest or the largest of some values is no finite number."""
+    odd = next((value for value in (low, high) if not math.isfinite(value)), 0.0)
+    got = "NaN" if math.isnan(odd) else "infinity"
+    require(odd == 0, f"{what}: expected numbers in [0, 1], got {got}")
+
+
+def dark_note(high: float, white: float, *, most: float = DARK) -> str:
+    """Return what is to be said of images without bright values; nothing of others, or where all are black.
+
+    Args:
+        high: the largest value.
+        white: that of white.
+        most: the largest share of white that is dark.
+    """
+    if not 0 < high <= most * white:
+        return ""
+    way = "images * 255" if high == 1 else f"images / {number(high, high)}"
+    said = f"no value is above {number(high, 0, white)} of {white:g}, so the images are dark"
+    return f"{said}: {way} makes the largest white"
+
+
 def _what_it_looks_like(images: Tensor, low: float, high: float) -> str:
     slack = max(_ROUNDING, 8 * torch.finfo(images.dtype).eps)
     if low >= -slack and high <= 1 + slack:
-        return "by rounding alone: images.clamp(0, 1) corrects it"
+        return "by rounding alone; images.clamp(0, 1) cuts it off"
     if low < -slack:
         looks = f"they look normalised already (mean {float(images.double().mean()):.2g})"
         return f"{looks}; give them as they were, the model normalises by itself"
     full = next((full for full in _FULL if 2 < high <= full), None)
-    return f"{_FULL[full]}? images / {full:g} scales them" if full else "the model normalises by itself"
-
-
-def _shown(value: float) -> str:
-    """Return a number in four digits, or in all where those would round it into [0, 1]."""
-    short = f"{value:.4g}"
-    return short if 0 <= value <= 1 or not 0 <= float(short) <= 1 else repr(value)
+    return f"{_FULL[full]}? images / {full:g} puts them there" if full else "the model normalises by itself"
 
 
 def _named(dtype: torch.dtype) -> str:

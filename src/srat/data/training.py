@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from srat.checked import checked
 from srat.data.base import Dataset, Parts, Source
 from srat.data.holdout import Holdout
 from srat.data.imbalance import Imbalance, hash_indices, select
@@ -46,11 +47,15 @@ class TrainingData:
         }
 
 
+@checked
 def hash_contents(*parts: Dataset | None) -> str:
     """Return the SHA-256 of the images and labels of data sets, one after the other.
 
     Args:
         parts: data sets; None counts as an empty one.
+
+    Raises:
+        UserError: if something is no data set.
     """
     digest = sha256()
     for part in parts:
@@ -67,6 +72,7 @@ def check_classes(train: Dataset) -> None:
     require(not empty, f"no training image in class {', '.join(empty)}")
 
 
+@checked
 def prepare(source: Source | Parts, imbalance: Imbalance, holdout: Holdout, *, seed: int) -> TrainingData:
     """Return the training data of a run; the test part is never touched.
 

@@ -104,11 +104,11 @@ def means_of(
 
 
 def scopes(labels: Int[NDArray[np.int64], " images"], class_names: Sequence[str], groups: Groups) -> list[Scope]:
-    """Return all images, those of each group, and those of each class; none without images."""
+    """Return all images, those of each group if there are two, and those of each class; none without images."""
+    two = ((WELL, groups.well), (UNDER, groups.under)) if groups.under else ()
     every = (
         Scope(name=OVERALL, is_class=False, chosen=np.ones(len(labels), dtype=bool)),
-        Scope(name=WELL, is_class=False, chosen=np.isin(labels, groups.well)),
-        Scope(name=UNDER, is_class=False, chosen=np.isin(labels, groups.under)),
+        *(Scope(name=name, is_class=False, chosen=np.isin(labels, classes)) for name, classes in two),
         *(Scope(name=name, is_class=True, chosen=labels == number) for number, name in enumerate(class_names)),
     )
     return [scope for scope in every if scope.chosen.any()]
@@ -142,7 +142,9 @@ def sentences(rows: Sequence[Comparison], first: str, second: str) -> list[str]:
             better = ", ".join(row.scope for row in apart if row.difference.difference > 0)
             worse = ", ".join(row.scope for row in apart if row.difference.difference < 0)
             parts = [f"better on {better}"] * bool(better) + [f"worse on {worse}"] * bool(worse)
-            said.append(f"{attack}, by class: {second} is {' and '.join(parts)}; of the other classes nothing follows.")
+            said.append(
+                f"{attack}, by class: {second} is {' and '.join(parts)}; the other classes show no clear difference."
+            )
     return said
 
 
@@ -153,7 +155,7 @@ def _sentence(row: Comparison, first: str, second: str) -> str:
         f"corrected p {p_text(row.corrected)}"
     )
     if not row.told_apart:
-        return f"{row.attack}, {row.scope}: whether {second} and {first} differ cannot be told ({points})."
+        return f"{row.attack}, {row.scope}: no clear difference between {second} and {first} ({points})."
     return f"{row.attack}, {row.scope}: {second} is {'better' if difference.difference > 0 else 'worse'} ({points})."
 
 

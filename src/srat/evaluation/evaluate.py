@@ -1,15 +1,15 @@
 """Evaluating a model, ours or any other."""
 
-import warnings
-from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
 from srat.attacks.named import named
 from srat.checked import checked
 from srat.data import Dataset, to_unit
+from srat.data.pixels import dark_note
 from srat.errors import require
 from srat.evaluation.counts import Counts
 from srat.evaluation.given import Arrays, given_images, given_labels
@@ -25,6 +25,7 @@ from srat.models.outputs import PROBABILITIES, are_probabilities
 from srat.models.wrapper import LOOKED_AT
 from srat.observer import Observer
 from srat.processes import ALONE, Processes
+from srat.warn import warn
 
 
 @taking_gradients
@@ -62,13 +63,16 @@ def evaluate(
     device = device_of(model, images.device)
     logits = first_logits(model, to_unit(images[:LOOKED_AT].to(device)))
     if are_probabilities(logits):
-        warnings.warn(PROBABILITIES, UserWarning, stacklevel=4)
+        warn(PROBABILITIES)
     if not bool(logits.isfinite().all()):
-        warnings.warn("the model returns NaN or infinity, which count as wrong", UserWarning, stacklevel=4)
+        warn("the model returns NaN or infinity, which count as wrong")
     classes = logits.shape[1]
+    dark = dark_note(float(images.max()), 255 if images.dtype == torch.uint8 else 1, most=1 / 255)
+    if dark:
+        warn(dark)
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)
     chosen = named(attack, PGD()) if isinstance(attack, str) else attack or Natural()
-    tell_doubts((chosen,), images.shape[1:], partial(warnings.warn, stacklevel=5))
+    tell_doubts((chosen,), images.shape[1:], warn)
     found = examine(model, dataset, chosen, seed=seed, batch_size=batch_size)
     counts = Counts.of(found.survived, dataset.labels, classes)
     dtype = computed_in(model, logits)
@@ -76,6 +80,7 @@ def evaluate(
 
 
 @taking_gradients
+@checked
 def examine(
     model: nn.Module,
     dataset: Dataset,
@@ -101,7 +106,11 @@ def examine(
         processes: those that share the images; each gets the outcome of all.
         observer: told of the images that are done with.
         journal: keeps the progress, and knows of that before.
+
+    Raises:
+        UserError: if an argument is of another type, or there is no room for an image in a batch.
     """
+    require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
     observer = observer or Observer()
     with served(model) as lent:
         trial = Trial(
@@ -113,6 +122,7 @@ def examine(
     return found
 
 
+@checked
 def count(model: nn.Module, dataset: Dataset, attack: AnyAttack, **how: Any) -> Counts:
     """Return how many examples of each class the model gets right under an attack; arguments as for `examine`."""
     found = examine(model, dataset, attack, **how)

@@ -112,7 +112,7 @@ class Examples:
             names = {name: [f"{name}.{column}" for column in Outcome._fields] for name in origins}
             _check_shapes(file, {"labels", *(column for columns in names.values() for column in columns)})
             tensors = file.tensors()
-            require(all(tensor.dtype == torch.int32 for tensor in tensors.values()), "columns that are no integers")
+            require(all(tensor.dtype == torch.int32 for tensor in tensors.values()), "columns that are not integers")
             examples = cls(
                 labels=tensors["labels"].long(),
                 class_names=tuple(facts["class_names"]),
@@ -136,10 +136,10 @@ class Examples:
         require(classes >= 2, "fewer than two classes")
         columns = {"labels": self.labels} | {name: outcome.predicted for name, outcome in self.outcomes.items()}
         for name, column in columns.items():
-            require(bool(((column >= 0) & (column < classes)).all()), f"{name}: a class that there is not")
+            require(bool(((column >= 0) & (column < classes)).all()), f"{name}: a class that does not exist")
         for name, outcome in self.outcomes.items():
             origin = self.origins[name]
-            require(bool((outcome.broken_at >= NEVER).all()), f"{name}: broken at a point that there is not")
+            require(bool((outcome.broken_at >= NEVER).all()), f"{name}: broken at a point that does not exist")
             named = isinstance(origin.attack, dict) and isinstance(origin.attack.get("name"), str)
             require(named and type(origin.seed) is int, f"{name}: by an attack without name or seed")
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from srat.checked import checked
 from srat.errors import UserError, require
 from srat.evaluation.separability import Features
 from srat.files import parse_json, read_bounded
@@ -15,6 +16,8 @@ from srat.tensor_file import digest_of
 PERPLEXITY = 30.0
 """How many neighbours count: the usual number."""
 _LARGEST_FILE = 1 << 22
+_SEEDS = 1 << 32
+"""scikit-learn takes no other seeds, a run does."""
 
 Point = tuple[float, float]
 
@@ -67,6 +70,7 @@ class FeatureMap:
         return found
 
 
+@checked
 def on_a_plane(features: Features, *, seed: int) -> tuple[Point, ...]:
     """Return where each image lies on a plane on which near neighbours stay near: t-SNE, begun at the main axes.
 
@@ -74,10 +78,14 @@ def on_a_plane(features: Features, *, seed: int) -> tuple[Point, ...]:
         features: (n, dimensions), at least four images.
         seed: of the little that is random.
 
+    Raises:
+        UserError: if there are fewer images.
+
     Source: van der Maaten and Hinton, 2008.
     """
+    require(len(features) >= 4, f"features: expected those of at least 4 images, got {len(features)}")
     from sklearn.manifold import TSNE
 
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
-    points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
+    points = TSNE(perplexity=perplexity, init="pca", random_state=seed % _SEEDS).fit_transform(features)
     return tuple((round(float(x), 2), round(float(y), 2)) for x, y in points)

@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
+
+from srat.checked import checked
+from srat.data.counts import LARGEST_COUNT
+from srat.errors import require
+from srat.words import counted, number
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
@@ -20,6 +25,7 @@ class Accuracy(NamedTuple):
     high: float
 
 
+@checked
 def wilson(correct: float, total: float, z: float = Z95) -> Accuracy:
     """Return an accuracy with its Wilson score interval, (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n).
 
@@ -28,8 +34,14 @@ def wilson(correct: float, total: float, z: float = Z95) -> Accuracy:
         total: n; without any trial nothing is known: NaN in [0, 1].
         z: quantile of the standard normal; 1.96 for 95 %.
 
+    Raises:
+        UserError: if more are correct than there are, or a number is negative.
+
     Source: Wilson, 1927.
     """
+    require(total >= 0, f"total: expected 0 or more, got {number(total, 0)}")
+    require(0 <= correct <= total, f"correct: expected 0 to {number(total, correct)}, got {number(correct, 0, total)}")
+    require(z >= 0, f"z: expected 0 or more, got {number(z, 0)}")
     if total == 0:
         return Accuracy(math.nan, 0.0, 1.0)
     p = correct / total
@@ -66,6 +78,7 @@ class Variances(NamedTuple):
     """Standard deviation over the seeds, each on these images; NaN for a single one."""
 
 
+@checked
 def crossed_variances(values: Float[NDArray[np.float64], "seeds images"]) -> Variances:
     """Return what the mean of values varies by, where every seed has every image.
 
@@ -75,9 +88,13 @@ def crossed_variances(values: Float[NDArray[np.float64], "seeds images"]) -> Var
     Args:
         values: (seeds, images), at least one seed and two images.
 
+    Raises:
+        UserError: if there are fewer.
+
     Source: Scheffé, The Analysis of Variance, 1959, the random-effects model of two crossed factors.
     """
     seeds, images = values.shape
+    require(seeds >= 1 and images >= 2, f"values: expected at least 1 seed and 2 images, got {seeds} and {images}")
     by_image, by_seed = values.mean(axis=0), values.mean(axis=1)
     of_images = float(by_image.var(ddof=1)) / images
     if seeds == 1:
@@ -87,6 +104,7 @@ def crossed_variances(values: Float[NDArray[np.float64], "seeds images"]) -> Var
     return Variances(of_images, float(by_seed.var(ddof=1)) / seeds, of_rest, float(by_seed.std(ddof=1)))
 
 
+@checked
 def mean_over_seeds(survived: Bool[NDArray[np.bool_], "seeds images"]) -> Mean:
     """Return the mean accuracy over seeds with an interval for other seeds and other images.
 
@@ -94,9 +112,13 @@ def mean_over_seeds(survived: Bool[NDArray[np.bool_], "seeds images"]) -> Mean:
     of one seed it is Wilson's own.
 
     Args:
-        survived: (seeds, images), which model gets which image right.
+        survived: (seeds, images), which model gets which image right; at least one of each.
+
+    Raises:
+        UserError: if there is none.
     """
     seeds, images = survived.shape
+    require(min(seeds, images) >= 1, f"survived: expected at least 1 seed and 1 image, got {seeds} and {images}")
     mean = float(survived.mean())
     if seeds == 1:
         return Mean(*wilson(int(survived.sum()), images), math.nan)
@@ -109,6 +131,7 @@ def mean_over_seeds(survived: Bool[NDArray[np.bool_], "seeds images"]) -> Mean:
     return Mean(*wilson(mean * effective, effective), found.spread)
 
 
+@checked
 def mean_of_counts(correct: Sequence[int], total: int) -> Mean:
     """Return the mean accuracy over seeds with an interval for other seeds and other images, from counts alone.
 
@@ -119,9 +142,13 @@ def mean_of_counts(correct: Sequence[int], total: int) -> Mean:
         correct: (seeds,), images that each model gets right.
         total: n, images, the same for all.
 
+    Raises:
+        UserError: if there is no seed, or more images are right than there are.
+
     Source: as `mean_over_seeds`, with the largest variance that the images can have.
     """
     seeds = len(correct)
+    _check_correct(correct, [total] * seeds)
     if seeds == 1 or total == 0:
         return Mean(*wilson(sum(correct), total * seeds), math.nan)
     accuracies = np.array(correct) / total
@@ -139,6 +166,7 @@ class Sum(NamedTuple):
     high: float
 
 
+@checked
 def weighted_sum(factors: Sequence[float], parts: Sequence[Sum]) -> Sum:
     """Return Σ c_i p_i of independent p_i, with the interval that follows from theirs.
 
@@ -148,8 +176,12 @@ def weighted_sum(factors: Sequence[float], parts: Sequence[Sum]) -> Sum:
         factors: c_i.
         parts: p_i with their intervals.
 
+    Raises:
+        UserError: if there are not as many of both.
+
     Source: Zou and Donner, 2008 (MOVER); of two accuracies, Newcombe's method 10, 1998.
     """
+    _check_terms("parts", factors, parts)
     value = sum(factor * part.value for factor, part in zip(factors, parts, strict=True))
     below, above = 0.0, 0.0
     for factor, part in zip(factors, parts, strict=True):
@@ -159,6 +191,7 @@ def weighted_sum(factors: Sequence[float], parts: Sequence[Sum]) -> Sum:
     return Sum(value, value - math.sqrt(below), value + math.sqrt(above))
 
 
+@checked
 def sum_of_counts(factors: Sequence[float], correct: Sequence[Sequence[int]], totals: Sequence[int]) -> Sum:
     """Return Σ c_i p_i of one configuration's models, p_i on images of its own, for other seeds and other images.
 
@@ -168,8 +201,16 @@ def sum_of_counts(factors: Sequence[float], correct: Sequence[Sequence[int]], to
     Args:
         factors: c_i.
         correct: (seeds, terms), images that each model gets right.
-        totals: (terms,), of how many.
+        totals: (terms,), of how many, at least 1.
+
+    Raises:
+        UserError: if there is no seed, not a number for each term, or more images are right than there are.
     """
+    _check_terms("totals", factors, totals)
+    require(min(totals, default=1) >= 1, f"totals: expected at least 1 image, got {min(totals, default=1)}")
+    require(len(correct) >= 1, "correct: expected those of at least one seed")
+    for of_seed in correct:
+        _check_correct(of_seed, totals)
     counts = np.array(correct, dtype=float)
     accuracies = counts / np.array(totals)
     parts = [
@@ -182,6 +223,7 @@ def sum_of_counts(factors: Sequence[float], correct: Sequence[Sequence[int]], to
     return Sum(value, value - math.hypot(value - low, reach), value + math.hypot(high - value, reach))
 
 
+@checked
 def p_of(found: Sum) -> float:
     """Return the p of the hypothesis that a sum is 0, of which its 95 % interval is the test at 5 %.
 
@@ -194,6 +236,7 @@ def p_of(found: Sum) -> float:
     return math.erfc(Z95 * abs(found.value) / max(distance, 1e-300) / math.sqrt(2))
 
 
+@checked
 def mean_of_estimates(estimates: Sequence[Sum]) -> Mean:
     """Return the mean over seeds of numbers that have intervals of their own, for other seeds too.
 
@@ -201,7 +244,11 @@ def mean_of_estimates(estimates: Sequence[Sum]) -> Mean:
 
     Args:
         estimates: (seeds,), each with its interval, within [0, 1].
+
+    Raises:
+        UserError: if there is no seed.
     """
+    require(len(estimates) >= 1, "estimates: expected those of at least one seed")
     values, seeds = np.array(estimates), len(estimates)
     value = float(values[:, 0].mean())
     spread = float(values[:, 0].std(ddof=1)) if seeds > 1 else math.nan
@@ -210,8 +257,31 @@ def mean_of_estimates(estimates: Sequence[Sum]) -> Mean:
     return Mean(value, max(0.0, value - below), min(1.0, value + above), spread)
 
 
+@checked
 def t95(degrees: int) -> float:
-    """Return the 97.5 % point of Student's distribution."""
+    """Return the 97.5 % point of Student's distribution.
+
+    Args:
+        degrees: of freedom, at least 1.
+
+    Raises:
+        UserError: if there are fewer.
+    """
     from scipy.special import stdtrit
 
+    require(degrees >= 1, f"degrees: expected at least 1, got {degrees}")
     return float(stdtrit(degrees, 0.975))
+
+
+def _check_terms(name: str, factors: Sequence[float], terms: Sequence[Any]) -> None:
+    """Raise ``UserError`` unless there is a term for each factor."""
+    wanted = f"{counted(len(factors), 'number')}, one for each factor"
+    require(len(terms) == len(factors), f"{name}: expected {wanted}, got {len(terms)}")
+
+
+def _check_correct(correct: Sequence[int], totals: Sequence[int]) -> None:
+    """Raise ``UserError`` unless there is a number for each total, from 0 to that."""
+    require(len(correct) == len(totals), f"correct: expected {counted(len(totals), 'number')}, got {len(correct)}")
+    require(len(correct) >= 1, "correct: expected at least one number, got none")
+    for right, total in zip(correct, totals, strict=True):
+        require(0 <= right <= total <= LARGEST_COUNT, f"correct: expected 0 to {total} of {total} images, got {right}")

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from srat.cadence import Cadence, Every
+from srat.checked import checked
 from srat.errors import UserError, require
 from srat.evaluation.outcome import NEVER, Outcome
 from srat.tensor_file import open_tensors, write_tensors
@@ -108,6 +109,7 @@ class FileJournal(Journal):
         notice: told of what cannot be used.
     """
 
+    @checked
     def __init__(
         self,
         folder: Path,

@@ -8,7 +8,11 @@ import numpy as np
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
+from srat.checked import checked
+from srat.data.counts import LARGEST_COUNT
+from srat.errors import require
 from srat.evaluation.intervals import Z95, crossed_variances
+from srat.words import number
 
 _LEAST_P = 1e-30
 _HALVINGS = 60
@@ -28,6 +32,7 @@ class Difference(NamedTuple):
     """Probability of a difference as large, were there none."""
 
 
+@checked
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the exact two-sided p of McNemar's test, min(1, 2 · Pr[X ≤ min(b, c)]) with X ~ Binomial(b + c, ½).
 
@@ -35,14 +40,19 @@ def mcnemar(only_first: int, only_second: int) -> float:
         only_first: b, images that the first model alone gets right.
         only_second: c, those that the second alone gets right.
 
+    Raises:
+        UserError: if a number is negative.
+
     Source: McNemar, 1947.
     """
     from scipy.special import bdtr
 
+    _check_counts(only_first, only_second, LARGEST_COUNT)
     discordant = only_first + only_second
     return min(1.0, 2 * float(bdtr(min(only_first, only_second), discordant, 0.5)))
 
 
+@checked
 def score_interval(only_first: int, only_second: int, images: int, z: float = Z95) -> tuple[float, float]:
     """Return the score interval of a paired difference of proportions.
 
@@ -58,14 +68,28 @@ def score_interval(only_first: int, only_second: int, images: int, z: float = Z9
     Returns:
         The ends, in [−1, 1].
 
+    Raises:
+        UserError: if there is no image, or fewer than the models get right.
+
     Source: Tango, 1998, Equations 5 and 10.
     """
+    require(1 <= images <= LARGEST_COUNT, f"images: expected 1 to {LARGEST_COUNT:,}, got {images}")
+    _check_counts(only_first, only_second, images)
+    require(z >= 0, f"z: expected 0 or more, got {number(z, 0)}")
     found = (only_second - only_first) / images
 
     def too_far(delta: float) -> bool:
         return abs(_score(only_first, only_second, images, delta)) > z
 
     return _border(found, -1.0, too_far), _border(found, 1.0, too_far)
+
+
+def _check_counts(only_first: int, only_second: int, images: int) -> None:
+    """Raise ``UserError`` unless these are numbers of different images, of so many."""
+    for name, count in (("only_first", only_first), ("only_second", only_second)):
+        require(0 <= count <= images, f"{name}: expected 0 to {images:,} images, got {count}")
+    both = only_first + only_second
+    require(both <= images, f"only_first and only_second: expected at most {images:,} images together, got {both:,}")
 
 
 def _score(b: int, c: int, n: int, delta: float) -> float:
@@ -89,6 +113,7 @@ def _border(inside: float, outside: float, too_far: Callable[[float], bool]) -> 
     return inside
 
 
+@checked
 def paired_difference(
     first: Bool[NDArray[np.bool_], "seeds images"], second: Bool[NDArray[np.bool_], "seeds images"]
 ) -> Difference:
@@ -101,8 +126,12 @@ def paired_difference(
     Args:
         first: (seeds, images), which of its models gets which image right.
         second: the same of the other.
+
+    Raises:
+        UserError: if they are of different shapes, or there is no seed or no image.
     """
     seeds, images = first.shape
+    require(min(seeds, images) >= 1, f"first: expected at least 1 seed and 1 image, got {seeds} and {images}")
     difference = float(second.mean() - first.mean())
     if seeds == 1:
         only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
@@ -127,13 +156,22 @@ def paired_difference(
     return Difference(difference, max(-1.0, difference - half), min(1.0, difference + half), p)
 
 
+@checked
 def holm(ps: Sequence[float]) -> list[float]:
     """Return p-values corrected for their number: of those that stay below α, none is false in 1 − α of all cases.
 
     The i-th smallest of m becomes max over j ≤ i of (m − j + 1) p_j, at most 1.
 
+    Args:
+        ps: in [0, 1].
+
+    Raises:
+        UserError: if one is not.
+
     Source: Holm, 1979.
     """
+    for p in ps:
+        require(0 <= p <= 1, f"ps: expected probabilities from 0 to 1, got {number(p, 0, 1)}")
     corrected, so_far = [0.0] * len(ps), 0.0
     for rank, position in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
         so_far = max(so_far, min(1.0, (len(ps) - rank) * ps[position]))

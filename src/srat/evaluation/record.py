@@ -10,6 +10,7 @@ from typing import Any
 
 from srat.attacks import AnyAttack, ReferenceAttack
 from srat.checked import checked
+from srat.data.counts import LARGEST_COUNT
 from srat.errors import UserError, require
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups, groups
@@ -21,8 +22,6 @@ CLEAN = "clean"
 """What results on images as they are are called."""
 LARGEST_FILE = 1 << 23
 """Bytes of an evaluation that are read at the most."""
-LARGEST_COUNT = 10**12
-"""Of images; no data set has more, and floating point bears it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +93,14 @@ class Evaluation:
             raise UserError(f"{path}: not a readable evaluation ({type(error).__name__}: {error})") from error
 
 
+@checked
 def describe_attack(attack: AnyAttack, classes: int) -> dict[str, Any]:
     """Return an attack's name and parameters, and what is to be said of it on so many classes."""
     note = attack.note(classes) if isinstance(attack, ReferenceAttack) else ""
     return {"name": attack.name, **dataclasses.asdict(attack)} | ({"note": note} if note else {})
 
 
+@checked
 def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
     """Return the accuracies that tables show: overall, well, under, worst class.
 

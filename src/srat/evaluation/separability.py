@@ -13,7 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from srat.attacks import Attack
+from srat.checked import checked
 from srat.data import Dataset, to_unit
+from srat.data.counts import require_labels
 from srat.errors import require
 from srat.evaluation.groups import Groups
 from srat.evaluation.serving import BATCH_SIZE, last_points, served
@@ -27,6 +29,8 @@ Features = Float[NDArray[np.float64], "n dimensions"]
 Labels = Int[NDArray[np.int64], " n"]
 NEIGHBOURS = 10
 RESAMPLES = 1_000
+_SEEDS = 1 << 128
+"""NumPy takes no seed below 0, which a run may have."""
 
 
 class Estimate(NamedTuple):
@@ -53,16 +57,41 @@ class Separability:
     """Share of the ten nearest neighbours that are of the same class, in [0, 1]."""
 
 
+@checked
 def silhouettes(features: Features, labels: Labels) -> Float[NDArray[np.float64], " n"]:
-    """Return (b − a) / max(a, b) of each image, in Euclidean distances (Rousseeuw, 1987)."""
+    """Return (b − a) / max(a, b) of each image, in Euclidean distances (Rousseeuw, 1987).
+
+    Args:
+        features: (n, dimensions).
+        labels: (n,), of at least two classes, and fewer than there are images.
+
+    Raises:
+        UserError: if they are not, or a feature is no number.
+    """
+    _check_features(features)
+    classes = len(np.unique(labels))
+    require(2 <= classes < len(labels), f"labels: expected 2 to {len(labels) - 1} classes, got {classes}")
     from sklearn.metrics import silhouette_samples
 
     values: NDArray[np.float64] = silhouette_samples(features, labels)
     return values.astype(np.float64)
 
 
+@checked
 def purities(features: Features, labels: Labels, neighbours: int = NEIGHBOURS) -> Float[NDArray[np.float64], " n"]:
-    """Return for each image the share of its nearest neighbours, itself not among them, that are of its class."""
+    """Return for each image the share of its nearest neighbours, itself not among them, that are of its class.
+
+    Args:
+        features: (n, dimensions).
+        labels: (n,).
+        neighbours: how many are looked at, fewer than there are images.
+
+    Raises:
+        UserError: if there are too few images, or a feature is no number.
+    """
+    _check_features(features)
+    most = len(features) - 1
+    require(1 <= neighbours <= most, f"neighbours: expected 1 to {most} of {len(features)} images, got {neighbours}")
     from sklearn.neighbors import NearestNeighbors
 
     nearest = NearestNeighbors(n_neighbors=neighbours).fit(features).kneighbors(return_distance=False)
@@ -70,10 +99,11 @@ def purities(features: Features, labels: Labels, neighbours: int = NEIGHBOURS) -
     return same
 
 
+@checked
 def separability(
     features: Features, labels: Labels, class_names: Sequence[str], groups: Groups, *, seed: int
 ) -> list[Separability]:
-    """Return how well the classes lie apart: overall, by group and by class.
+    """Return how well the classes lie apart: overall, by group if there are two, and by class.
 
     Classes of too few images to have ten neighbours of their own are left out. The bootstrap draws images anew within
     each class. Silhouettes and purities it takes as they are: of images drawn twice, each would be the other's nearest
@@ -91,20 +121,16 @@ def separability(
 
     Source: Fisher, 1936 (in the form of traces); Rousseeuw, 1987; Efron and Tibshirani, 1993, for the basic interval.
     """
-    require(bool(np.isfinite(features).all()), "separability: expected features that are numbers, got NaN or infinity")
+    _check_features(features)
+    require_labels(torch.from_numpy(labels), len(class_names))
     counts = np.bincount(labels, minlength=len(class_names))
     enough = counts > NEIGHBOURS
-    most, second = sorted(counts.tolist())[-2:][::-1]
-    said = (
-        f"separability: expected two classes with at least {NEIGHBOURS + 1} images each, the largest have {most} and "
-        f"{second}; 'srat separability --images N' looks at more images, if there are more"
-    )
-    require(int(enough.sum()) >= 2, said)
+    _check_two(counts.tolist())
     features, labels = features[enough[labels]], labels[enough[labels]]
+    two = (("well-represented", groups.well), ("under-represented", groups.under)) if groups.under else ()
     scopes = [
         ("overall", False, range(len(class_names))),
-        ("well-represented", False, groups.well),
-        ("under-represented", False, groups.under),
+        *((name, False, classes) for name, classes in two),
         *((name, True, (number,)) for number, name in enumerate(class_names)),
     ]
     weights = np.concatenate([np.ones((1, len(labels))), _resampled(labels, seed)])
@@ -130,7 +156,36 @@ def separability(
     return found
 
 
+@checked
+def require_enough(available: Sequence[int], images: int) -> None:
+    """Raise ``UserError`` unless a sample has images enough of two classes.
+
+    Args:
+        available: (classes,), the images that there are of each class.
+        images: how many are taken at the most, as many of each class.
+    """
+    _check_two(available)
+    each, classes = NEIGHBOURS + 1, len(available)
+    least = f"--images: expected at least {each * classes:,}, {each} of each of {classes} classes, got {images:,}"
+    require(images >= each * classes, least)
+
+
+def _check_two(counts: Sequence[int]) -> None:
+    """Raise ``UserError`` unless two classes have so many images that each has ten neighbours of its own."""
+    most, second = sorted((0, 0, *counts))[:-3:-1]
+    wanted = f"at least {NEIGHBOURS + 1} images of each of two classes"
+    require(second > NEIGHBOURS, f"separability: expected {wanted}, got {most:,} and {second:,} at the most")
+
+
+def _check_features(features: Features) -> None:
+    """Raise ``UserError`` unless there are features, all of them numbers."""
+    require(min(features.shape) > 0, f"features: expected at least one, got shape {features.shape}")
+    wrong = np.argwhere(~np.isfinite(features))
+    require(len(wrong) == 0, f"features: expected finite numbers, got {features[tuple(wrong[0])] if len(wrong) else 0}")
+
+
 @taking_gradients
+@checked
 def features_of(
     model: nn.Module, dataset: Dataset, attack: Attack, *, seed: int, observer: Observer | None = None
 ) -> Features:
@@ -177,7 +232,7 @@ def to_plain(found: Sequence[Separability]) -> list[dict[str, Any]]:
 
 def _resampled(labels: Labels, seed: int) -> Float[NDArray[np.float64], "resamples n"]:
     """Return how often each image is drawn, in each of the bootstrap's draws; every class keeps its number."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed % _SEEDS)
     weights = np.zeros((RESAMPLES, len(labels)))
     for c in np.unique(labels):
         mine = labels == c

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from srat.attacks import Attack, LossAt
+from srat.checked import checked
 from srat.losses.cross_entropy import entropy_of
 from srat.models import attacked, logits_at
 from srat.models.asking import trainable
@@ -17,6 +18,7 @@ BATCH_SIZE = 250
 """Images in a batch. AutoAttack draws for a batch as a whole, so that its results depend on it."""
 
 
+@checked
 @contextmanager
 def served(model: nn.Module) -> Iterator[nn.Module]:
     """Lend a model to an evaluation: in eval mode, without TF32, no parameter asking for a gradient.

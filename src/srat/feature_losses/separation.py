@@ -1,5 +1,6 @@
 """The feature separation loss (Eq. 6)."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,13 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from srat.checked import checked
-from srat.errors import require
+from srat.data.counts import anywhere
+from srat.errors import UserError, require
 from srat.feature_losses.base import FeatureLoss, Features, FeatureTerm, Labels
+from srat.words import number
 
+_LEAST = 1e-30
+"""Of τ: floating point still holds 1/τ."""
 _CHUNK = 1 << 21
 """Pairs that are looked at at once: larger batches take their anchors in parts, so that memory grows linearly."""
 
@@ -37,16 +42,43 @@ def separation(
         (batch,), in nats.
 
     Raises:
-        UserError: if the labels are not one for each row of features, or τ is not positive.
+        UserError: if the labels are not one for each row of features, τ is not positive, or a product of features is
+            beyond floating point; their values are looked at on the CPU alone.
 
     Source: Eq. 6, after the supervised contrastive loss of Khosla et al., 2020, on one view.
     """
     check_temperature(temperature, "temperature")
+    _check_products(features, 1.0 if normalize else temperature)
+    return separation_of(features, labels, temperature, normalize=normalize)
+
+
+def separation_of(
+    features: Features, labels: Labels, temperature: float, *, normalize: bool
+) -> Float[Tensor, " batch"]:
+    """Return `separation` of what is known to be right: to look at features is to wait for them."""
     with torch.autocast(features.device.type, enabled=False):
-        z = features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
+        z = _wide(features)
         z = F.normalize(z, dim=1) if normalize else z
         losses: Tensor = _Separation.apply(z, labels, temperature)  # type: ignore[no-untyped-call]
     return losses
+
+
+def _wide(features: Features) -> Features:
+    return features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
+
+
+def _check_products(features: Features, temperature: float) -> None:
+    """Raise ``UserError`` if a row's product with itself, over τ, is no finite number."""
+    if features.device.type != "cpu":
+        return
+    with torch.no_grad():
+        z = _wide(features)
+        bad = ~(torch.linalg.vector_norm(z, dim=1).square() / temperature).isfinite()
+    if anywhere(bad):
+        row = int(bad.nonzero()[0])
+        largest, kind = float(z[row].abs().max()), str(z.dtype).removeprefix("torch.")
+        wanted = f"numbers whose squares {kind} holds" if math.isfinite(largest) else "finite numbers"
+        raise UserError(f"features: expected {wanted}, got {number(largest)} in row {row}")
 
 
 class _Separation(Function):
@@ -77,8 +109,8 @@ class _Separation(Function):
 
 
 def _chunks(n: int) -> list[slice]:
-    size = max(1, _CHUNK // n)
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    size = max(1, _CHUNK // max(n, 1))
+    return [slice(start, min(start + size, n)) for start in range(0, max(n, 1), size)]
 
 
 def _anchors(z: Tensor, labels: Tensor, temperature: float, rows: slice) -> tuple[Tensor, Tensor]:
@@ -104,6 +136,11 @@ def has_positive(labels: Labels) -> Bool[Tensor, " batch"]:
     Args:
         labels: (batch,), integers from 0.
     """
+    return positive_of(labels)
+
+
+def positive_of(labels: Labels) -> Bool[Tensor, " batch"]:
+    """Return `has_positive` of what is known to be labels."""
     ordered, order = labels.sort()
     same = ordered[1:] == ordered[:-1]
     nobody = same.new_zeros(1)
@@ -114,7 +151,9 @@ def has_positive(labels: Labels) -> Bool[Tensor, " batch"]:
 
 def check_temperature(temperature: float, where: str) -> None:
     """Raise ``UserError`` unless τ is positive; ``where`` says whose."""
-    require(temperature > 0, f"{where}: expected a positive number, got {temperature:g}")
+    require(temperature > 0, f"{where}: expected a positive number, got {number(temperature, 0)}")
+    least = f"{where}: expected at least {_LEAST:g}, got {number(temperature, _LEAST)}"
+    require(temperature >= _LEAST, least)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +181,5 @@ class Separation(FeatureLoss, name="separation"):
 
     def __call__(self, features: Features, labels: Labels) -> FeatureTerm | None:
         """Return `separation`, counted over the anchors that have a positive."""
-        return FeatureTerm(
-            separation(features, labels, self.temperature, normalize=self.normalize), has_positive(labels)
-        )
+        values = separation_of(features, labels, self.temperature, normalize=self.normalize)
+        return FeatureTerm(values, positive_of(labels))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from srat.data.counts import ClassCounts, anywhere
+from srat.data.counts import ClassCounts, require_labels
 from srat.errors import require
 from srat.models.heads import Head, LinearHead
 from srat.registry import Member
@@ -29,10 +29,9 @@ def checked_labels(logits: Logits, labels: Labels) -> Labels:
     """
     classes = logits.shape[1]
     there, here = labels.device.type, logits.device.type
-    require(there == here, f"labels: expected them on the device of the logits, {here}, got {there}")
-    if here == "cpu" and anywhere((labels < 0) | (labels >= classes)):
-        got = f"{int(labels.min())} to {int(labels.max())}"
-        require(False, f"labels: expected integers from 0 to {classes - 1}, got {got}")
+    require(there == here, f"labels: expected them on {here}, as the logits are, got {there}")
+    if here == "cpu":
+        require_labels(labels, classes)
     return labels.long()
 
 

@@ -7,6 +7,7 @@ from srat.data.counts import ClassCounts
 from srat.errors import require
 from srat.losses.base import Labels, Logits, Loss, PerExample
 from srat.losses.cross_entropy import cross_entropy, entropy_of
+from srat.words import number
 
 
 @checked
@@ -40,7 +41,7 @@ def _focused(entropy: PerExample, gamma: float) -> PerExample:
 
 def check_gamma(gamma: float, where: str) -> None:
     """Raise ``UserError`` unless γ is one; ``where`` says whose."""
-    require(0 <= gamma <= 100, f"{where}: expected 0 to 100, got {gamma:g}")
+    require(0 <= gamma <= 100, f"{where}: expected 0 to 100, got {number(gamma, 0, 100)}")
 
 
 @dataclass(frozen=True, kw_only=True)

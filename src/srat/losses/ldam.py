@@ -12,6 +12,7 @@ from srat.errors import require
 from srat.losses.base import Labels, Logits, Loss, PerExample, checked_labels
 from srat.losses.cross_entropy import entropy_of
 from srat.models.heads import CosineHead, Head
+from srat.words import number
 
 
 @checked
@@ -77,12 +78,12 @@ def _lowered(logits: Logits, labels: Labels, margins: Float[Tensor, " classes"])
 
 def check_max_margin(margin: float, where: str) -> None:
     """Raise ``UserError`` unless a margin is one between cosines; ``where`` says whose."""
-    require(0 <= margin <= 2, f"{where}: expected 0 to 2, got {margin:g}")
+    require(0 <= margin <= 2, f"{where}: expected 0 to 2, got {number(margin, 0, 2)}")
 
 
 def check_scale(scale: float, where: str) -> None:
     """Raise ``UserError`` unless a scale of logits is one; ``where`` says whose."""
-    require(scale > 0, f"{where}: expected a positive number, got {scale:g}")
+    require(scale > 0, f"{where}: expected a positive number, got {number(scale, 0)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from srat.checked import checked
 from srat.gradients import is_inference
 from srat.models.base import Classifier, attacked, dtype_of
 from srat.models.inputs import telling_what_fails
@@ -44,6 +45,7 @@ def logits_at(model: nn.Module, images: Float[Tensor, "batch channels height wid
     return ask(images)
 
 
+@checked
 def first_logits(
     model: nn.Module, images: Float[Tensor, "batch channels height width"]
 ) -> Float[Tensor, "batch classes"]:

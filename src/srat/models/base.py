@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor, nn
 
 from srat.checked import Checked, checked
+from srat.errors import require
 from srat.models.inputs import require_channels, taking_images
 from srat.registry import Member
 
@@ -44,6 +45,7 @@ class Normalization(nn.Module):
     channels: int | None = None
     """How many channels the images have; None where one mean and std are for any number."""
 
+    @checked
     def __init__(self, mean: Float[Tensor, " channels"], std: Float[Tensor, " channels"]) -> None:
         super().__init__()
         self.register_buffer("mean", mean.detach().float().reshape(-1, 1, 1).clone())
@@ -73,6 +75,7 @@ class Classifier(nn.Module):
         projection: (batch, dimensions) → (batch, embedding dimensions), seen by the feature loss alone.
     """
 
+    @checked
     def __init__(
         self, normalization: Normalization, backbone: nn.Module, head: nn.Module, projection: nn.Module | None = None
     ) -> None:
@@ -155,19 +158,26 @@ class Architecture(Member):
         raise NotImplementedError
 
 
+@checked
 def channel_statistics(parts: Iterable[Tensor]) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
     """Return mean and standard deviation of each channel of uint8 or [0, 1] images, in [0, 1] pixel units.
 
     Args:
         parts: the images, (n, channels, height, width), in as many parts as fit into memory, all of one type.
+
+    Raises:
+        UserError: if there are none.
     """
-    moments = torch.stack([_moments(part) for part in parts]).sum(dim=0)
+    found = [_moments(part) for part in parts]
+    require(len(found) > 0, "parts: expected at least one")
+    moments = torch.stack(found).sum(dim=0)
     mean = moments[1] / moments[0]
     std = (moments[2] / moments[0] - mean.square()).clamp(min=0).sqrt()
     return mean.float(), std.clamp(min=1 / 255).float()
 
 
-def _moments(images: Tensor) -> Float[Tensor, "3 channels"]:
+@checked
+def _moments(images: Num[Tensor, "n channels height width"]) -> Float[Tensor, "3 channels"]:
     """Return number, sum and sum of squares of each channel's values, in float64."""
     x = images.transpose(0, 1).flatten(1).double() / (255.0 if images.dtype == torch.uint8 else 1.0)
     return torch.stack((torch.full_like(x[:, 0], x.shape[1]), x.sum(dim=1), x.square().sum(dim=1)))

@@ -3,11 +3,17 @@
 import torch
 from torch import nn
 
+from srat.checked import checked
+from srat.errors import require
 from srat.models.base import Architecture, Classifier, ImageShape, Normalization
 from srat.models.heads import Head
 from srat.random import derive_seed
 
+_MOST = 1 << 20
+"""Of classes, and of a projection's dimensions."""
 
+
+@checked
 def build(
     architecture: Architecture,
     head: Head,
@@ -30,7 +36,16 @@ def build(
         std: (channels,), likewise.
         projection: dimensions of a projection for the feature loss (ReLU between two linear layers); 0 for none.
         seed: the run's seed.
+
+    Raises:
+        UserError: if there are fewer than two classes, fewer dimensions than none, or a statistic is not one for each
+            channel.
     """
+    require(2 <= classes <= _MOST, f"classes: expected 2 to {_MOST:,}, got {classes}")
+    require(0 <= projection <= _MOST, f"projection: expected 0 to {_MOST:,} dimensions, got {projection}")
+    for name, each in (("mean", mean), ("std", std)):
+        wanted = f"{name}: expected a number for each of {shape.channels} channels, got shape {tuple(each.shape)}"
+        require(each.shape == (shape.channels,), wanted)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, "init"))
         backbone, dimensions = architecture.backbone(shape)

@@ -7,8 +7,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from srat.checked import checked
 from srat.errors import require
 from srat.registry import Member
+from srat.words import number
+
+_MOST = 1 << 24
+"""Of a layer's sides."""
 
 
 class CosineLinear(nn.Module):
@@ -22,8 +27,12 @@ class CosineLinear(nn.Module):
     Source: Cao et al., 2019 (LDAM-DRW), which scales in the loss; here the head does.
     """
 
+    @checked
     def __init__(self, dimensions: int, classes: int, scale: float = 30.0) -> None:
         super().__init__()
+        for name, length in (("dimensions", dimensions), ("classes", classes)):
+            require(1 <= length <= _MOST, f"{name}: expected 1 to {_MOST:,}, got {length}")
+        require(scale > 0, f"scale: expected a positive number, got {number(scale, 0)}")
         self.scale = scale
         self.weight = nn.Parameter(torch.empty(classes, dimensions))
         nn.init.xavier_uniform_(self.weight)
@@ -77,7 +86,7 @@ class CosineHead(Head, name="cosine"):
     """s, the largest logit."""
 
     def __post_init__(self) -> None:
-        require(self.scale > 0, f"--head.scale: expected a positive number, got {self.scale:g}")
+        require(self.scale > 0, f"--head.scale: expected a positive number, got {number(self.scale, 0)}")
 
     def build(self, dimensions: int, classes: int) -> nn.Module:
         """Return `CosineLinear`."""

@@ -1,11 +1,9 @@
 """Any module of the user's, seen as one of ours."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -21,6 +19,9 @@ from srat.models.original import Original
 from srat.models.outputs import PROBABILITIES, Pick, Place, are_probabilities, as_place, logits_of
 from srat.models.skeleton import require_plain, skeleton_of
 from srat.models.watching import Tap, layer_names
+from srat.values import UnfitError, as_tensor
+from srat.warn import warn
+from srat.words import number
 
 LOOKED_AT = 4
 """Images that a model is first looked at with, at the most."""
@@ -111,7 +112,7 @@ class Wrapped(Classifier):
         if self._original.module is not None:
             few = self.settle(images)
             if few is not None and are_probabilities(few):
-                warnings.warn(PROBABILITIES, UserWarning, stacklevel=5)
+                warn(PROBABILITIES)
         if not torch.compiler.is_compiling():
             self._original.require_unchanged()
         place = self._places[self.backbone.training]
@@ -201,21 +202,22 @@ def _statistics(mean: PerChannel, std: PerChannel) -> tuple[Float[Tensor, " chan
     means, stds = _numbers("mean", mean), _numbers("std", std)
     told = f"expected a mean and a std for each channel, got {len(means)} and {len(stds)}"
     require(len(means) == len(stds) > 0, told)
-    require(bool((stds > 0).all()), f"std: expected positive standard deviations, got {float(stds.min()):g}")
+    require(bool((stds > 0).all()), f"std: expected positive standard deviations, got {number(float(stds.min()), 0)}")
     return means, stds
 
 
 def _numbers(name: str, values: PerChannel) -> Float[Tensor, " channels"]:
     try:
-        numbers = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values, dtype=np.float64))
-        numbers = numbers.detach().cpu().flatten().float()
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{name}: expected a number for each channel, got {values!r} ({error})") from error
-    wrong = [value for value in numbers.tolist() if not value <= 1 or (name == "mean" and value < 0)]
-    hint = "; in units of 255? Divide by it" if wrong and wrong[0] > 1 else ""
-    got = "".join(f"{number:g}" for number in wrong[:1])
+        given: Tensor = as_tensor(values)
+        require(given.dtype != torch.bool, f"{name}: expected a number for each channel, got booleans")
+        exact = given.detach().cpu().flatten().double()
+    except (UnfitError, RuntimeError) as error:
+        raise UserError(f"{name}: expected a number for each channel, got {said(values)}") from error
+    wrong = [value for value in exact.tolist() if not value <= 1 or (name == "mean" and value < 0)]
+    hint = "; it looks like units of 255: divide by 255" if wrong and 2 < wrong[0] <= 255 else ""
+    got = "".join(number(value, 0, 1) for value in wrong[:1])
     require(not wrong, f"{name}: expected numbers in [0, 1] pixel units, got {got}{hint}")
-    return numbers
+    return exact.float()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ class _Bar:
 
 def rare(counts: Sequence[int]) -> tuple[int, ...]:
     """Return the under-represented classes; none where all have as many images."""
-    return groups(counts).under if len(set(counts)) > 1 else ()
+    return groups(counts).under
 
 
 def distribution_table(

@@ -89,7 +89,8 @@ def trained_on(evaluation: Evaluation, held_out: int) -> str:
 def best_line(evaluation: Evaluation, epoch: int) -> str:
     """Return the summary of the best-on-held-out weights in one line."""
     parts = [
-        f"{name} {100 * overall.accuracy:.1f} (under {100 * under.accuracy:.1f})"
+        f"{name} {100 * overall.accuracy:.1f}"
+        + (f" (under {100 * under.accuracy:.1f})" * bool(evaluation.groups.under))
         for name, overall, under in _overall_under(evaluation)
     ]
     return f"Epoch {epoch} is the best on the held-out part: " + ", ".join(parts) + " %"
@@ -110,7 +111,8 @@ def _add_summary(table: Listing, evaluation: Evaluation, groups: Groups) -> None
         "under": _at(evaluation, groups.under),
     }
     summaries = [summary(result.counts, groups) for result in evaluation.results.values()]
-    for key, label in _SUMMARY_NAMES.items():
+    shown = {key: label for key, label in _SUMMARY_NAMES.items() if groups.under or key not in ("well", "under")}
+    for key, label in shown.items():
         total = f"{sum(images[key]):,}" if key in images else ""
         table.add_row(Text(label, style="bold"), total, *(percent(values[key]) for values in summaries))
 

@@ -16,9 +16,8 @@ Scale = Literal["mean_one", "majority_one"]
 
 def positive_counts(class_counts: ClassCounts) -> Float[Tensor, " classes"]:
     """Return the counts as float64, or raise ``UserError`` if a class has no example."""
-    counts = torch.as_tensor(class_counts)
-    check_counts(counts.cpu())
-    return counts.double()
+    check_counts(class_counts.cpu() if isinstance(class_counts, Tensor) else class_counts)
+    return torch.as_tensor(class_counts).double()
 
 
 def to_mean_one(weights: ClassWeights) -> ClassWeights:

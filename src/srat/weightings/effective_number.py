@@ -16,6 +16,7 @@ from srat.weightings.base import (
     to_majority_one,
     to_mean_one,
 )
+from srat.words import number
 
 
 @checked
@@ -35,7 +36,7 @@ def effective_number(class_counts: ClassCounts, beta: float = 0.9999) -> ClassWe
 
     Source: Cui et al., 2019; footnote 3 of the paper.
     """
-    require(0 <= beta < 1, f"beta: expected 0 ≤ β < 1, got {beta:g}")
+    require(0 <= beta < 1, f"beta: expected 0 ≤ β < 1, got {number(beta, 0, 1)}")
     counts = positive_counts(class_counts)
     # −expm1(n log β) is 1 − β^n without the cancellation as β nears 1.
     volume = -torch.expm1(counts * math.log(beta)) if beta > 0 else torch.ones_like(counts)
@@ -52,8 +53,9 @@ class EffectiveNumber(Weighting, name="effective-number"):
     """What is 1: the mean over the classes, or the largest class."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.beta < 1, f"--weighting.beta: expected 0 ≤ β < 1, got {self.beta:g}")
+        require(0 <= self.beta < 1, f"--weighting.beta: expected 0 ≤ β < 1, got {number(self.beta, 0, 1)}")
 
+    @checked
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
         """Return `effective_number`, scaled."""
         weights = effective_number(class_counts, self.beta)

@@ -8,6 +8,7 @@ from srat.checked import checked
 from srat.data.counts import ClassCounts, check_counts
 from srat.errors import require
 from srat.weightings.base import ClassWeights, Weighting
+from srat.words import number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class Fixed(Weighting, name="fixed"):
 
     def __post_init__(self) -> None:
         bad = [w for w in self.values if not 0 < w < float("inf")]
-        require(not bad, f"--weighting.values: expected positive numbers, got {', '.join(f'{w:g}' for w in bad)}")
+        require(not bad, f"--weighting.values: expected positive numbers, got {', '.join(number(w, 0) for w in bad)}")
 
     @checked
     def weights(self, class_counts: ClassCounts) -> ClassWeights:

@@ -13,6 +13,7 @@ from srat.weightings.base import (
     to_majority_one,
     to_mean_one,
 )
+from srat.words import number
 
 
 @checked
@@ -35,7 +36,7 @@ def inverse_frequency(class_counts: ClassCounts, power: float = 1.0) -> ClassWei
 
 def check_power(power: float, where: str) -> None:
     """Raise ``UserError`` unless an exponent is one; ``where`` says whose."""
-    require(0 <= power <= 10, f"{where}: expected 0 to 10, got {power:g}")
+    require(0 <= power <= 10, f"{where}: expected 0 to 10, got {number(power, 0, 10)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class InverseFrequency(Weighting, name="inverse-frequency"):
     def __post_init__(self) -> None:
         check_power(self.power, "--weighting.power")
 
+    @checked
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
         """Return `inverse_frequency`, scaled."""
         weights = inverse_frequency(class_counts, self.power)

@@ -30,6 +30,7 @@ def uniform(class_counts: ClassCounts) -> ClassWeights:
 class Uniform(Weighting, name="uniform"):
     """All classes alike."""
 
+    @checked
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
         """Return `uniform`."""
         return uniform(class_counts)

@@ -60,8 +60,8 @@ class Disjoint(Check, name="disjoint"):
         exact, like, total = int(same.sum()), int((near & ~same).sum()), len(subject.test)
         return Finding(
             verdict=judged(exact + like, total, warn=self.warn, fail=self.fail),
-            evidence=f"of {total:,} test images {exact:,} are among the training images, and {like:,} "
-            f"({percent(like, total)}) nearly so",
+            evidence=f"{exact:,} of {total:,} test images are among the training images, and {like:,} "
+            f"({percent(like, total)}) are nearly the same as one",
             figures={"exact": exact / total, "near": like / total},
         )
 

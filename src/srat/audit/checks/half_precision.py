@@ -29,7 +29,7 @@ class HalfPrecision(Check, name="half-precision"):
     def examine(self, subject: Subject) -> Finding:
         """Look for half precision in the model, and ask it in bfloat16, clean and attacked."""
         if where := half_in(subject):
-            said = f"{where}: in half precision small gradients are none, so that attacks stay where they begin"
+            said = f"{where}: small gradients vanish in half precision, so attacks stay where they begin"
             return Finding(verdict="fail", evidence=said)
         correct = torch.zeros(2, 2)
         with served(subject.model) as lent:

@@ -1,5 +1,6 @@
 """What the numbers can tell apart."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,7 +28,7 @@ class Interval(Check, name="interval"):
             f"{group}, {name}": accuracy.high - accuracy.low
             for name in names
             for group, accuracy in summary(results[name].counts, groups).items()
-            if group != "worst_class"
+            if group != "worst_class" and not math.isnan(accuracy.accuracy)
         }
         if not widths:
             return None
@@ -36,6 +37,6 @@ class Interval(Check, name="interval"):
         return Finding(
             verdict="pass" if width <= self.widest else "warn",
             evidence=f"the widest interval of a group has {100 * width:.1f} points ({where})"
-            + ("" if width <= self.widest else ": smaller differences are not to be told from these images"),
+            + ("" if width <= self.widest else ": these images cannot show smaller differences"),
             figures={"widest": width},
         )

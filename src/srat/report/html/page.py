@@ -266,7 +266,8 @@ def charts_of(record: RunRecord) -> list[Chart]:
         attacked = "" if natural else ", attacked"
         accuracies += [series("held out, mean of classes", "held_out_clean", 100)]
         accuracies += [] if natural else [series("held out, attacked, mean of classes", "held_out_robust", 100)]
-        accuracies += [series(f"held out{attacked}, rare classes", "held_out_under", 100, interval=True)]
+        rare = series(f"held out{attacked}, rare classes", "held_out_under", 100, interval=True)
+        accuracies += [rare] * bool(record.rare)
     has_feature_loss = record.config.feature_loss.name != "none"
     losses = [series("prediction loss", "prediction_loss")]
     losses += [series("feature loss", "feature_loss")] if has_feature_loss else []
@@ -276,10 +277,8 @@ def charts_of(record: RunRecord) -> list[Chart]:
         chart("Length of the gradient", "", [series("mean over the steps", "gradient_norm")], marks=marks),
     ]
     if has_feature_loss:
-        anchors = [
-            series("all classes", "anchors_without_positive", 100),
-            series("rare classes", "under_anchors_without_positive", 100),
-        ]
+        anchors = [series("all classes", "anchors_without_positive", 100)]
+        anchors += [series("rare classes", "under_anchors_without_positive", 100)] * bool(record.rare)
         found.append(chart("Images without another of their class in the batch", " %", anchors, marks=marks))
     return found
 
