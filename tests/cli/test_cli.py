@@ -268,7 +268,7 @@ class TestData:
         code, out, _ = cli("data", "digits")
         assert code == 0
         assert "1,297 of 1,297" in out
-        assert "50 a class" in out
+        assert "50 per class" in out
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -601,7 +601,7 @@ def test_results_that_nothing_vouches_for_are_told(cli, finished, tmp_path):
         (copy / f"examples{kind}.safetensors").unlink()
     code, out, _ = cli("evaluate", copy, "--attack", "fgsm")
     assert code == 0
-    assert "the weights and images behind pgd-2 are unknown" in out
+    assert "the weights and images behind clean, pgd-2 are unknown" in out
 
 
 def test_what_is_damaged_beside_it_does_no_harm(cli, finished, tmp_path):
@@ -698,8 +698,8 @@ class TestCompare:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            ((), "expected the folders of two runs or more, got 0"),
-            (("RUN",), "expected the folders of two runs or more, got 1"),
+            ((), "expected the folders of at least two runs, got 0"),
+            (("RUN",), "expected the folders of at least two runs, got 1"),
             (("RUN", "RUN"), "the same configuration and seed twice"),
             (("RUN", "nowhere"), "'nowhere' is not a run's folder"),
             (("RUN", "CE", "SEED"), "expected the same seeds of each"),
@@ -723,7 +723,7 @@ class TestCompare:
         foreign = shutil.copytree(others / "ce", tmp_path / "foreign")
         for name in ("examples.safetensors", "evaluation.json"):
             (foreign / name).write_bytes((finished / name).read_bytes())
-        assert "of other weights than those of model.safetensors" in cli("compare", finished, foreign)[2]
+        assert "these results are not of the weights in model.safetensors" in cli("compare", finished, foreign)[2]
         assert "there is no folder 'nowhere'" in cli("compare", finished, others / "ce", "--json", "nowhere/x")[2]
         (copy / "examples.safetensors").unlink()
         assert f"'srat evaluate {copy}' creates it" in cli("compare", finished, copy)[2]
