@@ -58,7 +58,7 @@ CALLS = {
     attacks.project_l2: {"images": IMAGES, "center": IMAGES, "epsilon": 0.1},
     attacks.project_linf: {"images": IMAGES, "center": IMAGES, "epsilon": 0.1},
     attacks.started: {"images": IMAGES, "noise": IMAGES},
-    attacks.tell_doubts: {"attacks": (PGD(),), "shape": (1, 5, 5), "tell": silent},
+    attacks.tell_doubts: {"attacks": (PGD(norm="l2"),), "shape": (1, 5, 5), "tell": silent},
     attacks.within: {"images": IMAGES, "center": IMAGES, "norm": "l2", "epsilon": 0.1, "tolerance": 1e-6},
     PGD(steps=1): {"loss_at": loss_at, "images": IMAGES, "generator": RNG},
     Natural(): {"loss_at": loss_at, "images": IMAGES, "generator": RNG},

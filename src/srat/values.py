@@ -201,15 +201,13 @@ def _tuple_of(fitters: Sequence[Fitter], value: Any) -> tuple[Any, ...]:
 
 def _iterable(fit: Fitter, value: Any) -> Any:
     """Return what can be gone through; what is made on the way is looked at by who goes."""
-    if isinstance(value, Sequence):
-        return _tuple(fit, value)
     try:
         there = iter(value)
-        for each in there if isinstance(value, Collection) else ():
-            fit(each)
     except TypeError:
         raise UnfitError from None
-    return value
+    if isinstance(value, str | bytes):
+        raise UnfitError
+    return tuple(map(fit, there)) if isinstance(value, Collection) else value
 
 
 def _instance(kind: type, value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from srat.attacks.projections import NormName, Shape
 from srat.checked import checked
+from srat.errors import require
 from srat.words import number
 
 _SLACK = 1e-9
@@ -35,6 +36,7 @@ def tell_doubts(attacks: Iterable[Doubtful], shape: Shape, tell: Callable[[str],
     Raises:
         UserError: if something is no attack, or that no shape.
     """
+    require(min(shape, default=0) >= 1, f"shape: expected (channels, height, width), got {tuple(shape)}")
     for doubt in dict.fromkeys(doubt for attack in attacks for doubt in attack.doubts(shape)):
         tell(doubt)
 
@@ -55,11 +57,11 @@ def doubts_of_ball(norm: NormName, epsilon: float, shape: Shape) -> list[str]:
     if norm == "linf":
         grey = f"within a radius of {epsilon:g} every image can become the same grey, so that no model can be right"
         return [grey] if epsilon > _GREY else []
-    spread = 255 * epsilon / math.sqrt(math.prod(shape))
+    diagonal = math.sqrt(math.prod(shape))
+    spread = 255 * epsilon / diagonal
     if spread < _FAINT:
         size = f"a radius of {number(epsilon, 0)} in L2, spread over all pixels, is {spread:.2g} of 255 levels"
         return [f"{size}: budgets of L∞ are of another size"]
-    diagonal = math.sqrt(math.prod(shape))
     product = "·".join(map(str, shape))
     far = f"a radius of {epsilon:g} is beyond the diagonal of the space of images, √({product}) = {diagonal:.3g}"
     return [far] if epsilon > diagonal else []

@@ -16,7 +16,7 @@ from srat.attacks import Attack
 from srat.checked import checked
 from srat.data import Dataset, to_unit
 from srat.data.counts import require_labels
-from srat.errors import require
+from srat.errors import UserError, require
 from srat.evaluation.groups import Groups
 from srat.evaluation.serving import BATCH_SIZE, last_points, served
 from srat.gradients import taking_gradients
@@ -180,8 +180,9 @@ def _check_two(counts: Sequence[int]) -> None:
 def _check_features(features: Features) -> None:
     """Raise ``UserError`` unless there are features, all of them numbers."""
     require(min(features.shape) > 0, f"features: expected at least one, got shape {features.shape}")
-    wrong = np.argwhere(~np.isfinite(features))
-    require(len(wrong) == 0, f"features: expected finite numbers, got {features[tuple(wrong[0])] if len(wrong) else 0}")
+    finite = np.isfinite(features)
+    if not finite.all():
+        raise UserError(f"features: expected finite numbers, got {features[~finite][0]}")
 
 
 @taking_gradients
