@@ -16,12 +16,13 @@ from typing import Any
 import torch
 
 import srat
-from srat import Config, safekeeping
-from srat.checkpoint import save_checkpoint
+from srat import Config
 from srat.data.holdout import Holdout
 from srat.data.imbalance import NoImbalance
-from srat.models.resnet import ResNet18
-from srat.models.small_cnn import SmallCNN
+from srat.models.backbones.resnet import ResNet18
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.training import keeper as safekeeping
+from srat.training.checkpoint import save_checkpoint
 
 SAVES: list[float] = []
 

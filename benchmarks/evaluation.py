@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 import srat
 from srat.attacks import PGD, input_gradient, started
+from srat.core.keyed_random import generator
 from srat.data import Dataset, to_unit
-from srat.data.digits import Digits
-from srat.evaluation import count
+from srat.data.sources.digits import Digits
+from srat.evaluation.evaluate import count
 from srat.losses import cross_entropy
 from srat.models import attacked, logits_of
-from srat.precision import tensor_float
-from srat.random import generator
+from srat.runtime.precision import tensor_float
 
 BATCH, SEED = 250, 0
 

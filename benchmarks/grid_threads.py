@@ -11,16 +11,16 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from srat.config import Config
+from srat.config.config import Config
 from srat.data.imbalance import Step
-from srat.machine import cores
-from srat.recipes import base_config
 from srat.recipes.making import imbalanced
+from srat.recipes.scales import base_config
+from srat.runtime.machine import cores
 
 TRAIN = """
 import sys
 from srat import Config, fit
-from srat.machine import keep_freed_memory
+from srat.runtime.machine import keep_freed_memory
 keep_freed_memory()
 print(fit(Config.from_json(sys.stdin.read()), device="cpu").seconds)
 """

@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
-from srat.precision import tensor_float
+from srat.runtime.precision import tensor_float
 
 aten = torch.ops.aten
 PRODUCTS = {

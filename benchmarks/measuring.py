@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 
 import torch
 
-from srat.compiling import CompileChoice
-from srat.composition import compose
-from srat.config import SGD, Config
+from srat.config.composition import compose
+from srat.config.config import SGD, Config
+from srat.core.keyed_random import generator
 from srat.data import Batch, Dataset
-from srat.devices import make_fabric
-from srat.machine import keep_freed_memory
-from srat.precision import PrecisionName, tensor_float
-from srat.processes import ALONE, Processes
-from srat.random import generator
-from srat.trainer import train_step
-from srat.training import Training, folding_for, set_up
+from srat.runtime.compiling import CompileChoice
+from srat.runtime.fabric import make_fabric
+from srat.runtime.machine import keep_freed_memory
+from srat.runtime.precision import PrecisionName, tensor_float
+from srat.runtime.processes import ALONE, Processes
+from srat.training.loop import train_step
+from srat.training.session import Training, folding_for, set_up
 
 Function = Callable[[], object]
 

@@ -11,13 +11,13 @@ from functools import partial
 import torch
 
 import srat
+from srat.core.keyed_random import generator
 from srat.data import Dataset
-from srat.devices import make_fabric
-from srat.memory import step_bytes
-from srat.models.resnet import ResNet18
-from srat.random import generator
-from srat.trainer import train_step
-from srat.training import set_up
+from srat.models.backbones.resnet import ResNet18
+from srat.runtime.fabric import make_fabric
+from srat.training.loop import train_step
+from srat.training.memory_estimate import step_bytes
+from srat.training.session import set_up
 
 
 def peak() -> float:

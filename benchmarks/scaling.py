@@ -36,9 +36,9 @@ from measuring import (
 )
 
 from srat.attacks import PGD
-from srat.devices import make_fabric
-from srat.machine import keep_freed_memory
-from srat.processes import join
+from srat.runtime.fabric import make_fabric
+from srat.runtime.machine import keep_freed_memory
+from srat.runtime.processes import join
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
 """Of Okabe and Ito's palette, told apart by all."""

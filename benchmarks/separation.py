@@ -14,10 +14,10 @@ from measuring import Spread, heading, interleaved, parser, set_threads, table
 from torch import Tensor
 from torch.nn import functional as F
 
-from srat.feature_losses.separation import separation
-from srat.memory import Footprint
-from srat.precision import tensor_float
-from srat.random import generator
+from srat.core.keyed_random import generator
+from srat.feature_losses.separation_loss import separation
+from srat.runtime.precision import tensor_float
+from srat.training.memory_estimate import Footprint
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 DIMENSIONS, CLASSES, TEMPERATURE = 512, 10, 0.1

@@ -4,7 +4,7 @@ import torch
 from transformers import ViTConfig, ViTForImageClassification
 
 import srat
-from srat.data.digits import Digits
+from srat.data.sources.digits import Digits
 from srat.models import attacked
 
 torch.manual_seed(0)

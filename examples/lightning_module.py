@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import srat
-from srat.data.digits import Digits
+from srat.data.sources.digits import Digits
 from srat.models import attacked
 
 

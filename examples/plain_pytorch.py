@@ -3,12 +3,12 @@
 import torch
 
 import srat
-from srat.data.digits import Digits
 from srat.data.imbalance import Step, select
+from srat.data.sources.digits import Digits
 from srat.feature_losses import Separation
+from srat.methods.objective import Objective
 from srat.models import attacked
-from srat.models.resnet import ResNet18
-from srat.objective import Objective
+from srat.models.backbones.resnet import ResNet18
 
 train, test = Digits().train(), Digits().test()
 train = train.subset(select(train.labels, Step(ratio=10).counts(train.counts, seed=0), seed=0))

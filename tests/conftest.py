@@ -3,7 +3,7 @@
 # It compares values with annotations itself, so often that its own being checked doubles the time of the tests.
 from jaxtyping import install_import_hook
 
-import srat.checked  # noqa: F401
+import srat.core.checked  # noqa: F401
 
 install_import_hook("srat", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
@@ -16,7 +16,7 @@ import requests
 import torch
 
 from srat.data import Dataset
-from srat.data.fashion_mnist import DEBIAN_FOLDER
+from srat.data.sources.fashion_mnist import DEBIAN_FOLDER
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # each of several has a core to itself; so have the processes that it starts
     torch.set_num_threads(1)

@@ -9,15 +9,15 @@ from functools import partial
 
 import torch
 
-from srat import trainer
 from srat.attacks import input_gradient
-from srat.composition import compose
+from srat.config.composition import compose
+from srat.core.keyed_random import generator
 from srat.data import to_unit
-from srat.devices import make_fabric
-from srat.fitting import fit
-from srat.precision import tensor_float
-from srat.random import generator
-from srat.training import set_up
+from srat.runtime.fabric import make_fabric
+from srat.runtime.precision import tensor_float
+from srat.training import loop as trainer
+from srat.training.fitting import fit
+from srat.training.session import set_up
 
 NO_COMPILER = 77
 AGREEMENT = {"fp32": 0.99, "tf32": 0.99, "bf16": 0.98, "fp16": 0.98}

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from srat.cadence import Cadence, Every
-from srat.errors import UserError
+from srat.core.cadence import Cadence, Every
+from srat.core.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -16,18 +16,18 @@ import srat.audit
 import srat.data
 import srat.theory
 from srat.attacks import FGSM, PGD, ReferenceAttack
-from srat.audit import chosen_checks
-from srat.checked import Checked, checked
-from srat.config import FAMILIES, SGD, Config, InnerMaximization
+from srat.audit.suite import chosen_checks
+from srat.config.config import FAMILIES, SGD, Config, InnerMaximization
+from srat.core.checked import Checked, checked
+from srat.core.errors import UserError
+from srat.core.members import members
 from srat.data import Dataset, Holdout
 from srat.data.imbalance import Explicit, Step
-from srat.errors import UserError
 from srat.losses import LDAM, Focal
-from srat.methods import METHODS
+from srat.methods.objective import Objective
+from srat.methods.table import METHODS
 from srat.models import ImageShape
-from srat.objective import Objective
-from srat.registry import members
-from srat.schedules import Schedule
+from srat.optimization.schedules import Schedule
 from srat.theory import Gaussians
 from srat.weightings import Fixed
 
@@ -235,12 +235,14 @@ def test_a_fraction_as_text_is_what_the_command_line_takes_it_for(cli, tmp_path)
 def test_paths_know_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert (
-        srat.data.folder.Folder(dir="~/x").dir == srat.compose(data="folder", data_dir="~/x").data.dir == tmp_path / "x"
+        srat.data.sources.folder.Folder(dir="~/x").dir
+        == srat.compose(data="folder", data_dir="~/x").data.dir
+        == tmp_path / "x"
     )
-    assert srat.data.folder.Folder(dir=Path("~")).dir == tmp_path
+    assert srat.data.sources.folder.Folder(dir=Path("~")).dir == tmp_path
     for path in ("", "a\0b", b"x", "~nobody-of-this-name/x"):
         with pytest.raises(UserError, match=r"Folder\.dir: expected a path or None"):
-            srat.data.folder.Folder(dir=path)
+            srat.data.sources.folder.Folder(dir=path)
 
 
 def test_a_configuration_that_is_read_passes_the_same_door():

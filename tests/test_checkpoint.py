@@ -10,11 +10,11 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from srat.checkpoint import State, list_checkpoints, load_checkpoint, save_checkpoint
-from srat.errors import UserError
-from srat.files import write_atomically
-from srat.metrics import no_sums
-from srat.tensor_file import DamagedError, TensorFile, open_tensors, write_tensors
+from srat.core.errors import UserError
+from srat.core.files import write_atomically
+from srat.core.tensor_file import DamagedError, TensorFile, open_tensors, write_tensors
+from srat.runs.metrics import no_sums
+from srat.training.checkpoint import State, list_checkpoints, load_checkpoint, save_checkpoint
 
 
 def make():
@@ -190,7 +190,7 @@ class TestDamage:
         def fail(path):
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr("srat.tensor_file._digest", fail)
+        monkeypatch.setattr("srat.core.tensor_file._digest", fail)
         with pytest.raises(UserError, match="cannot be read .Input/output error") as raised:
             load(two, *make())
         assert type(raised.value) is UserError

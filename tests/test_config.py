@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from srat.attacks import FGSM, PGD, Natural
-from srat.composition import compose
-from srat.config import FAMILIES, SGD, Config, InnerMaximization
+from srat.config.composition import compose
+from srat.config.config import FAMILIES, SGD, Config, InnerMaximization
+from srat.core.errors import UserError
+from srat.core.members import choices, members
 from srat.data import Holdout
 from srat.data.imbalance import Explicit, Step
-from srat.errors import UserError
 from srat.losses import LDAM
-from srat.methods import METHODS
+from srat.methods.table import METHODS
 from srat.models.heads import CosineHead
-from srat.registry import choices, members
 from srat.weightings import Fixed
 
 TWELVE = [

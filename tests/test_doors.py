@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 import srat
+from srat.core.errors import UserError
 from srat.data import Holdout, epoch_batches, exponential_counts, select, step_counts
-from srat.data.files import search_folders
-from srat.errors import UserError
+from srat.data.reading.downloads import search_folders
 from srat.feature_losses import has_positive, separation
 from srat.losses import cross_entropy, focal, ldam, ldam_margins
-from srat.machine import as_device
-from srat.objective import reduce_weighted
+from srat.methods.objective import reduce_weighted
+from srat.runtime.machine import as_device
 from srat.weightings import Fixed, effective_number, inverse_frequency, uniform
 
 LOGITS, LABELS = torch.zeros(4, 3), torch.tensor([0, 1, 2, 2])

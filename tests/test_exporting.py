@@ -11,15 +11,15 @@ import pytest
 import torch
 
 import srat
-from srat.composition import compose
-from srat.errors import UserError
-from srat.exporting import KINDS, Exported, export_onnx, export_torch, placed
+from srat.config.composition import compose
+from srat.core.errors import UserError
 from srat.feature_losses import Separation
+from srat.inference.exporting import KINDS, Exported, export_onnx, export_torch, placed
 from srat.models import ImageShape
-from srat.models.resnet import ResNet18
-from srat.models.small_cnn import SmallCNN
-from srat.models.wide_resnet import WideResNet
-from srat.run import ModelFacts, build_model
+from srat.models.backbones.resnet import ResNet18
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.models.backbones.wide_resnet import WideResNet
+from srat.runs.run import ModelFacts, build_model
 
 NAMES = ("naïve 猫", "b c", '"quoted"')
 MODELS = {

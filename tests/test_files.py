@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from srat.errors import UserError
-from srat.files import parse_json, read_bounded, remove_leftovers, size, write_atomically
+from srat.core.errors import UserError
+from srat.core.files import parse_json, read_bounded, remove_leftovers, size, write_atomically
 
 
 @pytest.mark.parametrize("content", ["Größe", "Größe".encode(), ["Gr\u00f6".encode(), memoryview("ße".encode())]])

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from srat.composition import compose
+from srat.config.composition import compose
+from srat.core.keyed_random import generator
 from srat.data import epoch_batches, prepare
-from srat.devices import make_fabric
-from srat.methods import METHODS
-from srat.metrics import Sums
-from srat.models.small_cnn import SmallCNN
-from srat.random import generator
-from srat.trainer import train_step
-from srat.training import set_up
+from srat.methods.table import METHODS
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.runs.metrics import Sums
+from srat.runtime.fabric import make_fabric
+from srat.training.loop import train_step
+from srat.training.session import set_up
 
 GOLDEN = Path(__file__).parent / "golden" / "traces.json"
 STEPS = 10

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from srat.interruption import LEADER, STOPPING, Interrupted, deferring_signals
+from srat.core.signals import LEADER, STOPPING, Interrupted, deferring_signals
 
 
 def send(number):
@@ -92,7 +92,7 @@ def test_another_thread_leaves_signals_alone():
 )
 def test_who_follows_a_leader_ends_with_it(answer, code):
     script = (
-        "import os, signal, time; import srat.interruption as i\n"
+        "import os, signal, time; import srat.core.signals as i\n"
         f"signal.signal(signal.SIGTERM, {answer}); i.GRACE = 0.3; i.follow_leader()\n"
         "time.sleep(60)\n"
     )

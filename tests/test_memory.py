@@ -9,22 +9,24 @@ import pytest
 import torch
 from torch import nn
 
-from srat import fitting, machine, trainer
-from srat.composition import compose
+from srat.config.composition import compose
+from srat.core.errors import UserError
+from srat.core.keyed_random import generator
+from srat.core.members import choices
 from srat.data import Dataset
 from srat.data.holdout import Holdout
-from srat.devices import make_fabric
-from srat.errors import UserError
-from srat.fitting import fit
-from srat.machine import is_out_of_memory
-from srat.memory import Footprint, check_memory, step_bytes
-from srat.methods import METHODS
+from srat.methods.table import METHODS
 from srat.models import Architecture, wrap
-from srat.models.small_cnn import SmallCNN
-from srat.random import generator
-from srat.registry import choices
-from srat.trainer import train_step
-from srat.training import set_up
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.runtime import machine
+from srat.runtime.fabric import make_fabric
+from srat.runtime.machine import is_out_of_memory
+from srat.training import fitting
+from srat.training import loop as trainer
+from srat.training.fitting import fit
+from srat.training.loop import train_step
+from srat.training.memory_estimate import Footprint, check_memory, step_bytes
+from srat.training.session import set_up
 
 
 def training(model=None, held_out=False, width=8, **options):
@@ -216,7 +218,7 @@ def test_the_trace_is_near_the_truth_on_cuda():
 
 def test_memory_that_is_freed_is_kept():
     script = (
-        "import resource, sys, torch; from srat.machine import keep_freed_memory\n"
+        "import resource, sys, torch; from srat.runtime.machine import keep_freed_memory\n"
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "def step(): torch.cat([torch.ones(1 << 24) for _ in range(3)])\n"  # of 67 MB each: glibc would keep none
         "if sys.argv[1] == 'keep' and not keep_freed_memory(): sys.exit(77)\n"

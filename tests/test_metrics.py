@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from srat.evaluation import Counts, groups
-from srat.metrics import Sums, accumulate, batch_sums, held_out_row, no_sums, training_row
-from srat.objective import Value
+from srat.evaluation.counts import Counts
+from srat.evaluation.groups import groups
+from srat.methods.objective import Value
+from srat.runs.metrics import Sums, accumulate, batch_sums, held_out_row, no_sums, training_row
 
 
 def batch(total, feature, anchors, correct, under, gradient=1.0, logit=1.0):

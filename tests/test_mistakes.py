@@ -23,27 +23,30 @@ from torch.nn import functional as F
 
 import drift
 from drift import attack_of_the_trainer, check_attack
-from srat import attacks, checkpoint, fitting, trainer
+from srat import attacks
 from srat.attacks import PGD, Natural, projections
-from srat.checkpoint import State
-from srat.composition import compose
-from srat.config import Config
+from srat.config.composition import compose
+from srat.config.config import Config
+from srat.core.errors import UserError
+from srat.core.keyed_random import generator
+from srat.core.signals import Interrupted
 from srat.data import Dataset, Holdout, select
-from srat.data.digits import Digits
-from srat.devices import make_fabric
-from srat.errors import UserError
-from srat.evaluation import Counts, Evaluation, Result
+from srat.data.sources.digits import Digits
+from srat.evaluation.counts import Counts
+from srat.evaluation.observer import Observer
+from srat.evaluation.record import Evaluation, Result
 from srat.feature_losses import has_positive, separation
-from srat.fitting import fit
-from srat.interruption import Interrupted
 from srat.losses import cross_entropy, focal, ldam
+from srat.methods.objective import reduce_weighted
 from srat.models import Normalization, attacked, wrap
-from srat.models.small_cnn import SmallCNN
-from srat.objective import reduce_weighted
-from srat.observer import Observer
-from srat.random import generator
-from srat.report.table import notes
-from srat.schedules import learning_rate
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.optimization.schedules import learning_rate
+from srat.report.terminal.table import notes
+from srat.runtime.fabric import make_fabric
+from srat.training import checkpoint, fitting
+from srat.training import loop as trainer
+from srat.training.checkpoint import State
+from srat.training.fitting import fit
 
 
 @pytest.fixture

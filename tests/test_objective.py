@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from srat.feature_losses import FeatureTerm
-from srat.objective import Objective, reduce_anchors, reduce_weighted
+from srat.methods.objective import Objective, reduce_anchors, reduce_weighted
 from srat.weightings import effective_number
 
 LOSSES = torch.tensor([1.0, 2.0, 4.0])

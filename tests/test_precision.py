@@ -8,20 +8,20 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from srat import trainer
-from srat.composition import compose
+from srat.config.composition import compose
+from srat.core.keyed_random import generator
+from srat.core.tensor_file import open_tensors
 from srat.data import Dataset
 from srat.data.augmentation import CropFlip
-from srat.devices import Mixed, make_fabric
 from srat.evaluation import survival
 from srat.feature_losses import Separation
-from srat.fitting import fit
-from srat.methods import METHODS
-from srat.models.small_cnn import SmallCNN
-from srat.precision import compute_dtype, rescale_gradient, tensor_float
-from srat.random import generator
-from srat.tensor_file import open_tensors
-from srat.training import set_up
+from srat.methods.table import METHODS
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.runtime.fabric import Mixed, make_fabric
+from srat.runtime.precision import compute_dtype, rescale_gradient, tensor_float
+from srat.training import loop as trainer
+from srat.training.fitting import fit
+from srat.training.session import set_up
 
 
 def small(method="srat-ldam", **fields):
@@ -193,7 +193,7 @@ def test_tf32_is_for_the_training_alone(precision, wanted, monkeypatch):
         real = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args: seen[name].add(allowed()) or real(*args))
 
-    monkeypatch.setattr("srat.fitting.check_memory", lambda *_, **__: None)
+    monkeypatch.setattr("srat.training.fitting.check_memory", lambda *_, **__: None)
     note(trainer, "train_step")
     note(survival, "right")
     fit(replace(small(), precision=precision))

@@ -10,15 +10,15 @@ from PIL import Image
 from torch import nn
 
 from srat.attacks import PGD, Natural
+from srat.core.errors import UserError
 from srat.data import Dataset
-from srat.data.folder import Folder
-from srat.data.image_files import ImageFiles
-from srat.errors import UserError
-from srat.evaluation import examine
+from srat.data.reading.image_files import ImageFiles
+from srat.data.sources.folder import Folder
+from srat.evaluation.evaluate import examine
+from srat.evaluation.observer import Observer
 from srat.evaluation.serving import BATCH_SIZE
+from srat.inference.prediction import image_files, predict, read_images
 from srat.models import ImageShape
-from srat.observer import Observer
-from srat.prediction import image_files, predict, read_images
 
 NAMES = ("a", "b", "c")
 ATTACK = PGD(epsilon=0.05, step_size=0.02, steps=5)
@@ -160,7 +160,7 @@ class TestFiles:
         paths = colours(tmp_path, 30)
         shape = ImageShape(channels=3, height=6, width=6)
         kept = read_images(paths, shape)
-        monkeypatch.setattr("srat.prediction.free_memory", lambda: 4 * kept.images.nbytes - 1)
+        monkeypatch.setattr("srat.inference.prediction.free_memory", lambda: 4 * kept.images.nbytes - 1)
         decoded, _ = count_decoding(monkeypatch)
         left = read_images(paths, shape)
         assert isinstance(kept.images, torch.Tensor)

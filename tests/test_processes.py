@@ -18,25 +18,25 @@ import torch
 import torch.multiprocessing as mp
 
 from srat.attacks import PGD, Natural
-from srat.checkpoint import list_checkpoints
 from srat.cli.launching import processes_to_launch, require_room
-from srat.composition import compose
-from srat.config import Config
+from srat.config.composition import compose
+from srat.config.config import Config
+from srat.core.errors import UserError
+from srat.core.keyed_random import generator
+from srat.core.signals import GRACE
+from srat.core.tensor_file import open_tensors
 from srat.data import Dataset
-from srat.devices import make_fabric
-from srat.errors import UserError
-from srat.evaluation import count
+from srat.evaluation.evaluate import count
 from srat.feature_losses import Separation, has_positive, separation
-from srat.fitting import fit
-from srat.interruption import GRACE
-from srat.models.small_cnn import SmallCNN
-from srat.objective import reduce_anchors
-from srat.processes import ALONE, Processes, join
-from srat.random import generator
-from srat.run_folder import RunFolder
-from srat.tensor_file import open_tensors
-from srat.trainer import train_step
-from srat.training import set_up
+from srat.methods.objective import reduce_anchors
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.runs.folder import RunFolder
+from srat.runtime.fabric import make_fabric
+from srat.runtime.processes import ALONE, Processes, join
+from srat.training.checkpoint import list_checkpoints
+from srat.training.fitting import fit
+from srat.training.loop import train_step
+from srat.training.session import set_up
 
 
 def free_port():
@@ -65,7 +65,9 @@ def worker(rank, count, port, function, queue):
 def in_processes(count, function):
     """Run ``function(processes)`` in several processes, and return what each gives back."""
     context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["srat.fitting"])  # which takes seconds to import: once, not for each of them
+    context.set_forkserver_preload(
+        ["srat.training.fitting"]
+    )  # which takes seconds to import: once, not for each of them
     queue, arguments = context.SimpleQueue(), (count, free_port(), function)
     started = mp.start_processes(worker, (*arguments, queue), nprocs=count, join=False, start_method="forkserver")
     results = dict(queue.get() for _ in range(count))
@@ -371,8 +373,8 @@ class TestCommand:
     @pytest.mark.parametrize("debug", [(), ("--debug",)])
     def test_an_error_of_another_process_is_told(self, tmp_path, debug):
         script = "import os, sys; from srat.cli import main\n" + (
-            "import srat.cli.training as train\n"
-            "from srat.errors import UserError\n"
+            "import srat.cli.commands.training as train\n"
+            "from srat.core.errors import UserError\n"
             "real = train.fit\n"
             "def fit(*a, **k):\n"
             "    if os.environ['RANK'] == '1': raise UserError('the disk of process 1 is full')\n"

@@ -11,15 +11,18 @@ import torch
 from torch import nn
 
 import srat
-from srat import attacks, data, evaluation, feature_losses, losses, models, objective, schedules, theory, weightings
+from srat import attacks, data, evaluation, feature_losses, losses, models, theory, weightings
 from srat.attacks import PGD, Natural
-from srat.checked import Checked
-from srat.data.arrays import Arrays
-from srat.data.digits import Digits
+from srat.core.checked import Checked
+from srat.core.errors import UserError
 from srat.data.imbalance import Explicit, Step
-from srat.errors import UserError
-from srat.evaluation import feature_map, intervals, paired, separability
+from srat.data.sources.arrays import Arrays
+from srat.data.sources.digits import Digits
+from srat.evaluation import feature_map, separability
+from srat.methods import objective
 from srat.models.heads import LinearHead
+from srat.optimization import schedules
+from srat.statistics import intervals, paired
 
 LABELS, LOGITS, IMAGES = torch.tensor([0, 1, 0, 1]), torch.ones(4, 3), torch.full((4, 1, 5, 5), 0.5)
 NET = nn.Sequential(nn.Flatten(), nn.Linear(25, 3))

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from srat.errors import UserError
-from srat.run_folder import RunFolder
+from srat.core.errors import UserError
+from srat.runs.folder import RunFolder
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from srat.run_folder import RunFolder
+from srat.runs.folder import RunFolder
 with RunFolder(Path(sys.argv[1])).locked():
     print("locked", flush=True)
     time.sleep(60)

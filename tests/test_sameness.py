@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 from reference import digest, here
 from srat import Config, compose, fit
+from srat.core.signals import Interrupted
 from srat.data.imbalance import Step
-from srat.interruption import Interrupted
-from srat.methods import METHODS
-from srat.models.small_cnn import SmallCNN
-from srat.observer import Observer
+from srat.evaluation.observer import Observer
+from srat.methods.table import METHODS
+from srat.models.backbones.small_cnn import SmallCNN
 
 HASHES = Path(__file__).parent / "golden" / "hashes.json"
 RECORDED = Path(__file__).parent / "golden" / "recorded.json"

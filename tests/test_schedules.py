@@ -2,8 +2,8 @@
 
 import pytest
 
-from srat.errors import UserError
-from srat.schedules import Schedule, learning_rate
+from srat.core.errors import UserError
+from srat.optimization.schedules import Schedule, learning_rate
 
 PAPER = [  # epoch, learning rate, weights apply
     (0, 1e-1, False),

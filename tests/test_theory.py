@@ -10,7 +10,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srat.errors import UserError
+from srat.core.errors import UserError
 from srat.theory import COUNTEREXAMPLE, RATIOS, Gaussians, monte_carlo, normal_cdf, numerical_bias, with_ratios
 
 CONVENTIONS = ("exact", "paper")

@@ -16,32 +16,33 @@ from torch import nn
 from torch.nn import functional as F
 
 import srat
-import srat.training
-from srat import fitting, trainer
+import srat.training.session
 from srat.attacks import input_gradient
-from srat.checkpoint import list_checkpoints, load_checkpoint
-from srat.composition import compose
-from srat.config import Config
+from srat.config.composition import compose
+from srat.config.config import Config
+from srat.core.errors import UserError
+from srat.core.keyed_random import generator
+from srat.core.signals import STOPPING, Interrupted
+from srat.core.tensor_file import TensorFile, open_tensors, write_tensors
 from srat.data import Dataset, Feed, Source, prepare
 from srat.data.augmentation import CropFlip
-from srat.data.digits import Digits
 from srat.data.holdout import Holdout
 from srat.data.imbalance import NoImbalance
-from srat.devices import make_fabric
-from srat.errors import UserError
+from srat.data.sources.digits import Digits
+from srat.evaluation.observer import Observer
 from srat.feature_losses import Separation
-from srat.fitting import fit
-from srat.interruption import STOPPING, Interrupted
+from srat.methods.objective import Objective
 from srat.models import wrap
-from srat.models.small_cnn import SmallCNN
-from srat.objective import Objective
-from srat.observer import Observer
-from srat.random import generator
-from srat.run import load_with_facts
-from srat.run_folder import RunFolder
-from srat.tensor_file import TensorFile, open_tensors, write_tensors
-from srat.trainer import inner_loss, train_step
-from srat.training import set_up
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.runs.folder import RunFolder
+from srat.runs.run import load_with_facts
+from srat.runtime.fabric import make_fabric
+from srat.training import fitting
+from srat.training import loop as trainer
+from srat.training.checkpoint import list_checkpoints, load_checkpoint
+from srat.training.fitting import fit
+from srat.training.loop import inner_loss, train_step
+from srat.training.session import set_up
 
 
 def tiny(method="srat-ldam", **options):
@@ -804,14 +805,14 @@ class TestDivergence:
             fit(self.wild())
 
     def test_a_gradient_that_is_not_finite_is_enough(self, monkeypatch, tmp_path):
-        real, norms = srat.training.get_total_norm, []
+        real, norms = srat.training.session.get_total_norm, []
 
         def third(gradients):
             norms.append(real(gradients))
             return norms[-1] * (math.inf if len(norms) == 3 else 1)
 
         monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
-        monkeypatch.setattr(srat.training, "get_total_norm", third)
+        monkeypatch.setattr(srat.training.session, "get_total_norm", third)
         with pytest.raises(UserError, match=r"in epoch 1, step 3 \(largest logit until then"):
             fit(tiny(), out=tmp_path)
 

@@ -10,16 +10,16 @@ from torch import nn
 
 import srat
 import wrapping
-from srat.data.digits import Digits
-from srat.devices import make_fabric
-from srat.errors import UserError
-from srat.evaluation import Result
+from srat.core.errors import UserError
+from srat.core.signals import Interrupted
+from srat.data.sources.digits import Digits
+from srat.evaluation.record import Result
 from srat.feature_losses import Separation
-from srat.fitting import fit
-from srat.interruption import Interrupted
 from srat.models import wrap
-from srat.trainer import gathered
-from srat.training import set_up
+from srat.runtime.fabric import make_fabric
+from srat.training.fitting import fit
+from srat.training.loop import gathered
+from srat.training.session import set_up
 from wrapping import GREY, Notices, Own, StopAfter
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot reach the edge")  # so few steps are quick

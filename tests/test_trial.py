@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from srat.composition import compose
+from srat.config.composition import compose
+from srat.core.errors import UserError
 from srat.data import Dataset
 from srat.data.batches import epoch_batches
-from srat.errors import UserError
-from srat.fitting import fit
 from srat.models import wrap
-from srat.models.base import AttackMode
-from srat.models.small_cnn import SmallCNN
-from srat.trial import check_shares, smallest_batch, tried
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.models.classifier import AttackMode
+from srat.training.fitting import fit
+from srat.training.trial import check_shares, smallest_batch, tried
 
 
 def own(*layers, channels=4):

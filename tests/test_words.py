@@ -9,15 +9,15 @@ from torch import nn
 
 from srat import losses, theory, weightings
 from srat.attacks import PGD
-from srat.config import SGD, Config
+from srat.config.config import SGD, Config
+from srat.core.errors import UserError
+from srat.core.words import number
 from srat.data import Holdout
 from srat.data.imbalance import Step
-from srat.errors import UserError
-from srat.evaluation import wilson
 from srat.models import wrap
 from srat.models.heads import CosineHead
-from srat.schedules import Schedule
-from srat.words import number
+from srat.optimization.schedules import Schedule
+from srat.statistics.intervals import wilson
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 

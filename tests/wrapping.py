@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from torch import nn
 
-from srat.composition import compose
-from srat.interruption import Interrupted
-from srat.observer import Observer
+from srat.config.composition import compose
+from srat.core.signals import Interrupted
+from srat.evaluation.observer import Observer
 
 GREY = {"mean": [0.5], "std": [0.25]}
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 
 import srat
-from srat.config import Config
+from srat.config.config import Config
+from srat.core.keyed_random import generator
 from srat.data import prepare, to_unit
 from srat.feature_losses import Separation
+from srat.methods.objective import reduce_anchors
 from srat.models import attacked
-from srat.objective import reduce_anchors
-from srat.random import generator
 
 BATCHES = 20
 separation = Separation(temperature=0.1)

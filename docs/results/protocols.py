@@ -15,11 +15,13 @@ import torch
 
 import srat
 from srat.attacks import PGD
-from srat.attacks.reference import AutoAttack
-from srat.config import Config
+from srat.attacks.autoattack import AutoAttack
+from srat.config.config import Config
 from srat.data import Dataset, to_unit
-from srat.evaluation import count, served, wilson
+from srat.evaluation.evaluate import count
+from srat.evaluation.serving import served
 from srat.models import logits_of
+from srat.statistics.intervals import wilson
 
 
 def said(correct: int, total: int) -> str:

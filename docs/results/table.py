@@ -7,8 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from srat.config import Config
-from srat.evaluation import Accuracy, Evaluation, summary
+from srat.config.config import Config
+from srat.evaluation.record import Evaluation, summary
+from srat.statistics.intervals import Accuracy
 
 
 def said(accuracy: Accuracy) -> str:

@@ -7,13 +7,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _ATTRIBUTES = {
-    "Config": "srat.config",
-    "Run": "srat.run",
-    "UserError": "srat.errors",
-    "compose": "srat.composition",
-    "evaluate": "srat.evaluation",
-    "fit": "srat.fitting",
-    "load": "srat.run",
+    "Config": "srat.config.config",
+    "Run": "srat.runs.run",
+    "UserError": "srat.core.errors",
+    "compose": "srat.config.composition",
+    "evaluate": "srat.evaluation.evaluate",
+    "fit": "srat.training.fitting",
+    "load": "srat.runs.run",
 }
 _PACKAGES = ("attacks", "data", "evaluation", "feature_losses", "losses", "methods", "models", "weightings")
 
@@ -37,12 +37,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from srat import attacks, data, evaluation, feature_losses, losses, methods, models, weightings
-    from srat.composition import compose
-    from srat.config import Config
-    from srat.errors import UserError
-    from srat.evaluation import evaluate
-    from srat.fitting import fit
-    from srat.run import Run, load
+    from srat.config.composition import compose
+    from srat.config.config import Config
+    from srat.core.errors import UserError
+    from srat.evaluation.evaluate import evaluate
+    from srat.runs.run import Run, load
+    from srat.training.fitting import fit
 
     __version__: str
 
@@ -52,13 +52,10 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_ATTRIBUTES[name]), name)
     if name in _PACKAGES:
         return importlib.import_module(f"srat.{name}")
-    if name == "__version__":  # that of the tag it was built from
-        from importlib.metadata import PackageNotFoundError, version
+    if name == "__version__":
+        from srat.version import version
 
-        try:
-            return version("srat")
-        except PackageNotFoundError:
-            return "unknown"
+        return version()
     raise AttributeError(f"module 'srat' has no attribute '{name}'")
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from srat.checked import Checked, checked
-from srat.errors import require
-from srat.words import number
+from srat.core.checked import Checked, checked
+from srat.core.errors import require
+from srat.core.words import number
 
 Convention = Literal["exact", "paper"]
 """What the standard deviation of 1ᵀx is: √d·σ, as it is, or d·σ, as the paper's proof has it.

@@ -23,8 +23,8 @@ from srat.attacks import (
 )
 from srat.attacks.named import named
 from srat.attacks.projections import GEOMETRIES, normalized_step, uniform_l2, uniform_linf
-from srat.errors import UserError
-from srat.registry import members
+from srat.core.errors import UserError
+from srat.core.members import members
 
 EPSILON = {"linf": 8 / 255, "l2": 0.5}
 ATTACKS = [

@@ -10,11 +10,11 @@ from torch import nn
 
 import srat
 from srat.attacks import FGSM, PGD, Natural, PGDMargin, tell_doubts
+from srat.attacks.autoattack import AutoAttack
 from srat.attacks.named import named
-from srat.attacks.reference import AutoAttack
-from srat.config import Config
+from srat.config.config import Config
+from srat.core.members import members
 from srat.data import Source
-from srat.registry import members
 
 SHAPE = (3, 32, 32)
 SHORT = "cannot reach the edge of a ball of radius 0.1"

@@ -10,17 +10,18 @@ import torch
 from torch import nn
 
 from srat.attacks import PGD, ReferenceAttack, within
+from srat.attacks.autoattack import APGDCE, APGDT, AutoAttack
 from srat.attacks.named import named
-from srat.attacks.reference import APGDCE, APGDT, AutoAttack
+from srat.core.members import members
 from srat.data import Dataset
-from srat.evaluation import count, survival
+from srat.evaluation import survival
+from srat.evaluation.evaluate import count
 from srat.evaluation.journal import Progress
+from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER
 from srat.evaluation.survival import Trial, outcome
 from srat.models import attacked
-from srat.observer import Observer
-from srat.processes import ALONE
-from srat.registry import members
+from srat.runtime.processes import ALONE
 
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
 

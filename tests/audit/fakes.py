@@ -11,7 +11,7 @@ from torch.nn import functional as F
 import srat
 from srat.attacks import PGD
 from srat.attacks.base import input_gradient
-from srat.audit import Subject
+from srat.audit.base import Subject
 from srat.models import attacked, logits_of
 
 EPSILON, HONEST_EPSILON = 0.15, 0.1

@@ -9,7 +9,7 @@ from collections import Counter
 import torch
 from fakes import CAUGHT_BY, EPSILON, HONEST, HONEST_EPSILON, fakes, subject, trained
 
-from srat.audit import audit
+from srat.audit.suite import audit
 
 
 def main() -> None:

@@ -9,15 +9,16 @@ from rich.console import Console
 
 import srat
 from srat.attacks import PGD
-from srat.audit import Audit, Check, Entry, Finding, Subject, audit, chosen_checks
-from srat.audit.base import Remade, judged, stronger
+from srat.audit.base import Check, Finding, Remade, Subject, judged, stronger
 from srat.audit.checks.disjoint import exact_twins, near_twins
 from srat.audit.checks.growing_epsilon import GrowingEpsilon
+from srat.audit.suite import Audit, Entry, audit, chosen_checks
+from srat.core.errors import UserError
+from srat.core.members import members
 from srat.data import Dataset
-from srat.errors import UserError
-from srat.evaluation import Counts, Evaluation, Result
-from srat.registry import members
-from srat.report.audit import audit_line, conclusion
+from srat.evaluation.counts import Counts
+from srat.evaluation.record import Evaluation, Result
+from srat.report.terminal.audit import audit_line, conclusion
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from PIL import Image
 
 import srat
 from srat.cli import main
-from srat.evaluation import Evaluation, Examples
+from srat.evaluation.examples import Examples
+from srat.evaluation.record import Evaluation
 
 QUICK = ["--epochs", "2", "--model.width", "4", "--attack.steps", "1", "--evaluation.steps", "2", "--device", "cpu"]
 
@@ -101,7 +102,7 @@ class TestTrain:
         )
         assert (config["epochs"], config["model"]["width"]) == (2, 4)
 
-    @pytest.mark.parametrize("method", srat.methods.METHODS)
+    @pytest.mark.parametrize("method", srat.methods.table.METHODS)
     def test_every_method(self, cli, tmp_path, method):
         # Natural training has no attack whose steps could be set.
         quick = [*QUICK[:4], *QUICK[6:]] if method == "natural" else QUICK
@@ -158,7 +159,7 @@ class TestTrain:
             main(["train", "--help"])
         said = " ".join(capsys.readouterr().out.replace("│", " ").split())
         for name in (
-            *srat.methods.METHODS,
+            *srat.methods.table.METHODS,
             "fashion-mnist",
             "wide-resnet",
             "effective-number",
@@ -250,9 +251,9 @@ class TestData:
             assert image.width > 400
         kept = json.loads((tmp_path / "i.json").read_text())
         assert kept == sorted(kept)
-        labels = srat.data.digits.Digits().train().labels[kept]
+        labels = srat.data.sources.digits.Digits().train().labels[kept]
         assert labels.bincount().tolist() == list(
-            srat.data.step_counts(srat.data.digits.Digits().train().counts, ratio=10)
+            srat.data.step_counts(srat.data.sources.digits.Digits().train().counts, ratio=10)
         )
 
     def test_draws_vectors(self, cli):
@@ -414,8 +415,8 @@ class TestMistakes:
         assert "pgd-2" in Evaluation.read(copy / "evaluation.json").results
 
     def test_a_full_disk(self, cli, monkeypatch, tmp_path):
-        from srat.checkpoint import list_checkpoints
-        from srat.tensor_file import open_tensors
+        from srat.core.tensor_file import open_tensors
+        from srat.training.checkpoint import list_checkpoints
 
         real, written = os.fsync, []
 
@@ -440,18 +441,18 @@ class TestMistakes:
         assert len((tmp_path / "x" / "metrics.csv").read_text().splitlines()) == 6
 
     def test_control_c(self, cli, monkeypatch):
-        import srat.cli.training
+        import srat.cli.commands.training
 
         def interrupted(*args, **kwargs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(srat.cli.training, "fit", interrupted)
+        monkeypatch.setattr(srat.cli.commands.training, "fit", interrupted)
         code, _, err = cli("train", *QUICK, "--out", "x")
         assert (code, err) == (130, "srat: stopped at once\n")
 
     @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 138)])
     def test_a_signal_in_the_evaluation(self, cli, monkeypatch, name, code):
-        import srat.cli.training
+        import srat.cli.commands.training
 
         def interrupted(*args, observer, **kwargs):
             observer.evaluating("pgd-20", images=1)
@@ -460,7 +461,7 @@ class TestMistakes:
 
         before = signal.getsignal(getattr(signal, name))
         with monkeypatch.context() as patch:
-            patch.setattr(srat.cli.training, "evaluate_run", interrupted)
+            patch.setattr(srat.cli.commands.training, "evaluate_run", interrupted)
             assert cli("train", *QUICK, "--out", "x")[::2] == (
                 code,
                 f"srat: stopped by {name}: the training is done; 'srat train --out x' continues with the evaluation\n",
@@ -469,31 +470,33 @@ class TestMistakes:
         assert cli("train", "--out", "x")[0] == 0
 
     def test_a_signal_at_the_start(self, cli, monkeypatch, tmp_path):
-        import srat.cli.training
+        import srat.cli.commands.training
 
-        real = srat.cli.training.make_console
+        real = srat.cli.commands.training.make_console
         monkeypatch.setattr(
-            srat.cli.training, "make_console", lambda **_: os.kill(os.getpid(), signal.SIGTERM) or real()
+            srat.cli.commands.training, "make_console", lambda **_: os.kill(os.getpid(), signal.SIGTERM) or real()
         )
         code, _, err = cli("train", *QUICK, "--out", "x")
         assert (code, err) == (143, "srat: stopped by SIGTERM\n")
         assert not (tmp_path / "x").exists()
 
     def test_a_signal_in_a_command_that_is_short(self, cli, monkeypatch):
-        import srat.cli.data
+        import srat.cli.commands.data
 
-        real = srat.cli.data.make_console
-        monkeypatch.setattr(srat.cli.data, "make_console", lambda: os.kill(os.getpid(), signal.SIGINT) or real())
+        real = srat.cli.commands.data.make_console
+        monkeypatch.setattr(
+            srat.cli.commands.data, "make_console", lambda: os.kill(os.getpid(), signal.SIGINT) or real()
+        )
         code, _, err = cli("data", "digits")
         assert (code, err) == (130, "srat: stopped by SIGINT\n")
 
     def test_a_mistake_of_ours(self, cli, monkeypatch):
-        import srat.cli.training
+        import srat.cli.commands.training
 
         def broken(*args, **kwargs):
             raise ZeroDivisionError("by zero")
 
-        monkeypatch.setattr(srat.cli.training, "fit", broken)
+        monkeypatch.setattr(srat.cli.commands.training, "fit", broken)
         code, _, err = cli("train", *QUICK, "--out", "x")
         assert code == 1
         assert "ZeroDivisionError: by zero" in err
@@ -556,7 +559,7 @@ def test_a_part_of_the_test_images_is_kept_apart(cli, finished):
 def test_what_is_there_is_not_made_again(cli, finished, monkeypatch):
     assert cli("evaluate", finished, "--attack", "pgd-2")[0] == 0
     before = {name: (finished / name).read_bytes() for name in ("evaluation.json", "examples.safetensors")}
-    monkeypatch.setattr("srat.cli.evaluating.examine", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr("srat.runs.evaluating.examine", lambda *_, **__: pytest.fail("made again"))
     code, out, _ = cli("evaluate", finished, "--attack", "pgd-2")
     assert (code, "pgd-2 %" in out) == (0, True)
     assert {name: (finished / name).read_bytes() for name in before} == before
@@ -755,7 +758,7 @@ class TestAudit:
         assert not (finished / "audit.json").exists()
 
     def test_the_whole_is_kept(self, cli, finished, monkeypatch):
-        monkeypatch.setattr("srat.cli.audit.SOURCE_STEPS", 20)
+        monkeypatch.setattr("srat.cli.commands.audit.SOURCE_STEPS", 20)
         code, out, _ = cli("audit", finished, "--images", "50", "--device", "cpu")
         assert code in (0, 3)
         assert out.splitlines()[-1] == f"Kept in {finished / 'audit.json'}"
@@ -766,7 +769,7 @@ class TestAudit:
         assert sum(line.split("  ")[0] in ("pass", "warn", "fail") for line in out.splitlines()) == 14
 
     def test_an_audit_that_fails_says_so(self, cli, finished, monkeypatch):
-        from srat.audit import Finding
+        from srat.audit.base import Finding
         from srat.audit.checks.determinism import Determinism
 
         finding = Finding(verdict="fail", evidence="made up")

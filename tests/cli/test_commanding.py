@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from srat.cli.commanding import command_of
-from srat.cli.train import read_arguments
-from srat.composition import compose
-from srat.config import Config
-from srat.methods import METHODS
-from srat.recipes import base_config, default_data, names, recipe
-from srat.schedules import Schedule
+from srat.cli.command_line import command_of
+from srat.cli.commands.train import read_arguments
+from srat.config.composition import compose
+from srat.config.config import Config
+from srat.methods.table import METHODS
+from srat.optimization.schedules import Schedule
+from srat.recipes.catalogue import names, recipe
+from srat.recipes.scales import base_config, default_data
 from srat.weightings import Fixed
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srat.checkpoint import list_checkpoints
 from srat.cli import COMMANDS, at_home, main
-from srat.cli.finding import runs_in
+from srat.runs.finding import runs_in
+from srat.training.checkpoint import list_checkpoints
 
 QUICK = ["--epochs", "2", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import srat.data.folder
-import srat.data.found
+import srat.data.image_folder.found
+import srat.data.sources.folder
 from srat.cli import main
 
 QUICK = ["--model", "small-cnn", "--model.width", "2", "--epochs", "1", "--evaluation.steps", "1", "--device", "cpu"]
@@ -54,9 +54,9 @@ def counting(monkeypatch, module, name):
 class TestOnce:
     def test_training_looks_at_a_folder_once(self, cli, place, monkeypatch):
         fill(place / "images", deep=True)
-        scanned = counting(monkeypatch, srat.data.found, "scan")
-        headers = counting(monkeypatch, srat.data.folder, "read_header")
-        levels = counting(monkeypatch, srat.data.folder, "largest_level")
+        scanned = counting(monkeypatch, srat.data.image_folder.found, "scan")
+        headers = counting(monkeypatch, srat.data.sources.folder, "read_header")
+        levels = counting(monkeypatch, srat.data.sources.folder, "largest_level")
         code, out, _ = cli(
             "train", "--data", "folder", "--data-dir", "images", "--method", "ce", *QUICK, "--out", "run"
         )

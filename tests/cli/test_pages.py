@@ -74,7 +74,7 @@ def test_a_map_that_cannot_be_kept_costs_no_page(cli, runs, monkeypatch):
     def refuse(*args, **kwargs):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("srat.cli.mapping.write_atomically", refuse)
+    monkeypatch.setattr("srat.runs.mapping.write_atomically", refuse)
     code, out, _ = cli("report", runs / "a", "--out", "elsewhere.html", "--device", "cpu")
     assert code == 0
     assert "no map on the page: [Errno 30] Read-only file system" in out

@@ -17,7 +17,7 @@ from PIL import Image
 
 import srat
 from srat.cli import main
-from srat.evaluation import Examples
+from srat.evaluation.examples import Examples
 
 CLASSES = {"crane": 12, "naïve 猫": 8, "<b>x</b>": 6}
 QUICK = ["--epochs", "3", "--model.width", "4", "--attack.steps", "1", "--evaluation.steps", "3", "--device", "cpu"]

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from srat.cli import main
-from srat.cli.doctor import LITTLE_DISK, compiler, disk
-from srat.evaluation import Evaluation
-from srat.run_folder import RunFolder
+from srat.cli.commands.doctor import LITTLE_DISK, compiler, disk
+from srat.evaluation.record import Evaluation
+from srat.runs.folder import RunFolder
 
 QUICK = ["--epochs", "2", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from own import own
 from PIL import Image
-
-import srat
-from srat.cli import main
 from srat.composition import compose
 from srat.interruption import Interrupted
 from srat.models.linear import Linear
 from srat.observer import Observer
+
+import srat
+from srat.cli import main
 
 CLASSES, PER_CLASS, SIDE = ("ant", "bee", "cat"), (12, 8, 6), 8
 

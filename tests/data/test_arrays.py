@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 import srat
 from srat.cli import main
-from srat.config import Config
+from srat.config.config import Config
+from srat.core.errors import UserError
 from srat.data import hash_contents, prepare
-from srat.data.arrays import Arrays
 from srat.data.record import PARTS, Record, content_digest, hashed_share
-from srat.errors import UserError
-from srat.fitting import require_whole
+from srat.data.sources.arrays import Arrays
+from srat.training.fitting import require_whole
 
 CLASSES = 3
 
@@ -528,7 +528,7 @@ class TestRecord:
         def refuse(*_):
             raise AssertionError
 
-        monkeypatch.setattr("srat.data.array_rows.content_digest", refuse)
+        monkeypatch.setattr("srat.data.array_file.rows.content_digest", refuse)
         parts = source(train=range(6), val=range(6, 9), test=range(9, 15)).parts()
         assert shown(parts.train()) == list(range(6))
         with pytest.raises(AssertionError):

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srat.attacks import margin
+from srat.core.errors import UserError
+from srat.core.keyed_random import derive_seed, generator
 from srat.data import Dataset, Holdout, epoch_batches, select, to_unit
 from srat.data.augmentation import CropFlip, NoAugmentation, random_crop, random_flip
-from srat.data.digits import Digits
-from srat.errors import UserError
+from srat.data.sources.digits import Digits
 from srat.losses import cross_entropy
-from srat.random import derive_seed, generator
 
 NAMES = ("a", "b")
 

@@ -8,12 +8,14 @@ import torch
 from folders import classes, encoded, put
 from PIL import Image
 
-from srat.data import Dataset, decoding, levels, survey
+from srat.core.errors import UserError
+from srat.data import Dataset, survey
 from srat.data.constant import constant_notes, is_constant
-from srat.data.decoding import opened, read_header, shown
-from srat.data.folder import Folder
-from srat.data.image_files import ImageFiles
-from srat.errors import UserError
+from srat.data.image_folder import levels
+from srat.data.reading import decoding
+from srat.data.reading.decoding import opened, read_header, shown
+from srat.data.reading.image_files import ImageFiles
+from srat.data.sources.folder import Folder
 
 RNG = np.random.default_rng(0)
 

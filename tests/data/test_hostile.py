@@ -18,16 +18,17 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from srat.data import decoding, files
-from srat.data.arrays import Arrays
-from srat.data.cifar import Cifar, check_opcodes, read_batch
-from srat.data.cifar10 import Cifar10
-from srat.data.fashion_mnist import FashionMNIST
-from srat.data.files import LARGEST, read_from_tar
-from srat.data.folder import Folder
-from srat.data.mat import read_arrays
-from srat.data.svhn import SVHN, read_mat
-from srat.errors import UserError
+from srat.core.errors import UserError
+from srat.data.reading import decoding
+from srat.data.reading import downloads as files
+from srat.data.reading.cifar import Cifar, check_opcodes, read_batch
+from srat.data.reading.downloads import LARGEST, read_from_tar
+from srat.data.reading.mat import read_arrays
+from srat.data.sources.arrays import Arrays
+from srat.data.sources.cifar10 import Cifar10
+from srat.data.sources.fashion_mnist import FashionMNIST
+from srat.data.sources.folder import Folder
+from srat.data.sources.svhn import SVHN, read_mat
 
 MB = 1 << 20
 
@@ -50,7 +51,7 @@ def bounded():
 def small_limit(monkeypatch):
     """The limit of published files, lowered, so that a bomb can be made in a moment."""
     monkeypatch.setattr(files, "LARGEST", 4 * MB)
-    monkeypatch.setattr("srat.data.svhn.LARGEST", 4 * MB)
+    monkeypatch.setattr("srat.data.sources.svhn.LARGEST", 4 * MB)
 
 
 def refused(read, said):
@@ -201,7 +202,7 @@ class TestArchive:
         assert max(sizes.values()) < LARGEST
 
     def test_the_checksum_comes_before_the_reader(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("srat.data.cifar.read_batch", None)
+        monkeypatch.setattr("srat.data.reading.cifar.read_batch", None)
         (tmp_path / "test_batch").write_bytes(b"anything")
         source: Cifar = Cifar10(dir=tmp_path)
         refused(source.test, "wrong checksum")
@@ -318,7 +319,7 @@ class TestNpz:
     def test_a_bomb_is_refused_unread(self, tmp_path, monkeypatch):
         source = self.save(tmp_path / "x.npz", train_images=np.zeros((4, 4_000, 4_000), np.uint8))
         assert source.dir.stat().st_size < MB
-        monkeypatch.setattr("srat.machine.free_memory", lambda: 100 * MB)
+        monkeypatch.setattr("srat.runtime.machine.free_memory", lambda: 100 * MB)
         tracemalloc.reset_peak()
         refused(source.train, "the arrays: needs 64 MB of memory, there are 105 MB")
         assert tracemalloc.get_traced_memory()[1] < 20 * MB
@@ -327,7 +328,7 @@ class TestNpz:
         source = self.save(tmp_path / "x.npz")
         with zipfile.ZipFile(source.dir, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("train_images", self.header((4, 4_000, 4_000)) + bytes(64 * MB))
-        monkeypatch.setattr("srat.machine.free_memory", lambda: 100 * MB)
+        monkeypatch.setattr("srat.runtime.machine.free_memory", lambda: 100 * MB)
         tracemalloc.reset_peak()
         assert source.train().images.shape == (4, 1, 5, 5)
         assert tracemalloc.get_traced_memory()[1] < 20 * MB
@@ -379,7 +380,7 @@ class TestImages:
         )
 
     def test_more_than_memory_holds_is_refused(self, place, monkeypatch):
-        monkeypatch.setattr("srat.machine.free_memory", lambda: 50)
+        monkeypatch.setattr("srat.runtime.machine.free_memory", lambda: 50)
         source = replace(place(self.png(4, 4, zlib.compress(bytes(20)))), streaming="never")
         refused(source.train().images.loaded, r"3 images of 4 × 4 pixels: needs \d+ bytes of memory")
 

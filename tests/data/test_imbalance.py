@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from srat.core.errors import UserError
 from srat.data import exponential_counts, prepare, select, step_counts
-from srat.data.base import Dataset, Source
+from srat.data.dataset import Dataset, Source
 from srat.data.holdout import Holdout
 from srat.data.imbalance import Explicit, Exponential, NoImbalance, Step, hash_indices, realised_ratio
-from srat.errors import UserError
 
 CIFAR10 = (5000,) * 10
 SVHN = (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659)

@@ -6,9 +6,9 @@ import unicodedata
 import pytest
 from folders import classes, encoded, put
 
-from srat.data.folder import Folder
-from srat.data.naming import in_order, part_of
-from srat.errors import UserError
+from srat.core.errors import UserError
+from srat.data.image_folder.naming import in_order, part_of
+from srat.data.sources.folder import Folder
 
 
 def counts(folder, **how):

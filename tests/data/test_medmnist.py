@@ -11,12 +11,13 @@ import torch
 
 import srat
 from srat.cli import main
-from srat.cli.commanding import command_of
-from srat.config import Config
-from srat.data import medmnist, prepare
-from srat.data.medmnist import MedMNIST
-from srat.data.medmnist_files import SETS, SIZES
-from srat.errors import UserError
+from srat.cli.command_line import command_of
+from srat.config.config import Config
+from srat.core.errors import UserError
+from srat.data import prepare
+from srat.data.reading.medmnist import SETS, SIZES
+from srat.data.sources import medmnist
+from srat.data.sources.medmnist import MedMNIST
 
 NAMES = ", ".join(SETS)
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from srat.attacks import PGD, Natural
-from srat.attacks.reference import Square
+from srat.attacks.autoattack import Square
+from srat.core.errors import UserError
 from srat.data import check_images, to_unit
-from srat.errors import UserError
 
 
 def image(*values, dtype=torch.float32):

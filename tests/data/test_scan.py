@@ -10,11 +10,11 @@ from folders import classes, encoded, files_there, picture, put
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from srat.data import decoding
-from srat.data import scan as scanning
-from srat.data.folder import Folder
-from srat.data.scan import Passed, is_hidden, scan, told, told_in_line
-from srat.errors import UserError
+from srat.core.errors import UserError
+from srat.data.image_folder import scan as scanning
+from srat.data.image_folder.scan import Passed, is_hidden, scan, told, told_in_line
+from srat.data.reading import decoding
+from srat.data.sources.folder import Folder
 
 PNG = encoded()
 NAMES = ("ant", "bee", "train", "Test", "val", "sub", "1", "__MACOSX", ".hidden", "café")

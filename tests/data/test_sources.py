@@ -19,18 +19,18 @@ import scipy.io
 import torch
 from PIL import Image
 
+from srat.core.errors import UserError
+from srat.core.members import choices
 from srat.data import Source
-from srat.data.arrays import Arrays
-from srat.data.cifar import Cifar, read_batch
-from srat.data.cifar10 import Cifar10
-from srat.data.cifar100 import Cifar100
-from srat.data.digits import Digits
-from srat.data.fashion_mnist import FashionMNIST, parse_idx
-from srat.data.files import Remote, fetch
-from srat.data.folder import Folder
-from srat.data.svhn import SVHN, read_mat
-from srat.errors import UserError
-from srat.registry import choices
+from srat.data.reading.cifar import Cifar, read_batch
+from srat.data.reading.downloads import Remote, fetch
+from srat.data.sources.arrays import Arrays
+from srat.data.sources.cifar10 import Cifar10
+from srat.data.sources.cifar100 import Cifar100
+from srat.data.sources.digits import Digits
+from srat.data.sources.fashion_mnist import FashionMNIST, parse_idx
+from srat.data.sources.folder import Folder
+from srat.data.sources.svhn import SVHN, read_mat
 
 RETRIEVE = pooch.retrieve
 

@@ -12,16 +12,16 @@ from folders import classes, encoded, put
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from srat.cli.opening import opened, trained_images
-from srat.composition import compose
+from srat.config.composition import compose
+from srat.core.errors import UserError
 from srat.data import prepare
-from srat.data.folder import Folder
-from srat.data.naming import name_share
+from srat.data.image_folder.naming import name_share
 from srat.data.record import Record
-from srat.errors import UserError
-from srat.fitting import fit
-from srat.models.small_cnn import SmallCNN
-from srat.run_folder import RunFolder
+from srat.data.sources.folder import Folder
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.runs.folder import RunFolder
+from srat.runs.opening import opened, trained_images
+from srat.training.fitting import fit
 
 PICTURES = [encoded(seed) for seed in range(40)]
 
@@ -488,8 +488,8 @@ class TestCommands:
 
     def test_a_missing_training_image_does_not_stop_an_audit(self, trained, cli, monkeypatch):
         (trained / "d" / next(iter(RunFolder(trained / "r").record.parts["train"]))).unlink()
-        monkeypatch.setattr("srat.cli.audit.SOURCE_EPOCHS", 1)
-        monkeypatch.setattr("srat.cli.audit.SOURCE_STEPS", 1)
+        monkeypatch.setattr("srat.cli.commands.audit.SOURCE_EPOCHS", 1)
+        monkeypatch.setattr("srat.cli.commands.audit.SOURCE_STEPS", 1)
         code, out, err = cli("audit", trained / "r", "--check", "transfer", "--device", "cpu", "--images", 4)
         assert code in (0, 3), err
         assert "is gone" in out

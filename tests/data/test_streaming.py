@@ -11,21 +11,21 @@ import pytest
 import torch
 from PIL import Image
 
-from srat import trainer
-from srat.composition import compose
+from srat.config.composition import compose
+from srat.core.errors import UserError
+from srat.core.keyed_random import generator
+from srat.core.signals import Interrupted
+from srat.core.tensor_file import open_tensors
 from srat.data import Dataset, Feed
 from srat.data.augmentation import CropFlip
 from srat.data.feed import ahead
-from srat.data.folder import Folder
-from srat.data.image_files import ImageFiles
-from srat.errors import UserError
-from srat.evaluation import count
-from srat.fitting import fit
-from srat.interruption import Interrupted
-from srat.models.small_cnn import SmallCNN
-from srat.random import generator
-from srat.tensor_file import open_tensors
-from srat.training import sample
+from srat.data.reading.image_files import ImageFiles
+from srat.data.sources.folder import Folder
+from srat.evaluation.evaluate import count
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.training import loop as trainer
+from srat.training.fitting import fit
+from srat.training.session import sample
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_what_fits_is_decoded_beforehand(photographs, monkeypatch):
     train = config(photographs, "auto").data.train()
     assert isinstance(train.images, ImageFiles)
     assert not train.to("cpu").streamed
-    monkeypatch.setattr("srat.data.image_files.free_memory", lambda: 4 * train.images.nbytes - 1)
+    monkeypatch.setattr("srat.data.reading.image_files.free_memory", lambda: 4 * train.images.nbytes - 1)
     assert train.to("cpu").streamed
     subset = train.subset(torch.tensor([3, 1]))
     assert torch.equal(subset.images[:], train.images[torch.tensor([3, 1])])
@@ -130,8 +130,8 @@ def test_batches_do_not_depend_on_where_the_images_lie(photographs):
 
 
 def test_normalisation_does_not_depend_on_where_the_images_lie(photographs, monkeypatch):
-    monkeypatch.setattr("srat.training._SAMPLE", 25 * 3 * 8 * 8)  # of 72 images
-    monkeypatch.setattr("srat.training._PART", 7 * 3 * 8 * 8)
+    monkeypatch.setattr("srat.training.session._SAMPLE", 25 * 3 * 8 * 8)  # of 72 images
+    monkeypatch.setattr("srat.training.session._PART", 7 * 3 * 8 * 8)
     lazy = config(photographs, "always").data.train()
     loaded = Dataset(lazy.images[:], lazy.labels, lazy.class_names)
     parts = [list(sample(data)) for data in (lazy, loaded)]
@@ -143,12 +143,12 @@ def test_normalisation_does_not_depend_on_where_the_images_lie(photographs, monk
 
 def test_each_of_several_processes_takes_its_part_of_the_memory(photographs, monkeypatch):
     images = config(photographs, "auto").data.train().images
-    monkeypatch.setattr("srat.data.image_files.free_memory", lambda: 5 * images.nbytes)
+    monkeypatch.setattr("srat.data.reading.image_files.free_memory", lambda: 5 * images.nbytes)
     assert isinstance(images.loaded(), torch.Tensor)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert images.loaded() is images
-    monkeypatch.setattr("srat.data.folder.cores", lambda: 6)
+    monkeypatch.setattr("srat.data.sources.folder.cores", lambda: 6)
     assert config(photographs, "auto").data.train().images.workers == 3
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srat.data.decoding import Header
-from srat.data.folder import Folder
+from srat.data.reading.decoding import Header
+from srat.data.sources.folder import Folder
 from srat.data.survey import Looked, Survey, survey
-from srat.evaluation import wilson
-from srat.report.survey import FEW, reach, remarks, suggested_batch, suggested_size, survey_table
-from srat.run_folder import RunFolder
+from srat.report.terminal.survey import FEW, reach, remarks, suggested_batch, suggested_size, survey_table
+from srat.runs.folder import RunFolder
+from srat.statistics.intervals import wilson
 
 RNG = np.random.default_rng(0)
 

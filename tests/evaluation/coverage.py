@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from srat.evaluation import separability
-from srat.evaluation.intervals import mean_over_seeds
+from srat.statistics.intervals import mean_over_seeds
 
 IMAGES, OF_IMAGE = 2_000, 3.0
 

@@ -9,10 +9,10 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srat.errors import UserError
-from srat.evaluation import groups, wilson
+from srat.core.errors import UserError
 from srat.evaluation.comparison import OVERALL, UNDER, WELL, Contender, caveat, compare, means_of, sentences
-from srat.evaluation.intervals import (
+from srat.evaluation.groups import groups
+from srat.statistics.intervals import (
     Z95,
     Sum,
     crossed_variances,
@@ -23,8 +23,9 @@ from srat.evaluation.intervals import (
     sum_of_counts,
     t95,
     weighted_sum,
+    wilson,
 )
-from srat.evaluation.paired import _score, holm, mcnemar, paired_difference, score_interval
+from srat.statistics.paired import _score, holm, mcnemar, paired_difference, score_interval
 
 SIMULATIONS = 2_000
 

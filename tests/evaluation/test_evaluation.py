@@ -13,15 +13,20 @@ from torch.nn import functional as F
 
 import srat
 from srat.attacks import PGD, Attack, Natural, input_gradient
+from srat.core.errors import UserError
+from srat.core.keyed_random import generator
 from srat.data import Dataset, to_unit
-from srat.errors import UserError
-from srat.evaluation import Counts, Evaluation, Result, count, describe_attack, groups, summary, survival, wilson
+from srat.evaluation import survival
+from srat.evaluation.counts import Counts
+from srat.evaluation.evaluate import count
+from srat.evaluation.groups import groups
+from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER
+from srat.evaluation.record import Evaluation, Result, describe_attack, summary
 from srat.evaluation.survival import Trial, outcome
 from srat.models import Output, attacked
-from srat.models.small_cnn import small_cnn_backbone
-from srat.observer import Observer
-from srat.random import generator
+from srat.models.backbones.small_cnn import small_cnn_backbone
+from srat.statistics.intervals import wilson
 
 
 @given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

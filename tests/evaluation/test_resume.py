@@ -7,18 +7,17 @@ import torch
 from torch import nn
 
 from srat.attacks import FGSM, PGD, Natural
-from srat.attacks.reference import APGDCE, APGDT
-from srat.cadence import Cadence, Every
+from srat.attacks.autoattack import APGDCE, APGDT
+from srat.core.cadence import Cadence, Every
 from srat.data import Dataset
-from srat.evaluation import FileJournal, Journal
 from srat.evaluation import journal as journal_room
-from srat.evaluation.journal import Progress, furthest
+from srat.evaluation.journal import FileJournal, Journal, Progress, furthest
+from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER, Outcome
 from srat.evaluation.survival import Trial, outcome
 from srat.models import attacked
-from srat.models.small_cnn import small_cnn_backbone
-from srat.observer import Observer
-from srat.processes import Processes
+from srat.models.backbones.small_cnn import small_cnn_backbone
+from srat.runtime.processes import Processes
 
 
 class Stop(KeyboardInterrupt):

@@ -10,11 +10,11 @@ from torch import nn
 
 import srat
 from srat.attacks import PGD, Natural
+from srat.core.errors import UserError
 from srat.data import Dataset
-from srat.errors import UserError
-from srat.evaluation import groups
 from srat.evaluation import separability as room
 from srat.evaluation.feature_map import on_a_plane
+from srat.evaluation.groups import groups
 from srat.evaluation.separability import features_of, purities, require_enough, separability, silhouettes, to_plain
 
 RARE = groups((90, 80, 5, 4))

@@ -15,7 +15,7 @@ import atheris
 with atheris.instrument_imports(include=["srat", "pickletools", "tarfile", "zipfile", "numpy.lib.format", "PIL"]):
     from fuzz_targets import TARGETS
 
-    from srat.errors import UserError
+    from srat.core.errors import UserError
 
 CORPUS = Path(__file__).parent / "corpus"
 

@@ -18,18 +18,21 @@ import scipy.io
 import torch
 from PIL import Image
 
-from srat.checkpoint import State, load_checkpoint, save_checkpoint
-from srat.config import Config
-from srat.data.arrays import Arrays
-from srat.data.cifar import read_batch
-from srat.data.fashion_mnist import parse_idx
-from srat.data.files import read_from_tar, unpack
-from srat.data.folder import Folder
-from srat.data.svhn import read_mat
-from srat.evaluation import Counts, Evaluation, Examples, Origin, Outcome, Result
+from srat.config.config import Config
+from srat.core.tensor_file import write_tensors
+from srat.data.reading.cifar import read_batch
+from srat.data.reading.downloads import read_from_tar, unpack
+from srat.data.sources.arrays import Arrays
+from srat.data.sources.fashion_mnist import parse_idx
+from srat.data.sources.folder import Folder
+from srat.data.sources.svhn import read_mat
+from srat.evaluation.counts import Counts
+from srat.evaluation.examples import Examples, Origin
+from srat.evaluation.outcome import Outcome
+from srat.evaluation.record import Evaluation, Result
 from srat.models import ImageShape
-from srat.run import ModelFacts, load
-from srat.tensor_file import write_tensors
+from srat.runs.run import ModelFacts, load
+from srat.training.checkpoint import State, load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def read_weights(content: bytes, folder: Path) -> object:
 def weights_seeds(folder: Path) -> list[bytes]:
     """Return the weights of a linear model."""
     config = json.loads(Config().to_json()) | {"model": {"name": "linear"}, "head": {"name": "linear"}}
-    from srat.run import build_model
+    from srat.runs.run import build_model
 
     facts = ModelFacts(
         config=Config.from_plain(config),
@@ -146,7 +149,7 @@ def read_config(content: bytes, folder: Path) -> object:
 
 def config_seeds(_: Path) -> list[bytes]:
     """Return the default configuration, and one of each of a few members."""
-    from srat.composition import compose
+    from srat.config.composition import compose
 
     changes = ({}, {"data": "cifar10", "method": "cb-focal"}, {"data": "folder", "model": "wide-resnet"})
     return [compose(None, **change).to_json().encode() for change in changes] + [b"[" * 500, b'{"seed": 1e400}']

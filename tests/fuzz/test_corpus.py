@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fuzz_targets import TARGETS
 
-from srat.errors import UserError
+from srat.core.errors import UserError
 
 CORPUS = Path(__file__).parent / "corpus"
 CASES = sorted(path for path in CORPUS.rglob("*") if path.is_file())

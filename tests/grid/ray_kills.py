@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from srat.attacks import PGD
-from srat.composition import compose
-from srat.grid import Job, jobs_of, run_grid
-from srat.grid.engine import Watcher
+from srat.config.composition import compose
+from srat.core.signals import Interruption
+from srat.grid.engine import Watcher, run_grid
+from srat.grid.local import Serial
 from srat.grid.on_ray import OnRay
-from srat.grid.serial import Serial
-from srat.interruption import Interruption
-from srat.recipes import Cell
+from srat.grid.plan import Job, jobs_of
+from srat.recipes.base import Cell
 from srat.recipes.making import ADVERSARIAL
 
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - its name; else what goes on beside it has the cores

@@ -16,20 +16,23 @@ from ray_kills import compared
 from rich.console import Console
 
 from srat.attacks import PGD
-from srat.composition import compose
-from srat.errors import UserError
-from srat.evaluation import CLEAN, Counts, Evaluation, Result
+from srat.config.composition import compose
+from srat.core.errors import UserError
+from srat.core.signals import Interrupted, Interruption
+from srat.evaluation.counts import Counts
 from srat.evaluation.feature_map import FeatureMap
-from srat.grid import jobs_of, planned, run_grid
-from srat.grid.engine import Executor, Handle, Watcher
+from srat.evaluation.record import CLEAN, Evaluation, Result
+from srat.grid.engine import Executor, Handle, Watcher, run_grid
+from srat.grid.local import Serial
 from srat.grid.on_ray import OnRay
-from srat.grid.serial import Serial
-from srat.interruption import Interrupted, Interruption
-from srat.models.linear import Linear
-from srat.recipes import Cell, base_config, recipe
-from srat.report.board import Board, duration
-from srat.run_folder import RunFolder
-from srat.schedules import Schedule
+from srat.grid.plan import jobs_of, planned
+from srat.models.backbones.linear import Linear
+from srat.optimization.schedules import Schedule
+from srat.recipes.base import Cell
+from srat.recipes.catalogue import recipe
+from srat.recipes.scales import base_config
+from srat.report.terminal.board import Board, duration
+from srat.runs.folder import RunFolder
 
 TINY = replace(
     compose(method="ce", model="linear", epochs=1),
@@ -396,7 +399,7 @@ class TestCommand:
         assert "srat report table1 --scale small --data digits --filter step-10" in out
 
     def test_failures_are_listed_with_exit_code_3(self, cli, tmp_path, monkeypatch):
-        monkeypatch.setattr("srat.cli.grid.Serial", lambda **_: Fake(codes={"natural step-100 seed 0": 2}))
+        monkeypatch.setattr("srat.cli.commands.grid.Serial", lambda **_: Fake(codes={"natural step-100 seed 0": 2}))
         words = ("grid", "figure1", "--scale", "small", "--data", "digits", "--seeds", "1", "--runs", tmp_path)
         code, out, _ = cli(*words, "--device", "cpu")
         assert code == 3

@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from srat import losses
-from srat.errors import UserError
+from srat.core.errors import UserError
+from srat.core.members import members
 from srat.losses import LDAM, CrossEntropy, Focal, Loss, ldam_margins
-from srat.registry import members
 
 COUNTS = (1000, 100, 10)
 EVERY_LOSS = [loss() for loss in members(Loss).values()]

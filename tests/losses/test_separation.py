@@ -8,9 +8,9 @@ import torch
 from pytorch_metric_learning.losses import SupConLoss
 from torch.nn import functional as F
 
-from srat.errors import UserError
+from srat.core.errors import UserError
 from srat.feature_losses import NoFeatureLoss, Separation, has_positive, separation
-from srat.memory import Footprint
+from srat.training.memory_estimate import Footprint
 
 module = importlib.import_module("srat.feature_losses.separation")  # the package has the function of that name
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from srat import weightings
-from srat.errors import UserError
-from srat.registry import members
+from srat.core.errors import UserError
+from srat.core.members import members
 from srat.weightings import (
     EffectiveNumber,
     Fixed,

@@ -12,17 +12,18 @@ from srat.attacks import FGSM, PGD, Natural, PGDMargin, input_gradient
 from srat.attacks.named import named
 from srat.audit.base import Subject
 from srat.audit.suite import audit
+from srat.core.errors import UserError
 from srat.data import Dataset
-from srat.data.digits import Digits
-from srat.errors import UserError
-from srat.evaluation import Evaluation, served
+from srat.data.sources.digits import Digits
+from srat.evaluation.record import Evaluation
 from srat.evaluation.separability import features_of
+from srat.evaluation.serving import served
+from srat.inference.prediction import predict
 from srat.models import ImageShape, build, logits_at, wrap
 from srat.models.asking import first_logits, get_ready
+from srat.models.backbones.linear import Linear
+from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.heads import CosineHead, LinearHead
-from srat.models.linear import Linear
-from srat.models.small_cnn import SmallCNN
-from srat.prediction import predict
 from srat.report.html.gallery import make_gallery
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot reach the edge")  # so few steps are quick

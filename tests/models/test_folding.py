@@ -11,10 +11,10 @@ from torch.nn.utils import parametrizations, prune
 from srat.attacks import input_gradient
 from srat.losses import cross_entropy
 from srat.models import attacked
+from srat.models.backbones.resnet import resnet18_backbone
+from srat.models.backbones.small_cnn import small_cnn_backbone
+from srat.models.backbones.wide_resnet import wide_resnet_backbone
 from srat.models.folding import find_folding, find_pairs, fold
-from srat.models.resnet import resnet18_backbone
-from srat.models.small_cnn import small_cnn_backbone
-from srat.models.wide_resnet import wide_resnet_backbone
 
 
 def lively(model, channels=3):

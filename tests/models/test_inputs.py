@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from srat.errors import UserError
+from srat.core.errors import UserError
 from srat.models import ImageShape, Normalization, build, wrap
+from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.heads import LinearHead
-from srat.models.small_cnn import SmallCNN
 from wrapping import GREY, Own
 
 DIGITS = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))

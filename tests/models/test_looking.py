@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from srat.errors import UserError
-from srat.fitting import fit
+from srat.core.errors import UserError
 from srat.models import build, wrap
-from srat.models.base import Classifier, ImageShape
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.models.classifier import Classifier, ImageShape
 from srat.models.heads import CosineHead, LinearHead
-from srat.models.small_cnn import SmallCNN
+from srat.training.fitting import fit
 from wrapping import GREY, grey, tiny
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]

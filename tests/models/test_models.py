@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from srat.errors import UserError
+from srat.core.errors import UserError
+from srat.core.members import choices
 from srat.models import (
     Architecture,
     Classifier,
@@ -20,12 +21,11 @@ from srat.models import (
     build,
     channel_statistics,
 )
+from srat.models.backbones.linear import Linear
+from srat.models.backbones.resnet import BasicBlock, ResNet18
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.models.backbones.wide_resnet import WideResNet
 from srat.models.heads import CosineHead, LinearHead, LossHead
-from srat.models.linear import Linear
-from srat.models.resnet import BasicBlock, ResNet18
-from srat.models.small_cnn import SmallCNN
-from srat.models.wide_resnet import WideResNet
-from srat.registry import choices
 
 ARCHITECTURES = [ResNet18(width=4), WideResNet(depth=10, widen=1), SmallCNN(width=4), Linear()]
 ONE = torch.ones(3)
@@ -224,7 +224,7 @@ import torch
 torch.set_num_threads(2)
 from srat.models import ImageShape, build
 from srat.models.heads import LinearHead
-from srat.models.resnet import ResNet18
+from srat.models.backbones.resnet import ResNet18
 one = torch.ones(1)
 shape = ImageShape(channels=1, height=28, width=28)
 model = build(ResNet18(width=8), LinearHead(), shape=shape, classes=10, mean=one, std=one)

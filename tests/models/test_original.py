@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn.utils import prune
 
 import srat
-from srat.errors import UserError
-from srat.fitting import fit
+from srat.core.errors import UserError
 from srat.models import wrap
-from srat.models.original import Original
+from srat.models.wrapping.original import Original
+from srat.training.fitting import fit
 from wrapping import GREY, Own, grey, tiny
 
 

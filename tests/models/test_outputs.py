@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srat.errors import UserError
+from srat.core.errors import UserError
 from srat.models import Output, logits_of
 from srat.models.outputs import are_probabilities, as_place
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import distributed, nn
 
-from srat.errors import UserError
+from srat.core.errors import UserError
 from srat.models import wrap
 from wrapping import GREY, Own
 

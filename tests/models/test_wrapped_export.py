@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from srat.exporting import export_onnx, export_torch
+from srat.inference.exporting import export_onnx, export_torch
 from srat.models import ImageShape, wrap
-from srat.models.wrapper import Custom
-from srat.run import ModelFacts
+from srat.models.wrapping.wrapper import Custom
+from srat.runs.run import ModelFacts
 from wrapping import tiny
 
 MEAN, STD = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]

@@ -20,15 +20,15 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 import srat
-from srat.errors import UserError
-from srat.fitting import fit
-from srat.interruption import Interrupted
+from srat.core.errors import UserError
+from srat.core.signals import Interrupted
+from srat.core.tensor_file import open_tensors
 from srat.models import Classifier, CosineLinear, ImageShape, Normalization, build, wrap
+from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.heads import LinearHead
-from srat.models.renaming import present_names
-from srat.models.small_cnn import SmallCNN
-from srat.models.wrapper import Custom
-from srat.tensor_file import open_tensors
+from srat.models.wrapping.renaming import present_names
+from srat.models.wrapping.wrapper import Custom
+from srat.training.fitting import fit
 from wrapping import GREY, Notices, Own, StopAfter, grey, tiny
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from srat.attacks import PGD, Natural
+from srat.core.errors import UserError
 from srat.data.imbalance import exponential_counts, step_counts
-from srat.errors import UserError
-from srat.methods import METHODS
-from srat.recipes import base_config, default_data, names, recipe
+from srat.methods.table import METHODS
+from srat.recipes.catalogue import names, recipe
 from srat.recipes.making import ADVERSARIAL
+from srat.recipes.scales import base_config, default_data
 from srat.weightings import Uniform
 
 # Standard and PGD-20 accuracy, overall and of the rare classes, as the paper prints them.

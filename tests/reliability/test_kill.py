@@ -8,9 +8,9 @@ import time
 import pytest
 from kill import RUN, different, finished, killed_run, run, start_session
 
-from srat.checkpoint import list_checkpoints
-from srat.evaluation import Evaluation
-from srat.tensor_file import open_tensors
+from srat.core.tensor_file import open_tensors
+from srat.evaluation.record import Evaluation
+from srat.training.checkpoint import list_checkpoints
 
 WORDS = [*RUN, "--epochs", "4", "--model.width", "8", "--checkpoint-every", "1"]
 

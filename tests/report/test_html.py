@@ -17,20 +17,21 @@ from PIL import Image
 from torch import nn
 
 from srat.attacks import PGD
-from srat.audit import Audit
 from srat.audit.base import Finding
-from srat.audit.suite import Entry
-from srat.composition import compose
+from srat.audit.suite import Audit, Entry
+from srat.config.composition import compose
+from srat.core.errors import UserError
 from srat.data import Dataset
-from srat.errors import UserError
-from srat.evaluation import CLEAN, Counts, Evaluation, Examples, Outcome, Result
-from srat.evaluation.examples import Origin
+from srat.evaluation.counts import Counts
+from srat.evaluation.examples import Examples, Origin
 from srat.evaluation.feature_map import FeatureMap
+from srat.evaluation.outcome import Outcome
+from srat.evaluation.record import CLEAN, Evaluation, Result
 from srat.report.budget import budget_text
-from srat.report.html import LARGEST_PAGE, RunRecord, Specimen, make_gallery, render
 from srat.report.html.charts import Series, chart, ticks
-from srat.report.html.gallery import LARGEST_SIDE, Opinion
-from srat.report.html.page import confusions
+from srat.report.html.gallery import LARGEST_SIDE, Opinion, Specimen, make_gallery
+from srat.report.html.page import LARGEST_PAGE, confusions, render
+from srat.report.html.record import RunRecord
 from srat.report.html.verdict import verdict_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

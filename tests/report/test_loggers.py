@@ -8,13 +8,13 @@ import pytest
 from lightning_fabric.loggers.logger import Logger
 
 from srat.cli import main
-from srat.composition import compose
-from srat.errors import UserError
-from srat.evaluation import Counts
-from srat.observer import Observer
+from srat.config.composition import compose
+from srat.core.errors import UserError
+from srat.evaluation.counts import Counts
+from srat.evaluation.observer import Observer
 from srat.report import loggers
 from srat.report.loggers import LoggingObserver, make_logger
-from srat.run_folder import RunFolder
+from srat.runs.folder import RunFolder
 
 QUICK = ["--epochs", "3", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
 
@@ -79,8 +79,8 @@ def test_a_resumed_run_is_followed_on(logged, tmp_path):
             if row["epoch"] == 1:
                 raise stop
 
-    from srat.cli.train import read_arguments
-    from srat.fitting import fit
+    from srat.cli.commands.train import read_arguments
+    from srat.training.fitting import fit
 
     options, config = read_arguments(words[1:])
     observer = LoggingObserver(

@@ -12,20 +12,21 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from srat.errors import printable
-from srat.evaluation import Counts, Evaluation, Result
+from srat.core.errors import printable
 from srat.evaluation.comparison import Comparison
-from srat.evaluation.intervals import Mean
-from srat.evaluation.paired import Difference
+from srat.evaluation.counts import Counts
+from srat.evaluation.record import Evaluation, Result
 from srat.evaluation.separability import Estimate, Separability
-from srat.report.comparison import comparison_table
-from srat.report.distribution import distribution_table
-from srat.report.listing import LEAST, Listing
-from srat.report.names import Name, fitted, shortened
-from srat.report.scopes import NARROW, print_whole, titled_table
-from srat.report.separability import separability_table
 from srat.report.sheets import Sheet
-from srat.report.table import class_table
+from srat.report.terminal.comparison import comparison_table
+from srat.report.terminal.distribution import distribution_table
+from srat.report.terminal.listing import LEAST, Listing
+from srat.report.terminal.names import Name, fitted, shortened
+from srat.report.terminal.scopes import NARROW, print_whole, titled_table
+from srat.report.terminal.separability import separability_table
+from srat.report.terminal.table import class_table
+from srat.statistics.intervals import Mean
+from srat.statistics.paired import Difference
 
 LONG = (
     "north american ruby-crowned kinglet warbler of the western mountains",

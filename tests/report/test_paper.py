@@ -11,16 +11,21 @@ import scipy.io
 import scipy.stats
 from matplotlib.container import BarContainer
 
-from srat.data.cifar10 import Cifar10
-from srat.errors import UserError
-from srat.evaluation import CLEAN, Counts, Evaluation, Result, wilson
+from srat.core.errors import UserError
+from srat.data.sources.cifar10 import Cifar10
+from srat.evaluation.counts import Counts
 from srat.evaluation.feature_map import FeatureMap, on_a_plane
-from srat.evaluation.intervals import Mean, mean_of_counts
-from srat.grid import jobs_of, planned
-from srat.recipes import PaperValue, base_config, recipe
-from srat.report.drawing import house_style, power_of_ten
-from srat.report.paper import classes, collect, features, make_page, sweep
+from srat.evaluation.record import CLEAN, Evaluation, Result
+from srat.grid.plan import jobs_of, planned
+from srat.recipes.base import PaperValue
+from srat.recipes.catalogue import recipe
+from srat.recipes.scales import base_config
+from srat.report.paper import classes, features, sweep
+from srat.report.paper.outcome import collect
+from srat.report.paper.page import make_page
+from srat.report.plots import house_style, power_of_ten
 from srat.report.sheets import Sheet, percent
+from srat.statistics.intervals import Mean, mean_of_counts, wilson
 
 NAMES = tuple("$x$" if c == 3 else f"class {c}" for c in range(10))
 TRAIN = (100,) * 5 + (10,) * 5

@@ -9,11 +9,13 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from srat.errors import printable
-from srat.evaluation import Accuracy, Counts, Evaluation, Result
-from srat.report.distribution import distribution_table, draw_distribution
-from srat.report.live import LiveObserver, make_console
-from srat.report.table import best_line, class_table, notes, percent, print_evaluation, trained_on
+from srat.core.errors import printable
+from srat.evaluation.counts import Counts
+from srat.evaluation.record import Evaluation, Result
+from srat.report.terminal.distribution import distribution_table, draw_distribution
+from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.table import best_line, class_table, notes, percent, print_evaluation, trained_on
+from srat.statistics.intervals import Accuracy
 
 
 def shown(*things, width=100, terminal=False):

@@ -1,5 +1,6 @@
 """Attacks (a file each), and the projections that they share."""
 
+from srat.attacks.autoattack import ReferenceAttack
 from srat.attacks.base import Attack, IterativeAttack, LossAt, input_gradient, started
 from srat.attacks.doubts import tell_doubts
 from srat.attacks.fgsm import FGSM
@@ -7,8 +8,7 @@ from srat.attacks.natural import Natural
 from srat.attacks.pgd import PGD, pgd_step
 from srat.attacks.pgd_margin import PGDMargin, margin
 from srat.attacks.projections import project_l2, project_linf, within
-from srat.attacks.reference import ReferenceAttack
-from srat.registry import import_members
+from srat.core.members import import_members
 
 import_members(__name__)
 

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from srat.checked import checked
+from srat.core.checked import checked
+from srat.core.errors import UserError, require
+from srat.core.gradients import ordinary, taking_gradients
+from srat.core.members import Member
 from srat.data.pixels import check_attackable
-from srat.errors import UserError, require
-from srat.gradients import ordinary, taking_gradients
-from srat.registry import Member
 
 Images = Float[Tensor, "batch channels height width"]
 Loss = Callable[[Tensor, Tensor], Tensor]

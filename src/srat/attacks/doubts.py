@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from srat.attacks.projections import NormName, Shape
-from srat.checked import checked
-from srat.errors import require
-from srat.words import number
+from srat.core.checked import checked
+from srat.core.errors import require
+from srat.core.words import number
 
 _SLACK = 1e-9
 """Share by which 10 steps of 0.01 may miss 0.1, for rounding."""

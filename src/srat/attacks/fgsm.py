@@ -8,7 +8,7 @@ from srat.attacks.base import Images, IterativeAttack
 from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
 from srat.attacks.pgd import check_budget, pgd_step
 from srat.attacks.projections import GEOMETRIES, Shape
-from srat.errors import require
+from srat.core.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,14 +3,14 @@
 import re
 from dataclasses import asdict
 
+from srat.attacks.autoattack import ReferenceAttack
 from srat.attacks.base import Attack
 from srat.attacks.fgsm import FGSM
 from srat.attacks.natural import Natural
 from srat.attacks.pgd import PGD
 from srat.attacks.pgd_margin import PGDMargin
-from srat.attacks.reference import ReferenceAttack
-from srat.errors import require, unknown
-from srat.registry import members
+from srat.core.errors import require, unknown
+from srat.core.members import members
 
 _ITERATED: dict[str, type[PGD]] = {"pgd": PGD, "pgd-margin": PGDMargin}
 

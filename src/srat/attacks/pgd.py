@@ -7,9 +7,9 @@ import torch
 from srat.attacks.base import Images, IterativeAttack
 from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
 from srat.attacks.projections import GEOMETRIES, NormName, Shape, check_length
-from srat.checked import checked
-from srat.errors import require
-from srat.words import number
+from srat.core.checked import checked
+from srat.core.errors import require
+from srat.core.words import number
 
 MOST_STEPS = 10_000
 MOST_RESTARTS = 1_000

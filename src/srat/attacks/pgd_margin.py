@@ -8,9 +8,9 @@ from torch import Tensor
 
 from srat.attacks.base import Loss
 from srat.attacks.pgd import PGD
-from srat.checked import checked
+from srat.core.checked import checked
+from srat.core.gradients import ordinary
 from srat.data.counts import require_labels
-from srat.gradients import ordinary
 
 
 @checked

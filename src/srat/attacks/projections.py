@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from srat.checked import checked
-from srat.errors import UserError
-from srat.values import Spellings
-from srat.words import number
+from srat.core.checked import checked
+from srat.core.errors import UserError
+from srat.core.values import Spellings
+from srat.core.words import number
 
 Images = Float[Tensor, "batch channels height width"]
 Shape = Sequence[int]

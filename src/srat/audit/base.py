@@ -11,11 +11,15 @@ from torch import Tensor, nn
 
 from srat.attacks import PGD, AnyAttack, Natural
 from srat.attacks.pgd import MOST_RESTARTS, MOST_STEPS
+from srat.core.members import Member
 from srat.data import Dataset, to_unit
-from srat.evaluation import BATCH_SIZE, Evaluation, Outcome, examine, served, wilson
+from srat.evaluation.evaluate import examine
+from srat.evaluation.observer import Observer
+from srat.evaluation.outcome import Outcome
+from srat.evaluation.record import Evaluation
+from srat.evaluation.serving import BATCH_SIZE, served
 from srat.models import logits_at
-from srat.observer import Observer
-from srat.registry import Member
+from srat.statistics.intervals import wilson
 
 Labels = Int[Tensor, " batch"]
 Verdict = Literal["pass", "warn", "fail"]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from srat.audit.base import SEVERITY, Check, Finding, Subject, Verdict
-from srat.errors import UserError, require, unknown
-from srat.files import parse_json, read_bounded
-from srat.gradients import taking_gradients
-from srat.registry import import_members, members
+from srat.core.errors import UserError, require, unknown
+from srat.core.files import parse_json, read_bounded
+from srat.core.gradients import taking_gradients
+from srat.core.members import import_members, members
 
 _LARGEST_FILE = 1 << 20
 

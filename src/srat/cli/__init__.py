@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Sequence
 
 from srat.cli.launching import SEVERAL, launch, processes_to_launch
-from srat.errors import LOST_PEER, LostPeerError, UserError, printable, unknown
-from srat.interruption import Interrupted, deferring_signals, follow_leader
+from srat.core.errors import LOST_PEER, LostPeerError, UserError, printable, unknown
+from srat.core.signals import Interrupted, deferring_signals, follow_leader
 
 COMMANDS = {
     "train": "train a robust classifier on imbalanced data, and evaluate it",
@@ -83,9 +83,9 @@ def dispatch(args: list[str], debug: bool = False) -> int:
         print(USAGE.format(commands="\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())), end="")
         return 0
     if args[0] == "--version":
-        from srat import __version__
+        from srat.version import version
 
-        print(f"srat {__version__}")
+        print(f"srat {version()}")
         return 0
     name, *rest = args
     if name not in COMMANDS:

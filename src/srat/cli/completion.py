@@ -11,9 +11,9 @@ from typing import Annotated
 import tyro
 
 from srat.cli.parsing import MOST_COLUMNS, choices_of, columns, parse
-from srat.config import FAMILIES
-from srat.errors import require
-from srat.recipes import names
+from srat.config.config import FAMILIES
+from srat.core.errors import require
+from srat.recipes.catalogue import names
 
 SHELLS = ("bash", "zsh")
 WITH_FILES: Mapping[str, Callable[[], Sequence[str]]] = {"data": lambda: choices_of("data"), "report": names}
@@ -79,8 +79,8 @@ def parser() -> ArgumentParser:
 def names_of_values(command: str) -> Mapping[str, Sequence[str]]:
     """Return what a command lets one choose from, by the flag; "" stands for its first word."""
     from srat.attacks import ReferenceAttack
-    from srat.audit import chosen_checks
-    from srat.registry import choices
+    from srat.audit.suite import chosen_checks
+    from srat.core.members import choices
 
     families = {f"--{family.replace('_', '-')}": choices_of(family) for family in ("method", *FAMILIES)}
     attacks = {"--attack": ["natural", "fgsm", "pgd-20", "pgd-margin", *choices(ReferenceAttack)]}

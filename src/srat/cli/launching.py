@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import IO
 
-from srat.cores import cores
-from srat.errors import LOST_PEER, require
-from srat.interruption import GRACE, LEADER, STOPPING, Interruption, deferring_signals
+from srat.core.errors import LOST_PEER, require
+from srat.core.signals import GRACE, LEADER, STOPPING, Interruption, deferring_signals
+from srat.runtime.cores import cores
 
 MOST = 1_024
 """Processes on one machine."""

@@ -8,21 +8,23 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from srat.cli.commanding import command_of
-from srat.cli.opening import how_to_evaluate, opened, require_same_data
+from srat.cli.command_line import command_of
 from srat.cli.parsing import parse
-from srat.cli.results import WAIT
-from srat.config import Config
+from srat.config.config import Config
+from srat.core.errors import UserError, nearest, printable, require
+from srat.core.files import write_atomically
 from srat.data import Dataset
-from srat.errors import UserError, nearest, printable, require
 from srat.evaluation.feature_map import FeatureMap
-from srat.files import write_atomically
-from srat.machine import telling_of_memory
-from srat.recipes import names
-from srat.report.html import RunRecord, Specimen, make_gallery, read_record, render
-from srat.report.live import make_console
-from srat.run import load_with_facts
-from srat.run_folder import RunFolder
+from srat.recipes.catalogue import names
+from srat.report.html.gallery import Specimen, make_gallery
+from srat.report.html.page import render
+from srat.report.html.record import RunRecord, read_record
+from srat.report.terminal.live import make_console
+from srat.runs.folder import RunFolder
+from srat.runs.opening import how_to_evaluate, opened, require_same_data
+from srat.runs.results import WAIT
+from srat.runs.run import load_with_facts
+from srat.runtime.machine import telling_of_memory
 
 MAPPED = 600
 """Training images on its map, at the most."""
@@ -64,8 +66,8 @@ def run(args: list[str]) -> int:
         require(folder.evaluation("last").exists(), f"'{folder.path}' is not evaluated yet: {how}")
     out = arguments.out or (Path("report.html") if several else runs[0][0].path / "report.html")
     require(out.parent.is_dir() and not out.is_dir(), f"--out: expected the name of a file in a folder, got '{out}'")
-    from srat.cli.compare import findings_of
-    from srat.devices import make_fabric  # Fabric takes as long to import as torch
+    from srat.cli.commands.compare import findings_of
+    from srat.runtime.fabric import make_fabric  # Fabric takes as long to import as torch
 
     console, device = make_console(), str(make_fabric(arguments.device).device)
     for folder, config in runs if arguments.map else ():
@@ -95,7 +97,7 @@ def page_of_training(folder: RunFolder, config: Config, test: Dataset, device: s
 
 def draw_map(folder: RunFolder, config: Config, device: str, console: Console) -> None:
     """Draw the map of a run's features, unless that of these weights is there; say why if it cannot be drawn."""
-    from srat.cli.mapping import map_features  # which brings Fabric
+    from srat.runs.mapping import map_features  # which brings Fabric
 
     if folder.map.exists() and FeatureMap.read(folder.map).is_of(folder.weights("last")):
         return

@@ -14,11 +14,11 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from srat.attacks.projections import NormName
-from srat.config import FAMILIES
-from srat.errors import UserError, nearest, unknown
-from srat.methods import METHODS
-from srat.registry import choices as member_names
-from srat.values import FRACTION
+from srat.config.config import FAMILIES
+from srat.core.errors import UserError, nearest, unknown
+from srat.core.members import choices as member_names
+from srat.core.values import FRACTION
+from srat.methods.table import METHODS
 
 T = TypeVar("T")
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import tyro
 
-from srat.cli.train import absolute
-from srat.composition import compose
-from srat.config import Config
-from srat.recipes import Recipe, Scale, base_config, default_data
+from srat.cli.commands.train import absolute
+from srat.config.composition import compose
+from srat.config.config import Config
+from srat.recipes.base import Recipe
+from srat.recipes.scales import Scale, base_config, default_data
 
 RUNS = Path("runs/grid")
 

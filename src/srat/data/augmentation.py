@@ -7,8 +7,8 @@ from jaxtyping import Num
 from torch import Tensor
 from torch.nn import functional as F
 
-from srat.errors import require
-from srat.registry import Member
+from srat.core.errors import require
+from srat.core.members import Member
 
 Images = Num[Tensor, "batch channels height width"]
 """Bytes, or floating point in [0, 1]."""

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from srat.checked import checked
-from srat.errors import require
-from srat.machine import as_device
+from srat.core.checked import checked
+from srat.core.errors import require
+from srat.runtime.machine import as_device
 
 _MOST = 1 << 31
 """Examples whose order is drawn in memory."""

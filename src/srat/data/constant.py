@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Num
 from torch import Tensor
 
-from srat.data.base import Dataset
-from srat.words import counted
+from srat.core.words import counted
+from srat.data.dataset import Dataset
 
 LOOKED_AT = 4_096
 """Images at the most, evenly spread, that are decoded for this where they stay in their files."""

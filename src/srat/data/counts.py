@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from srat.errors import UserError, require
-from srat.words import number
+from srat.core.errors import UserError, require
+from srat.core.words import number
 
 ClassCounts = Tensor | Sequence[int]
 """(classes,), examples of each class; a list, an array or a tensor."""

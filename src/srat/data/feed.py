@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
+from srat.core.keyed_random import generator
 from srat.data.augmentation import Augmentation
-from srat.data.base import Dataset
 from srat.data.batches import epoch_batches
+from srat.data.dataset import Dataset
 from srat.data.pixels import to_unit
-from srat.processes import ALONE, Processes
-from srat.random import generator
+from srat.runtime.processes import ALONE, Processes
 
 T = TypeVar("T")
 _AHEAD = 3

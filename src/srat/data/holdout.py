@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from srat.checked import Checked, checked
+from srat.core.checked import Checked, checked
+from srat.core.errors import require
+from srat.core.keyed_random import generator
+from srat.core.words import number
 from srat.data.counts import require_labels
-from srat.errors import require
-from srat.random import generator
-from srat.words import number
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,12 @@ import tyro
 from jaxtyping import Int
 from torch import Tensor
 
-from srat.checked import checked
+from srat.core.checked import checked
+from srat.core.errors import UserError, require
+from srat.core.keyed_random import generator
+from srat.core.members import Member
+from srat.core.words import number
 from srat.data.counts import require_labels
-from srat.errors import UserError, require
-from srat.random import generator
-from srat.registry import Member
-from srat.words import number
 
 Counts = Sequence[int]
 ClassOrder = Literal["label", "random"] | tuple[int, ...]

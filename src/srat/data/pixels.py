@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from srat.checked import checked
-from srat.errors import UserError, require
-from srat.words import number
+from srat.core.checked import checked
+from srat.core.errors import UserError, require
+from srat.core.words import number
 
 _ROUNDING = 1e-5
 DARK = 0.5

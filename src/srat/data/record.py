@@ -8,9 +8,9 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from srat.data.decoding import Mode
-from srat.errors import UserError
-from srat.files import parse_json, read_bounded
+from srat.core.errors import UserError
+from srat.core.files import parse_json, read_bounded
+from srat.data.reading.decoding import Mode
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from srat.core.errors import UserError
 from srat.data.constant import told_of_constants
-from srat.data.decoding import Header, header_of, level_of, opened, shown
-from srat.data.folder import Folder, checked_folder, reading_notes
-from srat.data.found import Found, check_drawn
-from srat.data.levels import dark_notes
+from srat.data.image_folder.found import Found, check_drawn
+from srat.data.image_folder.levels import dark_notes
+from srat.data.image_folder.scan import told
+from srat.data.reading.decoding import Header, header_of, level_of, opened, shown
 from srat.data.record import Part
-from srat.data.scan import told
-from srat.errors import UserError
+from srat.data.sources.folder import Folder, checked_folder, reading_notes
 
 Size = tuple[int, int]
 """Width and height."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from srat.core.errors import require
 from srat.data.record import Part
-from srat.errors import require
 
 ValidationUse = Literal["auto", "held-out", "test"]
 """What a validation part is for; auto: to be held out if there is a test part too, else it is asked for."""

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
 from srat.evaluation.groups import Groups
-from srat.evaluation.intervals import Mean, mean_over_seeds
-from srat.evaluation.paired import Difference, holm, paired_difference
+from srat.statistics.intervals import Mean, mean_over_seeds
+from srat.statistics.paired import Difference, holm, paired_difference
 
 SIGNIFICANT = 0.05
 OVERALL, WELL, UNDER = "overall", "well-represented", "under-represented"

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from srat.evaluation.intervals import Accuracy, wilson
+from srat.statistics.intervals import Accuracy, wilson
 
 
 @dataclass(frozen=True, kw_only=True)

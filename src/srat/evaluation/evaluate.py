@@ -7,25 +7,25 @@ from torch import nn
 
 from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
 from srat.attacks.named import named
-from srat.checked import checked
+from srat.core.checked import checked
+from srat.core.errors import require
+from srat.core.gradients import ordinary, taking_gradients
+from srat.core.warn import warn
 from srat.data import Dataset, to_unit
 from srat.data.pixels import dark_note
-from srat.errors import require
 from srat.evaluation.counts import Counts
 from srat.evaluation.given import Arrays, given_images, given_labels
 from srat.evaluation.journal import Journal
+from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Result, describe_attack
 from srat.evaluation.serving import BATCH_SIZE, served
 from srat.evaluation.survival import Trial, outcome
-from srat.gradients import ordinary, taking_gradients
 from srat.models import first_logits
 from srat.models.asking import computed_in, device_of, trainable
 from srat.models.outputs import PROBABILITIES, are_probabilities
-from srat.models.wrapper import LOOKED_AT
-from srat.observer import Observer
-from srat.processes import ALONE, Processes
-from srat.warn import warn
+from srat.models.wrapping.wrapper import LOOKED_AT
+from srat.runtime.processes import ALONE, Processes
 
 
 @taking_gradients

@@ -11,11 +11,11 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from srat.attacks import Natural
-from srat.errors import UserError, require
+from srat.core.errors import UserError, require
+from srat.core.tensor_file import TensorFile, open_tensors, write_tensors
 from srat.evaluation.counts import Counts
 from srat.evaluation.outcome import NEVER, Outcome
 from srat.evaluation.record import Result
-from srat.tensor_file import TensorFile, open_tensors, write_tensors
 
 _MOST_NUMBERS = 10**8
 

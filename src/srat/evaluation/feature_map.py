@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from srat.checked import checked
-from srat.errors import UserError, require
+from srat.core.checked import checked
+from srat.core.errors import UserError, require
+from srat.core.files import parse_json, read_bounded
+from srat.core.tensor_file import digest_of
 from srat.evaluation.separability import Features
-from srat.files import parse_json, read_bounded
-from srat.tensor_file import digest_of
 
 PERPLEXITY = 30.0
 """How many neighbours count: the usual number."""

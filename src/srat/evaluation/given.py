@@ -7,11 +7,11 @@ from jaxtyping import Integer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srat.checked import said
-from srat.data.base import check_labels
+from srat.core.checked import said
+from srat.core.errors import UserError, require
+from srat.core.values import UnfitError, as_tensor
+from srat.data.dataset import check_labels
 from srat.data.pixels import check_axes
-from srat.errors import UserError, require
-from srat.values import UnfitError, as_tensor
 
 Arrays = Tensor | NDArray[Any] | Sequence[Any]
 """A tensor, an array, or lists of numbers."""

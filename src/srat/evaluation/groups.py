@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from srat.checked import checked
+from srat.core.checked import checked
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,11 @@ from jaxtyping import Bool, Int
 from safetensors import SafetensorError
 from torch import Tensor
 
-from srat.cadence import Cadence, Every
-from srat.checked import checked
-from srat.errors import UserError, require
+from srat.core.cadence import Cadence, Every
+from srat.core.checked import checked
+from srat.core.errors import UserError, require
+from srat.core.tensor_file import open_tensors, write_tensors
 from srat.evaluation.outcome import NEVER, Outcome
-from srat.tensor_file import open_tensors, write_tensors
 
 
 class Progress(NamedTuple):

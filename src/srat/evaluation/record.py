@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from srat.attacks import AnyAttack, ReferenceAttack
-from srat.checked import checked
+from srat.core.checked import checked
+from srat.core.errors import UserError, require
+from srat.core.files import parse_json, read_bounded
 from srat.data.counts import LARGEST_COUNT
-from srat.errors import UserError, require
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups, groups
-from srat.evaluation.intervals import Accuracy
 from srat.evaluation.outcome import Outcome
-from srat.files import parse_json, read_bounded
+from srat.statistics.intervals import Accuracy
 
 CLEAN = "clean"
 """What results on images as they are are called."""

@@ -13,17 +13,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from srat.attacks import Attack
-from srat.checked import checked
+from srat.core.checked import checked
+from srat.core.errors import UserError, require
+from srat.core.gradients import taking_gradients
+from srat.core.keyed_random import generator
 from srat.data import Dataset, to_unit
 from srat.data.counts import require_labels
-from srat.errors import UserError, require
 from srat.evaluation.groups import Groups
+from srat.evaluation.observer import Observer
 from srat.evaluation.serving import BATCH_SIZE, last_points, served
-from srat.gradients import taking_gradients
 from srat.models import Output
 from srat.models.asking import output_of
-from srat.observer import Observer
-from srat.random import generator
 
 Features = Float[NDArray[np.float64], "n dimensions"]
 Labels = Int[NDArray[np.int64], " n"]

@@ -8,11 +8,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from srat.attacks import Attack, LossAt
-from srat.checked import checked
-from srat.losses.cross_entropy import entropy_of
+from srat.core.checked import checked
+from srat.losses.cross_entropy_loss import entropy_of
 from srat.models import attacked, logits_at
 from srat.models.asking import trainable
-from srat.precision import tensor_float
+from srat.runtime.precision import tensor_float
 
 BATCH_SIZE = 250
 """Images in a batch. AutoAttack draws for a batch as a whole, so that its results depend on it."""

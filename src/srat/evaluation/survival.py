@@ -10,27 +10,18 @@ import torch
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 
-from srat.attacks import (
-    AnyAttack,
-    Attack,
-    IterativeAttack,
-    Natural,
-    ReferenceAttack,
-    input_gradient,
-    started,
-    within,
-)
+from srat.attacks import AnyAttack, Attack, IterativeAttack, Natural, ReferenceAttack, input_gradient, started, within
+from srat.core.keyed_random import generator
 from srat.data import Dataset, to_unit
 from srat.data.feed import ahead
 from srat.evaluation.journal import Journal, Progress
+from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER, Outcome
 from srat.evaluation.serving import last_points, right
-from srat.losses.cross_entropy import entropy_of
-from srat.machine import available
+from srat.losses.cross_entropy_loss import entropy_of
 from srat.models import logits_at
-from srat.observer import Observer
-from srat.processes import ALONE, Processes
-from srat.random import generator
+from srat.runtime.machine import available
+from srat.runtime.processes import ALONE, Processes
 
 T = TypeVar("T")
 Images = Float[Tensor, "batch channels height width"]

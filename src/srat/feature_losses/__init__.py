@@ -1,9 +1,9 @@
 """Feature losses (a file each): features and labels → one number per anchor."""
 
+from srat.core.members import import_members
 from srat.feature_losses.base import FeatureLoss, FeatureTerm
-from srat.feature_losses.none import NoFeatureLoss
-from srat.feature_losses.separation import Separation, has_positive, separation
-from srat.registry import import_members
+from srat.feature_losses.no_feature_loss import NoFeatureLoss
+from srat.feature_losses.separation_loss import Separation, has_positive, separation
 
 import_members(__name__)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from srat.registry import Member
+from srat.core.members import Member
 
 Features = Float[Tensor, "batch dimensions"]
 Labels = Int[Tensor, " batch"]

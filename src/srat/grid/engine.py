@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from srat.errors import UserError
+from srat.core.errors import UserError
+from srat.core.signals import Interruption
 from srat.grid.plan import Job
-from srat.interruption import Interruption
 
 POLL = 0.2
 """Seconds between two looks."""

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srat.errors import UserError
+from srat.core.errors import UserError
 from srat.grid.engine import POLL, Executor, Handle
+from srat.grid.local import close_stdin, start_command
 from srat.grid.plan import Job
-from srat.grid.serial import close_stdin, start_command
-from srat.run_folder import RunFolder
+from srat.runs.folder import RunFolder
 
 LOCK_WAIT = 120.0
 """Seconds that a run's next worker waits for what a killed one has left behind to end."""

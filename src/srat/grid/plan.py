@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from srat.config import Config
-from srat.errors import require
-from srat.evaluation import CLEAN, Evaluation
+from srat.config.config import Config
+from srat.core.errors import require
+from srat.core.files import count_lines, write_atomically
 from srat.evaluation.feature_map import FeatureMap
-from srat.files import count_lines, write_atomically
-from srat.recipes import Cell, Recipe
-from srat.run_folder import RunFolder
+from srat.evaluation.record import CLEAN, Evaluation
+from srat.recipes.base import Cell, Recipe
+from srat.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,10 @@
 """Prediction losses (a file each): logits and labels → one number per example."""
 
+from srat.core.members import import_members
 from srat.losses.base import Loss
-from srat.losses.cross_entropy import CrossEntropy, cross_entropy
-from srat.losses.focal import Focal, focal
-from srat.losses.ldam import LDAM, ldam, ldam_margins
-from srat.registry import import_members
+from srat.losses.cross_entropy_loss import CrossEntropy, cross_entropy
+from srat.losses.focal_loss import Focal, focal
+from srat.losses.ldam_loss import LDAM, ldam, ldam_margins
 
 import_members(__name__)
 

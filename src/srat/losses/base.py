@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from srat.core.errors import require
+from srat.core.members import Member
 from srat.data.counts import ClassCounts, require_labels
-from srat.errors import require
 from srat.models.heads import Head, LinearHead
-from srat.registry import Member
 
 Logits = Float[Tensor, "batch classes"]
 Labels = Int[Tensor, " batch"]

@@ -1,7 +1,9 @@
 """Backbones (a file each), heads, the classifier that holds them, and a wrapper for the user's own modules."""
 
+from srat.core.members import import_members
 from srat.models.asking import first_logits, logits_at
-from srat.models.base import (
+from srat.models.building import build
+from srat.models.classifier import (
     Architecture,
     AttackMode,
     Classifier,
@@ -11,13 +13,11 @@ from srat.models.base import (
     attacked,
     channel_statistics,
 )
-from srat.models.build import build
 from srat.models.heads import CosineLinear, Head
 from srat.models.outputs import logits_of
-from srat.models.wrapper import wrap
-from srat.registry import import_members
+from srat.models.wrapping.wrapper import wrap
 
-import_members(__name__)
+import_members("srat.models.backbones")
 
 __all__ = [
     "Architecture",

@@ -6,14 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from srat.checked import checked
-from srat.gradients import is_inference
-from srat.models.base import Classifier, attacked, dtype_of
+from srat.core.checked import checked
+from srat.core.gradients import is_inference
+from srat.models.classifier import Classifier, attacked, dtype_of
 from srat.models.inputs import telling_what_fails
-from srat.models.lazy import make_lazy_parts
 from srat.models.outputs import logits_of
-from srat.models.wrapper import Wrapped
-from srat.precision import with_gradient_in_range
+from srat.models.wrapping.lazy import make_lazy_parts
+from srat.models.wrapping.wrapper import Wrapped
+from srat.runtime.precision import with_gradient_in_range
 
 
 def output_of(model: nn.Module, images: Float[Tensor, "batch channels height width"]) -> object:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from srat.models.base import attacked
+from srat.models.classifier import attacked
 from srat.models.outputs import logits_of
 from srat.models.sync_batch_norm import SyncBatchNorm2d
 

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from srat.checked import checked
-from srat.errors import require
-from srat.registry import Member
-from srat.words import number
+from srat.core.checked import checked
+from srat.core.errors import require
+from srat.core.members import Member
+from srat.core.words import number
 
 _MOST = 1 << 24
 """Of a layer's sides."""

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from srat.checked import said
-from srat.errors import UserError
-from srat.machine import is_out_of_memory
-from srat.words import counted
+from srat.core.checked import said
+from srat.core.errors import UserError
+from srat.core.words import counted
+from srat.runtime.machine import is_out_of_memory
 
 Forward = TypeVar("Forward", bound=Callable[..., Any])
 

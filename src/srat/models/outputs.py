@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from srat.errors import UserError, require
+from srat.core.errors import UserError, require
 
 Place = tuple[Any, ...]
 """Indices or keys that lead to a part of an output; () is the output itself."""

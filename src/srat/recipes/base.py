@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from srat.config import Config
+from srat.config.config import Config
 
 Kind = Literal["methods", "classes", "sweep", "features", "distribution"]
 """What is shown: methods in rows, bars of classes, curves over a setting, maps of features, counts of classes."""

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 import re
 
-from srat.errors import unknown
+from srat.core.errors import unknown
 from srat.recipes.base import Recipe
 
 _PARTS = ("__init__", "base", "catalogue", "making", "scales", "values")

@@ -12,8 +12,8 @@ axis are not known but for 10, 78, 100 and 200.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from srat.composition import compose
-from srat.config import Config
+from srat.config.composition import compose
+from srat.config.config import Config
 from srat.recipes.base import Cell, Claim, Recipe
 from srat.recipes.making import imbalanced, larger
 from srat.weightings import Fixed

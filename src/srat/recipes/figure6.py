@@ -11,8 +11,8 @@ not known but for 8; λ = 0, deferred reweighting alone, is here to compare with
 from collections.abc import Sequence
 from dataclasses import replace
 
-from srat.composition import compose
-from srat.config import Config
+from srat.config.composition import compose
+from srat.config.config import Config
 from srat.recipes.base import Cell, Claim, Recipe
 from srat.recipes.making import imbalanced, larger
 

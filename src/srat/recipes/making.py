@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from srat.composition import compose
-from srat.config import Config
+from srat.config.composition import compose
+from srat.config.config import Config
+from srat.core.errors import require
 from srat.data.imbalance import Exponential, Imbalance, Step
-from srat.errors import require
-from srat.methods import METHODS
+from srat.methods.table import METHODS
 from srat.recipes.base import Cell, Claim, Metric, Scope, Term
 from srat.recipes.scales import LARGEST_RATIO
 from srat.weightings import Fixed

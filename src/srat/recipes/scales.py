@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Literal
 
-from srat.composition import compose
-from srat.config import Config
+from srat.config.composition import compose
+from srat.config.config import Config
+from srat.core.errors import UserError
 from srat.data import Holdout
 from srat.data.imbalance import Step
-from srat.errors import UserError
-from srat.models.resnet import ResNet18
-from srat.models.small_cnn import SmallCNN
-from srat.schedules import Schedule
+from srat.models.backbones.resnet import ResNet18
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.optimization.schedules import Schedule
 
 Scale = Literal["paper", "small"]
 LARGEST_RATIO = 100.0

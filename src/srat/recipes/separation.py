@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from srat.composition import compose
-from srat.config import Config
+from srat.config.composition import compose
+from srat.config.config import Config
 from srat.feature_losses import Separation
-from srat.objective import Objective
+from srat.methods.objective import Objective
 from srat.recipes.base import Cell, Claim, Recipe
 from srat.recipes.making import imbalanced, larger
 

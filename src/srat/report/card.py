@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from srat.attacks import Natural
-from srat.errors import printable
-from srat.evaluation import CLEAN, Accuracy
+from srat.core.errors import printable
+from srat.evaluation.record import CLEAN
 from srat.models import ImageShape
 from srat.report.budget import budget_text
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.sheets import Sheet, in_markdown
+from srat.statistics.intervals import Accuracy
 
 _LIMITS = (
     "Robustness is measured with the attacks named here. A stronger or adaptive one may find more.",

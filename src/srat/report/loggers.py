@@ -11,11 +11,11 @@ from typing import Any
 from lightning_fabric.loggers.logger import Logger
 
 from srat.attacks import Natural
-from srat.config import Config
-from srat.errors import UserError
-from srat.evaluation import Counts
-from srat.observer import Observer
-from srat.options import LoggerName
+from srat.config.config import Config
+from srat.core.errors import UserError
+from srat.evaluation.counts import Counts
+from srat.evaluation.observer import Observer
+from srat.training.options import LoggerName
 
 _NAMES = {
     "loss": "loss/objective",

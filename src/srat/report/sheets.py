@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from srat.errors import printable
-from srat.evaluation.intervals import Mean
-from srat.report.listing import Listing
-from srat.report.scopes import titled_table
+from srat.core.errors import printable
+from srat.report.terminal.listing import Listing
+from srat.report.terminal.scopes import titled_table
+from srat.statistics.intervals import Mean
 
 _PROSE = 56
 """Characters of a name in a line, in a terminal; longer ones are folded."""

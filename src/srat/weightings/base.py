@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from srat.core.members import Member
 from srat.data.counts import ClassCounts, check_counts
-from srat.registry import Member
 
 ClassWeights = Float[Tensor, " classes"]
 Scale = Literal["mean_one", "majority_one"]

@@ -7,7 +7,7 @@ import torch
 
 from srat.audit.base import Check, Finding, Subject
 from srat.audit.checks.determinism import compared
-from srat.evaluation import served
+from srat.evaluation.serving import served
 from srat.models import logits_at
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from srat.attacks.reference import Square
+from srat.attacks.autoattack import Square
 from srat.audit.base import Check, Finding, Subject, judged, percent
 
 

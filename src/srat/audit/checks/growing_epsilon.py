@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from srat.attacks import PGD
 from srat.audit.base import Check, Finding, Subject, judged, percent
-from srat.evaluation import wilson
+from srat.statistics.intervals import wilson
 
 HALF_RANGE = 128 / 255
 """With this much for each pixel every image can be made grey."""

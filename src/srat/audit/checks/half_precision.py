@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from srat.audit.base import Check, Finding, Subject, judged
-from srat.evaluation import served
-from srat.evaluation.serving import last_points, right
+from srat.core.keyed_random import generator
+from srat.evaluation.serving import last_points, right, served
 from srat.models import logits_at
-from srat.random import generator
 
 _HALF = (torch.float16, torch.bfloat16)
 

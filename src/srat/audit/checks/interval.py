@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from srat.audit.base import Check, Finding, Subject
-from srat.evaluation import CLEAN, summary
+from srat.evaluation.record import CLEAN, summary
 
 
 @dataclass(frozen=True, kw_only=True)

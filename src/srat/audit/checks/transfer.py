@@ -6,10 +6,9 @@ from typing import ClassVar
 import torch
 
 from srat.audit.base import Check, Finding, Subject, judged, percent
-from srat.evaluation import served
-from srat.evaluation.serving import last_points, right
+from srat.core.keyed_random import generator
+from srat.evaluation.serving import last_points, right, served
 from srat.models import logits_at
-from srat.random import generator
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from srat.audit.base import Check, Finding, Subject, percent
-from srat.evaluation import wilson
+from srat.statistics.intervals import wilson
 
 
 @dataclass(frozen=True, kw_only=True)

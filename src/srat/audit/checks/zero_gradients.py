@@ -5,9 +5,8 @@ from typing import ClassVar
 
 from srat.attacks import input_gradient, started
 from srat.audit.base import Check, Finding, Subject, judged, percent
-from srat.evaluation import served
-from srat.evaluation.serving import loss_on
-from srat.random import generator
+from srat.core.keyed_random import generator
+from srat.evaluation.serving import loss_on, served
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.attacks import PGD
+from srat.core.errors import require
+from srat.core.gradients import taking_gradients
+from srat.core.keyed_random import generator
 from srat.data import Dataset, to_unit
-from srat.errors import require
 from srat.evaluation.serving import BATCH_SIZE, last_points, served
-from srat.gradients import taking_gradients
 from srat.models import logits_at
 from srat.models.asking import device_of
-from srat.random import generator
 
 LARGEST_SIDE = 112
 """Pixels of a side; larger images are shown smaller."""

@@ -12,12 +12,14 @@ import torch
 from rich.cells import cell_len
 
 from srat.attacks import Natural
-from srat.evaluation import CLEAN, Accuracy
+from srat.evaluation.record import CLEAN
 from srat.report.budget import budget_text
 from srat.report.html.charts import Chart, Series, chart
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
-from srat.report.names import fitted
+from srat.report.terminal.names import fitted
+from srat.statistics.intervals import Accuracy
+from srat.version import version
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -92,15 +94,13 @@ def render(records: Sequence[RunRecord], *, findings: Sequence[str] = ()) -> str
         records: the runs, at least one.
         findings: what follows from comparing them.
     """
-    from srat import __version__
-
     template = _environment().get_template("page.html.j2")
     shown = list(records)
     while True:
         text = template.render(
             runs=[_shown(record, number) for number, record in enumerate(shown)],
             findings=findings,
-            version=__version__,
+            version=version(),
             style=_asset("style.css"),
             script=_asset("script.js"),
         )

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from srat.audit import Audit
-from srat.config import Config
-from srat.errors import require
-from srat.evaluation import CLEAN, Evaluation, Examples, Result
+from srat.audit.suite import Audit
+from srat.config.config import Config
+from srat.core.errors import require
+from srat.evaluation.examples import Examples
 from srat.evaluation.feature_map import FeatureMap
-from srat.metrics import Row
-from srat.report.distribution import rare
+from srat.evaluation.record import CLEAN, Evaluation, Result
 from srat.report.html.gallery import Specimen
-from srat.run_folder import RunFolder, Which
+from srat.report.terminal.distribution import rare
+from srat.runs.folder import RunFolder, Which
+from srat.runs.metrics import Row
 
 WORST_CASE = "worst-case"
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from srat.evaluation import Accuracy
 from srat.report.budget import budget_said, budget_text
 from srat.report.html.record import WORST_CASE, RunRecord
+from srat.statistics.intervals import Accuracy
 
 Kind = Literal["good", "partly", "bad"]
 

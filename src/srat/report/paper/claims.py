@@ -1,10 +1,10 @@
 """Which of the paper's findings these runs show."""
 
 from srat.evaluation.comparison import SIGNIFICANT, caveat, p_text
-from srat.evaluation.intervals import p_of
-from srat.evaluation.paired import holm
 from srat.report.paper.outcome import Outcome
 from srat.report.sheets import Sheet
+from srat.statistics.intervals import p_of
+from srat.statistics.paired import holm
 
 _NOTE = "In points, with 95 % intervals, as if runs were independent; p is corrected for all rows (Holm)."
 

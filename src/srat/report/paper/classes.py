@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from srat.evaluation import groups
-from srat.recipes import Metric
-from srat.report.drawing import COLUMN, UNDER, WELL, error_bars, legend_of_groups, percent_axis
+from srat.evaluation.groups import groups
+from srat.recipes.base import Metric
 from srat.report.paper.outcome import Outcome
+from srat.report.plots import COLUMN, UNDER, WELL, error_bars, legend_of_groups, percent_axis
 from srat.report.sheets import Sheet, percent
 
 if TYPE_CHECKING:

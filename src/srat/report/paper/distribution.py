@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from srat.data.imbalance import realised_ratio
-from srat.report.distribution import rare
-from srat.report.drawing import COLUMN, UNDER, WELL, legend_of_groups
 from srat.report.paper.outcome import Outcome
+from srat.report.plots import COLUMN, UNDER, WELL, legend_of_groups
 from srat.report.sheets import Sheet
+from srat.report.terminal.distribution import rare
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

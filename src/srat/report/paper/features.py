@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from srat.evaluation.feature_map import FeatureMap
-from srat.report.drawing import COLORS, COLUMN, MARKERS
 from srat.report.paper.outcome import Outcome
+from srat.report.plots import COLORS, COLUMN, MARKERS
 from srat.report.sheets import Sheet, percent
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from srat.recipes import Metric, Scope
-from srat.report.drawing import COLORS, COLUMN, MARKERS, error_bars
+from srat.recipes.base import Metric, Scope
 from srat.report.paper.outcome import Outcome
+from srat.report.plots import COLORS, COLUMN, MARKERS, error_bars
 from srat.report.sheets import Sheet, percent
 
 if TYPE_CHECKING:

@@ -5,10 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from srat.errors import UserError
-from srat.evaluation import CLEAN, Evaluation
+from srat.core.errors import UserError
 from srat.evaluation.feature_map import FeatureMap
-from srat.evaluation.intervals import (
+from srat.evaluation.record import CLEAN, Evaluation
+from srat.feature_losses import NoFeatureLoss
+from srat.grid.plan import jobs_of
+from srat.recipes.base import Cell, Metric, PaperValue, Recipe, Scope, Term
+from srat.recipes.scales import Scale
+from srat.statistics.intervals import (
     Mean,
     Sum,
     mean_of_counts,
@@ -18,9 +22,6 @@ from srat.evaluation.intervals import (
     weighted_sum,
     wilson,
 )
-from srat.feature_losses import NoFeatureLoss
-from srat.grid import jobs_of
-from srat.recipes import Cell, Metric, PaperValue, Recipe, Scale, Scope, Term
 
 MOST_SEEDS = 20
 """Seeds that are looked for."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srat.files import write_atomically
-from srat.recipes import Kind, Metric, Scope
-from srat.report.drawing import draw
+from srat.core.files import write_atomically
+from srat.recipes.base import Kind, Metric, Scope
 from srat.report.paper import classes, distribution, features, methods, sweep
 from srat.report.paper.claims import claims_sheet
 from srat.report.paper.outcome import Outcome
+from srat.report.plots import draw
 from srat.report.sheets import Sheet, to_csv
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from srat.recipes import Metric, Scope
-from srat.report.drawing import COLORS, COLUMN, MARKERS, error_bars, percent_axis
+from srat.recipes.base import Metric, Scope
 from srat.report.paper.outcome import Outcome
+from srat.report.plots import COLORS, COLUMN, MARKERS, error_bars, percent_axis
 from srat.report.sheets import Sheet, percent
 
 if TYPE_CHECKING:

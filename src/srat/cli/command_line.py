@@ -1,0 +1,79 @@
+"""From a configuration back to the words that make it."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from srat.config.composition import compose
+from srat.config.config import FAMILIES, Config
+from srat.core.errors import UserError
+from srat.models.wrapping.wrapper import Custom
+
+_LONG = 8
+"""Characters of a number above which it is written as so many 255ths, if it is that."""
+_SHORT = {"data.dir": "data_dir", "data.dataset": "data.name", "imbalance.ratio": "ratio"}
+"""Settings that have a flag of another name."""
+
+
+def command_of(config: Config) -> str:
+    """Return the command line of ``srat train`` that makes a configuration: only what differs from the defaults.
+
+    It is empty where none does: a model of the user's own is passed in Python.
+    """
+    if isinstance(config.model, Custom):
+        return ""
+    method = config.method
+    base = Config()
+    words = ["srat", "train"]
+    for name, value in (("method", method), ("data", config.data.name)):
+        try:
+            base = compose(base, **{name: value})  # type: ignore[arg-type]
+        except UserError:  # "custom", a method of no table: its parts are named below
+            continue
+        words += [f"--{name}", value]
+    for family in FAMILIES:
+        member = getattr(config, family)
+        if type(member) is not type(getattr(base, family)):
+            base = compose(base, **{family: member.name})
+            words += [flag(family), member.name]
+    shared = {name: getattr(config.evaluation, name) for name in ("norm", "epsilon", "step_size")}
+    if all(getattr(config.attack, name, None) == value for name, value in shared.items()):
+        budget = {name: value for name, value in shared.items() if value != getattr(base.attack, name)}
+        budget |= {"epsilon": shared["epsilon"]} if "norm" in budget else {}  # budgets of another norm are others
+        base = compose(base, **budget)
+        words += [word for name, value in budget.items() for word in _words(name, value)]
+    for path, value in _differing(base.to_plain(), config.to_plain()):
+        words += _words(path, value)
+    return shlex.join(words)
+
+
+def flag(path: str) -> str:
+    """Return the flag of a setting."""
+    return f"--{_SHORT.get(path, path).replace('_', '-')}"
+
+
+def _differing(base: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in wanted.items():
+        if isinstance(value, dict):
+            yield from _differing(base.get(name, {}), value, f"{prefix}{name}.")
+        elif name not in base or base[name] != value:
+            yield f"{prefix}{name}", value
+
+
+def _words(path: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        head, _, last = path.rpartition(".")
+        name = last if value else f"no-{last}"
+        return [flag(f"{head}.{name}" if head else name)]
+    if isinstance(value, list):
+        return [flag(path), *(_text(each) for each in value)]
+    return [flag(path), _text(value)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and len(repr(value)) > _LONG and round(value * 255) / 255 == value:
+        return f"{round(value * 255)}/255"
+    return "None" if value is None else json.dumps(value)

@@ -1,0 +1,131 @@
+"""The command ``srat data``."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress
+
+from srat.cli.command_line import command_of
+from srat.cli.parsing import choices_class, family_flag, parse, parse_choices
+from srat.config.composition import compose
+from srat.core.errors import printable, require
+from srat.core.files import write_atomically
+from srat.data import Imbalance, Source, select
+from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
+from srat.data.preparation import check_classes
+from srat.data.sources.folder import Folder
+from srat.data.survey import Survey, survey
+from srat.report.plots import check_plot
+from srat.report.terminal.distribution import distribution_table, draw_distribution
+from srat.report.terminal.live import make_console
+from srat.report.terminal.scopes import print_whole
+from srat.report.terminal.survey import remarks, suggested_batch, suggested_size, survey_table
+
+COMMAND = "data"
+Choices = choices_class(family_flag("imbalance"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Show how many training images each class of a data set has, as it is or made imbalanced.
+
+    For a folder of your own ('srat data folder PATH'), also show what is in it: sizes, unreadable files, duplicates,
+    how precisely its test can measure, and the command to train on it.
+    """
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""
+    """The data set: digits, cifar10, … ('srat train --help' lists them)."""
+    seed: int = 0
+    """Seed for drawing the kept images."""
+    plot: Path | None = None
+    """Draw the distribution into this file (.png, .svg, .pdf)."""
+    indices: Path | None = None
+    """Write the indices of the kept training images into this file, as a JSON list."""
+    choices: Annotated[Any, tyro.conf.arg(name="")] = field(default_factory=Choices)
+    source: Annotated[Source, tyro.conf.arg(name="data")] = field(default_factory=Source)
+    imbalance: Annotated[Imbalance, tyro.conf.arg(name="imbalance")] = NoImbalance()
+
+
+def run(args: list[str]) -> int:
+    """Print the distribution; draw it and write the indices where asked; return the exit code."""
+    name = args[0] if args and not args[0].startswith("-") else None
+    helped = "--help" in args or "-h" in args
+    example = "'srat data cifar10 --imbalance step --ratio 100'"
+    require(name is not None or helped, f"srat data: expected the name of a data set first, as in {example}")
+    chosen = parse_choices(Choices, args, command=COMMAND)
+    config = compose(data=name, imbalance=chosen.get("imbalance", "none"))
+    args = [name, "--data-dir", *args[1:]] if name == Folder.name and args[1:] and not args[1].startswith("-") else args
+    shown = Choices(imbalance=config.imbalance.name)
+    default = Arguments(choices=shown, source=config.data, imbalance=config.imbalance)
+    show(parse(Arguments, args, command=COMMAND, default=default), make_console())
+    return 0
+
+
+def show(arguments: Arguments, console: Console) -> None:
+    """Print the distribution; draw it and write the indices where asked."""
+    if arguments.plot is not None:
+        check_plot(arguments.plot)
+    if isinstance(arguments.source, Folder):
+        show_folder(arguments.source, arguments.imbalance, console)
+        if arguments.imbalance == NoImbalance() and arguments.plot is None and arguments.indices is None:
+            return
+    parts = arguments.source.parts()
+    train, validation, test = parts.train(), parts.validation(), parts.test()
+    check_classes(train)
+    counts = arguments.imbalance.counts(train.counts, seed=arguments.seed)
+    kept = select(train.labels, counts, seed=arguments.seed)
+    title = f"{arguments.source.name}, imbalance {arguments.imbalance.name}"
+    print_whole(console, distribution_table(train.class_names, counts, train.counts, title=title))
+    channels, height, width = train.images.shape[1:]
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    say(f"{len(kept):,} of {len(train):,} training images, {height} × {width} × {channels}")
+    say(f"largest to smallest class: {realised_ratio(counts):.1f} : 1")
+    for part, there in (("validation", validation), ("test", test)):
+        if there is not None:
+            say(f"{len(there):,} {part} images, {balance(there.counts)}")
+    for note in parts.notes:
+        say(printable(note))
+    say(f"kept indices, seed {arguments.seed}: sha256 {hash_indices(kept)}")
+    if arguments.indices is not None:
+        write_atomically(arguments.indices, json.dumps(kept.tolist()) + "\n")
+        say(f"indices written to {arguments.indices}")
+    if arguments.plot is not None:
+        draw_distribution(train.class_names, counts, arguments.plot, title=f"{title}, {realised_ratio(counts):.0f} : 1")
+        say(f"plot written to {arguments.plot}")
+
+
+def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> None:
+    """Print what a folder holds, what is wrong with it, and the command to train on it."""
+    told = Console(stderr=True)
+    with Progress(console=told, transient=True, disable=not told.is_terminal) as progress:
+        task = progress.add_task("looking at images", total=None)
+        found = survey(source, lambda n, count: progress.update(task, completed=n, total=count))
+    print_whole(console, survey_table(found))
+    for text, is_warning in remarks(found):
+        style = "yellow" if is_warning else ""
+        console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+    console.print(advice(source, imbalance, found), highlight=False, markup=False, soft_wrap=True)
+
+
+def advice(source: Folder, imbalance: Imbalance, found: Survey) -> str:
+    """Return the command to train on a folder, or what is in the way."""
+    if found.unreadable:
+        return "Before training, fix or remove the files that cannot be read"
+    if found.problem:
+        return f"Not ready for training: {found.problem}"
+    config = compose(data=source.name, batch_size=suggested_batch(found))
+    chosen = replace(config, data=replace(source, size=source.size or suggested_size(found)), imbalance=imbalance)
+    return f"To train on it: {command_of(chosen)}"
+
+
+def balance(counts: Sequence[int]) -> str:
+    """Return in words whether all classes have as many images."""
+    if len(set(counts)) == 1:
+        return f"{counts[0]:,} per class"
+    return f"{min(counts):,} to {max(counts):,} per class, not balanced"

@@ -1,0 +1,93 @@
+"""The command ``srat report``, of a table or figure of the paper."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from srat.cli.parsing import parse
+from srat.cli.recipes import RecipeChoice, described_choice, read_base
+from srat.config.config import Config
+from srat.core.errors import require
+from srat.grid.plan import planned
+from srat.recipes.catalogue import names, recipe
+from srat.recipes.scales import LARGEST_RATIO
+from srat.report.paper.outcome import Outcome, collect
+from srat.report.paper.page import make_page
+from srat.report.terminal.live import make_console
+from srat.report.terminal.scopes import print_whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Show a table or figure of the paper made from your runs beside the paper's numbers, and which of its claims hold.
+
+    The files are Markdown, CSV, LaTeX, SVG and PNG. Means are over all seeds from 0 to 19 that have a run.
+    """
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
+    """table1 to table4, figure1 to figure14, separation."""
+    choice: Annotated[RecipeChoice, tyro.conf.arg(name="")] = RecipeChoice()
+    out: Path | None = None
+    """Folder for the files; by default reports/SCALE-DATA."""
+
+
+def run(args: list[str]) -> int:
+    """Show a table or figure of the paper, or else runs; return the exit code."""
+    if not any(word in names() for word in args):
+        from srat.cli import pages
+
+        return pages.run(args)
+    return show_recipe(args)
+
+
+def show_recipe(args: list[str]) -> int:
+    """Print the tables and write the files; return the exit code."""
+    arguments = parse(Arguments, args, command="report", default=Arguments())
+    found, choice = recipe(arguments.name), arguments.choice
+    base = read_base(found, choice)
+    cells = planned(found, base, choice.filter)
+    outcome = collect(arguments.name, found, cells, choice.runs, scale=choice.scale)
+    again = described_choice("grid", arguments.name, choice)
+    if found.kind != "distribution":
+        said = f"there is no finished run of {arguments.name} in '{choice.runs}': '{again}' makes them"
+        require(outcome.seeds[1] > 0, said)
+    out = arguments.out or Path("reports") / f"{choice.scale}-{cells[0].config.data.name}"
+    require(not out.is_file(), f"--out: expected a folder, '{out}' is a file")
+    page = make_page(outcome)
+    console = make_console()
+    for sheet in [*page.sheets, *([page.claims] if page.claims else [])]:
+        print_whole(console, sheet.to_rich())
+    files = page.write(out, about(outcome, base))
+    for text in outcome.damaged:
+        console.print(f"left out: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if missing := outcome.missing if found.kind != "distribution" else []:
+        some = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        text = f"{len(missing)} of {len(cells)} cells are missing ({some}): '{again}' makes them"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Written: {', '.join(map(str, files))}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def about(outcome: Outcome, base: Config) -> str:
+    """Return what the runs were, in a sentence or two.
+
+    Args:
+        outcome: the runs'.
+        base: what they started from.
+    """
+    config = outcome.cells[0].config
+    ratio = getattr(base.imbalance, "ratio", LARGEST_RATIO)
+    stand_in = "" if ratio == LARGEST_RATIO else f", a ratio of {ratio:g} for the paper's {LARGEST_RATIO:g}"
+    if outcome.recipe.kind == "distribution":
+        return f"Of {config.data.name}, at the {outcome.scale} scale{stand_in}."
+    least, most = outcome.seeds
+    seeds = "1 seed" if most == 1 else f"{most} seeds" if least == most else f"{least} to {most} seeds"
+    width = getattr(config.model, "width", None)
+    of = f" ({' and '.join(outcome.class_names)})" if config.data.classes else ""
+    model = config.model.name + (f" of width {width}" if width else "")
+    return (
+        f"Scale {outcome.scale}: {config.data.name}{of}{stand_in}, {model}, {config.epochs} epochs, "
+        f"ε = {config.evaluation.epsilon:.4g}, {config.evaluation.label}, the last epoch; {seeds}."
+    )

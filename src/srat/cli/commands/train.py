@@ -1,0 +1,163 @@
+"""The command ``srat train``."""
+
+import shlex
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from srat.cli.launching import value_of
+from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, other_words, parse, parse_choices
+from srat.config.composition import compose
+from srat.config.config import FAMILIES, Config
+from srat.core.errors import UserError
+from srat.runs.finding import NAMED, runs_beside, runs_in
+from srat.runs.folder import RunFolder
+from srat.runtime.compiling import CompileChoice
+from srat.training.options import LoggerName, OnDivergence
+
+COMMAND = "train"
+Choices = choices_class(*map(family_flag, ("method", *FAMILIES)), *BUDGET_FLAGS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Where and how, not what."""
+
+    config: Path | None = None
+    """Start from the configuration in this file (config.json of another run) instead of the defaults."""
+    out: Path | None = None
+    """The run's folder, by default a new one in runs/; an unfinished run in it continues where it stopped."""
+    resume: bool = False
+    """Continue the run in --out with its own settings; an error if there is none."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+    devices: int = 1
+    """Processes on this machine; each has a GPU or a share of the CPU's cores, and a share of every batch."""
+    oversubscribe: bool = False
+    """Allow more processes than the CPU has cores."""
+    compile: CompileChoice = "auto"
+    """Compile the model: auto (on CUDA), off, or a mode of torch.compile (reduce-overhead replays CUDA graphs)."""
+    checkpoint_every: str = "auto"
+    """Steps (200) or minutes (10m) between checkpoints; auto spends about 1 % of the time on them."""
+    on_divergence: OnDivergence = "stop"
+    """If the loss becomes NaN or infinite: stop, or roll back to the last checkpoint with half the learning rate."""
+    logger: tyro.conf.UseAppendAction[tuple[LoggerName, ...]] = ()
+    """Also log every epoch with csv, tensorboard, wandb or mlflow; may be given several times."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Train a classifier that stays accurate under attack on the classes that have few examples, and evaluate it.
+
+    Without arguments: the default method on the digits that ship with scikit-learn. Your choices decide which nested
+    flags there are: add them when asking for help, as in 'srat train --method srat-focal --help'.
+    """
+
+    options: Annotated[Options, tyro.conf.arg(name="")] = Options()
+    choices: Annotated[Any, tyro.conf.arg(name="")] = field(default_factory=Choices)
+    run: Annotated[Config, tyro.conf.arg(name="")] = Config()
+
+
+def run(args: list[str]) -> int:
+    """Train, evaluate, print the table of classes; return the exit code."""
+    options, config = read_arguments(args)
+    from srat.cli.commands.training import (
+        train,  # Fabric takes as long to import as torch; a wrong flag shall not wait for it
+    )
+
+    train(options, config)
+    return 0
+
+
+def read_arguments(args: list[str]) -> tuple[Options, Config]:
+    """Return the options and the configuration that the words say."""
+    chosen = parse_choices(Choices, args, command=COMMAND)
+    config = compose(base_config(args), **chosen)
+    check_resume(args)
+    arguments = parse(
+        Arguments,
+        args,
+        command=COMMAND,
+        default=Arguments(choices=shown(config), run=config),
+        stray=partial(run_named, args),
+    )
+    if arguments.options.resume:
+        require_run(arguments.options.out)
+    return arguments.options, absolute(arguments.run)
+
+
+def base_config(args: list[str]) -> Config | None:
+    """Return the configuration to start from: that of --config; that of the run in --out, if no word says another.
+
+    With --resume it is that of the run in --out whatever the words say: another is refused for what differs.
+    """
+    if (path := value_of("--config", args)) is not None:
+        return Config.read(Path(path))
+    out = value_of("--out", args)
+    if out is None or not RunFolder(Path(out)).exists:
+        return None
+    if "--resume" not in args and other_words(Options(), args, command=COMMAND):
+        return None
+    return Config.read(RunFolder(Path(out)).config)
+
+
+def check_resume(args: list[str]) -> None:
+    """Raise ``UserError`` if --resume has a value; it says what to type instead."""
+    for word in args:
+        flag, _, value = word.partition("=")
+        if flag == "--resume" and value:
+            others = [each for each in args if each != word]
+            raise UserError(f"--resume: expected no value, got '{value}'; {resuming(Path(value), others)}")
+
+
+def run_named(args: list[str], word: str) -> str:
+    """Return, for the error about a word too many, how to continue the run that it names; "" if none is meant."""
+    others = list(args)
+    others.remove(word)
+    meant = "--resume" in args or RunFolder(Path(word)).exists
+    return f"; {resuming(Path(word), others)}" if meant else ""
+
+
+def resuming(folder: Path, others: list[str]) -> str:
+    """Return what to type to continue the run in a folder, or that there is none.
+
+    Args:
+        folder: the one that was named.
+        others: the other words; a folder that --out names among them is meant instead.
+    """
+    if (out := value_of("--out", others)) is not None:
+        folder = Path(out)
+    else:
+        others = ["--out", str(folder), *others]
+    require_run(folder)
+    return f"type: srat train --resume {shlex.join(word for word in others if word != '--resume')}"
+
+
+def require_run(out: Path | None) -> None:
+    """Raise ``UserError`` unless there is a run in ``out`` to continue; it names the runs beside it."""
+    if out is None:
+        found = [run.path for run in runs_in(Path("runs"), depth=1)]
+        example = shlex.quote(str(found[0] if len(found) == 1 else Path("runs/a")))
+        there = f"; there are: {', '.join(map(str, found[:NAMED]))}" if len(found) > 1 else ""
+        raise UserError(
+            f"--resume: expected --out with the run's folder, as in 'srat train --resume --out {example}'{there}"
+        )
+    if RunFolder(out).exists:
+        return
+    raise UserError(f"--resume: there is no run in '{out}' to continue{runs_beside(out)}")
+
+
+def absolute(config: Config) -> Config:
+    """Return the configuration with the absolute path of its data, so that it holds from every folder."""
+    path = getattr(config.data, "dir", None)
+    return config if path is None else compose(config, data_dir=path.absolute())
+
+
+def shown(config: Config) -> Any:
+    """Return the choices that a configuration stands for, for --help to show as defaults."""
+    names = {family: getattr(config, family).name for family in FAMILIES}
+    budget = {name: getattr(config.evaluation, name) for name in ("norm", "epsilon", "step_size")}
+    return Choices(method=config.method, **names, **budget)

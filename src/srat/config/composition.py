@@ -1,0 +1,158 @@
+"""A configuration made of names: the method's, the data set's, the model's."""
+
+import dataclasses
+import inspect
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from srat.attacks import FGSM, PGD, Attack
+from srat.attacks.projections import NormName
+from srat.config.config import FAMILIES, Config
+from srat.core.checked import checked, said
+from srat.core.errors import require, unknown
+from srat.core.members import choose
+from srat.data import Source
+from srat.methods.table import METHODS
+
+
+@checked
+def compose(
+    base: Config | None = None,
+    *,
+    method: str | None = None,
+    norm: NormName | None = None,
+    epsilon: float | None = None,
+    step_size: float | None = None,
+    ratio: float | None = None,
+    data_dir: Path | str | None = None,
+    **choices: Any,
+) -> Config:
+    """Return a configuration made of names; what is not named stays as in ``base``.
+
+    Args:
+        base: what to start from; the default method on digits if None.
+        method: a name of the table in ``srat.methods``.
+        norm: ball of the training attack and of the evaluation's, "linf" or "l2".
+        epsilon: ε of the training attack and of the evaluation's, in [0, 1] pixel units.
+        step_size: α of both, likewise.
+        ratio: K of the imbalance.
+        data_dir: where the data's files are.
+        choices: a member's name for any of the families ("data", "imbalance", "model", "loss", …), or the value of
+            any other field ("epochs", "seed", …). A member itself, such as ``LDAM(scale=16)``, is taken as it is.
+
+    Raises:
+        UserError: if a name or a keyword is unknown, or a value of another type or out of range.
+    """
+    _require_known(choices)
+    config = base if base is not None else Config()
+    names = {family: choices.pop(family) for family in FAMILIES if choices.get(family) is not None}
+    if "data" in names:
+        config = _with_data(config, names.pop("data"))
+    if method is not None:
+        config = _with_method(config, method)
+    for family, name in names.items():
+        config = _with_member(config, family, name)
+    other_ball = norm is not None and norm != config.evaluation.norm
+    require(
+        not other_ball or epsilon is not None,
+        f"--norm {norm} needs --epsilon: budgets of another norm are of another size",
+    )
+    config = _with_budget(config, norm=norm, epsilon=epsilon, step_size=step_size)
+    if ratio is not None:
+        config = replace(config, imbalance=_with_field(config.imbalance, "ratio", ratio))
+    if data_dir is not None:
+        config = replace(config, data=_with_field(config.data, "dir", Path(data_dir)))
+    return replace(config, **{name: value for name, value in choices.items() if value is not None})
+
+
+def _require_known(choices: Iterable[str]) -> None:
+    named = inspect.signature(compose).parameters.values()
+    known = [p.name for p in named if p.kind is p.KEYWORD_ONLY] + [f.name for f in dataclasses.fields(Config)]
+    for name in choices:
+        if name not in known:
+            raise unknown("setting", name, known)
+
+
+def _chosen(family: str, name: Any, kind: str) -> Any:
+    """Return the member of that name, or the member itself where one is given."""
+    if isinstance(name, FAMILIES[family]):
+        return name
+    require(isinstance(name, str), f"{family}: expected a name, such as {_example(family)}, got {said(name)}")
+    return choose(FAMILIES[family], name, kind)
+
+
+def _example(family: str) -> str:
+    return f"'{getattr(Config(), family).name}'"
+
+
+def _with_data(config: Config, name: Any) -> Config:
+    source: Source = _chosen("data", name, "data set")
+    if type(source) is type(config.data):
+        return replace(config, data=source) if source is name else config
+    suggested = source.suggested
+    config = replace(config, data=source, epochs=suggested.epochs)
+    for family in ("model", "imbalance", "augmentation"):
+        config = _with_member(config, family, getattr(suggested, family))
+    config = replace(config, optimizer=replace(config.optimizer, learning_rate=suggested.learning_rate))
+    return _with_budget(config, norm="linf", epsilon=suggested.epsilon, step_size=suggested.step_size)
+
+
+def _with_method(config: Config, name: str) -> Config:
+    name = name if name in METHODS else name.replace("_", "-").lower()
+    if name not in METHODS:
+        raise unknown("method", name, METHODS)
+    if name == config.method:
+        return config
+    method = METHODS[name]
+    reweight_from = None if method.deferred else 0
+    return replace(
+        config,
+        loss=method.loss,
+        weighting=method.weighting,
+        feature_loss=method.feature_loss,
+        schedule=replace(config.schedule, reweight_from=reweight_from),
+        attack=_attack(config, "pgd" if method.attacked else "natural"),
+    )
+
+
+def _with_member(config: Config, family: str, name: Any) -> Config:
+    if family == "attack":
+        return replace(config, attack=_attack(config, name))
+    member = _chosen(family, name, family.replace("_", " "))
+    current = getattr(config, family)
+    changed: dict[str, Any] = {family: member}
+    same = type(member) is type(current) and member is not name
+    return config if same else replace(config, **changed)
+
+
+def _attack(config: Config, name: Any) -> Attack:
+    attack: Attack = _chosen("attack", name, "attack")
+    if isinstance(name, Attack):
+        return name
+    if type(attack) is type(config.attack):
+        return config.attack
+    # The threat model lives on in the evaluation's attack, so that a new training attack keeps its budget.
+    shared = {
+        f.name: getattr(config.evaluation, f.name) for f in dataclasses.fields(attack) if f.name in ("norm", "epsilon")
+    }
+    if isinstance(attack, PGD):
+        shared["step_size"] = config.evaluation.step_size
+    return replace(attack, **shared)
+
+
+def _with_budget(config: Config, **budget: Any) -> Config:
+    given = {name: value for name, value in budget.items() if value is not None}
+    # FGSM's one step follows from its ε.
+    known = {f.name for f in dataclasses.fields(config.attack)} - (
+        {"step_size"} if isinstance(config.attack, FGSM) else set()
+    )
+    attack = replace(config.attack, **{name: value for name, value in given.items() if name in known})
+    return replace(config, evaluation=replace(config.evaluation, **given), attack=attack)
+
+
+def _with_field(member: Any, field: str, value: Any) -> Any:
+    names = [f.name for f in dataclasses.fields(member)]
+    require(field in names, f"{member.name} has no {field}; it has: {', '.join(names) or 'no settings'}")
+    return replace(member, **{field: value})

@@ -1,0 +1,238 @@
+"""Everything that decides a run, as one value: written to JSON, read back, and named by its hash."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cattrs
+
+from srat.attacks import FGSM, PGD, Attack, Natural
+from srat.attacks.doubts import doubts_of_ball
+from srat.config.serialization import describe_mistake, differences, identity, make_converter
+from srat.core.checked import Checked, checked
+from srat.core.errors import UserError, require
+from srat.core.files import parse_json, read_bounded
+from srat.core.members import Member
+from srat.core.words import number
+from srat.data import Augmentation, Holdout, Imbalance, Source
+from srat.data.augmentation import NoAugmentation
+from srat.data.imbalance import Step
+from srat.data.sources.digits import Digits
+from srat.feature_losses import FeatureLoss
+from srat.losses import Loss
+from srat.methods.objective import Objective
+from srat.methods.table import METHODS
+from srat.models import Architecture, AttackMode, Head
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.models.heads import CosineHead, LossHead
+from srat.optimization.schedules import Schedule
+from srat.runtime.precision import PrecisionName
+from srat.weightings import Weighting
+
+DEFAULT_METHOD = "srat-ldam"
+_DEFAULT = METHODS[DEFAULT_METHOD]
+_DIGITS = Digits.suggested
+LARGEST_FILE = 1 << 20
+"""Bytes of a configuration file that are read at the most; ours have two thousand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD(Checked):
+    """Stochastic gradient descent with momentum, at the field's usual values; the paper does not give its optimiser."""
+
+    learning_rate: float = 0.1
+    """γ of the first epoch."""
+    momentum: float = 0.9
+    """Momentum."""
+    weight_decay: float = 5e-4
+    """Weight decay."""
+    nesterov: bool = False
+    """Nesterov's momentum."""
+
+    def __post_init__(self) -> None:
+        require(
+            0 < self.learning_rate < 1e3,
+            f"--optimizer.learning-rate: expected a number above 0, got {number(self.learning_rate, 0, 1e3)}",
+        )
+        require(
+            0 <= self.momentum < 1,
+            f"--optimizer.momentum: expected 0 ≤ momentum < 1, got {number(self.momentum, 0, 1)}",
+        )
+        require(
+            0 <= self.weight_decay < 1e3,
+            f"--optimizer.weight-decay: expected 0 or more, got {number(self.weight_decay, 0, 1e3)}",
+        )
+        require(not self.nesterov or self.momentum > 0, "--optimizer.nesterov needs a momentum above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InnerMaximization(Checked):
+    """How the training attack sees the model."""
+
+    loss: Literal["cross-entropy", "training"] = "cross-entropy"
+    """What it maximises: cross-entropy on the served logits, as nearly all code does, or the training loss (Eq. 5)."""
+    batch_norm: AttackMode = "eval"
+    """BatchNorm by its running statistics (eval), or by the batch's without moving the running ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Checked):
+    """A run: what is trained, on what, how."""
+
+    seed: int = 0
+    """Seed of all randomness."""
+    epochs: int = _DIGITS.epochs
+    """Passes over the training data."""
+    batch_size: int = 128
+    """Images in a step."""
+    data: Source = Digits()
+    imbalance: Imbalance = Step()
+    holdout: Holdout = Holdout()
+    augmentation: Augmentation = NoAugmentation()
+    model: Architecture = SmallCNN()
+    head: Head = LossHead()
+    attack: Attack = PGD(epsilon=_DIGITS.epsilon, step_size=_DIGITS.step_size)
+    inner: InnerMaximization = InnerMaximization()
+    loss: Loss = _DEFAULT.loss
+    weighting: Weighting = _DEFAULT.weighting
+    feature_loss: FeatureLoss = _DEFAULT.feature_loss
+    objective: Objective = Objective()
+    optimizer: SGD = SGD(learning_rate=_DIGITS.learning_rate)
+    schedule: Schedule = Schedule()
+    precision: PrecisionName = "fp32"
+    """Arithmetic of training: bf16 and fp16 mix half precision in, tf32 rounds on GPUs; evaluation stays in fp32."""
+    sync_batch_norm: bool = False
+    """Of several processes: BatchNorm over the whole batch, as one process computes it, not over each one's share."""
+    evaluation: PGD = PGD(epsilon=_DIGITS.epsilon, step_size=_DIGITS.step_size, steps=20)
+
+    def __post_init__(self) -> None:
+        require(1 <= self.epochs <= 100_000, f"--epochs: expected 1 to 100,000, got {self.epochs}")
+        require(1 <= self.batch_size <= 1_000_000, f"--batch-size: expected 1 to 1,000,000, got {self.batch_size}")
+        late = [m for m in (*(self.schedule.milestones or ()), self.schedule.reweight_from or 0) if m >= self.epochs]
+        require(not late, f"--schedule: expected epochs below --epochs {self.epochs}, got {late[0] if late else ''}")
+        linf = not isinstance(self.attack, FGSM) or self.evaluation.norm == "linf"
+        require(linf, f"--attack fgsm attacks in linf, and the evaluation in {self.evaluation.norm}; train with pgd")
+        head, wanted = self.head.resolve(self.loss.head), self.loss.head
+        if isinstance(head, CosineHead) and isinstance(wanted, CosineHead):
+            own, of_loss = number(head.scale, wanted.scale), number(wanted.scale, head.scale)
+            same = f"--head.scale {own} and --loss.scale {of_loss} must be the same number"
+            require(head.scale == wanted.scale, same)
+
+    def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
+        """Return what can hardly be meant about its attacks, a line each.
+
+        Args:
+            shape: of an image, (channels, height, width).
+        """
+        attacks = (self.attack, self.evaluation)
+        return tuple(
+            doubt for attack in attacks for doubt in (*attack.doubts(shape), *self._doubts_of_budget(attack, shape))
+        )
+
+    def _doubts_of_budget(self, attack: Attack, shape: Sequence[int]) -> tuple[str, ...]:
+        """Return that an attack in L2 has the budget that the data suggests for L∞, unless its size says so."""
+        suggested = self.data.suggested.epsilon
+        if not isinstance(attack, PGD) or attack.norm == "linf" or attack.epsilon != suggested:
+            return ()
+        if doubts_of_ball(attack.norm, attack.epsilon, shape):
+            return ()
+        return (f"{attack.label}: ε is {suggested:.4g}, as in L∞; budgets of another norm are of another size",)
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that name this configuration: a hash of all that decides the result."""
+        text = json.dumps(self._identity(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def differences(self, other: "Config") -> list[str]:
+        """Return what decides a result and differs, each as "field this (not the other)"."""
+        return differences(self._identity(whole=True), other._identity(whole=True))
+
+    def _identity(self, *, whole: bool = False) -> dict[str, Any]:
+        # Through JSON's types first, so that a ratio of 10 and one of 10.0 are one configuration.
+        plain: dict[str, Any] = identity(_CONVERTER.structure(_CONVERTER.unstructure(self), Config), whole=whole)
+        return plain
+
+    @property
+    def method(self) -> str:
+        """The method's name in the paper's table, or "custom"; under no attack with the prefix "natural"."""
+        row = (type(self.loss), type(self.weighting), type(self.feature_loss))
+        deferred = self.schedule.reweight_from != 0
+        names = [
+            name
+            for name, m in METHODS.items()
+            if m.attacked
+            and row == (type(m.loss), type(m.weighting), type(m.feature_loss))
+            and (m.weighting.name == "uniform" or m.deferred == deferred)
+        ]
+        name = names[0] if names else "custom"
+        if not isinstance(self.attack, Natural):
+            return name
+        return "natural" if name == "ce" else f"natural-{name}"
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the configuration as JSON-able values."""
+        plain: dict[str, Any] = _CONVERTER.unstructure(self)
+        return plain
+
+    def to_json(self) -> str:
+        """Return the configuration as indented JSON."""
+        return json.dumps(self.to_plain(), indent=2) + "\n"
+
+    @classmethod
+    def from_plain(cls, content: Any, *, where: str = "config") -> "Config":
+        """Return the configuration that JSON's values stand for.
+
+        Raises:
+            UserError: on an unknown key or name, or a value out of range; ``where`` names the source.
+        """
+        require(isinstance(content, dict), f"{where}: expected a JSON object, got {type(content).__name__}")
+        try:
+            config: Config = _CONVERTER.structure(content, cls)
+        except cattrs.BaseValidationError as error:
+            mistakes = cattrs.transform_error(error, path="", format_exception=describe_mistake)
+            raise UserError(f"{where}: {mistakes[0].removesuffix(' @ ')}") from error
+        except RecursionError as error:
+            raise UserError(f"{where}: too deep") from error
+        return config
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str = "config") -> "Config":
+        """Return the configuration that ``text`` holds.
+
+        Raises:
+            UserError: as `from_plain`, or if it is not JSON.
+        """
+        return cls.from_plain(parse_json(text, where=where), where=where)
+
+    @classmethod
+    @checked
+    def read(cls, path: Path | str) -> "Config":
+        """Return the configuration in a file.
+
+        Args:
+            path: a run's ``config.json``.
+
+        Raises:
+            UserError: if it cannot be read.
+        """
+        return cls.from_plain(parse_json(read_bounded(Path(path), LARGEST_FILE), where=path), where=str(path))
+
+
+FAMILIES: Mapping[str, type[Member]] = {
+    "data": Source,
+    "imbalance": Imbalance,
+    "augmentation": Augmentation,
+    "model": Architecture,
+    "head": Head,
+    "attack": Attack,
+    "loss": Loss,
+    "weighting": Weighting,
+    "feature_loss": FeatureLoss,
+}
+"""The fields of a configuration that are a choice among members."""
+
+_CONVERTER = make_converter(FAMILIES.values())

@@ -1,0 +1,111 @@
+"""Configurations as JSON and back: strict about types and keys, clear about mistakes."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from operator import attrgetter
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import cattrs
+from cattrs.strategies import configure_tagged_union
+
+from srat.core.errors import UserError, nearest, unknown
+from srat.core.members import Member, members
+from srat.data.imbalance import ClassOrder
+
+_ABSENT = object()
+
+
+def identity(value: Any, *, whole: bool = False) -> Any:
+    """Return what of a configuration decides its result, as plain values to hash.
+
+    Args:
+        value: the configuration, or a part of it.
+        whole: with the fields that younger versions added, where they mean what saying nothing meant before.
+    """
+    if dataclasses.is_dataclass(value):
+        fields = {
+            f.name: identity(getattr(value, f.name), whole=whole)
+            for f in dataclasses.fields(value)
+            if f.metadata.get("identity", True)
+            and (whole or f.metadata.get("neutral", _ABSENT) != getattr(value, f.name))
+        }
+        return {"name": value.name, **fields} if isinstance(value, Member) else fields
+    return str(value) if isinstance(value, Path) else value
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Return where two identities differ, each as "path this (not that)"; of two members, their names say it all."""
+    if one == other:
+        return []
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return [f"{path} {_said(one)} (not {_said(other)})"]
+    if one.get("name") != other.get("name"):
+        return [f"{path} {one.get('name')} (not {other.get('name')})"]
+    keys = sorted(one.keys() | other.keys())
+    return [line for key in keys for line in differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))]
+
+
+def _said(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _strict(kind: type) -> Any:
+    def structure(value: Any, _: Any) -> Any:
+        accepted = (int, float) if kind is float else (kind,)
+        if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+            raise UserError(f"expected {kind.__name__}, got {json.dumps(value)[:80]}")
+        return kind(value)
+
+    return structure
+
+
+def _family_hooks(converter: cattrs.Converter, family: type[Member]) -> None:
+    known = members(family)
+    union: Any = Union[tuple(known.values())]  # noqa: UP007 - built at run time
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict) or "name" not in value:
+            raise UserError(f"expected an object with a name, one of: {', '.join(known)}")
+        if value["name"] not in known:
+            raise unknown(family.__name__.lower(), str(value["name"]), known)
+        return converter.structure(neutral_values(known[value["name"]]) | value, union)
+
+    configure_tagged_union(union, converter, tag_name="name", tag_generator=attrgetter("name"))
+    converter.register_structure_hook_func(lambda t: t is family, structure)
+    converter.register_unstructure_hook_func(lambda t: t is family, lambda value: converter.unstructure(value, union))
+
+
+def neutral_values(kind: type) -> dict[str, Any]:
+    """Return what a configuration meant that says nothing of a dataclass's younger fields."""
+    return {f.name: f.metadata["neutral"] for f in dataclasses.fields(kind) if "neutral" in f.metadata}
+
+
+def make_converter(families: Iterable[type[Member]]) -> cattrs.Converter:
+    """Return a converter that writes a member of a family as an object with its name, and reads it back."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind in (int, float, str, bool):
+        converter.register_structure_hook(kind, _strict(kind))
+    converter.register_unstructure_hook(Path, str)
+    order: Any = ClassOrder
+    converter.register_structure_hook(
+        order, lambda value, _: value if value in ("label", "random") else converter.structure(value, tuple[int, ...])
+    )
+    for family in families:
+        _family_hooks(converter, family)
+    return converter
+
+
+def describe_mistake(error: BaseException, kind: Any) -> str:
+    """Return in a line what is wrong with a value that was to be of ``kind``."""
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        known = [field.name for field in dataclasses.fields(error.cl)]
+        given = sorted(error.extra_fields)[0]
+        return f"unknown key '{given}'{nearest(given, known)}; there are: {', '.join(known)}"
+    if isinstance(error, KeyError):
+        return f"missing key {error}"
+    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(kind) is Literal:
+        return f"expected one of {', '.join(map(str, get_args(kind)))}, got {str(error).split(' not in ')[0]}"
+    return str(error)

@@ -1,0 +1,274 @@
+"""Values that come from Python, compared with annotations where they enter: understood, or refused in a line."""
+
+import dataclasses
+import inspect
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, wraps
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from srat.core.errors import UserError, unknown
+from srat.core.values import Fitter, UnfitError, fitter, is_tensor, scalar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+Known = dict[str, tuple[Any, Fitter]]
+"""Names → their annotations, and what makes a value one of those."""
+_OWNERS = ("self", "cls")
+"""What methods take before what a user gives."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Taken:
+    """What a class or a function takes."""
+
+    whose: str
+    """Its name in messages."""
+    named: tuple[str, ...]
+    """What it takes, by name; not the instance that a method is called on."""
+    positional: tuple[str, ...]
+    """What it takes by position."""
+    needed: frozenset[str]
+    """What has no default."""
+    known: Known
+    rest: str = ""
+    """What it takes any number of by position, if it does."""
+    open: bool = False
+    """Whether it takes other keywords too."""
+
+    @property
+    def there(self) -> str:
+        """What a message says of what it takes."""
+        return f"there are: {', '.join(self.named) or 'none'}"
+
+
+class _Door(type):
+    """Makes instances of what is given once that is compared with the annotations, before any code of theirs runs."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        taken = _taken_by_class(cls)
+        _require_taken(taken, args, kwargs)
+        given, named = _compared(taken, args, kwargs, f"{cls.__name__}.")
+        made = super().__call__(*given, **named)
+        for name in taken.known:
+            _refuse_infinite(getattr(made, name), f"{cls.__name__}.{name}")
+        return made
+
+
+class Checked(metaclass=_Door):
+    """A dataclass whose fields are compared with their annotations before its own checks run.
+
+    No float may be NaN or infinite in the end, whatever its own checks let through.
+    """
+
+
+def _read_class(kind: Any) -> _Taken:
+    hints = get_type_hints(kind, include_extras=True)
+    return _taken(list(inspect.signature(kind.__init__).parameters.values())[1:], hints, kind.__name__)
+
+
+_taken_by_class: Callable[[Any], _Taken] = cache(_read_class)
+
+
+def _read_function(function: Callable[..., Any]) -> _Taken:
+    whose = function.__qualname__.rpartition("<locals>.")[2].removesuffix(".__call__").removesuffix(".__init__")
+    parameters = inspect.signature(function).parameters.values()
+    return _taken(list(parameters), get_type_hints(function, include_extras=True), whose)
+
+
+def _taken(parameters: Sequence[inspect.Parameter], hints: Mapping[str, Any], whose: str) -> _Taken:
+    plain = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    kinds = {p.name: hints[p.name] for p in parameters if p.name in hints}
+    return _Taken(
+        whose=whose,
+        named=tuple(p.name for p in plain if p.name not in _OWNERS),
+        positional=tuple(p.name for p in plain if p.kind is not p.KEYWORD_ONLY),
+        needed=frozenset(p.name for p in plain if p.default is p.empty),
+        known={name: (kind, fitter(kind)) for name, kind in kinds.items()},
+        rest="".join(p.name for p in parameters if p.kind is p.VAR_POSITIONAL),
+        open=any(p.kind is p.VAR_KEYWORD for p in parameters),
+    )
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that compares its arguments with their annotations before it does anything.
+
+    Args:
+        function: whose arguments a user may give.
+    """
+
+    @cache
+    def taken() -> _Taken:
+        return _read_function(function)
+
+    @cache
+    def axes() -> dict[str, list[str]]:
+        return {name: kind.dim_str.split() for name, (kind, _) in taken().known.items() if hasattr(kind, "dim_str")}
+
+    @wraps(function)
+    def door(*args: P.args, **kwargs: P.kwargs) -> R:
+        _require_taken(taken(), args, kwargs)
+        given, named = _compared(taken(), args, kwargs)
+        by_name = dict(zip(taken().positional, given, strict=False)) | named
+        for name, value in by_name.items():
+            if name in taken().known:
+                _refuse_infinite(value, name)
+        _require_same_lengths(axes(), by_name)
+        return function(*given, **named)
+
+    return door
+
+
+def _require_taken(taken: _Taken, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Refuse keywords that there are not, more values than have a place, and fewer than are needed."""
+    for name in kwargs:
+        if name not in taken.named and not taken.open:
+            raise UserError(f"{taken.whose}: {unknown('keyword', name, taken.named)}")
+    if len(args) > len(taken.positional) and not taken.rest:
+        first = args[len(taken.positional)]
+        places = [name for name in taken.positional if name in taken.named]
+        room = f"at most {', '.join(places)} without a keyword, got {said(first)} more" if places else ""
+        raise UserError(f"{taken.whose}: expected {room or f'keywords, got {said(first)} without one'}; {taken.there}")
+    placed = taken.positional[: len(args)]
+    for name in placed:
+        if name in kwargs:
+            raise UserError(
+                f"{taken.whose}: expected one value for {name}, got two, with a keyword and without; {taken.there}"
+            )
+    missing = [name for name in taken.named if name in taken.needed and name not in placed and name not in kwargs]
+    if missing:
+        raise UserError(f"{taken.whose}: expected a value for {' and '.join(missing)}, got none; {taken.there}")
+
+
+def _compared(taken: _Taken, args: Any, kwargs: Any, whose: str = "") -> tuple[Any, Any]:
+    """Return arguments as the annotated types; those that have none stay as they are."""
+
+    def fitted(name: str, value: Any) -> Any:
+        return _fitted(value, *taken.known[name], f"{whose}{name}") if name in taken.known else value
+
+    names = (*taken.positional, *[taken.rest] * (len(args) - len(taken.positional)))
+    given = tuple(fitted(name, value) for name, value in zip(names, args, strict=False))
+    return given, {name: fitted(name, value) for name, value in kwargs.items()}
+
+
+def _require_same_lengths(axes: Mapping[str, list[str]], given: Mapping[str, Any]) -> None:
+    """Refuse tensors of different lengths on an axis of the same name."""
+    known: dict[str, tuple[str, int]] = {}
+    for name in (name for name in axes if name in given):
+        for axis, length in zip(axes[name], given[name].shape, strict=False):
+            first, wanted = known.setdefault(axis, (name, length))
+            if axis.isidentifier() and axis != "_" and length != wanted:
+                got = f"got {length} where {first} has {wanted}"
+                raise UserError(f"{name}: expected the same length on the axis {axis}, {got}")
+
+
+def _fitted(value: Any, kind: Any, fit: Fitter, where: str) -> Any:
+    try:
+        return fit(value)
+    except UnfitError:
+        raise UserError(f"{where}: expected {described(kind)}, got {said(value)}") from None
+
+
+def _refuse_infinite(value: Any, where: str) -> None:
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise UserError(f"{where}: expected a finite number, got {number}")
+
+
+def described(kind: Any) -> str:
+    """Return an annotated type in words.
+
+    Args:
+        kind: the annotation.
+    """
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return described(parts[0])
+    if origin is Literal:
+        return " or ".join(map(str, parts)) if len(parts) < 3 else f"one of {', '.join(map(str, parts))}"
+    if origin in (Union, UnionType):
+        # A path is given as text, too: to say so would be to say it twice.
+        return " or ".join(dict.fromkeys(described(part) for part in parts if part is not str or Path not in parts))
+    if origin in (tuple, Sequence):
+        return _PLURALS.get(parts[0], f"a list, each {described(parts[0])}" if parts[0] is not Any else "a list")
+    if origin is Iterable:
+        return f"several, each {described(parts[0])}"
+    if (origin or kind) in _WORDS:
+        return _WORDS[origin or kind]
+    if hasattr(kind, "dim_str"):
+        axes = kind.dim_str.split()
+        what = "a tensor" if is_tensor(kind.array_type) else "an array"
+        return f"{what} of {_dtypes(kind)}, ({', '.join(axes)}{',' * (len(axes) == 1)})"
+    if isinstance(kind, type) and is_tensor(kind):
+        return "a tensor"
+    name = getattr(origin or kind, "__name__", str(kind))
+    if name == "ndarray":
+        return "an array"
+    there = _members(kind) if isinstance(kind, type) and issubclass(kind, Checked) else []
+    return _one(name) + (f" ({', '.join(there)})" if there else "")
+
+
+def _one(name: str) -> str:
+    """Return a class's name with its article."""
+    # A letter is spoken by its name: an FGSM, an LDAM.
+    vowels = "AEFHILMNORSX" if name[:2].isupper() else "AEIOUaeiou"
+    return f"a{'n' * (name[0] in vowels)} {name}"
+
+
+def said(value: Any) -> str:
+    """Return a value that was not expected, short.
+
+    Args:
+        value: anything.
+    """
+    if isinstance(value, type):
+        return f"the class {value.__name__} itself"
+    if hasattr(value, "dtype") and (getattr(value, "ndim", None) or getattr(value, "is_meta", False)):
+        kind = str(value.dtype).removeprefix("torch.")
+        return f"{_container(value)} of {kind}, {tuple(value.shape)}"
+    if isinstance(value, int) and value.bit_length() > 1_000:
+        return f"a number of {value.bit_length():,} bits"
+    if inspect.isroutine(value):
+        return "a function"
+    plain = isinstance(value, str | bytes | int | float | complex | list | tuple | dict | set | Path | NoneType)
+    return reprlib.repr(scalar(value)) if plain or hasattr(value, "dtype") else _one(type(value).__name__)
+
+
+def _container(value: Any) -> str:
+    if not is_tensor(type(value)):
+        return "an array"
+    dense = str(value.layout) == "torch.strided"
+    return "a tensor without contents" if value.is_meta else "a tensor" if dense else "a sparse tensor"
+
+
+def _dtypes(kind: Any) -> str:
+    floats, integers = (any(dtype.startswith(prefix) for dtype in kind.dtypes) for prefix in ("float", "int"))
+    return "numbers" if floats and integers else "floats" if floats else "integers" if integers else "booleans"
+
+
+def _members(family: type) -> list[str]:
+    """Return the names of the classes below a family's; none below one that can be made itself."""
+    return [] if getattr(family, "name", family.__name__) else sorted(set(_named_below(family)))
+
+
+def _named_below(kind: type) -> list[str]:
+    children: list[type] = kind.__subclasses__()
+    own = [child.__name__ for child in children if getattr(child, "name", "")]
+    return own + [name for child in children for name in _named_below(child)]
+
+
+_WORDS: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "text",
+    Path: "a path",
+    Callable: "a function",
+    NoneType: "None",
+}
+_PLURALS: Mapping[Any, str] = {int: "whole numbers", float: "numbers", str: "a list of text"}

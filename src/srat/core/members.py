@@ -1,0 +1,85 @@
+"""The folder is the registry: a family's members are the dataclasses that its modules define."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from srat.core.checked import Checked
+from srat.core.errors import unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member(Checked):
+    """One choice within a family: hyper-parameters, stored beside the pure function that they are for.
+
+    A family is an abstract subclass; a member is a subclass of that with a name:
+
+        class Loss(Member): ...
+        class Focal(Loss, name="focal"): ...
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]]
+    hidden: ClassVar[bool]
+
+    def __init_subclass__(cls, *, name: str = "", aliases: tuple[str, ...] = (), hidden: bool = False) -> None:
+        super().__init_subclass__()
+        cls.name = name
+        cls.aliases = aliases
+        cls.hidden = hidden
+
+
+NOT_IDENTITY: Mapping[str, Any] = {"identity": False}
+"""Metadata of a field that says where or how, not what: a run's id leaves it out."""
+
+
+def since(neutral: Any) -> dict[str, Any]:
+    """Return metadata of a field that came after version 0.1: what a configuration meant that says nothing of it.
+
+    A run's id leaves the field out where it has that value, so that growth changes no id.
+
+    Args:
+        neutral: the value.
+    """
+    return {"neutral": neutral}
+
+
+F = TypeVar("F", bound=Member)
+
+
+def members(family: type[F]) -> dict[str, type[F]]:
+    """Return every member of ``family`` by its name, in alphabetical order."""
+    return dict(sorted((cls.name, cls) for cls in _descendants(family) if cls.name))
+
+
+def choices(family: type[F]) -> list[str]:
+    """Return the names of ``family`` that a user can choose; a hidden member is made in Python alone."""
+    return [name for name, cls in members(family).items() if not cls.hidden]
+
+
+def choose(family: type[F], name: str, kind: str) -> F:
+    """Return the member of ``family`` called ``name``, with its default hyper-parameters.
+
+    Raises:
+        UserError: if no member has that name; ``kind`` says what was asked for.
+    """
+    named = [cls for cls in members(family).values() if not cls.hidden]
+    by_name = {alias: cls for cls in named for alias in (cls.name, *cls.aliases)}
+    plain = name.replace("_", "-").lower()
+    if plain not in by_name:
+        raise unknown(kind, name, choices(family))
+    return by_name[plain]()
+
+
+def import_members(package: str) -> None:
+    """Import every module of ``package``, so that the members which they define are known."""
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")
+
+
+def _descendants(family: type[F]) -> Iterator[type[F]]:
+    for child in family.__subclasses__():
+        yield child
+        yield from _descendants(child)

@@ -1,0 +1,1 @@
+"""People's own files of arrays: names, rows, values and parts."""

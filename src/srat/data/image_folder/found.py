@@ -1,0 +1,119 @@
+"""Which images of a folder are of which class and part, with a test drawn if there is none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from srat.core.errors import require
+from srat.core.words import counted, few
+from srat.data.image_folder.labelled import Files, LayoutName, split_by_name
+from srat.data.image_folder.layout import lay_out
+from srat.data.image_folder.naming import in_order
+from srat.data.image_folder.scan import Branch, Passed
+from srat.data.image_folder.table import Columns
+from srat.data.record import PARTS, Part
+from srat.data.validation import ValidationUse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The images of a folder by part and class."""
+
+    place: Path
+    class_names: tuple[str, ...]
+    parts: Mapping[Part, Sequence[tuple[Path, int]]]
+    """Each image with its label."""
+    passed: tuple[Passed, ...] = ()
+    """Files that are not read."""
+    notes: tuple[str, ...] = ()
+    missing: Mapping[Part, Sequence[str]] = field(default_factory=dict)
+    """Recorded images that are gone or changed."""
+    new: tuple[Path, ...] = ()
+    """Images that came since a run recorded its own, and are no copies of those."""
+    own_test: bool = True
+    """Whether the test is a part of the folder's own, and not drawn."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """All images."""
+        return [path for images in self.parts.values() for path, _ in images]
+
+    @property
+    def classes(self) -> dict[Path, str]:
+        """The class of each image."""
+        return {path: self.class_names[label] for images in self.parts.values() for path, label in images}
+
+    def name(self, path: Path) -> str:
+        """Return what an image is called in a record: its path below the folder."""
+        return path.relative_to(self.place).as_posix()
+
+
+def laid_out(
+    root: Branch,
+    *,
+    layout: LayoutName,
+    validation: ValidationUse,
+    columns: Columns,
+    test_fraction: float,
+    numbered: bool,
+) -> Found:
+    """Return the images of a folder as they lie there, with a test drawn if there is none.
+
+    Args:
+        root: the folder.
+        layout: how it is arranged.
+        validation: what a validation part is for.
+        columns: those of tables.
+        test_fraction: share of the images that is drawn.
+        numbered: whether classes that are numbers come in the order of numbers.
+
+    Raises:
+        UserError: if it is not clear which image is of which class and part.
+    """
+    found = lay_out(root, layout=layout, validation=validation, columns=columns)
+    names = in_order(found.class_names) if numbered else tuple(sorted(found.class_names))
+    parts = dict(found.parts)
+    own_test = "test" in parts
+    if not own_test:
+        parts |= split_by_name(parts["train"], test_fraction)
+    placed = {part: _numbered(parts[part], names) for part in PARTS if part in parts}
+    read = sum(map(len, placed.values()))
+    of = f"of {read:,} images"
+    test = counted(len(placed["test"]), f"{of} is the test", f"{of} are the test")
+    drawn = f"{test}, drawn by the hashes of the files' names"
+    return Found(
+        place=root.path,
+        class_names=names,
+        parts=placed,
+        passed=found.passed,
+        notes=(*found.notes, *(() if own_test else (drawn,))),
+        own_test=own_test,
+    )
+
+
+def check_drawn(found: Found, test_fraction: float) -> tuple[str, ...]:
+    """Return what is to be said of classes without a test image.
+
+    Raises:
+        UserError: if a class has no image for training, or the test none at all.
+    """
+    counts = {part: [0] * len(found.class_names) for part in ("train", "test")}
+    for part, each in counts.items():
+        for _, label in found.parts[part]:  # type: ignore[index]
+            each[label] += 1
+    why = "" if found.own_test else f": --data.test-fraction {test_fraction} draws by the hash of each file's name"
+    untrained = _of(found.class_names, counts["train"])
+    smaller = "; a smaller one may help" if why else ""
+    require(not untrained, f"{found.place}: no training image in class {', '.join(untrained)}{why}{smaller}")
+    larger = "; a larger one may help" if why else ""
+    require(any(counts["test"]), f"{found.place}: no image is in the test{why}{larger}")
+    untested = _of(found.class_names, counts["test"])
+    return (f"no test image in class {few(untested)}: its accuracy cannot be measured",) if untested else ()
+
+
+def _numbered(files: Files, names: Sequence[str]) -> list[tuple[Path, int]]:
+    return [(path, label) for label, name in enumerate(names) for path in files.get(name, ())]
+
+
+def _of(names: Sequence[str], counts: Sequence[int]) -> list[str]:
+    return [name for name, count in zip(names, counts, strict=True) if count == 0]

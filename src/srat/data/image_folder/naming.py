@@ -1,0 +1,64 @@
+"""What names say: of parts, of the order of classes, of the split."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from srat.core.words import few
+from srat.data.record import PARTS, Part, hashed_share
+
+PART_WORDS: Mapping[Part, frozenset[str]] = {
+    "train": frozenset({"train", "training", "trn"}),
+    "validation": frozenset({"val", "valid", "validation", "validate", "dev"}),
+    "test": frozenset({"test", "testing", "tst"}),
+}
+"""Words in the names of folders and tables that say a part.
+
+Not among them are eval and holdout, which some call their validation part and others their test: a folder of such a
+name beside the parts is named, and not read.
+"""
+_FILLERS = frozenset({"seg", "set", "data", "dataset", "images", "image", "imgs", "img", "split", "part", "folder"})
+"""Words beside that of a part in the names of folders and tables: seg_train, test_images, training-set."""
+
+
+def part_of(name: str) -> Part | None:
+    """Return the part that a name speaks of: Train, training_set, seg_test, val2017, …; None for other names."""
+    words = words_of(name)
+    return next((part for part in PARTS if len(words) == 1 and words[0] in PART_WORDS[part]), None)
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name in small letters, without those that say nothing."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return [word for word in re.split(r"[\W_\d]+", spaced.casefold()) if word and word not in _FILLERS]
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return class names in the order of their labels: numbers as numbers, then the others by the alphabet."""
+
+    def key(name: str) -> tuple[int, float, str]:
+        number = re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", name)
+        return (0, float(name), name) if number else (1, 0.0, name)
+
+    return tuple(sorted(names, key=key))
+
+
+def alike_notes(names: Iterable[str]) -> Iterator[str]:
+    """Yield what is to be said of class names that differ only in case, in spaces, or by _, - and space."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in in_order(names):
+        alike[re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", normal(name).strip().casefold())].append(f"'{name}'")
+    if pairs := [" and ".join(each) for each in alike.values() if len(each) > 1]:
+        yield f"class names that differ only in case, spaces, - or _ count as separate classes: {few(pairs)}"
+
+
+def name_share(path: Path) -> float:
+    """Return the number in [0, 1) that follows from a file's name, however its system writes accents."""
+    return hashed_share(normal(path.name))
+
+
+def normal(name: str) -> str:
+    """Return a name in one of the forms in which Unicode writes accents."""
+    return unicodedata.normalize("NFC", name)

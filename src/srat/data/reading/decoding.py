@@ -1,0 +1,247 @@
+"""From an image file to eight-bit pixels: which formats are read, what a header says, what is made of each kind."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+from srat.core.errors import UserError, require
+from srat.core.words import number
+
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "BMP",
+    "DIB",
+    "GIF",
+    "WEBP",
+    "TIFF",
+    "PPM",
+    "AVIF",
+    "JPEG2000",
+    "ICO",
+    "PCX",
+    "SGI",
+    "QOI",
+)
+"""Of Pillow: those that hold images, are known by their first bytes, and are read by no other program."""
+SUFFIXES = frozenset(
+    [
+        ".png",
+        ".apng",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".avif",
+        ".jp2",
+        ".j2k",
+        ".ico",
+        ".pcx",
+        ".sgi",
+        ".qoi",
+        ".heic",
+        ".heif",
+        ".hif",
+    ]
+)
+"""Endings of images; a file with another one is looked into."""
+RAW = frozenset([".dng", ".nef", ".cr2", ".cr3", ".crw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"])
+"""Endings of cameras' raw files, of which Pillow would read the small preview."""
+LARGEST_IMAGE = 1 << 26
+"""Pixels of an image that is read; a camera's has fewer."""
+WHITEST = 65_535
+"""The largest level of 16 bits."""
+NO_BACKGROUND = "none"
+"""Transparency is dropped, and the colours beneath it show, as version 0.1 did."""
+Mode = Literal["L", "RGB"]
+GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
+"""Of Pillow: images without colour, beside those of 16 bits (I;16, I;16B, …)."""
+_ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What an image file says of itself before its pixels are read."""
+
+    size: tuple[int, int]
+    """Width and height; upright, where that was asked for."""
+    grey: bool
+    transparent: bool
+    """Whether it has an alpha channel or a transparent colour."""
+    deep: bool
+    """Whether its grey levels are whole numbers of more than 8 bits."""
+    several: bool
+    """Whether it has several pages or frames, of which the first is read."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator["Image.Image"]:
+    """Open an image; whatever goes wrong with it, also later within the context, is a ``UserError`` that names it."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        # Its warnings are of damage that it can do with, and of sizes beyond ours.
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # catch_warnings is not for threads
+        # By name: Pillow would hand a file of PostScript to Ghostscript, whatever its ending says.
+        with Image.open(path, formats=_formats(path)) as image:
+            width, height = image.size
+            pixels = f"{width:,} × {height:,} pixels, expected at most {LARGEST_IMAGE:,} in all"
+            require(width * height <= LARGEST_IMAGE, pixels)
+            yield image
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path}: not a readable image") from error
+    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
+        raise UserError(f"{path}: not a readable image, or truncated ({error})") from error
+
+
+def read_header(path: Path, *, upright: bool = True) -> Header:
+    """Return what an image file says of itself.
+
+    Args:
+        path: the file.
+        upright: whether to look how its camera was held, which of some formats takes decoding the whole of it.
+
+    Raises:
+        UserError: if it is no readable image.
+    """
+    with opened(path) as image:
+        return header_of(image, upright=upright)
+
+
+def header_of(image: "Image.Image", *, upright: bool = True) -> Header:
+    """Return what an opened image says of itself; arguments as for `read_header`."""
+    width, height = image.size
+    turned = upright and image.getexif().get(_ORIENTATION, 1) >= 5
+    return Header(
+        size=(height, width) if turned else (width, height),
+        grey=image.mode in GREY_MODES or _is_deep(image),
+        transparent=_is_transparent(image),
+        deep=_is_deep(image),
+        # The further pictures of a phone's JPEG are previews.
+        several=image.format != "MPO" and bool(getattr(image, "is_animated", False)),
+    )
+
+
+def shown(image: "Image.Image", *, background: str = NO_BACKGROUND, white_level: int = WHITEST) -> "Image.Image":
+    """Return an image of eight bits, turned as its camera was held, without transparency.
+
+    Args:
+        image: any that Pillow reads.
+        background: the colour beneath transparent parts, by a name or as #rrggbb; "none" drops the transparency.
+        white_level: the level of 16 bits that is white.
+
+    Raises:
+        UserError: if its levels are beyond the range that becomes eight bits.
+    """
+    from PIL import Image, ImageOps
+
+    plain = ImageOps.exif_transpose(_eight_bits(image, white_level))
+    if background == NO_BACKGROUND or not _is_transparent(plain):
+        return plain
+    layer = plain.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, background), layer)
+
+
+def largest_level(path: Path) -> int:
+    """Return the largest grey level of an image of more than 8 bits."""
+    with opened(path) as image:
+        return level_of(image)
+
+
+def level_of(image: "Image.Image") -> int:
+    """Return the largest grey level of an opened image of more than 8 bits."""
+    return int(np.asarray(image).max())
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a file begins as an image does that is read here."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=_formats(path)):
+            return True
+    except Exception:  # whatever another kind of file leads the readers to
+        return False
+
+
+def is_heif(path: Path) -> bool:
+    """Return whether a file is one of the HEIF family that phones write (.heic)."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
+
+
+@cache
+def reads_heif() -> bool:
+    """Return whether the package is there that reads HEIF, and let Pillow know of it."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def _formats(path: Path) -> tuple[str, ...]:
+    return (*_known_formats(), "HEIF") if is_heif(path) and reads_heif() else _known_formats()
+
+
+@cache
+def _known_formats() -> tuple[str, ...]:
+    from PIL import Image
+
+    Image.init()  # of some formats a Pillow can be made without
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _is_deep(image: "Image.Image") -> bool:
+    return image.mode.startswith("I")
+
+
+def _is_transparent(image: "Image.Image") -> bool:
+    return image.mode in _ALPHA_MODES or "transparency" in image.info
+
+
+def _eight_bits(image: "Image.Image", white_level: int) -> "Image.Image":
+    # Pillow clips levels beyond 255 where they ought to be scaled.
+    from PIL import Image
+
+    if not (_is_deep(image) or image.mode == "F"):
+        return image
+    levels = np.asarray(image)
+    low, high = levels.min().item(), levels.max().item()
+    if image.mode == "F":
+        require(
+            0 <= low <= high <= 1,
+            f"floating point values from {number(low, 0, 1)} to {number(high, 0, 1)}, expected 0 to 1",
+        )
+        return Image.fromarray(np.rint(levels * 255).astype(np.uint8))
+    require(low >= 0 and high <= WHITEST, f"grey levels from {low:,} to {high:,}, expected 0 to {WHITEST:,}")
+    require(high <= white_level, f"a grey level of {high:,}, above --data.white-level {white_level}")
+    return Image.fromarray((levels.astype(np.int64) * 255 // white_level).astype(np.uint8))

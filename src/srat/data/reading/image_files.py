@@ -1,0 +1,174 @@
+"""Images that lie in files: decoded when they are asked for, or all at once where they fit."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srat.core.errors import UserError, require
+from srat.data.reading.decoding import NO_BACKGROUND, WHITEST, Mode, opened, shown
+from srat.runtime.machine import free_memory, neighbours, require_memory
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+Streaming = Literal["auto", "always", "never"]
+NAMED_WRONG = 10
+"""Files that cannot be read, at the most, that a line names."""
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageFiles:
+    """Images in files, to be used as a tensor (n, channels, height, width) of bytes would be; indexing decodes them.
+
+    Args:
+        paths: the files.
+        mode: "L" or "RGB".
+        height: of every image, in pixels.
+        width: likewise.
+        resize: whether images of another size are resized (bicubic) or refused.
+        background: the colour beneath transparent parts; "none" drops the transparency.
+        white_level: the level of 16-bit greys that is white.
+        streaming: "always" leaves them in their files, "never" decodes them all beforehand, "auto" if they fit.
+        workers: threads that decode.
+    """
+
+    paths: tuple[Path, ...]
+    mode: Mode
+    height: int
+    width: int
+    resize: bool
+    background: str = NO_BACKGROUND
+    white_level: int = WHITEST
+    streaming: Streaming = "auto"
+    workers: int = 1
+
+    dtype = torch.uint8
+    device = torch.device("cpu")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def ndim(self) -> int:
+        """Four: images, channels, rows, columns."""
+        return 4
+
+    @property
+    def shape(self) -> torch.Size:
+        """(n, channels, height, width)."""
+        return torch.Size((len(self), len(self.mode), self.height, self.width))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images once decoded."""
+        return self.shape.numel()
+
+    def __getitem__(self, indices: "Int[Tensor, ' chosen'] | slice") -> UInt8[Tensor, "chosen channels height width"]:
+        """Return decoded images.
+
+        Raises:
+            UserError: if files cannot be read, or their images have another size; it names them.
+        """
+        chosen = self._chosen(indices)
+        images = np.empty((len(chosen), self.height, self.width, len(self.mode)), np.uint8)
+
+        def decode(position: int) -> None:
+            images[position] = self._decode(chosen[position])
+
+        read_each(decode, range(len(chosen)), self.workers)
+        return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+
+    def subset(self, indices: "Int[Tensor, ' chosen'] | slice") -> "ImageFiles":
+        """Return some of the images, still in their files."""
+        return replace(self, paths=tuple(self._chosen(indices)))
+
+    def loaded(self) -> "Tensor | ImageFiles":
+        """Return the images as one tensor, or as they are if they are to stay in their files.
+
+        Raises:
+            UserError: if they are not to stay there and do not fit into memory.
+        """
+        needed = 2 * self.nbytes
+        # Each of several processes has its own.
+        if self.streaming == "always" or (self.streaming == "auto" and needed > free_memory() // 2 // neighbours()):
+            return self
+        advice = "; a smaller --data.size needs less, and --data.streaming auto leaves them in their files"
+        require_memory(needed * neighbours(), f"{len(self):,} images of {self.width} × {self.height} pixels", advice)
+        return self[:]
+
+    def hash_contents(self) -> bytes:
+        """Return the SHA-256 of the files' contents and of how they are read."""
+        kept = (self.background, self.white_level) == (NO_BACKGROUND, WHITEST)
+        how = "" if kept else f" {self.background} {self.white_level}"
+        digest = sha256(f"{self.mode} {self.height} {self.width}{how}".encode())
+        for path in self.paths:
+            with path.open("rb") as file:
+                digest.update(path.stat().st_size.to_bytes(8))
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+        return digest.digest()
+
+    def _chosen(self, indices: Tensor | slice) -> Sequence[Path]:
+        return self.paths[indices] if isinstance(indices, slice) else [self.paths[i] for i in indices.tolist()]
+
+    def _decode(self, path: Path) -> NDArray[np.uint8]:
+        from PIL import Image
+
+        with opened(path) as image:
+            plain = shown(image, background=self.background, white_level=self.white_level).convert(self.mode)
+            size = (self.width, self.height)
+            if self.resize:
+                plain = plain.resize(size, Image.Resampling.BICUBIC)
+            require(plain.size == size, f"{_said(plain.size)} pixels, expected {_said(size)}")
+            return np.asarray(plain, np.uint8).reshape(self.height, self.width, -1)
+
+
+def read_each(look: Callable[[Item], T], items: Sequence[Item], workers: int) -> list[T]:
+    """Return what ``look`` gives for each item, made by several threads.
+
+    Args:
+        look: reads a file.
+        items: what to read.
+        workers: threads.
+
+    Raises:
+        UserError: that names the files which it could not read; one that names all, if they are several.
+    """
+
+    def tried(item: Item) -> T | UserError:
+        try:
+            return look(item)
+        except UserError as error:
+            return error
+
+    if workers == 1 or len(items) == 1:
+        found = [tried(item) for item in items]
+    else:
+        each = max(1, len(items) // (8 * workers))  # a task an item would cost more than a header
+        shares = [items[start : start + each] for start in range(0, len(items), each)]
+        with ThreadPoolExecutor(workers) as pool:
+            found = [one for share in pool.map(lambda share: list(map(tried, share)), shares) for one in share]
+    wrong = [each for each in found if isinstance(each, UserError)]
+    if wrong:
+        raise together(wrong)
+    return [each for each in found if not isinstance(each, UserError)]
+
+
+def together(wrong: Sequence[UserError]) -> UserError:
+    """Return one error that tells of several files."""
+    more = f"; and {len(wrong) - NAMED_WRONG:,} more ('srat data folder' lists all)" if len(wrong) > NAMED_WRONG else ""
+    listed = "; ".join(map(str, wrong[:NAMED_WRONG])) + more
+    return wrong[0] if len(wrong) == 1 else UserError(f"{len(wrong):,} files cannot be read: {listed}")
+
+
+def _said(size: tuple[int, int]) -> str:
+    return f"{size[0]} × {size[1]}"

@@ -1,0 +1,5 @@
+"""Backbones (a file each)."""
+
+from srat.core.members import import_members
+
+import_members(__name__)

@@ -1,0 +1,138 @@
+"""Progress, drawn while it happens; plain lines where the output is no terminal."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from srat.core.errors import printable
+from srat.evaluation.observer import Observer
+
+
+class PatientConsole(Console):
+    """A console that falls silent when its reader leaves, as ``| head`` does: what is going on shall go on."""
+
+    def on_broken_pipe(self) -> None:
+        """Print into nothing from now on."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def make_console(*, quiet: bool = False) -> Console:
+    """Return the console to print to; where it is no terminal, nothing is cut to a width."""
+    console = PatientConsole(quiet=quiet)
+    return console if console.is_terminal else PatientConsole(quiet=quiet, width=200)
+
+
+class LiveObserver(Observer):
+    """Draws a bar with the time left, and below it loss and accuracies; a context, so that no error leaves it behind.
+
+    Args:
+        console: where to draw.
+        between: called between two batches of images that are read or evaluated; it may raise to end that. A training
+            ends by itself, with all its processes at the same step.
+        lines: whether to say in lines, where the output is no terminal, what would be drawn in one.
+        attacked: whether a training attacks its images.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        between: Callable[[], None] = lambda: None,
+        *,
+        lines: bool = True,
+        attacked: bool = True,
+    ) -> None:
+        self._console = console
+        self._attacked = attacked
+        self._lines = lines
+        self._between = between
+        self._bar = make_bar()
+        self._below = Text()
+        self._live = Live(console=console)
+        self._epochs = 0
+        self._stops_anywhere = False
+
+    def __enter__(self) -> "LiveObserver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finished()
+
+    def training(self, *, epochs: int, steps: int, done: int) -> None:
+        """Start the bar of a training run."""
+        self._epochs, self._stops_anywhere = epochs, False
+        if done:
+            inside = f"from epoch {done // steps + 1}, step {done % steps}"
+            where = inside if done % steps else f"after epoch {done // steps}"
+            self._console.print(f"continuing {where}", highlight=False)
+        self._start("training", total=epochs * steps, completed=done, stays=True)
+
+    def reading(self, *, images: int) -> None:
+        """Start the bar of files that are read."""
+        self._stops_anywhere = True
+        self._start("reading images", total=images, completed=0, stays=False)
+
+    def evaluating(self, name: str, *, images: int) -> None:
+        """Start the bar of an evaluation, or say so where there is no terminal to draw in."""
+        self._stops_anywhere = True
+        if self._lines and not self._console.is_terminal:
+            self._console.print(f"evaluating {name} …", highlight=False)
+        self._start(f"evaluating {name}", total=images, completed=0, stays=False)
+
+    def step(self, count: int = 1) -> None:
+        """Advance the bar."""
+        for task in self._bar.task_ids:
+            self._bar.advance(task, count)
+        if self._stops_anywhere:
+            self._between()
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Show an epoch's metrics below the bar, or as a line where there is no terminal to draw in."""
+        epoch = f"epoch {row['epoch'] + 1:{len(str(self._epochs))}d}/{self._epochs}"
+        said = f"{epoch}  {_metrics(row, attacked=self._attacked)}"
+        if self._console.is_terminal:
+            self._below.plain = said
+        elif self._lines:
+            self._console.print(said, highlight=False, soft_wrap=True)
+
+    def notice(self, text: str) -> None:
+        """Print a notice above the bar."""
+        self._console.print(Text(f"note: {printable(text)}", style="yellow"), soft_wrap=True)
+
+    def finished(self) -> None:
+        """Take the bar down; what a training run showed last stays."""
+        self._live.stop()
+
+    def _start(self, name: str, *, total: int, completed: int, stays: bool) -> None:
+        self.finished()
+        self._bar, self._below = make_bar(), Text()
+        self._bar.add_task(name, total=total, completed=completed)
+        if self._console.is_terminal:
+            self._live = Live(Group(self._bar, self._below), console=self._console, transient=not stays)
+            self._live.start()
+
+
+def make_bar() -> Progress:
+    """Return an empty bar."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+
+
+def _metrics(row: Mapping[str, Any], *, attacked: bool) -> str:
+    text = f"loss {row['loss']:.3f}  {'attacked: ' if attacked else ''}train {100 * row['train_accuracy']:.1f} %"
+    if "held_out_robust" in row:
+        clean = f" (clean {100 * row['held_out_clean']:.1f} %)" if attacked else ""
+        text += f", held out {100 * row['held_out_robust']:.1f} %{clean}"
+    return text + ("  weighted" if row["weights_apply"] else "")

@@ -1,0 +1,68 @@
+"""What tables by group and by class share."""
+
+import os
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.text import Text
+
+from srat.core.errors import printable
+from srat.evaluation.record import Evaluation
+from srat.report.terminal.listing import Listing
+from srat.report.terminal.names import Name
+
+NARROW = 80
+"""Columns that a table is made to fit where no terminal says how many there are, if it can be as narrow."""
+
+
+def print_whole(console: Console, table: Listing) -> None:
+    """Print a table with all its numbers, in several parts if it has to be.
+
+    What is wider than a terminal even so is printed whole, and the terminal wraps its lines.
+    """
+    for part in table.parts(console, _room(console, table)):
+        wanted = console.measure(part, options=console.options.update(max_width=10_000)).maximum
+        wide = type(console)(file=console.file, width=wanted, force_terminal=console.is_terminal, quiet=console.quiet)
+        (wide if wanted > console.width else console).print(part)
+
+
+def _room(console: Console, table: Listing) -> int:
+    """Return how wide a table may be: the terminal, what COLUMNS says, else `NARROW` where that does."""
+    said = os.environ.get("COLUMNS", "")
+    if console.is_terminal:
+        return console.width
+    if said.isdecimal() and int(said):
+        return int(said)
+    return NARROW if table.least(console) <= NARROW else console.width
+
+
+def titled_table(title: str, *, keys: int = 1) -> Listing:
+    """Return an empty table in the house style; ``keys`` are its first columns, which name what the others tell."""
+    return Listing(Text(printable(title)), keys=keys)
+
+
+def class_column_table(title: str) -> Listing:
+    """Return an empty table with a column for classes."""
+    table = titled_table(title)
+    table.add_column("class")
+    return table
+
+
+def rarity(evaluation: Evaluation) -> Callable[[str], tuple[bool, int]]:
+    """Return what sorts class names from the common to the rare, the under-represented ones last."""
+    counts, under = dict(zip(evaluation.class_names, evaluation.train_counts, strict=True)), _under(evaluation)
+    return lambda name: (name in under, -counts[name])
+
+
+def _under(evaluation: Evaluation) -> set[str]:
+    return {evaluation.class_names[c] for c in evaluation.groups.under}
+
+
+def scope_name(name: str, is_class: bool, evaluation: Evaluation) -> Name | Text:
+    """Return the name of a scope for the first column; under-represented classes are marked."""
+    return class_name(name, under=name in _under(evaluation)) if is_class else Text(name, style="bold")
+
+
+def class_name(name: str, *, under: bool = False) -> Name:
+    """Return the name of a class for a table, marked if it is under-represented."""
+    return Name(name=name, after="  under" if under else "")

@@ -1,0 +1,127 @@
+"""What a folder of images holds, for people."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.text import Text
+
+from srat.core.errors import printable
+from srat.core.words import counted
+from srat.data.record import PARTS, Part
+from srat.data.survey import Survey, Twins
+from srat.report.terminal.distribution import rare
+from srat.report.terminal.listing import Listing
+from srat.report.terminal.scopes import class_column_table, class_name
+from srat.statistics.intervals import wilson
+
+SHOWN = 5
+"""Files of a kind that are named."""
+MEASURABLE = 0.15
+"""Half of an interval, at the most, with which a class is told to be measured."""
+SMALL = 50
+"""Training images of a class of which the five or more that are held out make a tenth and more."""
+FEW = 10
+"""Training images below which a class is told to be small."""
+
+
+def reach(images: int) -> float:
+    """Return how far the 95 % interval of an accuracy of a half reaches to either side, for so many test images."""
+    return (wilson(images / 2, images).high - wilson(images / 2, images).low) / 2 if images else 1.0
+
+
+def survey_table(found: Survey) -> Listing:
+    """Return a table of the classes: images for training and test, and how finely so many can measure."""
+    images, classes = len(found.readable), len(found.class_names)
+    table = class_column_table(f"{counted(images, 'image')} in {counted(classes, 'class', 'classes')}")
+    shown: list[Part] = [part for part in PARTS if part != "validation" or any(found.counts(part).values())]
+    for heading in (*shown, "measured to ±"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("")
+    counts = {part: found.counts(part) for part in shown}
+    train, test = counts["train"], counts["test"]
+    under = {found.class_names[c] for c in rare(tuple(train.values()))}
+    for name in sorted(found.class_names, key=lambda name: (name in under, -train[name])):
+        remarks = []
+        if train[name] < FEW:
+            remarks.append("few to learn from")
+        if reach(test[name]) > MEASURABLE:
+            remarks.append("too few to measure")
+        points = f"{100 * reach(test[name]):.0f} points" if test[name] else "–"
+        numbers = [f"{counts[part][name]:,}" for part in shown]
+        told = Text(", ".join(remarks), style="yellow")
+        table.add_row(class_name(name, under=name in under), *numbers, points, told)
+    return table
+
+
+def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
+    """Yield what else an engineer should know, and whether it is a warning."""
+    counts = [count for count in found.counts("train").values() if count]
+    if counts:
+        yield f"largest to smallest class: {max(counts) / min(counts):.1f} : 1", False
+    if found.passed:
+        yield "\n  ".join(map(printable, found.passed)), False
+    for note in found.notes:
+        yield printable(note), False
+    if counts and min(counts) < SMALL:
+        yield (
+            "up to half of a small class is held out to choose the best epoch; --holdout.fraction 0 holds out none",
+            False,
+        )
+    if found.sizes:
+        yield _sizes_said(found), False
+    if found.unreadable:
+        errors = [printable(file.error) for file in found.unreadable]
+        yield (
+            _named(counted(len(errors), "file cannot be read", "files cannot be read"), errors, most=len(errors)),
+            True,
+        )
+    twins = found.twins
+    for where, chosen in (
+        ("in several classes (one label must be wrong)", [each for each in twins if len(each.labels) > 1]),
+        (
+            "in both training and test (which makes accuracies too good)",
+            [each for each in twins if len(each.labels) == 1 and len(each.parts) > 1],
+        ),
+        ("more than once", [each for each in twins if len(each.labels) == len(each.parts) == 1]),
+    ):
+        if chosen:
+            said = counted(len(chosen), f"image appears {where}", f"images appear {where}")
+            yield _named(said, [_twins_said(each) for each in chosen]), True
+
+
+def suggested_size(found: Survey) -> int | None:
+    """Return the side to resize to: none where all images are of one square size up to 64 pixels.
+
+    It is the largest of 32, 48 and 64 pixels that half of the images have, so that most lose detail and none is blown
+    up; more takes long to train under attack, and is the user's choice.
+    """
+    sizes = found.sizes
+    if not sizes or (len(sizes) == 1 and sizes[0][0][0] == sizes[0][0][1] <= 64):
+        return None
+    sides = sorted(min(size) for size, count in sizes for _ in range(count))
+    middle = sides[len(sides) // 2]
+    return max([side for side in (32, 48, 64) if side <= middle], default=32)
+
+
+def suggested_batch(found: Survey) -> int | None:
+    """Return the size of a batch with which an epoch has eight steps or more; None where the usual 128 does."""
+    images = sum(found.counts("train").values())
+    return next((batch for batch in (64, 32, 16) if 8 * batch <= images), 8) if images < 8 * 128 else None
+
+
+def _sizes_said(found: Survey) -> str:
+    sizes = found.sizes
+    grey = sum(file.grey for file in found.readable)
+    colour = "all grey" if grey == len(found.readable) else "all in colour" if not grey else f"{grey:,} of them grey"
+    if len(sizes) == 1:
+        return f"all images have {sizes[0][0][0]} × {sizes[0][0][1]} pixels, {colour}"
+    least, *_, most = sorted((size for size, _ in sizes), key=lambda size: (size[0] * size[1], size))
+    return f"{len(sizes):,} sizes, from {least[0]} × {least[1]} to {most[0]} × {most[1]} pixels, {colour}"
+
+
+def _twins_said(twins: Twins) -> str:
+    return " = ".join(printable(str(path)) for path in twins.paths[:3]) + (" = …" if len(twins.paths) > 3 else "")
+
+
+def _named(said: str, texts: Sequence[str], *, most: int = SHOWN) -> str:
+    more = f"\n  … and {len(texts) - most:,} more" if len(texts) > most else ""
+    return f"{said}:" + "".join(f"\n  {text}" for text in texts[:most]) + more

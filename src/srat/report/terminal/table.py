@@ -1,0 +1,123 @@
+"""Tables for the terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from srat.core.errors import printable
+from srat.core.words import counted
+from srat.evaluation.groups import Groups
+from srat.evaluation.record import Evaluation, summary
+from srat.report.terminal.listing import Listing
+from srat.report.terminal.scopes import class_name, print_whole, titled_table
+from srat.statistics.intervals import Accuracy
+
+_SUMMARY_NAMES = {
+    "overall": "overall",
+    "well": "well-represented",
+    "under": "under-represented",
+    "worst_class": "worst class",
+}
+
+
+def print_evaluation(console: Console, evaluation: Evaluation, *, title: str, held_out: int) -> None:
+    """Print the accuracies of each class and group, in as many tables as the width asks for, and notes on them.
+
+    Args:
+        console: where to print.
+        evaluation: the accuracies.
+        title: above the table.
+        held_out: how many training images the weights did not learn from, as they chose the best epoch.
+    """
+    print_whole(console, class_table(evaluation, title=title))
+    for note in (trained_on(evaluation, held_out), *notes(evaluation)):
+        console.print(note, highlight=False, markup=False)
+
+
+def class_table(evaluation: Evaluation, *, title: str) -> Listing:
+    """Return the accuracy of each class and group under each attack, in per cent with 95 % intervals.
+
+    Classes come in the order of their training counts; the under-represented ones are marked.
+    """
+    table = titled_table(title, keys=2)
+    table.add_column("class")
+    table.add_column("train", justify="right", no_wrap=True)
+    for name in evaluation.results:
+        table.add_column(Text(f"{printable(name)} % [95 % interval]"), justify="right", no_wrap=True)
+    groups, counts = evaluation.groups, evaluation.train_counts
+    order = sorted(range(len(counts)), key=lambda c: (c in groups.under, -counts[c], c))
+    for position, c in enumerate(order):
+        under = c in groups.under
+        cells = [percent(result.counts.accuracy([c])) for result in evaluation.results.values()]
+        last_of_group = position in (len(groups.well) - 1, len(order) - 1)
+        table.add_row(
+            class_name(evaluation.class_names[c], under=under), f"{counts[c]:,}", *cells, end_section=last_of_group
+        )
+    _add_summary(table, evaluation, groups)
+    return table
+
+
+def percent(accuracy: Accuracy) -> str:
+    """Return an accuracy as "61.2  [59.8, 62.6]", in per cent."""
+    if accuracy.accuracy != accuracy.accuracy:
+        return "–"
+    return f"{100 * accuracy.accuracy:.1f}  [{100 * accuracy.low:4.1f}, {100 * accuracy.high:5.1f}]"
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """Return what a reader of the table should be told."""
+    said = []
+    totals = next(iter(evaluation.results.values())).counts.total
+    if len(set(totals)) > 1:
+        macro = {name: 100 * result.counts.macro() for name, result in evaluation.results.items()}
+        means = ", ".join(f"{name} {value:.1f} %" for name, value in macro.items())
+        said.append(
+            f"The test set is not balanced ({min(totals):,} to {max(totals):,} images per class), so 'overall' "
+            f"favours the large classes; the mean over the classes is {means}."
+        )
+    return said + [str(result.attack["note"]) for result in evaluation.results.values() if "note" in result.attack]
+
+
+def trained_on(evaluation: Evaluation, held_out: int) -> str:
+    """Return what the weights learned from; holding images out changes the ratio a little."""
+    most, least = max(evaluation.train_counts), min(evaluation.train_counts)
+    each = f"{most:,}" if most == least else f"{most:,} to {least:,}"
+    ratio = f"{most / least:.1f} : 1" if least else "some classes are empty"
+    without = f"; {counted(held_out, 'more was', 'more were')} held out" if held_out else ""
+    return f"The weights learned from {each} images per class ({ratio}){without}."
+
+
+def best_line(evaluation: Evaluation, epoch: int) -> str:
+    """Return the summary of the best-on-held-out weights in one line."""
+    parts = [
+        f"{name} {100 * overall.accuracy:.1f}"
+        + (f" (under {100 * under.accuracy:.1f})" * bool(evaluation.groups.under))
+        for name, overall, under in _overall_under(evaluation)
+    ]
+    return f"Epoch {epoch} is the best on the held-out part: " + ", ".join(parts) + " %"
+
+
+def _overall_under(evaluation: Evaluation) -> list[tuple[str, Accuracy, Accuracy]]:
+    rows = []
+    for name, result in evaluation.results.items():
+        values = summary(result.counts, evaluation.groups)
+        rows.append((name, values["overall"], values["under"]))
+    return rows
+
+
+def _add_summary(table: Listing, evaluation: Evaluation, groups: Groups) -> None:
+    images = {
+        "overall": evaluation.train_counts,
+        "well": _at(evaluation, groups.well),
+        "under": _at(evaluation, groups.under),
+    }
+    summaries = [summary(result.counts, groups) for result in evaluation.results.values()]
+    shown = {key: label for key, label in _SUMMARY_NAMES.items() if groups.under or key not in ("well", "under")}
+    for key, label in shown.items():
+        total = f"{sum(images[key]):,}" if key in images else ""
+        table.add_row(Text(label, style="bold"), total, *(percent(values[key]) for values in summaries))
+
+
+def _at(evaluation: Evaluation, classes: Sequence[int]) -> list[int]:
+    return [evaluation.train_counts[c] for c in classes]

@@ -1,0 +1,118 @@
+"""The numbers of an epoch: summed on the device, read once."""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from srat.evaluation.counts import Counts
+from srat.evaluation.groups import Groups
+from srat.methods.objective import Value
+
+Row = dict[str, Any]
+"""A row of metrics.csv."""
+
+
+class Sums(NamedTuple):
+    """Sums over the examples of an epoch, so far."""
+
+    examples: float
+    objective: float
+    prediction: float
+    feature: float
+    anchors: float
+    under: float
+    under_anchors: float
+    correct: float
+    gradient_norm: float
+    """Summed over the steps."""
+    steps: float
+    """How many steps, from the first on, had a finite objective and gradient."""
+    largest_logit: float
+    """Not a sum: the largest finite magnitude of a logit."""
+
+
+_STEPS, _LARGEST = (Sums._fields.index(name) for name in ("steps", "largest_logit"))
+
+
+def no_sums() -> Float[Tensor, " sums"]:
+    """Return the sums over nothing."""
+    return torch.zeros(len(Sums._fields), dtype=torch.float64)
+
+
+def batch_sums(
+    value: Value,
+    logits: Float[Tensor, "batch classes"],
+    labels: Int[Tensor, " batch"],
+    under: Bool[Tensor, " batch"],
+    gradient_norm: Float[Tensor, ""],
+) -> Float[Tensor, " sums"]:
+    """Return the `Sums` of a batch, as a float64 tensor on the device.
+
+    Args:
+        value: the objective and its parts.
+        logits: (batch, classes), of the adversarial images.
+        labels: (batch,), the classes.
+        under: (batch,), which examples are of under-represented classes.
+        gradient_norm: length of the gradient with respect to all parameters.
+    """
+    n, anchors = len(labels), value.anchors.sum()
+    parts = {
+        "examples": torch.full_like(anchors, n),
+        "objective": value.total * n,
+        "prediction": value.prediction * n,
+        "feature": value.feature * anchors,
+        "anchors": anchors,
+        "under": under.sum(),
+        "under_anchors": (under & value.anchors).sum(),
+        "correct": (logits.argmax(dim=1) == labels).sum(),
+        "gradient_norm": gradient_norm,
+        "steps": torch.ones_like(anchors),
+        "largest_logit": logits.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax(),
+    }
+    return torch.stack([parts[name].detach().double() for name in Sums._fields])
+
+
+def accumulate(sums: Float[Tensor, " sums"], batch: Float[Tensor, " sums"], *, step: int) -> Float[Tensor, " sums"]:
+    """Return the sums with a step's put in; from the first one that is not finite on, they stay as they are.
+
+    Of that first one, the largest logit still counts.
+
+    Args:
+        sums: those of the steps before.
+        batch: those of this step.
+        step: its number within the epoch, counted from 0.
+    """
+    so_far = sums[_STEPS] == step
+    total = torch.where(so_far & batch.isfinite().all(), sums + batch, sums)
+    total[_LARGEST] = torch.where(so_far, torch.maximum(sums[_LARGEST], batch[_LARGEST]), sums[_LARGEST])
+    return total
+
+
+def training_row(sums: Sums, *, has_feature_loss: bool) -> Row:
+    """Return the means of an epoch's training, under the training attack."""
+    without = 1 - sums.anchors / sums.examples
+    under_without = 1 - sums.under_anchors / sums.under if sums.under else 0.0
+    return {
+        "loss": sums.objective / sums.examples,
+        "prediction_loss": sums.prediction / sums.examples,
+        "feature_loss": sums.feature / max(sums.anchors, 1),
+        "anchors_without_positive": without if has_feature_loss else 0.0,
+        "under_anchors_without_positive": under_without if has_feature_loss else 0.0,
+        "train_accuracy": sums.correct / sums.examples,
+        "gradient_norm": sums.gradient_norm / sums.steps,
+        "largest_logit": sums.largest_logit,
+    }
+
+
+def held_out_row(clean: Counts, robust: Counts, groups: Groups) -> Row:
+    """Return the held-out part's accuracies: means over classes, and the under-represented ones' with its interval.
+
+    Where no class is under-represented, there is nothing of the latter.
+    """
+    means = {"held_out_clean": clean.macro(), "held_out_robust": robust.macro()}
+    if not groups.under:
+        return means
+    accuracy, low, high = robust.accuracy(groups.under)
+    return means | {"held_out_under": accuracy, "held_out_under_low": low, "held_out_under_high": high}

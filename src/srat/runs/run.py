@@ -1,0 +1,198 @@
+"""A run that has ended: its model, and what its weights say of themselves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srat.config.config import Config
+from srat.core.checked import checked
+from srat.core.errors import UserError, require
+from srat.core.gradients import taking_gradients
+from srat.core.keyed_random import generator
+from srat.core.tensor_file import TensorFile, open_tensors
+from srat.data import Dataset
+from srat.models import Classifier, ImageShape, build
+from srat.models.asking import device_of, get_ready, trainable
+from srat.models.wrapping.renaming import present_names
+from srat.runs.folder import RunFolder, Which
+from srat.runs.metrics import Row
+from srat.runtime.machine import as_device
+from srat.version import version
+
+_LONGEST_SIDE = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What a weights file says beside the weights: enough to build the model again, and to know what it is."""
+
+    config: Config
+    class_names: tuple[str, ...]
+    train_counts: tuple[int, ...]
+    shape: ImageShape
+    epoch: int
+
+    def to_json(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return the facts as JSON-able values, with the normalisation that the weights hold."""
+        return {
+            "config": self.config.to_plain(),
+            "class_names": self.class_names,
+            "train_counts": self.train_counts,
+            "shape": vars(self.shape),
+            "normalization": {name: weights[f"normalization.{name}"].flatten().tolist() for name in ("mean", "std")},
+            "epoch": self.epoch,
+            "srat_version": version(),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], path: Path) -> "ModelFacts":
+        """Return the facts of a weights file.
+
+        Raises:
+            UserError: if they are not there.
+        """
+        try:
+            facts = cls(
+                config=Config.from_plain(content["config"], where="config"),
+                class_names=tuple(str(name) for name in content["class_names"]),
+                train_counts=tuple(int(count) for count in content["train_counts"]),
+                shape=ImageShape(**{axis: int(length) for axis, length in content["shape"].items()}),
+                epoch=int(content["epoch"]),
+            )
+            require(len(facts.class_names) == len(facts.train_counts) >= 2, "classes and counts do not match")
+            require(all(1 <= length <= _LONGEST_SIDE for length in vars(facts.shape).values()), "no shape of images")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            raise UserError(f"{path}: the file does not say what its model is ({error})") from error
+        return facts
+
+
+def image_shape(dataset: Dataset) -> ImageShape:
+    """Return the shape of a data set's images."""
+    channels, height, width = dataset.images.shape[1:]
+    return ImageShape(channels=channels, height=height, width=width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What training gives back."""
+
+    config: Config
+    """What was trained."""
+    folder: Path | None
+    """Where it lies, or None if nothing was written."""
+    model: nn.Module
+    """The model with the weights of the last epoch."""
+    best_epoch: int | None
+    """The epoch that was best on the held-out part, counted from 0; None without such a part."""
+    history: Sequence[Row]
+    """A row of metrics for each epoch."""
+    seconds: float
+    """How long the training took, over all sessions."""
+
+
+@taking_gradients
+@checked
+def load(
+    path: Path | str,
+    *,
+    which: Which = "last",
+    model: nn.Module | None = None,
+    device: str | torch.device = "cpu",
+) -> nn.Module:
+    """Return the trained model of a run, in eval mode: images in [0, 1] → Output(logits, features, embedding).
+
+    Args:
+        path: the run's folder, or a file of weights from one, which needs nothing beside it.
+        which: "last" for the weights of the last epoch, "best" for the best on the held-out part.
+        model: the model to put the weights into, where the run was of the user's own.
+        device: where to put it: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
+
+    Raises:
+        UserError: if there are no such weights, they are damaged or do not fit, or there is no such device.
+    """
+    return _filled(_open(path, which), model, as_device(device))
+
+
+@taking_gradients
+@checked
+def load_with_facts(
+    path: Path | str, *, which: Which = "last", device: str | torch.device = "cpu"
+) -> tuple[nn.Module, ModelFacts]:
+    """Return what `load` does, and what the weights file says beside the weights."""
+    weights = _open(path, which)
+    return _filled(weights, None, as_device(device)), ModelFacts.from_json(weights.facts, weights.path)
+
+
+def _open(path: Path | str, which: Which) -> TensorFile:
+    return open_tensors(Path(path) if Path(path).is_file() else _weights_of(RunFolder(Path(path)), which))
+
+
+def _filled(weights: TensorFile, model: nn.Module | None, device: torch.device) -> nn.Module:
+    """Return the model with these weights: the user's own, or one built as the weights file says."""
+    facts = ModelFacts.from_json(weights.facts, weights.path)
+    if model is None:
+        # Built without memory first: what a stranger's file says of its size is true, or goes no further.
+        with torch.device("meta"):
+            check_shapes(_rebuild(facts), weights)
+        model = _rebuild(facts)
+    else:
+        model = trainable(model)
+        some = torch.rand(2, *vars(facts.shape).values(), generator=generator(0, "load"))
+        get_ready(model, some.to(device_of(model, some.device)))
+    check_shapes(model, weights)
+    names = present_names(model, weights.shapes)
+    model.load_state_dict({names[name]: tensor for name, tensor in weights.tensors().items()})
+    return model.to(device).eval()
+
+
+def read_facts(path: Path) -> ModelFacts:
+    """Return what a weights file says beside the weights."""
+    return ModelFacts.from_json(open_tensors(path).facts, path)
+
+
+def check_shapes(model: nn.Module, weights: TensorFile) -> None:
+    """Raise ``UserError`` unless the weights are those of such a model, by names and shapes; nothing is read yet."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    names = present_names(model, weights.shapes)
+    given = {names[name]: shape for name, shape in weights.shapes.items()}
+    odd = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
+    if odd:
+        said = f"{odd[0]}: expected {wanted.get(odd[0], 'nothing')}, got {given.get(odd[0], 'nothing')}"
+        raise UserError(f"{weights.path}: these weights are of another model ({said})")
+
+
+def build_model(
+    config: Config, *, shape: ImageShape, classes: int, mean: torch.Tensor, std: torch.Tensor
+) -> Classifier:
+    """Return the freshly initialised model of a configuration."""
+    return build(
+        config.model,
+        config.head.resolve(config.loss.head),
+        shape=shape,
+        classes=classes,
+        mean=mean,
+        std=std,
+        projection=config.feature_loss.projection,
+        seed=config.seed,
+    )
+
+
+def _rebuild(facts: ModelFacts) -> Classifier:
+    ones = torch.ones(facts.shape.channels)
+    return build_model(facts.config, shape=facts.shape, classes=len(facts.class_names), mean=ones, std=ones)
+
+
+def _weights_of(folder: RunFolder, which: Which) -> Path:
+    file = folder.weights(which)
+    require(folder.exists, f"'{folder.path}' is not a run's folder: there is no config.json in it")
+    why = (
+        f"the run is unfinished; {folder.how_to_go_on} it"
+        if which == "last" or not folder.trained
+        else "the run held out no images to choose a best epoch with"
+    )
+    require(file.exists(), f"there is no {file.name} in '{folder.path}': {why}")
+    return file

@@ -1,0 +1,1 @@
+"""Device, processes, precision, compiler and memory of the machine."""

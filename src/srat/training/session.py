@@ -1,0 +1,197 @@
+"""Model, optimiser and data of a run, on its device."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from jaxtyping import Bool, Float, Int
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from srat.attacks import Natural
+from srat.config.config import Config
+from srat.core.errors import require
+from srat.data import Dataset, Feed, to_unit
+from srat.evaluation.groups import Groups, groups
+from srat.models import attacked, channel_statistics
+from srat.models.classifier import BatchNorm
+from srat.models.folding import Folding, find_folding
+from srat.models.sync_batch_norm import synchronize
+from srat.runs.run import build_model, image_shape
+from srat.runtime.compiling import CompileChoice, compile_in_place
+from srat.runtime.precision import compute_dtype, tensor_float
+from srat.runtime.processes import ALONE, Processes
+from srat.training.trial import check_fit, check_shares, smallest_batch
+
+_SAMPLE = 1 << 29
+"""Numbers, at the most, that normalisation is made of: all of CIFAR's, those of 3,500 photographs of 224²."""
+_PART = 1 << 24
+"""Numbers that are looked at at once."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Training:
+    """What stays the same while a run goes on, on its device."""
+
+    config: Config
+    fabric: Fabric
+    processes: Processes
+    model: nn.Module
+    """The model as Fabric wraps it; ``module`` is ours."""
+    compiled: bool
+    folding: Folding | None
+    """For the attack's passes; None if there is nothing to fold."""
+    optimizer: torch.optim.Optimizer
+    feed: Feed
+    held_out: Dataset | None
+    groups: Groups
+    class_counts: Int[Tensor, " classes"]
+    class_weights: Float[Tensor, " classes"]
+    under: Bool[Tensor, " classes"]
+    """Which classes are under-represented."""
+
+    @property
+    def train(self) -> Dataset:
+        """What the weights learn from."""
+        return self.feed.dataset
+
+    @property
+    def module(self) -> nn.Module:
+        """The model itself, which the attack sees."""
+        return cast(nn.Module, self.model.module)
+
+    @property
+    def plain(self) -> nn.Module:
+        """The model as it was built: the same layers and weights, its call not compiled."""
+        return copy.copy(self.module)
+
+    @contextmanager
+    def lent(self) -> Iterator[nn.Module]:
+        """Lend the model to the training attack; see `srat.models.attacked`."""
+        folded = self.folding.in_place() if self.folding is not None else nullcontext()
+        with attacked(self.module, self.config.inner.batch_norm) as served, folded:
+            yield served
+
+    def gradient_norm(self) -> Float[Tensor, ""]:
+        """Return the length of the gradient with respect to all parameters.
+
+        Under fp16 a step whose gradient overflows is left out, with a smaller scale for the next; it counts as 0.
+        """
+        scaled = self.config.precision == "fp16"
+        if scaled:
+            # Fabric would not, with a fused optimiser, which unscales by itself: then it does so no more.
+            wrapped, precision = cast(Any, self.optimizer), cast(Any, self.fabric.strategy.precision)
+            precision.scaler.unscale_(wrapped.optimizer)
+        gradients = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
+        norm = get_total_norm(gradients)
+        return norm.nan_to_num(0.0, 0.0, 0.0) if scaled else norm
+
+    def average_statistics(self) -> None:
+        """Give BatchNorm's running statistics the mean over the processes, each of which has seen its own images."""
+        if self.processes.count > 1:
+            norms = [module for module in self.module.modules() if isinstance(module, BatchNorm)]
+            self.processes.average_(b for norm in norms for b in norm.buffers() if b.is_floating_point())
+
+
+def set_up(
+    config: Config,
+    fabric: Fabric,
+    train: Dataset,
+    held_out: Dataset | None,
+    model: nn.Module | None,
+    *,
+    processes: Processes = ALONE,
+    compiled: CompileChoice = "off",
+    notice: Callable[[str], None] = print,
+) -> Training:
+    """Return model, optimiser and data on the device.
+
+    Args:
+        config: the run.
+        fabric: device, precision and processes.
+        train: what the weights learn from.
+        held_out: what chooses the best epoch, or None.
+        model: the user's own model, or None to build the configuration's.
+        processes: those of the run.
+        compiled: whether and how to compile the model.
+        notice: told if it cannot be compiled.
+    """
+    smallest = smallest_batch(len(train), config.batch_size)
+    told = f"--batch-size {config.batch_size}: expected at least one image for each of {processes.count} processes"
+    require(smallest >= processes.count, f"{told}, got batches of {smallest}")
+    train = train.to(fabric.device)
+    if model is None:
+        mean, std = channel_statistics(sample(train))
+        model = build_model(config, shape=image_shape(train), classes=len(train.class_names), mean=mean, std=std)
+    else:
+        check_fit(config, model, train, notice)
+    if config.sync_batch_norm and processes.count > 1:
+        synchronize(model)
+    done = compile_in_place(model, compiled, fabric.device, notice)
+    wrapped, optimizer = fabric.setup(model, make_optimizer(config, model))
+    check_shares(copy.copy(model), train, batch_size=config.batch_size, processes=processes.count)
+    rare = groups(train.counts)
+    return Training(
+        config=config,
+        fabric=fabric,
+        processes=processes,
+        model=wrapped,
+        compiled=done,
+        folding=folding_for(config, model, train),
+        optimizer=optimizer,
+        feed=Feed(
+            dataset=train,
+            augmentation=config.augmentation,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            processes=processes,
+        ),
+        held_out=held_out.to(fabric.device) if held_out is not None else None,
+        groups=rare,
+        class_counts=torch.tensor(train.counts, device=fabric.device),
+        class_weights=config.weighting.weights(train.counts).to(fabric.device),
+        under=torch.tensor([c in rare.under for c in range(len(train.counts))], device=fabric.device),
+    )
+
+
+def sample(train: Dataset) -> Iterator[Tensor]:
+    """Yield the images, on the CPU, that normalisation is made of: all, or evenly spread ones of more than that.
+
+    Which ones does not depend on where they lie.
+    """
+    numbers = math.prod(train.images.shape[1:])
+    chosen = torch.linspace(0, len(train) - 1, min(len(train), max(1, _SAMPLE // numbers)), dtype=torch.float64)
+    for part in torch.split(chosen.round().long(), max(1, _PART // numbers)):
+        yield train.images[part.to(train.images.device)].cpu()
+
+
+def folding_for(config: Config, model: nn.Module, train: Dataset) -> Folding | None:
+    """Return the folding of BatchNorm for the training attack, if it has a use for it."""
+    if isinstance(config.attack, Natural) or config.inner.batch_norm != "eval":
+        return None
+    images = to_unit(train.images[:2]).to(train.labels.device)
+    with tensor_float(False):  # whose rounding would look like folding's
+        return find_folding(copy.copy(model), images, compute_dtype(config.precision))
+
+
+def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser of a configuration."""
+    sgd = config.optimizer
+    made = torch.optim.SGD(
+        model.parameters(),
+        lr=sgd.learning_rate,
+        momentum=sgd.momentum,
+        weight_decay=sgd.weight_decay,
+        nesterov=sgd.nesterov,
+        fused=True,
+    )
+    if config.precision == "fp16" and sgd.momentum:
+        # A first step that overflows is left out, but not the making of its momentum, of memory as it was found.
+        for parameter in model.parameters():
+            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return made
