@@ -15,9 +15,9 @@ from srat.core.keyed_random import generator
 from srat.data import Dataset
 from srat.models.backbones.resnet import ResNet18
 from srat.runtime.fabric import make_fabric
-from srat.training.loop import train_step
 from srat.training.memory_estimate import step_bytes
 from srat.training.session import set_up
+from srat.training.step import train_step
 
 
 def peak() -> float:
@@ -29,7 +29,7 @@ width, batch = (int(word) for word in [*sys.argv[1:], "16", "128"][:2])
 config = replace(srat.compose(method="srat-ldam", data="cifar10"), model=ResNet18(width=width))
 data = Dataset(torch.zeros(1_000, 3, 32, 32, dtype=torch.uint8), torch.arange(1_000) % 10, tuple("0123456789"))
 training = set_up(config, make_fabric("cpu"), data, None, None)
-traced = step_bytes(training, train_step, batch_size=batch)
+traced = step_bytes(training, batch_size=batch)
 before = peak()
 for step in range(3):
     train_step(training, torch.arange(batch), torch.ones(10), partial(generator, 0, step=step))

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from srat.cli import COMMANDS
-from srat.cli.completion import helped
+from srat.cli.commands.completion import helped
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import srat.data.reading.cifar
+import srat.data.sources.cifar
 from srat.cli import COMMANDS, main
 
 ROOT = Path(__file__).parent.parent
@@ -82,7 +82,7 @@ class TestTutorials:
             pixels = rng.integers(0, 256, (100, 3072), np.uint8)
             (folder / name).write_bytes(pickle.dumps({b"data": pixels, b"labels": [i % 10 for i in range(100)]}))
         monkeypatch.setenv("SRAT_DATA_DIR", str(here))
-        monkeypatch.setattr(srat.data.reading.cifar, "check_md5", lambda *args: None)
+        monkeypatch.setattr(srat.data.sources.cifar, "check_md5", lambda *args: None)
         follow(DOCS / "tutorials" / "cifar10.md", capsys)
         assert (here / "three.html").exists()
         assert (here / "counts.png").exists()

@@ -24,9 +24,9 @@ from srat.runtime.machine import is_out_of_memory
 from srat.training import fitting
 from srat.training import loop as trainer
 from srat.training.fitting import fit
-from srat.training.loop import train_step
 from srat.training.memory_estimate import Footprint, check_memory, step_bytes
 from srat.training.session import set_up
+from srat.training.step import train_step
 
 
 def training(model=None, held_out=False, width=8, **options):

@@ -35,8 +35,8 @@ from srat.runtime.fabric import make_fabric
 from srat.runtime.processes import ALONE, Processes, join
 from srat.training.checkpoint import list_checkpoints
 from srat.training.fitting import fit
-from srat.training.loop import train_step
 from srat.training.session import set_up
+from srat.training.step import train_step
 
 
 def free_port():
@@ -373,7 +373,7 @@ class TestCommand:
     @pytest.mark.parametrize("debug", [(), ("--debug",)])
     def test_an_error_of_another_process_is_told(self, tmp_path, debug):
         script = "import os, sys; from srat.cli import main\n" + (
-            "import srat.cli.commands.training as train\n"
+            "import srat.cli.training as train\n"
             "from srat.core.errors import UserError\n"
             "real = train.fit\n"
             "def fit(*a, **k):\n"

@@ -41,8 +41,8 @@ from srat.training import fitting
 from srat.training import loop as trainer
 from srat.training.checkpoint import list_checkpoints, load_checkpoint
 from srat.training.fitting import fit
-from srat.training.loop import inner_loss, train_step
 from srat.training.session import set_up
+from srat.training.step import inner_loss, train_step
 
 
 def tiny(method="srat-ldam", **options):

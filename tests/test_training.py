@@ -18,8 +18,8 @@ from srat.feature_losses import Separation
 from srat.models import wrap
 from srat.runtime.fabric import make_fabric
 from srat.training.fitting import fit
-from srat.training.loop import gathered
 from srat.training.session import set_up
+from srat.training.step import gathered
 from wrapping import GREY, Notices, Own, StopAfter
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot reach the edge")  # so few steps are quick

@@ -441,18 +441,18 @@ class TestMistakes:
         assert len((tmp_path / "x" / "metrics.csv").read_text().splitlines()) == 6
 
     def test_control_c(self, cli, monkeypatch):
-        import srat.cli.commands.training
+        import srat.cli.training
 
         def interrupted(*args, **kwargs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(srat.cli.commands.training, "fit", interrupted)
+        monkeypatch.setattr(srat.cli.training, "fit", interrupted)
         code, _, err = cli("train", *QUICK, "--out", "x")
         assert (code, err) == (130, "srat: stopped at once\n")
 
     @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 138)])
     def test_a_signal_in_the_evaluation(self, cli, monkeypatch, name, code):
-        import srat.cli.commands.training
+        import srat.cli.training
 
         def interrupted(*args, observer, **kwargs):
             observer.evaluating("pgd-20", images=1)
@@ -461,7 +461,7 @@ class TestMistakes:
 
         before = signal.getsignal(getattr(signal, name))
         with monkeypatch.context() as patch:
-            patch.setattr(srat.cli.commands.training, "evaluate_run", interrupted)
+            patch.setattr(srat.cli.training, "evaluate_run", interrupted)
             assert cli("train", *QUICK, "--out", "x")[::2] == (
                 code,
                 f"srat: stopped by {name}: the training is done; 'srat train --out x' continues with the evaluation\n",
@@ -470,11 +470,11 @@ class TestMistakes:
         assert cli("train", "--out", "x")[0] == 0
 
     def test_a_signal_at_the_start(self, cli, monkeypatch, tmp_path):
-        import srat.cli.commands.training
+        import srat.cli.training
 
-        real = srat.cli.commands.training.make_console
+        real = srat.cli.training.make_console
         monkeypatch.setattr(
-            srat.cli.commands.training, "make_console", lambda **_: os.kill(os.getpid(), signal.SIGTERM) or real()
+            srat.cli.training, "make_console", lambda **_: os.kill(os.getpid(), signal.SIGTERM) or real()
         )
         code, _, err = cli("train", *QUICK, "--out", "x")
         assert (code, err) == (143, "srat: stopped by SIGTERM\n")
@@ -491,12 +491,12 @@ class TestMistakes:
         assert (code, err) == (130, "srat: stopped by SIGINT\n")
 
     def test_a_mistake_of_ours(self, cli, monkeypatch):
-        import srat.cli.commands.training
+        import srat.cli.training
 
         def broken(*args, **kwargs):
             raise ZeroDivisionError("by zero")
 
-        monkeypatch.setattr(srat.cli.commands.training, "fit", broken)
+        monkeypatch.setattr(srat.cli.training, "fit", broken)
         code, _, err = cli("train", *QUICK, "--out", "x")
         assert code == 1
         assert "ZeroDivisionError: by zero" in err

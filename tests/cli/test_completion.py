@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from srat.cli import COMMANDS, main
-from srat.cli.completion import flags_of, helped, inner_names
+from srat.cli.commands.completion import flags_of, helped, inner_names
 from srat.cli.parsing import MOST_COLUMNS, plain_help
 
 ASK = """

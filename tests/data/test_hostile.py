@@ -21,10 +21,10 @@ from PIL import Image
 from srat.core.errors import UserError
 from srat.data.reading import decoding
 from srat.data.reading import downloads as files
-from srat.data.reading.cifar import Cifar, check_opcodes, read_batch
 from srat.data.reading.downloads import LARGEST, read_from_tar
 from srat.data.reading.mat import read_arrays
 from srat.data.sources.arrays import Arrays
+from srat.data.sources.cifar import Cifar, check_opcodes, read_batch
 from srat.data.sources.cifar10 import Cifar10
 from srat.data.sources.fashion_mnist import FashionMNIST
 from srat.data.sources.folder import Folder
@@ -202,7 +202,7 @@ class TestArchive:
         assert max(sizes.values()) < LARGEST
 
     def test_the_checksum_comes_before_the_reader(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("srat.data.reading.cifar.read_batch", None)
+        monkeypatch.setattr("srat.data.sources.cifar.read_batch", None)
         (tmp_path / "test_batch").write_bytes(b"anything")
         source: Cifar = Cifar10(dir=tmp_path)
         refused(source.test, "wrong checksum")

@@ -22,9 +22,9 @@ from PIL import Image
 from srat.core.errors import UserError
 from srat.core.members import choices
 from srat.data import Source
-from srat.data.reading.cifar import Cifar, read_batch
 from srat.data.reading.downloads import Remote, fetch
 from srat.data.sources.arrays import Arrays
+from srat.data.sources.cifar import Cifar, read_batch
 from srat.data.sources.cifar10 import Cifar10
 from srat.data.sources.cifar100 import Cifar100
 from srat.data.sources.digits import Digits

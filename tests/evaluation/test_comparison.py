@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srat.core.errors import UserError
-from srat.evaluation.comparison import OVERALL, UNDER, WELL, Contender, caveat, compare, means_of, sentences
+from srat.evaluation.comparison import OVERALL, UNDER, WELL, Contender, compare, means_of
 from srat.evaluation.groups import groups
+from srat.report.wording import caveat, sentences
 from srat.statistics.intervals import (
     Z95,
     Sum,

@@ -20,9 +20,9 @@ from PIL import Image
 
 from srat.config.config import Config
 from srat.core.tensor_file import write_tensors
-from srat.data.reading.cifar import read_batch
 from srat.data.reading.downloads import read_from_tar, unpack
 from srat.data.sources.arrays import Arrays
+from srat.data.sources.cifar import read_batch
 from srat.data.sources.fashion_mnist import parse_idx
 from srat.data.sources.folder import Folder
 from srat.data.sources.svhn import read_mat

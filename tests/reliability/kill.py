@@ -31,7 +31,7 @@ RESULTS = (
 )
 # Sessions are forked from a process that has imported everything, so that kills fall into the run, not into imports.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["srat.cli.commands.training"])
+CONTEXT.set_forkserver_preload(["srat.cli.training"])
 
 
 def session(words: list[str], largest_file: int | None = None) -> None:

@@ -27,12 +27,12 @@ from srat.evaluation.examples import Examples, Origin
 from srat.evaluation.feature_map import FeatureMap
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import CLEAN, Evaluation, Result
-from srat.report.budget import budget_text
 from srat.report.html.charts import Series, chart, ticks
 from srat.report.html.gallery import LARGEST_SIDE, Opinion, Specimen, make_gallery
 from srat.report.html.page import LARGEST_PAGE, confusions, render
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import verdict_of
+from srat.report.wording import budget_text
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "{{ 7 * 7 }}", "naïve 猫 \u202e")

@@ -1,32 +1,15 @@
 """The command line: which command is asked for, and how its errors are told. Nothing heavy is imported here."""
 
-import importlib
 import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 
+from srat.cli.commands import COMMANDS, run_command
 from srat.cli.launching import SEVERAL, launch, processes_to_launch
 from srat.core.errors import LOST_PEER, LostPeerError, UserError, printable, unknown
 from srat.core.signals import Interrupted, deferring_signals, follow_leader
-
-COMMANDS = {
-    "train": "train a robust classifier on imbalanced data, and evaluate it",
-    "evaluate": "evaluate the model of a run under attack",
-    "predict": "predict what images show, and whether that holds under attack",
-    "export": "export a run's model: torch.export, ONNX, or a folder for a model hub",
-    "audit": "check whether the robustness of a run's model is real",
-    "compare": "compare runs image by image: differences with intervals, and what follows from them",
-    "separability": "measure how well a run's features separate the classes",
-    "grid": "train and evaluate the missing runs behind a table or figure of the paper",
-    "report": "show runs as an HTML page, or a table or figure of the paper made from your runs",
-    "theory": "compute the paper's lemma and theorems in closed form, by search and by Monte Carlo",
-    "runs": "list the runs in a folder: settings, progress and accuracy",
-    "doctor": "check versions, devices, compiler and data, and suggest improvements",
-    "data": "show the class distribution of a data set, as it is or made imbalanced",
-    "completion": "print a completion script for your shell",
-}
 
 HELP = ("-h", "--help", "help")
 USAGE = """usage: srat COMMAND [OPTIONS]
@@ -93,8 +76,7 @@ def dispatch(args: list[str], debug: bool = False) -> int:
     rest = [at_home(said_word(word, place=place, words=rest)) for place, word in enumerate(rest)]
     if name in SEVERAL and (processes := processes_to_launch(rest)) != 1:
         return launch([name, *rest, *(["--debug"] if debug else [])], processes)
-    code: int = importlib.import_module(f"srat.cli.{name}").run(rest)
-    return code
+    return run_command(name, rest)
 
 
 def said_word(word: str, *, place: int, words: Sequence[str]) -> str:

@@ -13,13 +13,14 @@ from srat.cli.parsing import parse
 from srat.config.config import Config
 from srat.core.errors import UserError, nearest, printable, require
 from srat.core.files import write_atomically
+from srat.core.signals import deferring_signals
 from srat.data import Dataset
 from srat.evaluation.feature_map import FeatureMap
 from srat.recipes.catalogue import names
 from srat.report.html.gallery import Specimen, make_gallery
 from srat.report.html.page import render
 from srat.report.html.record import RunRecord, read_record
-from srat.report.terminal.live import make_console
+from srat.report.terminal.live import LiveObserver, make_console
 from srat.runs.folder import RunFolder
 from srat.runs.opening import how_to_evaluate, opened, require_same_data
 from srat.runs.results import WAIT
@@ -66,7 +67,7 @@ def run(args: list[str]) -> int:
         require(folder.evaluation("last").exists(), f"'{folder.path}' is not evaluated yet: {how}")
     out = arguments.out or (Path("report.html") if several else runs[0][0].path / "report.html")
     require(out.parent.is_dir() and not out.is_dir(), f"--out: expected the name of a file in a folder, got '{out}'")
-    from srat.cli.commands.compare import findings_of
+    from srat.report.findings import findings_of
     from srat.runtime.fabric import make_fabric  # Fabric takes as long to import as torch
 
     console, device = make_console(), str(make_fabric(arguments.device).device)
@@ -97,14 +98,22 @@ def page_of_training(folder: RunFolder, config: Config, test: Dataset, device: s
 
 def draw_map(folder: RunFolder, config: Config, device: str, console: Console) -> None:
     """Draw the map of a run's features, unless that of these weights is there; say why if it cannot be drawn."""
-    from srat.runs.mapping import map_features  # which brings Fabric
-
     if folder.map.exists() and FeatureMap.read(folder.map).is_of(folder.weights("last")):
         return
     try:
-        map_features(folder, config, images=MAPPED, device=device)
+        make_map(folder, config, images=MAPPED, device=device, console=console)
     except (UserError, OSError) as error:
         console.print(f"no map on the page: {error}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def make_map(folder: RunFolder, config: Config, *, images: int, device: str, console: Console) -> None:
+    """Draw and keep the map of a run's features, with a progress bar."""
+    from srat.runs.mapping import map_features  # which brings Fabric
+
+    with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
+        count = map_features(folder, config, images=images, device=device, observer=observer)
+    said = f"{count:,} training images, kept in {printable(str(folder.map))}"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def gallery_of(

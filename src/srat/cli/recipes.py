@@ -6,8 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from srat.cli.commands.train import absolute
-from srat.config.composition import compose
+from srat.config.composition import absolute, compose
 from srat.config.config import Config
 from srat.recipes.base import Recipe
 from srat.recipes.scales import Scale, base_config, default_data

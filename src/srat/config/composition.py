@@ -156,3 +156,9 @@ def _with_field(member: Any, field: str, value: Any) -> Any:
     names = [f.name for f in dataclasses.fields(member)]
     require(field in names, f"{member.name} has no {field}; it has: {', '.join(names) or 'no settings'}")
     return replace(member, **{field: value})
+
+
+def absolute(config: Config) -> Config:
+    """Return the configuration with the absolute path of its data, so that it holds from every folder."""
+    path = getattr(config.data, "dir", None)
+    return config if path is None else compose(config, data_dir=path.absolute())

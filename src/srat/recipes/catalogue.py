@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
 from srat.core.errors import unknown
 from srat.recipes.base import Recipe
@@ -13,9 +14,7 @@ _PARTS = ("__init__", "base", "catalogue", "making", "scales", "values")
 
 def names() -> list[str]:
     """Return the recipes' names: tables, figures, each in the order of their numbers, and then our own studies."""
-    import srat.recipes
-
-    found = [module.name for module in pkgutil.iter_modules(srat.recipes.__path__) if module.name not in _PARTS]
+    found = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name not in _PARTS]
     return sorted(found, key=_place)
 
 

@@ -8,10 +8,10 @@ from srat.attacks import Natural
 from srat.core.errors import printable
 from srat.evaluation.record import CLEAN
 from srat.models import ImageShape
-from srat.report.budget import budget_text
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.sheets import Sheet, in_markdown
+from srat.report.wording import budget_text
 from srat.statistics.intervals import Accuracy
 
 _LIMITS = (

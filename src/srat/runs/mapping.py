@@ -1,15 +1,13 @@
-"""What ``srat separability --map`` does."""
+"""The map of a run's features."""
 
 from srat.attacks import Natural
 from srat.config.config import Config
-from srat.core.errors import printable
 from srat.core.files import write_atomically
-from srat.core.signals import deferring_signals
 from srat.core.tensor_file import digest_of
 from srat.evaluation.feature_map import FeatureMap, on_a_plane
 from srat.evaluation.groups import groups
+from srat.evaluation.observer import Observer
 from srat.evaluation.separability import features_of, require_enough, separability, to_plain
-from srat.report.terminal.live import LiveObserver, make_console
 from srat.runs.evaluating import versions
 from srat.runs.folder import RunFolder
 from srat.runs.opening import trained_images
@@ -18,7 +16,7 @@ from srat.runs.run import load_with_facts
 from srat.runtime.fabric import make_fabric
 
 
-def map_features(folder: RunFolder, config: Config, *, images: int, device: str) -> None:
+def map_features(folder: RunFolder, config: Config, *, images: int, device: str, observer: Observer) -> int:
     """Lay the features of a run's training images on a plane, and keep that with how far the classes lie apart.
 
     Args:
@@ -26,15 +24,17 @@ def map_features(folder: RunFolder, config: Config, *, images: int, device: str)
         config: its configuration.
         images: how many at the most, as many of each class, as far as there are.
         device: where to compute.
+        observer: told of progress.
+
+    Returns:
+        How many images are on the map.
     """
     device = str(make_fabric(device).device)
     model, facts = load_with_facts(folder.path, device=device)
     train = trained_images(folder, config, config.data.parts(folder.record))
     require_enough(train.counts, images)
     shown = train.sample(images).to(device)
-    console = make_console()
-    with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
-        features = features_of(model, shown, Natural(), seed=config.seed, observer=observer)
+    features = features_of(model, shown, Natural(), seed=config.seed, observer=observer)
     labels = shown.labels.cpu().numpy()
     found = separability(features, labels, facts.class_names, groups(facts.train_counts), seed=config.seed)
     map_ = FeatureMap(
@@ -46,9 +46,4 @@ def map_features(folder: RunFolder, config: Config, *, images: int, device: str)
     )
     with folder.locked(wait=WAIT):
         write_atomically(folder.map, map_.to_json())
-    console.print(
-        f"{len(shown):,} training images, kept in {printable(str(folder.map))}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    return len(shown)

@@ -29,7 +29,7 @@ from srat.runtime.machine import telling_of_memory
 from srat.runtime.processes import Processes, join
 from srat.training.checkpoint import State
 from srat.training.keeper import Keeper, Unkept
-from srat.training.loop import run_epochs, train_step
+from srat.training.loop import run_epochs
 from srat.training.memory_estimate import check_memory
 from srat.training.options import OnDivergence
 from srat.training.session import Training, set_up
@@ -117,7 +117,7 @@ def train(task: Task, parts: Parts | None) -> Run:
         data = prepare(parts, task.config.imbalance, task.config.holdout, seed=task.config.seed)
         training = set_up_for(task, data)
     tell(task, parts, training)
-    check_memory(training, train_step, notice=task.observer.notice)
+    check_memory(training, notice=task.observer.notice)
     if task.folder is None:
         return train_unkept(training, task.observer)
     return train_kept(task, task.folder, training, data, parts)

@@ -1,33 +1,28 @@
 """Algorithm 1: adversarial training with deferred weights and a feature loss."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 
-from srat.attacks import LossAt, Natural
+from srat.attacks import Natural
 from srat.core.errors import UserError
 from srat.core.keyed_random import derive_seed, generator
-from srat.data import Batch
 from srat.evaluation.evaluate import count
 from srat.evaluation.observer import Observer
 from srat.feature_losses import NoFeatureLoss
-from srat.losses.cross_entropy_loss import entropy_of
-from srat.models import Output, logits_at
-from srat.runs.metrics import Row, Sums, accumulate, batch_sums, held_out_row, no_sums, training_row
+from srat.runs.metrics import Row, Sums, accumulate, held_out_row, no_sums, training_row
 from srat.runtime.machine import is_out_of_memory, telling_of_memory
-from srat.runtime.precision import rescale_gradient, tensor_float
+from srat.runtime.precision import tensor_float
 from srat.training.checkpoint import State
 from srat.training.keeper import DivergenceError, Unkept, check_finite
 from srat.training.memory_estimate import largest_batch
 from srat.training.session import Training
+from srat.training.step import train_step
 from srat.weightings import Uniform
-
-Rng = Callable[[str], torch.Generator]
 
 
 def run_epochs(training: Training, keeper: Unkept, observer: Observer) -> State:
@@ -80,68 +75,6 @@ def train_epoch(training: Training, state: State, keeper: Unkept, observer: Obse
     weighted = not (deferred or isinstance(config.weighting, Uniform))
     row = {"epoch": epoch, "learning_rate": rate * state.rate_factor, "weights_apply": int(weighted), **means}
     finish_epoch(state, row | validate(training, keeper, observer), training.module)
-
-
-def train_step(
-    training: Training, batch: Batch, weights: Float[Tensor, " classes"], rng: Rng
-) -> Float[Tensor, " sums"]:
-    """Do one step of Algorithm 1 (Lines 4 to 7, 13 to 16) and return its ``Sums``.
-
-    Args:
-        training: model, optimiser, objective.
-        batch: the examples.
-        weights: (classes,), w of each class; ones before the weights apply.
-        rng: a purpose → the generator for it in this step.
-    """
-    config, labels = training.config, batch.labels
-    with training.lent() as served:
-        loss_at = inner_loss(training, served, labels[batch.own])
-        adversarial = config.attack.perturb(loss_at, batch.images, generator=rng("attack"))
-    logits, embedding = gathered(training, training.model(adversarial), len(labels))
-    losses = config.loss(logits, labels, training.class_counts)
-    value = config.objective(losses, weights[labels], config.feature_loss(embedding, labels))
-    # The gradient is the sum over the processes, of which Fabric takes the mean.
-    training.fabric.backward(value.total * training.processes.count)
-    sums = batch_sums(value, logits, labels, training.under[labels], training.gradient_norm())
-    training.optimizer.step()
-    training.optimizer.zero_grad()
-    training.average_statistics()
-    return sums
-
-
-def gathered(training: Training, output: Output, n: int) -> tuple[Float[Tensor, "batch _"], Float[Tensor, "batch _"]]:
-    """Return logits and embedding of the whole batch of ``n``, so that objective and metrics are those of the batch.
-
-    They are fp32, whatever the model computes in.
-    """
-    logits, embedding = output.logits.float(), output.embedding.float()
-    if training.processes.count == 1:
-        return logits, embedding
-    width = logits.shape[1]
-    rows = training.processes.gather(torch.cat((logits, embedding), dim=1), n)
-    return rows[:, :width], rows[:, width:]
-
-
-def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " own"]) -> LossAt:
-    """Return what the training attack maximises; the model computes in the run's precision, the loss in fp32.
-
-    Class weights, being positive, would move no step of it. In exact arithmetic it does not matter either which of
-    cross-entropy, focal and LDAM it is: of a softmax they are falling functions of p_y alone, so that their gradients
-    differ in length only. In float32 they part where p_y rounds to 1.
-    """
-    config, autocast = training.config, training.fabric.autocast
-
-    def asked(images: Tensor) -> Tensor:
-        with autocast():
-            logits = logits_at(served, images)
-        return rescale_gradient(logits) if config.precision == "fp16" else logits
-
-    def usual(logits: Tensor, labels: Tensor) -> Tensor:
-        if config.inner.loss == "training":
-            return config.loss(logits, labels, training.class_counts)
-        return entropy_of(logits, labels)
-
-    return lambda x: config.attack.loss(usual, asked(x), labels)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -199,6 +132,6 @@ def telling_what_fits(training: Training) -> Iterator[None]:
         if training.processes.count > 1:  # only this one may have run out: the others take part in no trial
             raise UserError(f"{told} in {training.processes.count} processes") from error
         rng = partial(generator, training.config.seed, device=training.fabric.device)
-        fitting = largest_batch(training, train_step, rng, error)
+        fitting = largest_batch(training, rng, error)
         advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of one fits"
         raise UserError(f"{told}; {advice}") from error

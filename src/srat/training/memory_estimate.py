@@ -24,9 +24,7 @@ from srat.runtime.fabric import make_fabric_alone
 from srat.runtime.machine import available, is_out_of_memory
 from srat.runtime.processes import ALONE
 from srat.training.session import Training, make_optimizer
-
-Rng = Callable[[str], torch.Generator]
-TrainStep = Callable[[Training, Batch, Tensor, Rng], Tensor]
+from srat.training.step import Rng, train_step
 
 
 class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -57,7 +55,7 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live -= count
 
 
-def step_bytes(training: Training, train_step: TrainStep, *, batch_size: int) -> int:
+def step_bytes(training: Training, *, batch_size: int) -> int:
     """Return how many bytes a training run takes beside data and weights: optimiser, best weights, a step.
 
     The step is traced with tensors that have shapes and no contents, so that it costs no memory itself. What the
@@ -65,7 +63,6 @@ def step_bytes(training: Training, train_step: TrainStep, *, batch_size: int) ->
 
     Args:
         training: model, data, configuration.
-        train_step: the step.
         batch_size: images in it.
     """
     device = training.fabric.device
@@ -93,12 +90,11 @@ def step_bytes(training: Training, train_step: TrainStep, *, batch_size: int) ->
     return int(footprint.peak - weights + momentum + best)
 
 
-def check_memory(training: Training, train_step: TrainStep, *, notice: Callable[[str], None]) -> None:
+def check_memory(training: Training, *, notice: Callable[[str], None]) -> None:
     """Refuse a run whose step cannot fit; a model that cannot be traced is not judged.
 
     Args:
         training: model, data, configuration.
-        train_step: the step.
         notice: told if it could not be traced.
 
     Raises:
@@ -107,8 +103,8 @@ def check_memory(training: Training, train_step: TrainStep, *, notice: Callable[
     batch, count = min(training.config.batch_size, len(training.train)), training.processes.count
     there = available(training.fabric.device)
     try:
-        needed = step_bytes(training, train_step, batch_size=math.ceil(batch / count))
-        least = step_bytes(training, train_step, batch_size=min(2, batch)) if needed > there else 0
+        needed = step_bytes(training, batch_size=math.ceil(batch / count))
+        least = step_bytes(training, batch_size=min(2, batch)) if needed > there else 0
     except Exception as error:  # a user's model may do anything that needs contents
         notice(f"how much memory a step takes could not be told beforehand ({type(error).__name__}: {error})")
         return
@@ -121,14 +117,13 @@ def check_memory(training: Training, train_step: TrainStep, *, notice: Callable[
         )
 
 
-def largest_batch(training: Training, train_step: TrainStep, rng: Rng, failed: BaseException) -> int:
+def largest_batch(training: Training, rng: Rng, failed: BaseException) -> int:
     """Return the largest batch, of halves of halves, whose step goes through here and now; 0 if none does.
 
     The steps are real, and spoil model and optimiser: this is for a run that ends.
 
     Args:
         training: what ran out of memory.
-        train_step: the step.
         rng: a purpose → a generator.
         failed: how it ran out of it.
     """

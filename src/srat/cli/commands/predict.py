@@ -25,10 +25,10 @@ from srat.data.image_folder.scan import Passed, told_briefly
 from srat.data.reading.image_files import together
 from srat.evaluation.record import describe_attack
 from srat.inference.prediction import Chosen, Prediction, ReadFiles, image_files, predict, read_images
-from srat.report.budget import budget_text
 from srat.report.terminal.live import LiveObserver, make_console
 from srat.report.terminal.names import Name
 from srat.report.terminal.scopes import print_whole, titled_table
+from srat.report.wording import budget_text
 from srat.runs.folder import Which
 from srat.runs.run import load_with_facts
 from srat.runtime.fabric import make_fabric

@@ -18,10 +18,10 @@ from srat.core.errors import UserError, printable, require
 from srat.core.files import count_lines
 from srat.core.words import counted
 from srat.evaluation.record import CLEAN, Evaluation
-from srat.report.imbalance import described
 from srat.report.terminal.live import make_console
 from srat.report.terminal.names import Name
 from srat.report.terminal.scopes import print_whole, titled_table
+from srat.report.wording import described
 from srat.runs.finding import runs_in
 from srat.runs.folder import RunFolder
 from srat.statistics.intervals import Accuracy

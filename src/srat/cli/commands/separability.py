@@ -42,10 +42,10 @@ def run(args: list[str]) -> int:
     arguments = parse(Arguments, args, command="separability", default=Arguments())
     folder, config = opened(arguments.run, "separability", arguments.data_dir)
     if arguments.map:
-        from srat.runs.mapping import map_features
+        from srat.cli.pages import make_map
 
         require(arguments.weights == "last", "--map uses the weights of the last epoch; leave out --weights best")
-        map_features(folder, config, images=arguments.images or 1_000, device=arguments.device)
+        make_map(folder, config, images=arguments.images or 1_000, device=arguments.device, console=make_console())
         return 0
     from srat.attacks import Natural
     from srat.core.files import write_atomically

@@ -9,43 +9,16 @@ from typing import Annotated, Any
 import tyro
 
 from srat.cli.launching import value_of
+from srat.cli.options import Options
 from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, other_words, parse, parse_choices
-from srat.config.composition import compose
+from srat.config.composition import absolute, compose
 from srat.config.config import FAMILIES, Config
 from srat.core.errors import UserError
 from srat.runs.finding import NAMED, runs_beside, runs_in
 from srat.runs.folder import RunFolder
-from srat.runtime.compiling import CompileChoice
-from srat.training.options import LoggerName, OnDivergence
 
 COMMAND = "train"
 Choices = choices_class(*map(family_flag, ("method", *FAMILIES)), *BUDGET_FLAGS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """Where and how, not what."""
-
-    config: Path | None = None
-    """Start from the configuration in this file (config.json of another run) instead of the defaults."""
-    out: Path | None = None
-    """The run's folder, by default a new one in runs/; an unfinished run in it continues where it stopped."""
-    resume: bool = False
-    """Continue the run in --out with its own settings; an error if there is none."""
-    device: str = "auto"
-    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
-    devices: int = 1
-    """Processes on this machine; each has a GPU or a share of the CPU's cores, and a share of every batch."""
-    oversubscribe: bool = False
-    """Allow more processes than the CPU has cores."""
-    compile: CompileChoice = "auto"
-    """Compile the model: auto (on CUDA), off, or a mode of torch.compile (reduce-overhead replays CUDA graphs)."""
-    checkpoint_every: str = "auto"
-    """Steps (200) or minutes (10m) between checkpoints; auto spends about 1 % of the time on them."""
-    on_divergence: OnDivergence = "stop"
-    """If the loss becomes NaN or infinite: stop, or roll back to the last checkpoint with half the learning rate."""
-    logger: tyro.conf.UseAppendAction[tuple[LoggerName, ...]] = ()
-    """Also log every epoch with csv, tensorboard, wandb or mlflow; may be given several times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +37,7 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Train, evaluate, print the table of classes; return the exit code."""
     options, config = read_arguments(args)
-    from srat.cli.commands.training import (
-        train,  # Fabric takes as long to import as torch; a wrong flag shall not wait for it
-    )
+    from srat.cli.training import train  # Fabric takes as long to import as torch; a wrong flag shall not wait for it
 
     train(options, config)
     return 0
@@ -148,12 +119,6 @@ def require_run(out: Path | None) -> None:
     if RunFolder(out).exists:
         return
     raise UserError(f"--resume: there is no run in '{out}' to continue{runs_beside(out)}")
-
-
-def absolute(config: Config) -> Config:
-    """Return the configuration with the absolute path of its data, so that it holds from every folder."""
-    path = getattr(config.data, "dir", None)
-    return config if path is None else compose(config, data_dir=path.absolute())
 
 
 def shown(config: Config) -> Any:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from srat.data.reading.cifar import Cifar
 from srat.data.reading.downloads import Remote
+from srat.data.sources.cifar import Cifar
 
 
 @dataclass(frozen=True, kw_only=True)

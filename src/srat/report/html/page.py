@@ -13,11 +13,11 @@ from rich.cells import cell_len
 
 from srat.attacks import Natural
 from srat.evaluation.record import CLEAN
-from srat.report.budget import budget_text
 from srat.report.html.charts import Chart, Series, chart
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.terminal.names import fitted
+from srat.report.wording import budget_text
 from srat.statistics.intervals import Accuracy
 from srat.version import version
 

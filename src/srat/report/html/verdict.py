@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from srat.report.budget import budget_said, budget_text
 from srat.report.html.record import WORST_CASE, RunRecord
+from srat.report.wording import budget_said, budget_text
 from srat.statistics.intervals import Accuracy
 
 Kind = Literal["good", "partly", "bad"]

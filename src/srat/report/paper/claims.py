@@ -1,8 +1,9 @@
 """Which of the paper's findings these runs show."""
 
-from srat.evaluation.comparison import SIGNIFICANT, caveat, p_text
+from srat.evaluation.comparison import SIGNIFICANT
 from srat.report.paper.outcome import Outcome
 from srat.report.sheets import Sheet
+from srat.report.wording import caveat, p_text
 from srat.statistics.intervals import p_of
 from srat.statistics.paired import holm
 

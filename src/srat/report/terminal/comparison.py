@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from srat.evaluation.comparison import Comparison, Scope, p_text
+from srat.evaluation.comparison import Comparison, Scope
 from srat.evaluation.record import Evaluation
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.names import Name, fitted
 from srat.report.terminal.scopes import class_column_table, rarity, scope_name
+from srat.report.wording import p_text
 from srat.statistics.intervals import Mean
 
 NAME = 20

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from srat.attacks import Natural
-from srat.cli.commands.train import Options
+from srat.cli.options import Options
 from srat.cli.pages import page_of_training
 from srat.config.config import Config
 from srat.core.errors import printable
@@ -20,10 +20,10 @@ from srat.core.words import counted
 from srat.data import Parts
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import CLEAN, Evaluation
-from srat.report.imbalance import described
 from srat.report.loggers import LoggingObserver, make_logger
 from srat.report.terminal.live import LiveObserver, make_console
 from srat.report.terminal.table import best_line, print_evaluation
+from srat.report.wording import described
 from srat.runs.evaluating import evaluate_run
 from srat.runs.folder import RunFolder, Which
 from srat.runs.results import WAIT, Examined

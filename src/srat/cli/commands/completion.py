@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from srat.cli.commands import COMMANDS, run_command
 from srat.cli.parsing import MOST_COLUMNS, choices_of, columns, parse
 from srat.config.config import FAMILIES
 from srat.core.errors import require
@@ -53,8 +54,6 @@ def _words_and_files(shell: str) -> str:
 def parser() -> ArgumentParser:
     """Return a parser with the flags of all commands, whatever else is chosen, for completion alone."""
     import shtab
-
-    from srat.cli import COMMANDS
 
     top = ArgumentParser(prog="srat")
     top.add_argument("--version", action="store_true", help="the version")
@@ -119,9 +118,7 @@ def inner_names(value: str) -> list[str]:
 
 def helped(*words: str, width: int = MOST_COLUMNS) -> str:
     """Return what a command says with ``--help`` in a terminal of so many columns."""
-    from srat.cli import dispatch
-
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit), columns(width):
-        dispatch([*words, "--help"])
+        run_command(words[0], [*words[1:], "--help"])
     return said.getvalue()

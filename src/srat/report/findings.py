@@ -1,0 +1,46 @@
+"""What follows from comparing runs, in sentences."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from srat.core.errors import UserError, printable
+from srat.evaluation.comparison import compare
+from srat.report.wording import SEEDS_ALONE, caveat, sentences
+from srat.runs.comparing import EvaluatedRun, check_alike, common_attacks, contenders_of, read_evaluated
+
+
+def findings_of(paths: Sequence[str]) -> list[str]:
+    """Return in plain words what follows from comparing the first run with each other one; why not, where nothing can.
+
+    Args:
+        paths: the runs' folders, two at the least.
+    """
+    try:
+        runs = [read_evaluated(path, "last", None) for path in paths]
+        check_alike(runs)
+        first, *others = contenders_of(runs, common_attacks(runs, ()))
+    except UserError as error:
+        return [f"Not compared image by image: {error}."]
+    one = runs[0]
+    rows = compare(first, others, one.examples.labels.numpy(), one.evaluation.class_names, one.evaluation.groups)
+    said = [
+        sentence
+        for other, found in zip(others, rows, strict=True)
+        for sentence in sentences(found, first.name, other.name)
+    ]
+    return [*said, *beside_the_method(runs), caveat(len(first.seeds))] if others else [SEEDS_ALONE]
+
+
+_METHOD = ("loss", "weighting", "feature_loss", "schedule.reweight_from", "head", "attack ")
+"""Where configurations of two methods differ."""
+
+
+def beside_the_method(runs: Sequence[EvaluatedRun]) -> list[str]:
+    """Return in what the runs differ from the first one beside method and seed, for that may be what is seen."""
+    one = runs[0]
+    said: dict[str, str] = {}
+    for each in runs[1:]:
+        found = replace(one.config, seed=each.config.seed).differences(each.config)
+        other = ", ".join(line for line in found if not line.startswith(_METHOD))
+        said.setdefault(other, f"'{one.path}' and '{each.path}' differ in more than the method: {printable(other)}.")
+    return [sentence for other, sentence in said.items() if other]

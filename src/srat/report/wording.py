@@ -1,0 +1,72 @@
+"""Sentences and phrases that terminal, pages and cards share."""
+
+from collections.abc import Sequence
+
+from srat.attacks import AnyAttack
+from srat.data import Imbalance
+from srat.evaluation.comparison import WELL, Comparison
+
+
+def budget_text(attack: AnyAttack) -> str:
+    """Return norm and ε, such as "L∞, ε = 8/255"; nothing of an attack without them."""
+    epsilon = getattr(attack, "epsilon", None)
+    return "" if epsilon is None else budget_said(getattr(attack, "norm", "linf"), epsilon)
+
+
+def budget_said(norm: str, epsilon: float) -> str:
+    """Return norm and ε, of L∞ in 255ths where it is that."""
+    parts = epsilon * 255
+    whole = norm == "linf" and abs(parts - round(parts)) < 1e-6
+    return f"{'L∞' if norm == 'linf' else 'L2'}, ε = {f'{round(parts)}/255' if whole else f'{epsilon:g}'}"
+
+
+def described(imbalance: Imbalance) -> str:
+    """Return an imbalance in a word, such as "step-100"."""
+    ratio = getattr(imbalance, "ratio", None)
+    return imbalance.name + (f"-{ratio:g}" if ratio is not None else "")
+
+
+def sentences(rows: Sequence[Comparison], first: str, second: str) -> list[str]:
+    """Return in plain words what follows from comparisons of two contenders, and what does not."""
+    said = []
+    for attack in dict.fromkeys(row.attack for row in rows):
+        here = [row for row in rows if row.attack == attack]
+        said += [_sentence(row, first, second) for row in here if not row.is_class and row.scope != WELL]
+        apart = [row for row in here if row.is_class and row.told_apart]
+        if apart:
+            better = ", ".join(row.scope for row in apart if row.difference.difference > 0)
+            worse = ", ".join(row.scope for row in apart if row.difference.difference < 0)
+            parts = [f"better on {better}"] * bool(better) + [f"worse on {worse}"] * bool(worse)
+            said.append(
+                f"{attack}, by class: {second} is {' and '.join(parts)}; the other classes show no clear difference."
+            )
+    return said
+
+
+def _sentence(row: Comparison, first: str, second: str) -> str:
+    difference = row.difference
+    points = (
+        f"{100 * difference.difference:+.1f} points [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}], "
+        f"corrected p {p_text(row.corrected)}"
+    )
+    if not row.told_apart:
+        return f"{row.attack}, {row.scope}: no clear difference between {second} and {first} ({points})."
+    return f"{row.attack}, {row.scope}: {second} is {'better' if difference.difference > 0 else 'worse'} ({points})."
+
+
+SEEDS_ALONE = "The intervals of means are for other seeds and other images; ± is the standard deviation over the seeds."
+
+
+def caveat(seeds: int) -> str:
+    """Return what a comparison of so many seeds does not say."""
+    if seeds == 1:
+        return (
+            "One model of each: this is about these models, not about the methods that made them; with another seed it "
+            "may come out otherwise. Train more seeds, and name all runs."
+        )
+    return f"{seeds} seeds of each: intervals and p are for other seeds and other images of the same kind."
+
+
+def p_text(p: float) -> str:
+    """Return a probability for people: "0.034", "< 0.001"."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
