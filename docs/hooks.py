@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from srat.cli import COMMANDS
+from srat.cli.commands import COMMANDS
 from srat.cli.commands.completion import helped
 
 

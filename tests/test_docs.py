@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import srat.data.sources.cifar
-from srat.cli import COMMANDS, main
+from srat.cli import main
+from srat.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

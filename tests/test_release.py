@@ -49,7 +49,7 @@ def test_works_where_it_is_installed(built, tmp_path):
     assert run(str(site / "bin" / "srat"), "--version") == f"srat {version}\n"
     run("-m", "srat", "train", *QUICK, "--out", "run")
     assert (work / "run" / "report.html").stat().st_size > 10_000
-    assert run("-c", "from srat.recipes import recipe; print(len(recipe('table1').paper) > 0)") == "True\n"
+    assert run("-c", "from srat.recipes.catalogue import recipe; print(len(recipe('table1').paper) > 0)") == "True\n"
 
 
 def test_says_what_it_is(built):

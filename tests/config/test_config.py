@@ -298,7 +298,7 @@ def spread():
     }
 
 
-RECORDED = json.loads((Path(__file__).parent / "golden" / "ids.json").read_text())
+RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "ids.json").read_text())
 
 
 @pytest.mark.parametrize(("name", "recorded"), RECORDED.items())
