@@ -646,5 +646,5 @@ class TestRun:
         assert main(["data", "arrays", "--data-dir", str(tmp_path / "own.npz")]) == 0
         said = capsys.readouterr().out
         assert "60 of 60 training images, 2 × 3 × 1" in said
-        assert "12 validation images, 4 a class" in said
+        assert "12 validation images, 4 per class" in said
         assert "21 test images, 7 a class" in said
