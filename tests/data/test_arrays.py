@@ -647,4 +647,4 @@ class TestRun:
         said = capsys.readouterr().out
         assert "60 of 60 training images, 2 × 3 × 1" in said
         assert "12 validation images, 4 per class" in said
-        assert "21 test images, 7 a class" in said
+        assert "21 test images, 7 per class" in said

@@ -8,8 +8,8 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import make_dataclass
-from typing import Annotated, Any, TypeVar
+from dataclasses import fields, is_dataclass, make_dataclass
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 
@@ -17,7 +17,8 @@ from srat.attacks.projections import NormName
 from srat.config.config import FAMILIES
 from srat.core.errors import UserError, nearest, unknown
 from srat.core.members import choices as member_names
-from srat.core.values import FRACTION
+from srat.core.members import members
+from srat.core.values import FRACTION, UnfitError, fitter
 from srat.methods.table import METHODS
 
 T = TypeVar("T")
@@ -42,7 +43,10 @@ def parse(kind: type[T], args: list[str], *, command: str, default: T, stray: Ca
         given = next((word.split("=")[0] for word in left if word.startswith("-")), None)
         if given is None:
             raise UserError(f"expected no further word, got '{left[0]}'{stray(left[0])}")
-        hint = _siblings(given, flags) or nearest(ELSEWHERE.get(given, given), flags)
+        turned = _turned(given)
+        if turned not in flags and (choice := _choice_for(turned, kind)):
+            raise UserError(f"{turned} goes with {choice}, which is not chosen here")
+        hint = nearest(turned, [turned]) if turned in flags else _siblings(given, flags) or nearest(turned, flags)
         raise UserError(f"unknown flag '{given}'{hint}; 'srat {command} --help' lists them all")
     return value
 
@@ -121,7 +125,7 @@ _HELP = {
 def _quietly(kind: type[T], args: list[str], *, command: str, default: T) -> tuple[T, list[str]]:
     # With this encoding tyro frames what it says, and both readers below look for the frames.
     helped, said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
-    args = [_decimal(word) for word in args]
+    args = _with_norms_as_we_write_them([_decimal(word) for word in args])
     # In a wide terminal tyro sets its frames side by side, where no sentence can be followed.
     width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
     try:
@@ -169,6 +173,19 @@ def _fit_for_output(text: str) -> str:
     if b"?" in "│─╭".encode(encoding, "replace"):
         text = text.translate(str.maketrans("│─╭╮╰╯", "|-++++"))
     return text.encode(encoding, "replace").decode(encoding)
+
+
+def _with_norms_as_we_write_them(args: list[str]) -> list[str]:
+    """Return words with the name of a norm in the place of its other spellings: L_inf, ∞, L2."""
+    fit = fitter(NormName)
+    written = []
+    for before, word in zip(["", *args], args, strict=False):
+        flag, equals, value = word.partition("=") if word.startswith("--") else (before, "", word)
+        if re.fullmatch(r"--([\w-]+\.)?norm", flag) and value:
+            with contextlib.suppress(UnfitError):
+                word = f"{flag}{equals}{fit(value)}" if equals else fit(value)
+        written.append(word)
+    return written
 
 
 def _decimal(word: str) -> str:
@@ -232,6 +249,44 @@ def _flags(kind: type[T], command: str, default: T) -> list[str]:
     with contextlib.redirect_stdout(helped), contextlib.suppress(SystemExit):
         tyro.cli(kind, prog=f"srat {command}", args=["--help"], default=default)
     return sorted(set(re.findall(r"--[a-z][\w.-]*\w", helped.getvalue())))
+
+
+def _choice_for(given: str, kind: type) -> str:
+    """Return which choices a flag goes with, where it is one of members that are not chosen; "" if it is none."""
+    families = [family for family in FAMILIES if family in _names_within(kind)]
+    for family in families:
+        having = [name for name, member in members(FAMILIES[family]).items() if given in _flags_of(member, family)]
+        if having:
+            *first, last = having
+            names = f"{', '.join(first)} or {last}" if first else last
+            return f"--{_flag_name(family)} {names}"
+    return ""
+
+
+def _flags_of(member: type, family: str) -> set[str]:
+    """Return the flags of a member's settings, by their paths and by their short names."""
+    hints = get_type_hints(member, include_extras=True)
+    marks = [mark for field in fields(member) for mark in getattr(hints[field.name], "__metadata__", ())]
+    short = {alias for mark in marks for alias in getattr(mark, "aliases", None) or ()}
+    long = [(f"--{_flag_name(family)}.", _flag_name(field.name), hints[field.name]) for field in fields(member)]
+    turned_off = {f"{path}no-{name}" for path, name, kind in long if kind is bool}
+    return short | {f"{path}{name}" for path, name, _ in long} | turned_off
+
+
+def _names_within(kind: type) -> set[str]:
+    """Return the names of a dataclass's fields, and of those of the dataclasses in it."""
+    hints = get_type_hints(kind)
+    inner = [hints[field.name] for field in fields(kind) if is_dataclass(hints[field.name])]
+    return {field.name for field in fields(kind)} | {name for one in inner for name in _names_within(one)}
+
+
+def _flag_name(field: str) -> str:
+    return field.replace("_", "-")
+
+
+def _turned(given: str) -> str:
+    """Return what a flag is called here that others call otherwise, and ``--data.no-x`` of ``--no-data.x``."""
+    return ELSEWHERE.get(given, re.sub(r"^--no-([\w-]+\.)", r"--\1no-", given))
 
 
 def _siblings(given: str, flags: list[str]) -> str:

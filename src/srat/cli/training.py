@@ -14,7 +14,7 @@ from srat.attacks import Natural
 from srat.cli.options import Options
 from srat.cli.pages import page_of_training
 from srat.config.config import Config
-from srat.core.errors import printable
+from srat.core.errors import printable, require
 from srat.core.signals import Interrupted, deferring_signals
 from srat.core.words import counted
 from srat.data import Parts
@@ -73,6 +73,8 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         console=make_console(quiet=not processes.first),
     )
     session.folder.check(config)
+    own = f"'{session.folder.path}' is a run of a model of your own, which no command can build"
+    require(not session.folder.of_own_model, f"{own}; in Python, {session.folder.how_to_go_on}")
     if is_finished_for_all(session):
         show_finished(session)
         return

@@ -1,6 +1,7 @@
 """The command ``srat data``."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +17,7 @@ from srat.cli.parsing import choices_class, family_flag, parse, parse_choices
 from srat.config.composition import compose
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically
+from srat.core.members import choices
 from srat.data import Imbalance, Source, select
 from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
 from srat.data.preparation import check_classes
@@ -58,6 +60,8 @@ def run(args: list[str]) -> int:
     helped = "--help" in args or "-h" in args
     example = "'srat data cifar10 --imbalance step --ratio 100'"
     require(name is not None or helped, f"srat data: expected the name of a data set first, as in {example}")
+    folder = name is not None and name not in choices(Source) and Path(name).is_dir()
+    require(not folder, f"'{name}' is a folder: 'srat data folder {shlex.quote(name or '')}' looks at it")
     chosen = parse_choices(Choices, args, command=COMMAND)
     config = compose(data=name, imbalance=chosen.get("imbalance", "none"))
     args = [name, "--data-dir", *args[1:]] if name == Folder.name and args[1:] and not args[1].startswith("-") else args

@@ -236,5 +236,6 @@ class Custom(Architecture, name="custom", hidden=True):
         """Refuse: a configuration names no code."""
         del shape
         raise UserError(
-            "this configuration is of a model of the user's own; pass it: fit(config, model=…) or load(folder, model=…)"
+            "this run is of a model of your own, which no command can build; in Python, srat.load(folder, model=…) and "
+            "srat.fit(config, model=…) take it"
         )
