@@ -218,7 +218,7 @@ class TestTheRecord:
         name = next(iter(folder.record.parts["train"]))
         (photos / name).write_bytes(PICTURES[0])
         folder.weights("last").unlink()
-        with pytest.raises(UserError, match=rf"gone or changed \(1\): {name}"):
+        with pytest.raises(UserError, match=rf"1 image is gone or changed \({name}\)"):
             fit(config(photos), out=folder.path)
 
     def test_classes_that_a_table_has_changed_since_are_said_and_the_recorded_count(self, tmp_path):
