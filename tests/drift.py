@@ -15,7 +15,7 @@ from srat.core.keyed_random import generator
 from srat.data import to_unit
 from srat.runtime.fabric import make_fabric
 from srat.runtime.precision import tensor_float
-from srat.training import loop as trainer
+from srat.training import step as trainer
 from srat.training.fitting import fit
 from srat.training.session import set_up
 

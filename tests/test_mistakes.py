@@ -43,7 +43,7 @@ from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.schedules import learning_rate
 from srat.report.terminal.table import notes
 from srat.runtime.fabric import make_fabric
-from srat.training import checkpoint, fitting
+from srat.training import checkpoint, fitting, step
 from srat.training import loop as trainer
 from srat.training.checkpoint import State
 from srat.training.fitting import fit
@@ -204,14 +204,14 @@ def test_8_half_precision_attacks_as_well(trained, precision, monkeypatch):
     assert 20 < reference[2] < 90
     check_attack(attack_of_the_trainer(trained, precision=precision), reference, agreement=0.98, points=0.3)
     if precision == "fp16":
-        monkeypatch.setattr(trainer, "rescale_gradient", lambda logits: logits)
+        monkeypatch.setattr(step, "rescale_gradient", lambda logits: logits)
         with pytest.raises(AssertionError):
             check_attack(attack_of_the_trainer(trained, precision=precision), reference, agreement=0.98, points=0.3)
 
 
 def test_8_the_loss_is_taken_in_full_precision(trained, monkeypatch):
     seen = []
-    monkeypatch.setattr(trainer, "entropy_of", lambda z, y: seen.append(z.dtype) or cross_entropy(z, y))
+    monkeypatch.setattr(step, "entropy_of", lambda z, y: seen.append(z.dtype) or cross_entropy(z, y))
     attack_of_the_trainer(trained, precision="bf16")
     assert set(seen) == {torch.float32}
 

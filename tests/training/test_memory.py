@@ -21,7 +21,7 @@ from srat.models.backbones.small_cnn import SmallCNN
 from srat.runtime import machine
 from srat.runtime.fabric import make_fabric
 from srat.runtime.machine import is_out_of_memory
-from srat.training import fitting
+from srat.training import fitting, memory_estimate
 from srat.training import loop as trainer
 from srat.training.fitting import fit
 from srat.training.memory_estimate import Footprint, check_memory, step_bytes
@@ -52,7 +52,7 @@ def test_a_step_takes_what_can_be_computed_by_hand():
     # of large batches the images and their perturbed kin are most.
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     traced = training(wrap(net, mean=[0.0], std=[1.0]))
-    one, two = (step_bytes(traced, train_step, batch_size=n) for n in (10_000, 20_000))
+    one, two = (step_bytes(traced, batch_size=n) for n in (10_000, 20_000))
     image = 64 * 4
     assert 4 * image < (two - one) / 10_000 < 12 * image
     # Whatever the batch, there are the momentum of 650 numbers and, at the peak, other things.
@@ -61,16 +61,14 @@ def test_a_step_takes_what_can_be_computed_by_hand():
 
 def test_best_weights_count_where_an_epoch_is_chosen():
     def of(**options):
-        return step_bytes(training(**options), train_step, batch_size=4)
+        return step_bytes(training(**options), batch_size=4)
 
     model = sum(tensor.nbytes for tensor in training().module.state_dict().values())
     assert of(held_out=True) - of() == pytest.approx(model, rel=0.01)
 
 
 def test_the_separation_loss_takes_memory_in_a_line():
-    bytes_of = [
-        step_bytes(training(method="srat-ce", width=1), train_step, batch_size=n) for n in (1_000, 2_000, 4_000)
-    ]
+    bytes_of = [step_bytes(training(method="srat-ce", width=1), batch_size=n) for n in (1_000, 2_000, 4_000)]
     differences = bytes_of[1] - bytes_of[0], bytes_of[2] - bytes_of[1]
     assert differences[1] < 2.5 * differences[0]  # of a line it would be 2, of a square 4
 
@@ -78,7 +76,7 @@ def test_the_separation_loss_takes_memory_in_a_line():
 def test_the_trace_leaves_the_run_as_it_is():
     traced = training()
     before = {name: tensor.clone() for name, tensor in traced.module.state_dict().items()}
-    step_bytes(traced, train_step, batch_size=8)
+    step_bytes(traced, batch_size=8)
     assert all(torch.equal(before[name], tensor) for name, tensor in traced.module.state_dict().items())
     assert not traced.optimizer.state
     assert all(parameter.grad is None for parameter in traced.module.parameters())
@@ -86,21 +84,21 @@ def test_the_trace_leaves_the_run_as_it_is():
 
 def test_refuses_what_cannot_fit_and_says_what_does(monkeypatch):
     traced = training()
-    needed = {n: step_bytes(traced, train_step, batch_size=n) for n in (64, 128)}
+    needed = {n: step_bytes(traced, batch_size=n) for n in (64, 128)}
     monkeypatch.setattr(machine, "free_memory", lambda: (needed[64] + needed[128]) // 2)
     with pytest.raises(
         UserError, match=r"a step of --batch-size 128 needs at least .*B on cpu, there are .*B; --batch"
     ) as e:
-        check_memory(traced, train_step, notice=print)
+        check_memory(traced, notice=print)
     fitting = int(str(e.value).split("--batch-size ")[2].split()[0])
     assert 64 < fitting < 128
-    assert step_bytes(traced, train_step, batch_size=fitting) <= machine.free_memory()
+    assert step_bytes(traced, batch_size=fitting) <= machine.free_memory()
 
 
 def test_not_even_one(monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: 100)
     with pytest.raises(UserError, match="not even the smallest batch would fit"):
-        check_memory(training(), train_step, notice=print)
+        check_memory(training(), notice=print)
 
 
 def test_a_model_that_cannot_be_traced_is_not_judged(monkeypatch):
@@ -114,7 +112,7 @@ def test_a_model_that_cannot_be_traced_is_not_judged(monkeypatch):
 
     monkeypatch.setattr(machine, "free_memory", lambda: 100)
     said = []
-    check_memory(training(wrap(Curious(), mean=[0.5], std=[0.5])), train_step, notice=said.append)
+    check_memory(training(wrap(Curious(), mean=[0.5], std=[0.5])), notice=said.append)
     assert "could not be told beforehand" in said[0]
 
 
@@ -125,7 +123,7 @@ def test_a_model_that_cannot_be_traced_is_not_judged(monkeypatch):
 def test_what_we_ship_can_be_traced(method, model):
     config = compose(method=method, model=model, augmentation="crop-flip")
     data = Dataset(torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20) % 10, tuple("0123456789"))
-    assert step_bytes(set_up(config, make_fabric("cpu"), data, None, None), train_step, batch_size=2) > 0
+    assert step_bytes(set_up(config, make_fabric("cpu"), data, None, None), batch_size=2) > 0
 
 
 def test_out_of_memory_elsewhere_is_told_of(monkeypatch):
@@ -161,7 +159,8 @@ def test_out_of_memory_gives_the_batch_size_that_fits(monkeypatch, tmp_path, err
         return real(training, batch, weights, rng)
 
     monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
-    monkeypatch.setattr(trainer, "train_step", narrow)
+    for room in (trainer, memory_estimate):
+        monkeypatch.setattr(room, "train_step", narrow)
     config = replace(compose(method="ce", epochs=1), model=SmallCNN(width=4), holdout=Holdout(fraction=0))
     with pytest.raises(UserError, match="out of memory on cpu with --batch-size 128; --batch-size 32 fits"):
         fit(config, out=tmp_path)
@@ -206,7 +205,7 @@ def test_the_trace_is_near_the_truth_on_cuda():
     config = compose(method="srat-ldam", data="cifar10")
     data = Dataset(torch.zeros(200, 3, 32, 32, dtype=torch.uint8), torch.arange(200) % 10, tuple("0123456789"))
     real = set_up(config, make_fabric("cuda"), data, None, None)
-    traced = step_bytes(real, train_step, batch_size=128)
+    traced = step_bytes(real, batch_size=128)
     weights = sum(tensor.nbytes for tensor in real.module.state_dict().values())
     torch.cuda.reset_peak_memory_stats()
     for _ in range(2):
