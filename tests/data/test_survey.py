@@ -212,7 +212,7 @@ def test_names_that_are_not_utf8_are_borne(folder, cli, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("path", "said"), [("", "expected a path, got ''"), ("nowhere", "nowhere"), (".", "expected one folder per class")]
+    ("path", "said"), [("", "got an empty one"), ("nowhere", "nowhere"), (".", "expected one folder per class")]
 )
 def test_no_such_folder_is_one_line(cli, tmp_path, monkeypatch, path, said):
     monkeypatch.chdir(tmp_path)
