@@ -1,8 +1,8 @@
 """What a folder's branches hold: classes, parts, tables that name their images."""
 
-from srat.data.image_folder.listing import is_image_of, names_any
+from srat.data.image_folder.listing import is_image_of, lists_images, names_any
 from srat.data.image_folder.scan import Branch
-from srat.data.image_folder.table import Columns, Table, find_table
+from srat.data.image_folder.table import Columns, Table, find_table, shortcoming
 
 
 def descended(branch: Branch) -> Branch:
@@ -33,6 +33,20 @@ def with_columns(branch: Branch, columns: Columns) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
+def shortcomings(branch: Branch, where: str = "") -> str:
+    """Return what is said of a folder's tables and lists that do not say the classes: "; labels.csv is a table …".
+
+    Args:
+        branch: the folder.
+        where: what stands before the files' names.
+    """
+    tables = [f"{path.name} is a {why}" for path in branch.tables if (why := shortcoming(path))]
+    foreign = [each.path for each in branch.passed if each.kind == "foreign"]
+    unread = "names images, but only tables in .csv and .tsv files are read"
+    lists = [f"{path.name} {unread}" for path in foreign if lists_images(path, branch)]
+    return "".join(f"; {where}{each}" for each in (*tables, *lists))
+
+
 def says_classes(branch: Branch, columns: Columns) -> bool:
     """Return whether a folder's images are in folders, or in a table."""
     branch = descended(branch)
@@ -41,6 +55,5 @@ def says_classes(branch: Branch, columns: Columns) -> bool:
 
 def _may_be_class(branch: Branch) -> bool:
     """Return whether a folder without an image may be a class: it is empty, or what lies there may be images."""
-    other = [each for each in branch.all_passed if not each.why.startswith("not an image")]
-    visible = [each for each in branch.all_passed if each.why != "hidden"]
-    return bool([each for each in other if each.why != "hidden"]) or not (visible or branch.all_tables)
+    kinds = {each.kind for each in branch.all_passed} - {"hidden"}
+    return "unreadable" in kinds or not (kinds or branch.all_tables)

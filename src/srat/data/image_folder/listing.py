@@ -1,5 +1,6 @@
 """Which images of a folder a table names."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,11 @@ from srat.data.image_folder.naming import normal
 from srat.data.image_folder.scan import Branch
 from srat.data.image_folder.table import Table
 from srat.data.reading.decoding import SUFFIXES
+
+LISTS = frozenset({".txt", ".lst", ".list", ".json", ".jsonl", ".ndjson"})
+"""Endings of files that may name images, and are not read as tables."""
+LOOKED_AT, LINES = 1 << 16, 50
+"""Bytes and lines of such a file that are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +87,22 @@ def is_image_of(branch: Branch) -> Callable[[str], bool]:
     """Return what says whether a text is the name of an image: it ends as one, or there is one of that name."""
     index = cache(lambda: Index(branch))
     return lambda name: PurePosixPath(name).suffix.lower() in SUFFIXES or bool(index().find(name))
+
+
+def lists_images(path: Path, branch: Branch) -> bool:
+    """Return whether a text file that is no table begins with names of a folder's images: a list of files, or JSON."""
+    if path.suffix.lower() not in LISTS:
+        return False
+    try:
+        with path.open("rb") as file:
+            lines = file.read(LOOKED_AT).decode("utf-8", "replace").splitlines()[:LINES]
+    except OSError:
+        return False
+    index = Index(branch)
+    names = [[name for name in re.split(r"[\s,;:\"'\[\]{}]+", line) if name] for line in lines]
+    ended = [name for each in names for name in each if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    firsts = [bool(index.find(each[0])) for each in names if each]
+    return any(map(index.find, ended)) or 2 * sum(firsts) > len(firsts)
 
 
 Spelling = Callable[[str], str]

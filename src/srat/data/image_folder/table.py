@@ -11,6 +11,7 @@ from pathlib import Path
 from srat.core.errors import UserError, require
 from srat.core.files import read_bounded
 from srat.core.words import few
+from srat.data.image_folder.naming import part_of, words_of
 
 LARGEST_TABLE = 1 << 28
 """Bytes of a table that are read at the most."""
@@ -23,8 +24,15 @@ LABEL_COLUMNS = (
     "label", "labels", "classname", "class", "classid", "category", "target", "diagnosis", "dx", "species", "breed", "y"
 )  # fmt: skip
 """What columns of classes are called, likewise."""
-PART_COLUMNS = ("split", "subset", "part", "set", "fold")
-"""What columns are called that say whether an image is of the training or of the test."""
+PART_COLUMNS = (
+    "split", "datasplit", "splitname", "subset", "partition", "part", "set", "usage", "phase", "fold", "istrain",
+    "istraining", "istest", "isvalid", "isval",
+)  # fmt: skip
+"""What columns are called that say whether an image is of the training or of the test; others do by what is in them."""
+SUBMISSION = "submission"
+"""A word in the names of tables that are to be filled in with predictions: their classes are placeholders."""
+MOST_PARTS = 12
+"""Ways of writing the parts, at the most, in a column that says them."""
 Row = tuple[int, list[str]]
 """The number of a line, from 1, and its cells."""
 
@@ -89,13 +97,22 @@ def find_table(path: Path, columns: Columns, is_image: Callable[[str], bool]) ->
         lines = _lines(path)
     except UserError:
         return None
+    if is_submission(path):
+        return None
     head = lines[0][1] if lines else []
     _require_wanted(path, columns, head)
     file, label = columns.file or _named(head, FILE_COLUMNS), columns.label or _named(head, LABEL_COLUMNS)
     if file is None or label is None or file == label:
         return None if columns.named else _headless(path, lines, is_image)
     _require_once(path, head)
-    return Table(path=path, rows=_rows(path, head, lines[1:]), file=file, label=label, part=_named(head, PART_COLUMNS))
+    rows = _rows(path, head, lines[1:])
+    others = [name for name in head if name not in (file, label)]
+    return Table(path=path, rows=rows, file=file, label=label, part=_part_column(others, rows))
+
+
+def is_submission(path: Path) -> bool:
+    """Return whether a table is a form for predictions, by its name: sample_submission.csv."""
+    return SUBMISSION in words_of(path.stem)
 
 
 def _headless(path: Path, lines: Sequence[Row], is_image: Callable[[str], bool]) -> Table | None:
@@ -107,8 +124,20 @@ def _headless(path: Path, lines: Sequence[Row], is_image: Callable[[str], bool])
     return Table(path=path, rows=_rows(path, ["1", "2"], lines), file="1", label="2", headed=False)
 
 
+def _part_column(names: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str | None:
+    """Return the column of parts: one in which several parts are said, and nothing else, or one that is called so."""
+    for name in names:
+        said = {row.get(name, "").strip() for row in rows} - {""}
+        parts = {part_of(value) for value in said} if len(said) <= MOST_PARTS else {None}
+        if len(parts) > 1 and None not in parts:
+            return name
+    return _named(names, PART_COLUMNS)
+
+
 def shortcoming(path: Path) -> str:
     """Return why a file's table does not say the classes; "" if it has the columns for it."""
+    if is_submission(path):
+        return "form for predictions, going by its name"
     try:
         lines = _lines(path)
     except UserError as error:
@@ -123,11 +152,6 @@ def shortcoming(path: Path) -> str:
         return f"table without columns of file names and classes (its first line: {few(head)})"
     lacking = "file names" if file is None else "classes" if label is None else ""
     return f"table without a column of {lacking} (its columns: {few(head)})" if lacking else ""
-
-
-def shortcomings(paths: Sequence[Path]) -> str:
-    """Return what is said of tables that do not say the classes: "; labels.csv is a table without …"."""
-    return "".join(f"; {path.name} is a {why}" for path in paths if (why := shortcoming(path)))
 
 
 def _require_wanted(path: Path, columns: Columns, head: Sequence[str]) -> None:
