@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from srat.core.errors import require
 from srat.core.words import counted, few
-from srat.data.image_folder.branches import filled, shortcomings
+from srat.data.image_folder.branches import filled, shortcomings, speaks_of_images
 from srat.data.image_folder.class_doubts import require_no_doubt
 from srat.data.image_folder.labelled import Labelled, LayoutName
 from srat.data.image_folder.naming import normal
@@ -53,19 +53,14 @@ def _nested_notes(branch: Branch) -> list[str]:
 def _require_folders(branch: Branch) -> None:
     """Raise ``UserError`` if a folder has no folders that could be classes, with what there is."""
     full, loose = filled(branch), len(branch.images)
-    said = shortcomings(branch) + _misplaced(branch)
-    there = (
-        f"one folder with images ({full[0].name})"
-        if full
-        else "no folder with images"
-        if branch.folders
-        else "no folder"
-    )
+    tabled = bool(_misplaced(branch)) or speaks_of_images(branch)
+    alone = f"one folder with images ({few([each.name for each in full])})"
+    there = alone if full else "no folder" + " with images" * bool(branch.folders)
     others = sorted({each.why for each in branch.passed if each.kind != "hidden"}) if not branch.folders else []
-    found = there + f"; {counted(loose, 'image lies', 'images lie')} loose in it" * bool(loose) + said
-    found += f"; there are: {few(others)}" * bool(others)
+    found = there + f"; {counted(loose, 'image lies', 'images lie')} loose in it" * bool(loose)
+    found += shortcomings(branch) + _misplaced(branch) + f"; there are: {few(others)}" * bool(others)
     table = "or a table with columns of file names and classes (--data.file-column, --data.label-column)"
-    enough = len(full) > 1 or (branch.folders and not said and (full or not loose))
+    enough = len(full) > 1 or (branch.folders and not tabled and (full or not loose))
     require(bool(enough), f"{branch.path}: expected one folder per class, {table}, found {found}")
 
 
@@ -73,7 +68,7 @@ def _misplaced(branch: Branch) -> str:
     """Return what is said of tables that lie in folders without an image."""
     tables = [path for each in branch.folders if not each.all_images for path in each.all_tables]
     names = few([path.relative_to(branch.path).as_posix() for path in tables])
-    return f"; {names} is not looked for there: put it into {branch.path}" if tables else ""
+    return f"; {names} lies apart: put it into {branch.path}" if tables else ""
 
 
 def _why_empty(branch: Branch) -> str:

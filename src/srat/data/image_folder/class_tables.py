@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from srat.core.errors import require
-from srat.core.words import few
 from srat.data.image_folder.branches import filled, says_classes, shortcomings, usable
 from srat.data.image_folder.labelled import Labelled, also_left
 from srat.data.image_folder.listing import Listed, listed
@@ -38,9 +37,9 @@ def parts_by_tables(top: Branch, columns: Columns) -> dict[Part, Labelled] | Non
     rows = listed(table, top).images
     parts = {_part_said(row, top) for row in rows}
     require_understood(table, (row.part for row in rows), trained="train" in parts)
-    apart = parts != {None} and (len(parts) > 1 or len(filled(top)) > 1)
-    lacking = f"{table.path}: it names images in {few([each.name for each in folders])}, and none for training"
-    require("train" in parts or not apart, f"{lacking}: put those into a folder train")
+    got = ", ".join(sorted(part for part in parts if part)) + " and others" * (None in parts)
+    expected = f"{table.path}: expected images in a folder train among those that it names, got {got}"
+    require("train" in parts or parts == {None}, expected)
     return parts_read(top, tables, lambda _, row: _part_said(row, top)) if "train" in parts else None
 
 

@@ -14,10 +14,8 @@ from srat.data.image_folder.scan import Branch
 from srat.data.image_folder.table import Table
 from srat.data.reading.decoding import SUFFIXES
 
-LISTS = frozenset({".txt", ".lst", ".list", ".json", ".jsonl", ".ndjson"})
-"""Endings of files that may name images, and are not read as tables."""
 LOOKED_AT, LINES = 1 << 16, 50
-"""Bytes and lines of such a file that are looked at."""
+"""Bytes and lines at the beginning of a file that are looked at for names of images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,20 +87,19 @@ def is_image_of(branch: Branch) -> Callable[[str], bool]:
     return lambda name: PurePosixPath(name).suffix.lower() in SUFFIXES or bool(index().find(name))
 
 
-def lists_images(path: Path, branch: Branch) -> bool:
-    """Return whether a text file that is no table begins with names of a folder's images: a list of files, or JSON."""
-    if path.suffix.lower() not in LISTS:
-        return False
+def mentions_images(path: Path, branch: Branch) -> bool:
+    """Return whether a text file begins with names of a folder's images, whatever stands around them."""
     try:
         with path.open("rb") as file:
             lines = file.read(LOOKED_AT).decode("utf-8", "replace").splitlines()[:LINES]
     except OSError:
         return False
     index = Index(branch)
-    names = [[name for name in re.split(r"[\s,;:\"'\[\]{}]+", line) if name] for line in lines]
-    ended = [name for each in names for name in each if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    firsts = [bool(index.find(each[0])) for each in names if each]
-    return any(map(index.find, ended)) or 2 * sum(firsts) > len(firsts)
+    words = [each for line in lines if (each := [word for word in re.split(r"[\s,;:\"'\[\]{}]+", line) if word])]
+    names = [PurePosixPath(word.replace("\\", "/")).name for each in words for word in each]
+    ended = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    first = [each[0] for each in words if index.find(each[0])]
+    return any(map(index.find, ended)) or 2 * len(first) > len(words)
 
 
 Spelling = Callable[[str], str]

@@ -8,7 +8,7 @@ from srat.core.words import counted, few
 from srat.data.image_folder.naming import part_of
 from srat.data.image_folder.table import Table
 
-WAY_OUT = "or give the column another name to leave it unread"
+WAY_OUT = "or remove the column"
 
 
 def require_understood(table: Table, said: Iterable[str], *, trained: bool) -> None:

@@ -91,16 +91,15 @@ def find_table(path: Path, columns: Columns, is_image: Callable[[str], bool]) ->
         is_image: whether a text is the name of an image.
 
     Raises:
-        UserError: if a column that is wanted by name is not there or there twice, or a line is longer than the first.
+        UserError: if a column is there twice, or a line is longer than the first.
     """
     try:
-        lines = _lines(path)
+        lines = [] if is_submission(path) else _lines(path)
     except UserError:
         return None
-    if is_submission(path):
-        return None
     head = lines[0][1] if lines else []
-    _require_wanted(path, columns, head)
+    if any(_absent(columns, head)):
+        return None
     file, label = columns.file or _named(head, FILE_COLUMNS), columns.label or _named(head, LABEL_COLUMNS)
     if file is None or label is None or file == label:
         return None if columns.named else _headless(path, lines, is_image)
@@ -154,10 +153,20 @@ def shortcoming(path: Path) -> str:
     return f"table without a column of {lacking} (its columns: {few(head)})" if lacking else ""
 
 
-def _require_wanted(path: Path, columns: Columns, head: Sequence[str]) -> None:
+def lacking(path: Path, columns: Columns) -> str:
+    """Return which of the columns that are wanted by name a file's table lacks; "" if none, or it cannot be read."""
+    try:
+        lines = _lines(path)
+    except UserError:
+        return ""
+    head = lines[0][1] if lines else []
+    wanted = " and no column ".join(f"'{name}'" for name in _absent(columns, head))
     there = ", ".join(name for name in head if name) or "none"
-    for wanted in (columns.file, columns.label):
-        require(wanted is None or wanted in head, f"{path}: there is no column '{wanted}'; there are: {there}")
+    return f"{path.name} has no column {wanted}; there are: {there}" if wanted else ""
+
+
+def _absent(columns: Columns, head: Sequence[str]) -> list[str]:
+    return [name for name in (columns.file, columns.label) if name is not None and name not in head]
 
 
 def _require_once(path: Path, head: Sequence[str]) -> None:
