@@ -5,28 +5,10 @@ import unicodedata
 from collections import Counter
 
 import pytest
-from folders import classes, encoded, put
+from folders import classes, counts, encoded, put, refused, table
 
-from srat.core.errors import UserError
 from srat.data.image_folder.naming import in_order, part_of
 from srat.data.sources.folder import Folder
-
-
-def counts(folder, **how):
-    """Return how many images of each class are in each part that is read."""
-    source = Folder(dir=folder, **how)
-    found = source.found(folder)
-    named = {part: [found.class_names[label] for _, label in images] for part, images in found.parts.items()}
-    return {part: {name: names.count(name) for name in found.class_names} for part, names in named.items()}
-
-
-def refused(folder, said, **how):
-    with pytest.raises(UserError, match=said):
-        Folder(dir=folder, **how).parts()
-
-
-def table(path, *rows):
-    return put(path, "\n".join(rows).encode())
 
 
 @pytest.mark.parametrize(
@@ -188,8 +170,10 @@ class TestFoldersWithinClasses:
 
     @pytest.mark.parametrize(
         "below",
-        [("2020", "2021"), ("2021-05-01", "2021-06-03"), ("20210501", "20210603"), ("1.5.2021", "3.6.2021")]
-        + [("track_1", "track_2"), ("set1", "set2"), ("Session 1", "Session 12"), ("images",)],
+        [
+            *(("2020", "2021"), ("2021-05-01", "2021-06-03"), ("20210501", "20210603"), ("1.5.2021", "3.6.2021")),
+            *(("track_1", "track_2"), ("set1", "set2"), ("Session 1", "Session 12"), ("images",)),
+        ],
     )
     @pytest.mark.parametrize("flat", [False, True])
     def test_that_say_when_they_were_taken_are_of_the_class_and_said(self, tmp_path, below, flat):

@@ -260,14 +260,13 @@ def reading_notes(headers: Sequence[Header], paths: Sequence[Path], background: 
 
 
 def _why_none(found: Found, part: Part) -> str:
-    """Return why there is no image of a part: a run recorded none, or those that it recorded are lost."""
-    images = f"{'training' if part == 'train' else part} images"
-    lost = found.missing.get(part)
-    if lost is None:
-        return f"{found.place}: there are no {images}"
-    if not lost:
-        return f"{found.place}: this run recorded no {images}"
-    return f"{found.place}: all {len(lost):,} recorded {images} are gone or have changed ({few(lost)})"
+    """Return why there is no image of a part: there never was, or those that a run recorded are lost."""
+    what, lost = "training" if part == "train" else part, found.missing.get(part, ())
+    recorded = counted(len(lost), f"recorded {what} image is", f"recorded {what} images are")
+    why = (
+        f"there is nothing to read: {recorded} gone or changed ({few(lost)})" if lost else f"there are no {what} images"
+    )
+    return f"{found.place}: {why}"
 
 
 def _is_colour(text: str) -> bool:
