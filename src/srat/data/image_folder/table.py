@@ -4,7 +4,7 @@ import codecs
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from srat.core.errors import UserError, require
 from srat.core.files import read_bounded
 from srat.core.words import few
 from srat.data.image_folder.naming import part_of, words_of
+from srat.data.record import Part
 
 LARGEST_TABLE = 1 << 28
 """Bytes of a table that are read at the most."""
@@ -31,8 +32,6 @@ PART_COLUMNS = (
 """What columns are called that say whether an image is of the training or of the test; others do by what is in them."""
 SUBMISSION = "submission"
 """A word in the names of tables that are to be filled in with predictions: their classes are placeholders."""
-MOST_PARTS = 12
-"""Ways of writing the parts, at the most, in a column that says them."""
 Row = tuple[int, list[str]]
 """The number of a line, from 1, and its cells."""
 
@@ -125,12 +124,19 @@ def _headless(path: Path, lines: Sequence[Row], is_image: Callable[[str], bool])
 
 def _part_column(names: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str | None:
     """Return the column of parts: one in which several parts are said, and nothing else, or one that is called so."""
-    for name in names:
-        said = {row.get(name, "").strip() for row in rows} - {""}
-        parts = {part_of(value) for value in said} if len(said) <= MOST_PARTS else {None}
-        if len(parts) > 1 and None not in parts:
-            return name
-    return _named(names, PART_COLUMNS)
+    by_content = (name for name in names if _says_parts(row.get(name, "").strip() for row in rows))
+    return next(by_content, None) or _named(names, PART_COLUMNS)
+
+
+def _says_parts(values: Iterable[str]) -> bool:
+    """Return whether texts are names of parts, of several of them; empty ones are passed over."""
+    parts: dict[str, Part] = {}
+    for value in values:
+        if value and value not in parts:
+            if (part := part_of(value)) is None:
+                return False
+            parts[value] = part
+    return len(set(parts.values())) > 1
 
 
 def shortcoming(path: Path) -> str:
