@@ -8,6 +8,7 @@ import pytest
 from folders import classes, counts, encoded, put, refused, table
 
 from srat.data.image_folder.naming import in_order, part_of
+from srat.data.record import Record
 from srat.data.sources.folder import Folder
 
 
@@ -183,6 +184,18 @@ class TestFoldersWithinClasses:
         assert Counter(found.classes.values()) == {"ant": 20, "bee": 20}
         assert any(
             note.startswith(f"the folders below a class are read as part of it: ant/{below[0]}") for note in found.notes
+        )
+
+    def test_are_of_the_class_in_runs_of_version_0_1(self, tmp_path):
+        """Those recorded nothing of folders train and test, and read every image below a class folder."""
+        for part in ("train", "test"):
+            for path in NESTED["raw"]:
+                classes(tmp_path / part / path, "images", n=5)
+        parts = Folder(dir=tmp_path).parts(Record())
+        assert (parts.train().class_names, parts.train().counts, parts.test().counts) == (
+            ("extra", "raw"),
+            (5, 10),
+            (5, 10),
         )
 
     def test_beside_more_images_of_the_class_are_of_it(self, tmp_path):

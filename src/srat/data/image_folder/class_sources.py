@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from srat.core.errors import require
+from srat.core.errors import UserError, require
 from srat.core.words import few
 from srat.data.image_folder.branches import descended, filled, says_classes, shortcomings, usable, with_columns
 from srat.data.image_folder.class_folders import by_folders
@@ -28,12 +29,8 @@ def parts_by_folders(top: Branch, columns: Columns, *, sure: bool) -> dict[Part,
     if not sure and (not named or (not parts and others)):
         return None  # images lie in them as in the others: classes that are called so
     kinds, names = [part for part, _ in parts], ", ".join(each.name for _, each in named)
-    require(bool(named), f"{top.path}: expected folders train and test, found neither")
-    require_one(top, [] if parts else usable(top, columns))
-    unsorted = f"{top.path}: the images in {names} are neither in one folder per class nor in a table of classes"
-    flags = "; --data.file-column and --data.label-column name a table's columns" * bool(top.tables)
-    ways = f" (--data.layout classes takes these folders as classes{flags})"
-    require(bool(parts), f"{unsorted}{ways}{shortcomings(top)}{_shortcomings_in(named)}")
+    if not parts:
+        _refuse_unsorted(top, [each for _, each in named], columns)
     clear = sure or ("train" in kinds and (len(set(kinds)) > 1 or not others))
     ways = "--data.layout parts or --data.layout classes says which"
     either = "a part of the data, or a class" if len(named) == 1 else "parts of the data, or classes"
@@ -45,14 +42,21 @@ def parts_by_folders(top: Branch, columns: Columns, *, sure: bool) -> dict[Part,
     return also_left(_without(others, read), _left(unsaid, "in {}, where nothing says the classes"))
 
 
+def _refuse_unsorted(top: Branch, named: Sequence[Branch], columns: Columns) -> NoReturn:
+    """Raise ``UserError`` of folders that are called after parts and hold images, but no classes."""
+    require(bool(named), f"{top.path}: expected folders train and test, found neither")
+    require_one(top, usable(top, columns))
+    names = ", ".join(each.name for each in named)
+    unsorted = f"{top.path}: the images in {names} are neither in one folder per class nor in a table of classes"
+    flags = "; --data.file-column and --data.label-column name a table's columns" * bool(top.tables)
+    ways = f" (--data.layout classes takes these folders as classes{flags})"
+    said = [shortcomings(top), *(shortcomings(each, f"{each.name}/") for each in named)]
+    raise UserError(f"{unsorted}{ways}{''.join(said)}")
+
+
 def _left(folders: Sequence[Branch], why: str) -> dict[Path, str]:
     """Return why each image in folders is left, with the name of its folder."""
     return {path: why.format(each.name) for each in folders for path in each.all_images}
-
-
-def _shortcomings_in(named: Sequence[tuple[Part, Branch]]) -> str:
-    """Return what is said of tables and lists within the folders that are called after parts."""
-    return "".join(shortcomings(each, f"{each.name}/") for _, each in named)
 
 
 def _without(others: Sequence[Branch], parts: dict[Part, Labelled]) -> dict[Part, Labelled]:

@@ -101,8 +101,11 @@ class Folder(Source, name="folder"):
         )
 
     def _laid_out(self, place: Path, *, numbered: bool) -> Found:
-        found = self.found(place, numbered=numbered)
-        if not numbered:  # version 0.1 did not know of validation parts
+        if numbered:
+            found = self.found(place)
+        else:  # version 0.1 asked nothing of folders train and test, and did not know of validation parts
+            layout: LayoutName = "parts" if self.layout == "auto" else self.layout
+            found = replace(self, layout=layout).found(place, numbered=False)
             found = replace(found, parts={part: each for part, each in found.parts.items() if part != "validation"})
         passed = told_in_line(found.passed, len(found.paths), place)
         return replace(found, notes=(*passed, *found.notes, *check_drawn(found, self.test_fraction)))
