@@ -5,7 +5,11 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from srat.core.errors import UserError
+from srat.data.sources.folder import Folder
 
 
 def picture(seed=0, *, size=(8, 8), mode="RGB"):
@@ -48,3 +52,23 @@ def files_there(folder, above=()):
         else:
             found.append(path)
     return sorted(found)
+
+
+def counts(folder, **how):
+    """Return how many images of each class are in each part that is read."""
+    source = Folder(dir=folder, **how)
+    found = source.found(folder)
+    named = {part: [found.class_names[label] for _, label in images] for part, images in found.parts.items()}
+    return {part: {name: names.count(name) for name in found.class_names} for part, names in named.items()}
+
+
+def refused(folder, said, **how):
+    """See that a folder is refused with these words, in one line."""
+    with pytest.raises(UserError, match=said) as error:
+        Folder(dir=folder, **how).parts()
+    assert "\n" not in str(error.value)
+
+
+def table(path, *rows):
+    """Write a table, a text a line."""
+    return put(path, "\n".join(rows).encode())

@@ -2,39 +2,30 @@
 
 import re
 import unicodedata
+from collections import Counter
 
 import pytest
-from folders import classes, encoded, put
+from folders import classes, counts, encoded, put, refused, table
 
-from srat.core.errors import UserError
 from srat.data.image_folder.naming import in_order, part_of
+from srat.data.record import Record
 from srat.data.sources.folder import Folder
-
-
-def counts(folder, **how):
-    """Return how many images of each class are in each part that is read."""
-    source = Folder(dir=folder, **how)
-    found = source.found(folder)
-    named = {part: [found.class_names[label] for _, label in images] for part, images in found.parts.items()}
-    return {part: {name: names.count(name) for name in found.class_names} for part, names in named.items()}
-
-
-def refused(folder, said, **how):
-    with pytest.raises(UserError, match=said):
-        Folder(dir=folder, **how).parts()
-
-
-def table(path, *rows):
-    return put(path, "\n".join(rows).encode())
 
 
 @pytest.mark.parametrize(
     ("name", "part"),
     [
         *((name, "train") for name in ("train", "Train", "TRAIN", "training", "train_set", "TrainImages", "train2017")),
+        *(
+            (name, "train")
+            for name in ("trainset", "traindata", "trainingImages", "imgtrain", "TRAINSET", "trainset_2")
+        ),
+        *((name, "test") for name in ("testset", "testdata", "testimages", "seg_testset", "test_photos")),
+        *((name, "validation") for name in ("valset", "devdata", "validimages")),
         *((name, "validation") for name in ("val", "valid", "Validation", "dev", "val_images", "validation-set")),
         *((name, "test") for name in ("test", "Testing", "seg_test", "test data", "images_test", "TEST")),
         *((name, None) for name in ("trainer", "train station", "contest", "seg_pred", "1", "ant", "", "valley")),
+        *((name, None) for name in ("trainval", "testament", "dataset", "traintest", "trainsetter", "train_labels")),
     ],
 )
 def test_names_of_parts(name, part):
@@ -59,8 +50,16 @@ def test_what_lies_beside_the_parts_is_named_and_is_no_class(tmp_path):
     put(tmp_path / "loose.png")
     found = Folder(dir=tmp_path).found(tmp_path)
     assert found.class_names == ("ant", "bee")
-    assert {each.why for each in found.passed} == {"beside the parts"}
-    assert len(found.passed) == 5
+    assert Counter(each.why for each in found.passed) == {"in seg_pred, beside the parts": 4, "beside the parts": 1}
+
+
+def test_a_second_copy_of_the_parts_is_said_to_lie_beside_them(tmp_path):
+    for around in ("", "ds"):
+        for part in ("train", "test"):
+            classes(tmp_path / around / part, "ant", "bee", n=3)
+    found = Folder(dir=tmp_path).found(tmp_path)
+    assert len(found.paths) == 12
+    assert [each.why for each in found.passed] == ["in ds, beside the parts"] * 12
 
 
 class TestValidation:
@@ -127,10 +126,83 @@ class TestDeeper:
             (tmp_path / "dog" / name).symlink_to("nowhere")
         refused(tmp_path, r"no image in class dog \(there are: (camera raw|dangling link)")
 
-    def test_folders_in_a_class_are_of_the_class(self, tmp_path):
-        classes(tmp_path / "ant", "red", "black", n=10)
-        classes(tmp_path, "bee", n=20)
-        assert sum(each["ant"] for each in counts(tmp_path).values()) == 20
+    @pytest.mark.parametrize("name", ["a.zip", "a.mp4", "a.xlsx", "a.xml", "a.txt"])
+    def test_a_folder_of_other_files_beside_it_is_no_class(self, tmp_path, name):
+        classes(tmp_path / "images", "cat", "dog")
+        put(tmp_path / "annotations" / name, b"x")
+        found = Folder(dir=tmp_path).found(tmp_path)
+        assert found.class_names == ("cat", "dog")
+        assert [each.path.name for each in found.passed] == [name]
+
+
+BIRDS = ("extra/bird",)
+NESTED = {
+    "raw": ("raw/cat", "raw/dog", *BIRDS),
+    "animal": ("animal/cat", "animal/dog", "plant/rose"),
+    "ant": ("ant/red", "ant/black", "bee"),
+    "deep": ("deep/photos/cat", "deep/photos/dog", *BIRDS),
+    "numbers": ("numbers/0", "numbers/1", *BIRDS),
+    "ages": ("ages/0-10", "ages/10-20", *BIRDS),
+    "makes": ("makes/class1", "makes/class2", *BIRDS),
+}
+
+
+class TestFoldersWithinClasses:
+    @pytest.mark.parametrize("name", NESTED)
+    @pytest.mark.parametrize("loose", [0, 1])
+    def test_that_may_be_the_classes_are_asked_about(self, tmp_path, name, loose):
+        for path in NESTED[name]:
+            classes(tmp_path / path, "images", n=10)
+        for i in range(loose):
+            put(tmp_path / name / ("photos" if name == "deep" else "") / f"{i}.png")
+        said = (
+            f"{name} holds several folders of images .*, which may be the classes: .*, or --data.layout classes takes"
+        )
+        refused(tmp_path, said)
+        expected = {path.split("/")[0] for path in NESTED[name]}
+        assert set(counts(tmp_path, layout="classes")["train"]) == expected
+
+    def test_within_parts_are_asked_about(self, tmp_path):
+        for part in ("train", "test"):
+            for path in NESTED["raw"]:
+                classes(tmp_path / part / path, "images", n=5)
+        refused(tmp_path, "--data.layout parts takes extra, raw as the classes")
+        assert counts(tmp_path, layout="parts") == {part: {"extra": 5, "raw": 10} for part in ("train", "test")}
+
+    @pytest.mark.parametrize(
+        "below",
+        [
+            *(("2020", "2021"), ("2021-05-01", "2021-06-03"), ("20210501", "20210603"), ("1.5.2021", "3.6.2021")),
+            *(("track_1", "track_2"), ("set1", "set2"), ("Session 1", "Session 12"), ("images",)),
+        ],
+    )
+    @pytest.mark.parametrize("flat", [False, True])
+    def test_that_say_when_they_were_taken_are_of_the_class_and_said(self, tmp_path, below, flat):
+        classes(tmp_path / "ant", *below, n=20 // len(below))
+        classes(tmp_path, "bee", n=20) if flat else classes(tmp_path / "bee", *below, n=20 // len(below))
+        found = Folder(dir=tmp_path).found(tmp_path)
+        assert Counter(found.classes.values()) == {"ant": 20, "bee": 20}
+        assert any(
+            note.startswith(f"the folders below a class are read as part of it: ant/{below[0]}") for note in found.notes
+        )
+
+    def test_are_of_the_class_in_runs_of_version_0_1(self, tmp_path):
+        """Those recorded nothing of folders train and test, and read every image below a class folder."""
+        for part in ("train", "test"):
+            for path in NESTED["raw"]:
+                classes(tmp_path / part / path, "images", n=5)
+        parts = Folder(dir=tmp_path).parts(Record())
+        assert (parts.train().class_names, parts.train().counts, parts.test().counts) == (
+            ("extra", "raw"),
+            (5, 10),
+            (5, 10),
+        )
+
+    def test_beside_more_images_of_the_class_are_of_it(self, tmp_path):
+        classes(tmp_path, "ant", "bee", n=20)
+        classes(tmp_path / "ant", "old", "odd", n=5)
+        found = Folder(dir=tmp_path).found(tmp_path)
+        assert Counter(found.classes.values()) == {"ant": 30, "bee": 20}
 
 
 class TestClassesThatAreCalledLikeParts:
@@ -180,12 +252,24 @@ class TestClassesThatAreCalledLikeParts:
             classes(tmp_path / part, "ant", "bee", n=2)
         refused(tmp_path, "several folders of one part")
 
-    def test_parts_within_classes_are_refused(self, tmp_path):
+    @pytest.mark.parametrize("more", ["", "ant/loose.png", "bee/photos/2.png", "cat/1.png"])
+    @pytest.mark.parametrize("parts", [("train", "test"), ("testset",), ("deeper/train", "deeper/val")])
+    def test_parts_within_classes_are_refused(self, tmp_path, more, parts):
         for name in ("ant", "bee"):
-            for part in ("train", "test"):
-                put(tmp_path / name / part / "1.png")
-        refused(tmp_path, "the parts lie within the classes; put the classes within the parts, as in train/ant")
-        assert set(counts(tmp_path, layout="classes")["train"]) == {"ant", "bee"}
+            for part in parts:
+                for i in range(10):
+                    put(tmp_path / name / part / f"{i}.png")
+        if more:
+            put(tmp_path / more)
+        refused(
+            tmp_path, r"the parts lie within the classes \(ant/.*\); put the classes within the parts, as in train/ant"
+        )
+        assert {"ant", "bee"} <= {*Folder(dir=tmp_path, layout="classes").found(tmp_path).class_names}
+
+    def test_parts_within_one_class_are_refused(self, tmp_path):
+        classes(tmp_path, "bee")
+        classes(tmp_path / "ant", "train", "test")
+        refused(tmp_path, r"the parts lie within the classes \(ant/test, ant/train\)")
 
 
 class TestTables:
@@ -224,12 +308,12 @@ class TestTables:
             put(tmp_path / "train" / f"{name}.png")
         put(tmp_path / "test" / "z.png")
         table(tmp_path / "train.csv", "id,breed", *(f"{name},{'xy'[i % 2]}" for i, name in enumerate("abcdefghij")))
-        table(tmp_path / "sample_submission.csv", "id", "z")
+        table(tmp_path / "sample_submission.csv", "id,breed", "z,x")
         found = Folder(dir=tmp_path).found(tmp_path)
         assert sum(map(len, found.parts.values())) == 10
         assert {str(each.path.relative_to(tmp_path)): each.why for each in found.passed} == {
             "test/z.png": "not in train.csv",
-            "sample_submission.csv": "table without a column of classes (its columns: id)",
+            "sample_submission.csv": "form for predictions, going by its name",
         }
 
     def test_of_hugging_face_lie_in_each_part(self, tmp_path):
@@ -252,7 +336,7 @@ class TestTables:
             put(tmp_path / f"{name}.png")
         table(tmp_path / "t.csv", "was,kind", "a.png,x", "b.png,y", "c.png,x", "d.png,y")
         refused(tmp_path, "expected one folder per class, or a table with columns of file names and classes")
-        refused(tmp_path, "there is no column 'sort'; there are: was, kind", file_column="was", label_column="sort")
+        refused(tmp_path, "t.csv has no column 'sort'; there are: was, kind", file_column="was", label_column="sort")
         found = counts(tmp_path, file_column="was", label_column="kind", test_fraction=0.5)
         assert {name: sum(each[name] for each in found.values()) for name in "xy"} == {"x": 2, "y": 2}
 
@@ -284,7 +368,7 @@ class TestTables:
             (("file,label", "a.png,dog, brown", "b.png,x"), "line 2 has more fields than there are columns"),
             (("file,label,label", "a.png,x,y", "b.png,x,y"), "expected each column once, got 'label' again"),
             (("file,label,split", "a.png,x,train", "a.png,x,test"), "'a.png' is in the parts 'train' and 'test'"),
-            (("file,label,split", "a.png,x,train", "b.png,x,holdout"), "column split says 'holdout'; expected train"),
+            (("file,label,split", "a.png,x,train", "b.png,x,holdout"), r"column split says holdout \(1 row\), train"),
         ],
     )
     def test_that_contradict_themselves_are_refused(self, tmp_path, rows, said):
@@ -522,7 +606,7 @@ class TestFoldersOfNoKnownPart:
             classes(tmp_path / part, "ant", "bee")
         classes(tmp_path / "extra", "cat")
         found = Folder(dir=tmp_path).found(tmp_path)
-        assert {each.why for each in found.passed} == {"beside the parts"}
+        assert {each.why for each in found.passed} == {"in extra, beside the parts"}
         assert not found.notes
 
     def test_a_name_above_the_folder_says_nothing(self, tmp_path):

@@ -116,24 +116,24 @@ def test_an_image_is_known_by_its_content(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "why"),
+    ("name", "content", "kind", "why"),
     [
-        ("x.txt", b"words", "not an image (.txt)"),
-        ("x", b"words", "not an image (without an ending)"),
-        ("x.tar.gz", b"x", "archive that is not unpacked (.gz)"),
-        ("x.MOV", b"x", "video (.mov)"),
-        ("x.xlsx", b"PK", "spreadsheet, which is read only as .csv (.xlsx)"),
-        ("x.nef", encoded(kind="TIFF"), "camera raw (.nef)"),
-        (".x.png", PNG, "hidden"),
-        ("desktop.ini", b"", "hidden"),
-        ("THUMBS.DB", b"", "hidden"),
-        ("__MACOSX/deep/x.png", PNG, "hidden"),
+        ("x.txt", b"words", "foreign", "not an image (.txt)"),
+        ("x", b"words", "foreign", "not an image (without an ending)"),
+        ("x.tar.gz", b"x", "foreign", "archive that is not unpacked (.gz)"),
+        ("x.MOV", b"x", "foreign", "video (.mov)"),
+        ("x.xlsx", b"PK", "foreign", "spreadsheet, which is read only as .csv (.xlsx)"),
+        ("x.nef", encoded(kind="TIFF"), "unreadable", "camera raw (.nef)"),
+        (".x.png", PNG, "hidden", "hidden"),
+        ("desktop.ini", b"", "hidden", "hidden"),
+        ("THUMBS.DB", b"", "hidden", "hidden"),
+        ("__MACOSX/deep/x.png", PNG, "hidden", "hidden"),
     ],
 )
-def test_what_is_not_read_says_why(tmp_path, name, content, why):
+def test_what_is_not_read_says_why(tmp_path, name, content, kind, why):
     path = put(tmp_path / name, content)
     [passed] = scan(tmp_path).all_passed
-    assert (passed.path, passed.why) == (path, why)
+    assert (passed.path, passed.kind, passed.why) == (path, kind, why)
 
 
 def test_a_damaged_image_is_not_passed_over(tmp_path):
@@ -189,7 +189,8 @@ class TestLinks:
     def test_to_nothing_and_to_themselves_are_named(self, tmp_path):
         (tmp_path / "x.png").symlink_to("nowhere")
         (tmp_path / "y.png").symlink_to("y.png")
-        assert [each.why for each in scan(tmp_path).all_passed] == ["dangling link"] * 2
+        passed = scan(tmp_path).all_passed
+        assert [(each.kind, each.why) for each in passed] == [("unreadable", "dangling link")] * 2
 
 
 def test_a_pipe_is_named_and_not_waited_for(tmp_path):
@@ -260,7 +261,7 @@ def shut(*_, **__):
 
 
 def test_many_reasons_take_no_longer_and_fill_no_page(tmp_path):
-    passed = [Passed(path=tmp_path / f"x.{n}", why=f"not an image (.{n})") for n in range(40_000)]
+    passed = [Passed(path=tmp_path / f"x.{n}", kind="foreign", why=f"not an image (.{n})") for n in range(40_000)]
     assert len(told(passed, 0, tmp_path)) == 14
     assert told(passed, 0, tmp_path)[-1] == "other reasons: 39,988"
 

@@ -120,7 +120,7 @@ def _named_by(path: Path) -> Chosen:
     if not path.is_dir():
         return Chosen(images=(path,))
     branch = scan(path)
-    tables = [Passed(path=table, why=f"not an image ({table.suffix})") for table in branch.all_tables]
+    tables = [Passed(path=each, kind="foreign", why=f"not an image ({each.suffix})") for each in branch.all_tables]
     chosen = Chosen(images=branch.all_images, passed=(*branch.all_passed, *tables))
     why = f", only other files: {told_briefly(chosen.passed, path)}" if chosen.passed else ""
     require(bool(chosen.images), f"'{path}' has no image in it{why}")

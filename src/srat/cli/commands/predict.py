@@ -103,7 +103,7 @@ def give(rows: Sequence[Row], arguments: Arguments, attack: AnyAttack, *, classe
 
 def how_many(chosen: Chosen, files: ReadFiles) -> str:
     """Return how many of all files were read, and why the others were not."""
-    unread = (Passed(path=path, why="cannot be read") for path in files.unread)
+    unread = (Passed(path=path, kind="unreadable", why="cannot be read") for path in files.unread)
     read, passed = len(files.paths), [*chosen.passed, *unread]
     others = f"; not read: {told_briefly(passed, Path())}" if passed else ""
     return f"read {read:,} of {counted(read + len(passed), 'file')}{others}"

@@ -1,8 +1,14 @@
 """What a folder's branches hold: classes, parts, tables that name their images."""
 
-from srat.data.image_folder.listing import is_image_of, names_any
+from pathlib import Path
+
+from srat.core.errors import require
+from srat.data.image_folder.listing import is_image_of, mentions_images, names_any
 from srat.data.image_folder.scan import Branch
-from srat.data.image_folder.table import Columns, Table, find_table
+from srat.data.image_folder.table import Columns, Table, find_table, lacking, shortcoming
+
+LISTS = frozenset({".txt", ".lst", ".list", ".json", ".jsonl", ".ndjson"})
+"""Endings of files that may name images, and are not read as tables."""
 
 
 def descended(branch: Branch) -> Branch:
@@ -27,10 +33,38 @@ def usable(branch: Branch, columns: Columns) -> list[Table]:
 
 
 def with_columns(branch: Branch, columns: Columns) -> list[Table]:
-    """Return the tables in a folder that have columns of file names and classes."""
+    """Return the tables in a folder that have columns of file names and classes.
+
+    Raises:
+        UserError: if no table has the columns that are wanted by name.
+    """
     is_image = is_image_of(branch)
-    tables = (find_table(path, columns, is_image) for path in branch.tables)
-    return [table for table in tables if table is not None]
+    found = [table for path in branch.tables if (table := find_table(path, columns, is_image))]
+    lacks = [] if found else [said for path in branch.tables if (said := lacking(path, columns))]
+    require(not lacks, f"{branch.path}: {'; '.join(lacks)}")
+    return found
+
+
+def shortcomings(branch: Branch, where: str = "") -> str:
+    """Return what is said of a folder's tables and lists that do not say the classes: "; labels.csv is a table …".
+
+    Args:
+        branch: the folder.
+        where: what stands before the files' names.
+    """
+    tables = [f"{path.name} is a {why}" for path in branch.tables if (why := shortcoming(path))]
+    unread = "names images, but only tables in .csv and .tsv files are read"
+    lists = [f"{path.name} {unread}" for path in _lists(branch) if mentions_images(path, branch)]
+    return "".join(f"; {where}{each}" for each in (*tables, *lists))
+
+
+def speaks_of_images(branch: Branch) -> bool:
+    """Return whether a table or list in a folder names images of it, whether or not it can be read as a table."""
+    return any(mentions_images(path, branch) for path in (*branch.tables, *_lists(branch)))
+
+
+def _lists(branch: Branch) -> list[Path]:
+    return [each.path for each in branch.passed if each.path.suffix.lower() in LISTS and each.kind == "foreign"]
 
 
 def says_classes(branch: Branch, columns: Columns) -> bool:
@@ -41,6 +75,5 @@ def says_classes(branch: Branch, columns: Columns) -> bool:
 
 def _may_be_class(branch: Branch) -> bool:
     """Return whether a folder without an image may be a class: it is empty, or what lies there may be images."""
-    other = [each for each in branch.all_passed if not each.why.startswith("not an image")]
-    visible = [each for each in branch.all_passed if each.why != "hidden"]
-    return bool([each for each in other if each.why != "hidden"]) or not (visible or branch.all_tables)
+    kinds = {each.kind for each in branch.all_passed} - {"hidden"}
+    return "unreadable" in kinds or not (kinds or branch.all_tables)

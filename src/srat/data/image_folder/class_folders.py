@@ -4,65 +4,71 @@ from collections import defaultdict
 
 from srat.core.errors import require
 from srat.core.words import counted, few
-from srat.data.image_folder.branches import filled
-from srat.data.image_folder.labelled import Labelled
-from srat.data.image_folder.naming import PART_WORDS, normal, part_of, words_of
+from srat.data.image_folder.branches import filled, shortcomings, speaks_of_images
+from srat.data.image_folder.class_doubts import require_no_doubt
+from srat.data.image_folder.labelled import Labelled, LayoutName
+from srat.data.image_folder.naming import normal
 from srat.data.image_folder.scan import Branch
-from srat.data.image_folder.table import shortcomings
-from srat.data.record import PARTS
 
 
-def by_folders(branch: Branch, *, sure: bool) -> Labelled:
+def by_folders(branch: Branch, *, sure: bool, answer: LayoutName) -> Labelled:
     """Return the images of a folder with a folder for each class.
 
+    Args:
+        branch: the folder.
+        sure: whether the user has said that its folders are the classes.
+        answer: the layout that says so.
+
     Raises:
-        UserError: if there is no folder, one without an image, or parts within the classes.
+        UserError: if there is no folder, one without an image, or it is not clear whether they are classes.
     """
     _require_folders(branch)
     empty = [_why_empty(each) for each in branch.folders if not each.all_images]
     require(not empty, f"{branch.path}: no image in class {', '.join(empty)}")
-    inside = all(not each.images and all(part_of(one.name) for one in each.folders) for each in branch.folders)
-    turned = f"{branch.path}: the parts lie within the classes; put the classes within the parts, as in train/{{}}"
-    require(sure or not inside, turned.format(branch.folders[0].name))
     if not sure:
-        _require_no_doubt(branch)
+        require_no_doubt(branch, answer)
     same: dict[str, list[Branch]] = defaultdict(list)
     for folder in branch.folders:
         same[normal(folder.name)].append(folder)
     return Labelled(
         branch=branch,
         files={name: sorted(path for each in alike for path in each.all_images) for name, alike in same.items()},
-        notes=tuple(
-            f"the class '{name}' has {len(alike)} folders, whose names differ in the form of their accents alone"
-            for name, alike in same.items()
-            if len(alike) > 1
-        ),
+        notes=(*_alike_notes(same), *_nested_notes(branch)),
     )
 
 
+def _alike_notes(same: dict[str, list[Branch]]) -> list[str]:
+    differ = "folders, whose names differ in the form of their accents alone"
+    return [f"the class '{name}' has {len(alike)} {differ}" for name, alike in same.items() if len(alike) > 1]
+
+
+def _nested_notes(branch: Branch) -> list[str]:
+    """Return what is to be said of classes whose images lie in folders below them."""
+    deep = [each for each in branch.folders if filled(each) and not each.images]
+    below = few([f"{each.name}/{one.name}" for each in deep for one in filled(each)])
+    read = "the folders below a class are read as part of it"
+    return [f"{read}: {below}"] if deep else []
+
+
 def _require_folders(branch: Branch) -> None:
-    """Raise ``UserError`` if there is no folder in a folder, with what there is."""
-    loose = counted(len(branch.images), "image lies loose in it", "images lie loose in it")
-    others = sorted({each.why for each in branch.passed if each.why != "hidden"})
-    found = f"; {loose}" * bool(branch.images) + shortcomings(branch.tables)
-    found += f"; there are: {few(others)}" * bool(others)
+    """Raise ``UserError`` if a folder has no folders that could be classes, with what there is."""
+    full, loose = filled(branch), len(branch.images)
+    tabled = bool(_misplaced(branch)) or speaks_of_images(branch)
+    alone = f"one folder with images ({few([each.name for each in full])})"
+    there = alone if full else "no folder" + " with images" * bool(branch.folders)
+    others = sorted({each.why for each in branch.passed if each.kind != "hidden"}) if not branch.folders else []
+    found = there + f"; {counted(loose, 'image lies', 'images lie')} loose in it" * bool(loose)
+    found += shortcomings(branch) + _misplaced(branch) + f"; there are: {few(others)}" * bool(others)
     table = "or a table with columns of file names and classes (--data.file-column, --data.label-column)"
-    require(bool(branch.folders), f"{branch.path}: expected one folder per class, {table}, found no folder{found}")
+    enough = len(full) > 1 or (branch.folders and not tabled and (full or not loose))
+    require(bool(enough), f"{branch.path}: expected one folder per class, {table}, found {found}")
 
 
-def _require_no_doubt(branch: Branch) -> None:
-    """Raise ``UserError`` if folders look like something else than classes."""
-    ways = "--data.layout classes takes them as classes"
-    words = {word for each in branch.folders for word in words_of(each.name)}
-    kinds = [part for part in PARTS if words & PART_WORDS[part]]
-    names = few([each.name for each in branch.folders])
-    require(len(kinds) < 2, f"{branch.path}: the folders {names} may be parts of the data; {ways}")
-    inside = [frozenset(normal(one.name) for one in filled(each)) for each in branch.folders]
-    loose = any(each.images for each in branch.folders)
-    alike = not loose and len(inside) > 1 and len(inside[0]) > 1 and len(set(inside)) == 1
-    same = few(sorted(inside[0])) if inside else ""
-    said = f"{branch.path}: the folders {names} hold the same folders ({same}): name one of them with --data-dir"
-    require(not alike, f"{said}, or {ways}")
+def _misplaced(branch: Branch) -> str:
+    """Return what is said of tables that lie in folders without an image."""
+    tables = [path for each in branch.folders if not each.all_images for path in each.all_tables]
+    names = few([path.relative_to(branch.path).as_posix() for path in tables])
+    return f"; {names} lies apart: put it into {branch.path}" if tables else ""
 
 
 def _why_empty(branch: Branch) -> str:

@@ -2,15 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from srat.core.errors import require
-from srat.data.image_folder.branches import filled, says_classes, usable
+from srat.data.image_folder.branches import filled, says_classes, shortcomings, usable
 from srat.data.image_folder.labelled import Labelled, also_left
 from srat.data.image_folder.listing import Listed, listed
 from srat.data.image_folder.naming import normal, part_of
+from srat.data.image_folder.part_columns import WAY_OUT, parts_in, require_understood, unread_column
 from srat.data.image_folder.scan import Branch
-from srat.data.image_folder.table import Columns, Table, shortcomings
+from srat.data.image_folder.table import Columns, Table
 from srat.data.record import PARTS, Part
 
 
@@ -19,29 +21,50 @@ def parts_by_tables(top: Branch, columns: Columns) -> dict[Part, Labelled] | Non
 
     Tables are called after them (train.csv, test.csv), or there is one with a column of parts, or its images lie in
     folders that are called so.
+
+    Raises:
+        UserError: if a table tells of parts, but not of all its images, or of none for training.
     """
     tables = usable(top, columns)
     named = [table for table in tables if part_of(table.path.stem)]
-    kinds = [part_of(table.path.stem) for table in named]
-    if "train" in kinds:
-        names = ", ".join(table.path.name for table in named)
-        require(len(set(kinds)) == len(kinds), f"{top.path}: several tables of one part: {names}")
+    if any(part_of(table.path.stem) == "train" for table in named):
         others = dict.fromkeys((table.path for table in tables if table not in named), "table whose name says no part")
-        return also_left(parts_read(top, named, lambda table, _: part_of(table.path.stem)), others)
+        return also_left(_by_names(top, named), others)
     folders = [each for each in filled(top) if part_of(each.name)]
     if len(tables) != 1 or any(says_classes(each, columns) for each in folders):
         return None
+    [table] = tables
+    rows = listed(table, top).images
+    parts = {_part_said(row, top) for row in rows}
+    require_understood(table, (row.part for row in rows), trained="train" in parts)
+    got = ", ".join(sorted(part for part in parts if part)) + " and others" * (None in parts)
+    expected = f"{table.path}: expected images in a folder train among those that it names, got {got}"
+    require("train" in parts or parts == {None}, expected)
+    return parts_read(top, tables, lambda _, row: _part_said(row, top)) if "train" in parts else None
 
-    def part_said(_: Table, row: Listed) -> Part | None:
-        return part_of(row.part) or part_of(row.path.relative_to(top.path).parts[0])
 
-    rows = listed(tables[0], top).images
-    if not any(part_said(tables[0], row) == "train" for row in rows):
-        return None
-    odd = [row.part for row in rows if row.part and part_of(row.part) is None]
-    column = f"{tables[0].path}: the column {tables[0].part} says '{''.join(odd[:1])}'"
-    require(not odd, f"{column}; expected train, validation or test")
-    return parts_read(top, tables, part_said)
+def _part_said(row: Listed, top: Branch) -> Part | None:
+    """Return the part that a table says of an image, or else the folder that it lies in."""
+    return part_of(row.part) or part_of(row.path.relative_to(top.path).parts[0])
+
+
+def _by_names(top: Branch, tables: Sequence[Table]) -> dict[Part, Labelled]:
+    """Return the parts that tables are called after; a column in one that says parts counts more than its name.
+
+    Raises:
+        UserError: if two are called after the same part, or such a column says parts of some rows alone.
+    """
+    names = ", ".join(table.path.name for table in tables)
+    kinds = {part_of(table.path.stem) for table in tables}
+    require(len(kinds) == len(tables), f"{top.path}: several tables of one part: {names}")
+    notes = []
+    for table in tables:
+        if parts_in(table):
+            require_understood(table, map(table.part_said, table.rows), trained=True)
+        else:
+            notes += unread_column(table, "the table's name says the part")
+    parts = parts_read(top, tables, lambda table, row: part_of(row.part) or part_of(table.path.stem))
+    return also_left(parts, {}, notes)
 
 
 def by_table(branch: Branch, tables: Sequence[Table]) -> Labelled:
@@ -53,10 +76,20 @@ def by_table(branch: Branch, tables: Sequence[Table]) -> Labelled:
     there = ", ".join(path.name for path in branch.tables) or "none"
     flags = "--data.file-column and --data.label-column name them"
     wanted = f"{branch.path}: expected a table with columns of file names and classes ({flags}); there are: {there}"
-    require(bool(tables), wanted + shortcomings(branch.tables))
+    require(bool(tables), wanted + shortcomings(branch))
+    require_one(branch, tables)
+    [table] = tables
+    within = f"{table.path}: the column {table.part} says {', '.join(sorted(parts_in(table)))} within one part"
+    require(len(parts_in(table)) < 2, f"{within}: put the table beside the folders of the parts, {WAY_OUT}")
+    read = parts_read(branch, tables, lambda *_: "train")["train"]
+    return replace(read, notes=(*read.notes, *unread_column(table, "all its images are of one part")))
+
+
+def require_one(branch: Branch, tables: Sequence[Table]) -> None:
+    """Raise ``UserError`` if several tables could say the classes of a folder's images."""
     names = ", ".join(table.path.name for table in tables)
-    require(len(tables) == 1, f"{branch.path}: several tables could say the classes: {names}; leave one there")
-    return parts_read(branch, tables, lambda *_: "train")["train"]
+    several = f"{branch.path}: several tables could say the classes: {names}"
+    require(len(tables) < 2, f"{several}; leave one there, or call them after their parts: train.csv, test.csv")
 
 
 def parts_read(

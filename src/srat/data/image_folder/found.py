@@ -1,18 +1,13 @@
-"""Which images of a folder are of which class and part, with a test drawn if there is none."""
+"""Which images of a folder are of which class and part."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from srat.core.errors import require
-from srat.core.words import counted, few
-from srat.data.image_folder.labelled import Files, LayoutName, split_by_name
-from srat.data.image_folder.layout import lay_out
-from srat.data.image_folder.naming import in_order
-from srat.data.image_folder.scan import Branch, Passed
-from srat.data.image_folder.table import Columns
-from srat.data.record import PARTS, Part
-from srat.data.validation import ValidationUse
+from srat.core.words import few
+from srat.data.image_folder.scan import Passed
+from srat.data.record import Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,49 +43,6 @@ class Found:
         return path.relative_to(self.place).as_posix()
 
 
-def laid_out(
-    root: Branch,
-    *,
-    layout: LayoutName,
-    validation: ValidationUse,
-    columns: Columns,
-    test_fraction: float,
-    numbered: bool,
-) -> Found:
-    """Return the images of a folder as they lie there, with a test drawn if there is none.
-
-    Args:
-        root: the folder.
-        layout: how it is arranged.
-        validation: what a validation part is for.
-        columns: those of tables.
-        test_fraction: share of the images that is drawn.
-        numbered: whether classes that are numbers come in the order of numbers.
-
-    Raises:
-        UserError: if it is not clear which image is of which class and part.
-    """
-    found = lay_out(root, layout=layout, validation=validation, columns=columns)
-    names = in_order(found.class_names) if numbered else tuple(sorted(found.class_names))
-    parts = dict(found.parts)
-    own_test = "test" in parts
-    if not own_test:
-        parts |= split_by_name(parts["train"], test_fraction)
-    placed = {part: _numbered(parts[part], names) for part in PARTS if part in parts}
-    read = sum(map(len, placed.values()))
-    of = f"of {read:,} images"
-    test = counted(len(placed["test"]), f"{of} is the test", f"{of} are the test")
-    drawn = f"{test}, drawn by the hashes of the files' names"
-    return Found(
-        place=root.path,
-        class_names=names,
-        parts=placed,
-        passed=found.passed,
-        notes=(*found.notes, *(() if own_test else (drawn,))),
-        own_test=own_test,
-    )
-
-
 def check_drawn(found: Found, test_fraction: float) -> tuple[str, ...]:
     """Return what is to be said of classes without a test image.
 
@@ -109,10 +61,6 @@ def check_drawn(found: Found, test_fraction: float) -> tuple[str, ...]:
     require(any(counts["test"]), f"{found.place}: no image is in the test{why}{larger}")
     untested = _of(found.class_names, counts["test"])
     return (f"no test image in class {few(untested)}: its accuracy cannot be measured",) if untested else ()
-
-
-def _numbered(files: Files, names: Sequence[str]) -> list[tuple[Path, int]]:
-    return [(path, label) for label, name in enumerate(names) for path in files.get(name, ())]
 
 
 def _of(names: Sequence[str], counts: Sequence[int]) -> list[str]:

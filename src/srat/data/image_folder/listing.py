@@ -1,5 +1,6 @@
 """Which images of a folder a table names."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from srat.data.image_folder.naming import normal
 from srat.data.image_folder.scan import Branch
 from srat.data.image_folder.table import Table
 from srat.data.reading.decoding import SUFFIXES
+
+LOOKED_AT, LINES = 1 << 16, 50
+"""Bytes and lines at the beginning of a file that are looked at for names of images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,21 @@ def is_image_of(branch: Branch) -> Callable[[str], bool]:
     """Return what says whether a text is the name of an image: it ends as one, or there is one of that name."""
     index = cache(lambda: Index(branch))
     return lambda name: PurePosixPath(name).suffix.lower() in SUFFIXES or bool(index().find(name))
+
+
+def mentions_images(path: Path, branch: Branch) -> bool:
+    """Return whether a text file begins with names of a folder's images, whatever stands around them."""
+    try:
+        with path.open("rb") as file:
+            lines = file.read(LOOKED_AT).decode("utf-8", "replace").splitlines()[:LINES]
+    except OSError:
+        return False
+    index = Index(branch)
+    words = [each for line in lines if (each := [word for word in re.split(r"[\s,;:\"'\[\]{}]+", line) if word])]
+    names = [PurePosixPath(word.replace("\\", "/")).name for each in words for word in each]
+    ended = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    first = [each[0] for each in words if index.find(each[0])]
+    return any(map(index.find, ended)) or 2 * len(first) > len(words)
 
 
 Spelling = Callable[[str], str]

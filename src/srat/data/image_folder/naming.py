@@ -19,8 +19,29 @@ PART_WORDS: Mapping[Part, frozenset[str]] = {
 Not among them are eval and holdout, which some call their validation part and others their test: a folder of such a
 name beside the parts is named, and not read.
 """
-_FILLERS = frozenset({"seg", "set", "data", "dataset", "images", "image", "imgs", "img", "split", "part", "folder"})
+_FILLERS = frozenset(
+    {
+        *("seg", "set", "data", "dataset", "images", "image", "imgs", "img", "split", "part", "folder"),
+        *("photos", "pictures", "samples", "files"),
+    }
+)
 """Words beside that of a part in the names of folders and tables: seg_train, test_images, training-set."""
+_COMPOUNDS = {
+    compound: word
+    for words in PART_WORDS.values()
+    for word in words
+    for filler in _FILLERS
+    for compound in (word + filler, filler + word)
+}
+"""The same written as one word: trainset, testdata."""
+_TAKES = frozenset(
+    {
+        *("track", "session", "visit", "day", "week", "month", "year", "date", "sequence", "seq", "series", "video"),
+        *("clip", "shot", "take", "batch", "chunk", "shard", "roll", "scan"),
+    }
+)
+"""Words that, with a number, name a recording: track_12."""
+_DATE = re.compile(r"(19|20)\d\d([-_. ]\d\d?){0,2}|(19|20)(\d\d){2,3}|\d\d?[-_. ]\d\d?[-_. ](19|20)\d\d")
 
 
 def part_of(name: str) -> Part | None:
@@ -32,7 +53,14 @@ def part_of(name: str) -> Part | None:
 def words_of(name: str) -> list[str]:
     """Return the words of a name in small letters, without those that say nothing."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return [word for word in re.split(r"[\W_\d]+", spaced.casefold()) if word and word not in _FILLERS]
+    words = (_COMPOUNDS.get(word, word) for word in re.split(r"[\W_\d]+", spaced.casefold()))
+    return [word for word in words if word and word not in _FILLERS]
+
+
+def is_take(name: str) -> bool:
+    """Return whether a name is a date, or that of a numbered recording, and says nothing of a class: track_12."""
+    numbered = re.search(r"\d", name) is not None and re.search(r"[^\W\d_]", name) is not None
+    return bool(_DATE.fullmatch(name.strip())) or (numbered and _TAKES.issuperset(words_of(name)))
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

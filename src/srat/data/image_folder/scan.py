@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from srat.core.errors import UserError
 from srat.core.words import counted, few
@@ -32,6 +33,8 @@ REASONS = 12
 """Reasons that are said, the most frequent first, …"""
 BRIEF = 4
 """… and those in a single line."""
+Kind = Literal["hidden", "foreign", "unreadable", "unused"]
+"""What is not read: files of the system's; of other kinds; perhaps images, but they cannot be read; not needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class Passed:
     """A file that is not read, and why."""
 
     path: Path
+    kind: Kind
     why: str
     """In a few words, such as "hidden"."""
 
@@ -158,7 +162,8 @@ def _scanned(folder: Path, *, above: tuple[tuple[int, int], ...], links: int) ->
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         known = folder.stat()
     except OSError as error:
-        return Branch(path=folder, passed=(Passed(path=folder, why=f"folder that cannot be read ({error.strerror})"),))
+        shut = Passed(path=folder, kind="unreadable", why=f"folder that cannot be read ({error.strerror})")
+        return Branch(path=folder, passed=(shut,))
     inside = (*above, (known.st_dev, known.st_ino))
     images, tables = list[Path](), list[Path]()
     folders, passed = list[Branch](), list[Passed]()
@@ -168,26 +173,32 @@ def _scanned(folder: Path, *, above: tuple[tuple[int, int], ...], links: int) ->
             passed += _hidden(path)
         elif _is_folder(path):
             if why := _why_not_entered(path, inside, links):
-                passed.append(Passed(path=path, why=why))
+                passed.append(Passed(path=path, kind="unreadable", why=why))
             else:
                 folders.append(_scanned(path, above=inside, links=links + path.is_symlink()))
-        elif why := _why_no_file(path) if path.suffix.lower() in TABLES else why_not_read(path):
-            passed.append(Passed(path=path, why=why))
+        elif other := _not_a_file(path) if path.suffix.lower() in TABLES else not_an_image(path):
+            passed.append(other)
         else:
             (tables if path.suffix.lower() in TABLES else images).append(path)
     return Branch(path=folder, images=tuple(images), tables=tuple(tables), folders=tuple(folders), passed=tuple(passed))
 
 
-def why_not_read(path: Path) -> str:
-    """Return why a file is not read as an image; "" if it is."""
+def not_an_image(path: Path) -> Passed | None:
+    """Return why a file is not read as an image; None if it is."""
     suffix = path.suffix.lower()
-    if why := _why_no_file(path):
-        return why
+    if nothing := _not_a_file(path):
+        return nothing
     if suffix in RAW:
-        return f"camera raw ({suffix})"
+        return Passed(path=path, kind="unreadable", why=f"camera raw ({suffix})")
     if is_heif(path) and not reads_heif():
-        return "HEIC, which needs pillow-heif (pip install 'srat[heic]')"
-    return "" if suffix in SUFFIXES or is_image(path) else _other(path)
+        return Passed(path=path, kind="unreadable", why="HEIC, which needs pillow-heif (pip install 'srat[heic]')")
+    return None if suffix in SUFFIXES or is_image(path) else Passed(path=path, kind="foreign", why=_other(path))
+
+
+def _not_a_file(path: Path) -> Passed | None:
+    """Return why there is no file to read; None if there is."""
+    why = _why_no_file(path)
+    return Passed(path=path, kind="unreadable", why=why) if why else None
 
 
 def _why_no_file(path: Path) -> str:
@@ -212,10 +223,10 @@ def _why_not_entered(folder: Path, inside: tuple[tuple[int, int], ...], links: i
 def _hidden(path: Path) -> list[Passed]:
     """Return the hidden file, or all files in the hidden folder; links in it are not followed."""
     if not path.is_dir() or path.is_symlink():
-        return [Passed(path=path, why="hidden")]
+        return [Passed(path=path, kind="hidden", why="hidden")]
     inside = ((Path(top), [*folders, *files]) for top, folders, files in os.walk(path))
     paths = [top / name for top, names in inside for name in names]
-    return [Passed(path=each, why="hidden") for each in paths if each.is_symlink() or not each.is_dir()]
+    return [Passed(path=each, kind="hidden", why="hidden") for each in paths if each.is_symlink() or not each.is_dir()]
 
 
 def _is_folder(path: Path) -> bool:

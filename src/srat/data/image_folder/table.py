@@ -4,13 +4,15 @@ import codecs
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from srat.core.errors import UserError, require
 from srat.core.files import read_bounded
 from srat.core.words import few
+from srat.data.image_folder.naming import part_of, words_of
+from srat.data.record import Part
 
 LARGEST_TABLE = 1 << 28
 """Bytes of a table that are read at the most."""
@@ -23,8 +25,13 @@ LABEL_COLUMNS = (
     "label", "labels", "classname", "class", "classid", "category", "target", "diagnosis", "dx", "species", "breed", "y"
 )  # fmt: skip
 """What columns of classes are called, likewise."""
-PART_COLUMNS = ("split", "subset", "part", "set", "fold")
-"""What columns are called that say whether an image is of the training or of the test."""
+PART_COLUMNS = (
+    "split", "datasplit", "splitname", "subset", "partition", "part", "set", "usage", "phase", "fold", "istrain",
+    "istraining", "istest", "isvalid", "isval",
+)  # fmt: skip
+"""What columns are called that say whether an image is of the training or of the test; others do by what is in them."""
+SUBMISSION = "submission"
+"""A word in the names of tables that are to be filled in with predictions: their classes are placeholders."""
 Row = tuple[int, list[str]]
 """The number of a line, from 1, and its cells."""
 
@@ -83,19 +90,27 @@ def find_table(path: Path, columns: Columns, is_image: Callable[[str], bool]) ->
         is_image: whether a text is the name of an image.
 
     Raises:
-        UserError: if a column that is wanted by name is not there or there twice, or a line is longer than the first.
+        UserError: if a column is there twice, or a line is longer than the first.
     """
     try:
-        lines = _lines(path)
+        lines = [] if is_submission(path) else _lines(path)
     except UserError:
         return None
     head = lines[0][1] if lines else []
-    _require_wanted(path, columns, head)
+    if any(_absent(columns, head)):
+        return None
     file, label = columns.file or _named(head, FILE_COLUMNS), columns.label or _named(head, LABEL_COLUMNS)
     if file is None or label is None or file == label:
         return None if columns.named else _headless(path, lines, is_image)
     _require_once(path, head)
-    return Table(path=path, rows=_rows(path, head, lines[1:]), file=file, label=label, part=_named(head, PART_COLUMNS))
+    rows = _rows(path, head, lines[1:])
+    others = [name for name in head if name not in (file, label)]
+    return Table(path=path, rows=rows, file=file, label=label, part=_part_column(others, rows))
+
+
+def is_submission(path: Path) -> bool:
+    """Return whether a table is a form for predictions, by its name: sample_submission.csv."""
+    return SUBMISSION in words_of(path.stem)
 
 
 def _headless(path: Path, lines: Sequence[Row], is_image: Callable[[str], bool]) -> Table | None:
@@ -107,8 +122,27 @@ def _headless(path: Path, lines: Sequence[Row], is_image: Callable[[str], bool])
     return Table(path=path, rows=_rows(path, ["1", "2"], lines), file="1", label="2", headed=False)
 
 
+def _part_column(names: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str | None:
+    """Return the column of parts: one in which several parts are said, and nothing else, or one that is called so."""
+    by_content = (name for name in names if _says_parts(row.get(name, "").strip() for row in rows))
+    return next(by_content, None) or _named(names, PART_COLUMNS)
+
+
+def _says_parts(values: Iterable[str]) -> bool:
+    """Return whether texts are names of parts, of several of them; empty ones are passed over."""
+    parts: dict[str, Part] = {}
+    for value in values:
+        if value and value not in parts:
+            if (part := part_of(value)) is None:
+                return False
+            parts[value] = part
+    return len(set(parts.values())) > 1
+
+
 def shortcoming(path: Path) -> str:
     """Return why a file's table does not say the classes; "" if it has the columns for it."""
+    if is_submission(path):
+        return "form for predictions, going by its name"
     try:
         lines = _lines(path)
     except UserError as error:
@@ -125,15 +159,20 @@ def shortcoming(path: Path) -> str:
     return f"table without a column of {lacking} (its columns: {few(head)})" if lacking else ""
 
 
-def shortcomings(paths: Sequence[Path]) -> str:
-    """Return what is said of tables that do not say the classes: "; labels.csv is a table without …"."""
-    return "".join(f"; {path.name} is a {why}" for path in paths if (why := shortcoming(path)))
-
-
-def _require_wanted(path: Path, columns: Columns, head: Sequence[str]) -> None:
+def lacking(path: Path, columns: Columns) -> str:
+    """Return which of the columns that are wanted by name a file's table lacks; "" if none, or it cannot be read."""
+    try:
+        lines = _lines(path)
+    except UserError:
+        return ""
+    head = lines[0][1] if lines else []
+    wanted = " and no column ".join(f"'{name}'" for name in _absent(columns, head))
     there = ", ".join(name for name in head if name) or "none"
-    for wanted in (columns.file, columns.label):
-        require(wanted is None or wanted in head, f"{path}: there is no column '{wanted}'; there are: {there}")
+    return f"{path.name} has no column {wanted}; there are: {there}" if wanted else ""
+
+
+def _absent(columns: Columns, head: Sequence[str]) -> list[str]:
+    return [name for name in (columns.file, columns.label) if name is not None and name not in head]
 
 
 def _require_once(path: Path, head: Sequence[str]) -> None:

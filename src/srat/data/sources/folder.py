@@ -12,8 +12,9 @@ from srat.core.errors import UserError, require
 from srat.core.members import NOT_IDENTITY, since
 from srat.core.words import counted, few
 from srat.data.dataset import DataDir, Dataset, Parts, Source, Suggested
-from srat.data.image_folder.found import Found, check_drawn, laid_out
+from srat.data.image_folder.found import Found, check_drawn
 from srat.data.image_folder.labelled import LayoutName
+from srat.data.image_folder.layout import laid_out
 from srat.data.image_folder.levels import dark_notes, levels_used
 from srat.data.image_folder.recalled import recalled, unrecorded
 from srat.data.image_folder.scan import Branch, scan, told_in_line
@@ -100,14 +101,19 @@ class Folder(Source, name="folder"):
         )
 
     def _laid_out(self, place: Path, *, numbered: bool) -> Found:
-        found = self.found(place, numbered=numbered)
-        if not numbered:  # version 0.1 did not know of validation parts
+        if numbered:
+            found = self.found(place)
+        else:  # version 0.1 asked nothing of folders train and test, and did not know of validation parts
+            layout: LayoutName = "parts" if self.layout == "auto" else self.layout
+            found = replace(self, layout=layout).found(place, numbered=False)
             found = replace(found, parts={part: each for part, each in found.parts.items() if part != "validation"})
         passed = told_in_line(found.passed, len(found.paths), place)
         return replace(found, notes=(*passed, *found.notes, *check_drawn(found, self.test_fraction)))
 
     def _new(self, images: "_Images", told: Callable[[str], None]) -> Dataset:
-        return images.made_of(unrecorded(self.found(images.found.place), images.found, told), "new")
+        new = unrecorded(self.found(images.found.place), images.found, told)
+        require(bool(new), f"{images.found.place}: there are no new images")
+        return images.made_of(new)
 
     def found(self, place: Path, *, numbered: bool = True) -> Found:
         """Return which image is of which class and part.
@@ -183,19 +189,12 @@ class _Images:
         Raises:
             UserError: if there is none.
         """
-        return self.made_of(self.found.parts[part], f"recorded {part}")
+        images = self.found.parts[part]
+        require(bool(images), _why_none(self.found, part))
+        return self.made_of(images)
 
-    def made_of(self, images: Sequence[tuple[Path, int]], what: str) -> Dataset:
-        """Return images as a data set.
-
-        Args:
-            images: files with their labels.
-            what: they are called in an error.
-
-        Raises:
-            UserError: if there is none.
-        """
-        require(bool(images), f"{self.found.place}: there are no {what} images")
+    def made_of(self, images: Sequence[tuple[Path, int]]) -> Dataset:
+        """Return images, files with their labels, as a data set."""
         source = self.source
         files = ImageFiles(
             paths=tuple(path for path, _ in images),
@@ -261,6 +260,16 @@ def reading_notes(headers: Sequence[Header], paths: Sequence[Path], background: 
     if several:
         files = counted(len(several), "file has", "files have")
         yield f"{files} several pages or frames; the first is read ({_named(several)})"
+
+
+def _why_none(found: Found, part: Part) -> str:
+    """Return why there is no image of a part: there never was, or those that a run recorded are lost."""
+    what, lost = "training" if part == "train" else part, found.missing.get(part, ())
+    recorded = counted(len(lost), f"recorded {what} image is", f"recorded {what} images are")
+    why = (
+        f"there is nothing to read: {recorded} gone or changed ({few(lost)})" if lost else f"there are no {what} images"
+    )
+    return f"{found.place}: {why}"
 
 
 def _is_colour(text: str) -> bool:
