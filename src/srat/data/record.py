@@ -14,6 +14,8 @@ from srat.data.reading.decoding import Mode
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
+OF_PART: Mapping[Part, str] = {"train": "training", "validation": "validation", "test": "test"}
+"""The word before "images" for those of a part."""
 LARGEST_RECORD = 1 << 28
 """Bytes of a record that are read at the most: those of two million images."""
 Names = Mapping[str, str]

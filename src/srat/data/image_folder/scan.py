@@ -12,7 +12,7 @@ from pathlib import Path
 
 from srat.core.errors import UserError
 from srat.core.words import counted, few
-from srat.data.reading.decoding import RAW, SUFFIXES, is_heif, is_image, reads_heif
+from srat.data.reading.decoding import SUFFIXES, is_image, why_undecoded
 
 TABLES = frozenset({".csv", ".tsv"})
 """Endings of files that may name images and their classes."""
@@ -180,14 +180,9 @@ def _scanned(folder: Path, *, above: tuple[tuple[int, int], ...], links: int) ->
 
 def why_not_read(path: Path) -> str:
     """Return why a file is not read as an image; "" if it is."""
-    suffix = path.suffix.lower()
-    if why := _why_no_file(path):
+    if why := _why_no_file(path) or why_undecoded(path):
         return why
-    if suffix in RAW:
-        return f"camera raw ({suffix})"
-    if is_heif(path) and not reads_heif():
-        return "HEIC, which needs pillow-heif (pip install 'srat[heic]')"
-    return "" if suffix in SUFFIXES or is_image(path) else _other(path)
+    return "" if path.suffix.lower() in SUFFIXES or is_image(path) else _other(path)
 
 
 def _why_no_file(path: Path) -> str:

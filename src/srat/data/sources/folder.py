@@ -14,13 +14,13 @@ from srat.core.words import counted, few
 from srat.data.dataset import DataDir, Dataset, Parts, Source, Suggested
 from srat.data.image_folder.found import Found, check_drawn, laid_out
 from srat.data.image_folder.labelled import LayoutName
-from srat.data.image_folder.levels import dark_notes, levels_used
+from srat.data.image_folder.levels import dark_notes, dull_notes, levels_used
 from srat.data.image_folder.recalled import recalled, unrecorded
 from srat.data.image_folder.scan import Branch, scan, told_in_line
 from srat.data.image_folder.table import Columns
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST, Header, Mode, read_header
 from srat.data.reading.downloads import require_folder
-from srat.data.reading.image_files import ImageFiles, Streaming, read_each
+from srat.data.reading.image_files import ImageFiles, Streaming, read_each, size_text
 from srat.data.record import Names, Part, Record, file_digest
 from srat.data.validation import ValidationUse
 from srat.runtime.cores import cores
@@ -164,6 +164,7 @@ class _Images:
             *self.found.notes,
             *reading_notes(self.headers, paths, source.background),
             *dark_notes(*levels_used(self.headers, paths, source.threads), source.white_level),
+            *dull_notes(self.headers, paths, source.background),
         )
 
     @cached_property
@@ -240,7 +241,7 @@ def common_size(headers: Sequence[Header], paths: Sequence[Path]) -> tuple[int, 
     """
     first = headers[0].size
     for header, path in zip(headers, paths, strict=True):
-        said = f"{path}: {_said(header.size)} pixels, but {paths[0]} has {_said(first)}; --data.size resizes them all"
+        said = f"{path}: {size_text(header.size)} pixels, but {paths[0]} has {size_text(first)}; --data.size resizes them all"
         require(header.size == first, said)
     return first
 
@@ -261,6 +262,10 @@ def reading_notes(headers: Sequence[Header], paths: Sequence[Path], background: 
     if several:
         files = counted(len(several), "file has", "files have")
         yield f"{files} several pages or frames; the first is read ({_named(several)})"
+    wide = [path for path, header in zip(paths, headers, strict=True) if header.wide]
+    if wide:
+        has = counted(len(wide), "colour image has", "colour images have")
+        yield f"{has} 16 bits per channel, of which the first 8 are read ({_named(wide)})"
 
 
 def _is_colour(text: str) -> bool:
@@ -274,7 +279,3 @@ def _is_colour(text: str) -> bool:
 
 def _named(paths: Sequence[Path]) -> str:
     return few([path.name for path in paths])
-
-
-def _said(size: tuple[int, int]) -> str:
-    return f"{size[0]} × {size[1]}"
