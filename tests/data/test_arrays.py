@@ -106,7 +106,7 @@ class TestLabels:
             (np.zeros(30, np.complex64), "expected n integers, got complex64"),
             (np.array(3), r"expected n integers, got int64 of shape \(\)"),
             (labels_of(range(29)), "train_labels: expected one for each of 30 images, got 29"),
-            (labels_of(range(30)) - 1, "expected integers from 0 to 1, got -1 to 1"),
+            (labels_of(range(30)) - 1, "labels: expected integers from 0 on, got -1 to 1"),
         ],
     )
     def test_are_refused(self, save, labels, said):
@@ -646,5 +646,5 @@ class TestRun:
         assert main(["data", "arrays", "--data-dir", str(tmp_path / "own.npz")]) == 0
         said = capsys.readouterr().out
         assert "60 of 60 training images, 2 × 3 × 1" in said
-        assert "12 validation images, 4 a class" in said
+        assert "12 validation images, 4 per class" in said
         assert "21 test images, 7 a class" in said

@@ -36,7 +36,7 @@ class TestFloats:
 
     def test_just_beyond_it_are_not_rounded_into_it(self, tmp_path):
         Image.fromarray(np.full((4, 4), 1.0000001, np.float32)).save(tmp_path / "x.tif")
-        with pytest.raises(UserError, match=r"values from 1.0000001192.* to 1.0000001192.*, expected 0 to 1"):
+        with pytest.raises(UserError, match=r"values from 1.0000001 to 1.0000001, expected 0 to 1"):
             decoded(tmp_path / "x.tif")
 
     @pytest.mark.parametrize("wrong", [-0.01, 1.01, 255.0, np.nan, np.inf])
@@ -253,8 +253,8 @@ class TestConstants:
         images[4] = 0
         dataset = Dataset(images, torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2]), ("ant", "bee", "cat"))
         assert list(constant_notes(dataset)) == [
-            "4 of 9 images have one colour in all pixels (ant: 3, bee: 1)",
-            "every image of class ant has one colour in all pixels",
+            "4 of 9 training images have one colour in all pixels (ant: 3, bee: 1)",
+            "every training image of class ant has one colour in all pixels",
         ]
         assert list(constant_notes(dataset.subset(torch.tensor([3, 5, 6])))) == []
 
@@ -264,7 +264,7 @@ class TestConstants:
             path = tmp_path / "d" / "bee" / f"{i}.png"
             path.parent.mkdir(exist_ok=True)
             Image.new("RGB", (8, 8), (i, 0, 0)).save(path)
-        said = "every image of class bee has one colour in all pixels"
+        said = "every training image of class bee has one colour in all pixels"
         assert said in cli("data", "folder", tmp_path / "d")[1]
         words = ("--model", "small-cnn", "--model.width", 2, "--epochs", 1, "--attack.steps", 1, "--device", "cpu")
         for streaming in ("always", "never"):
@@ -306,12 +306,6 @@ def test_predict_takes_folders_at_every_depth_and_names_what_it_passes_over(tmp_
     code, out, err = cli("predict", tmp_path / "r", tmp_path / "x", "--format", "csv", "--attack", "natural")
     assert code == 0
     assert out.count("\n") == 4
-    assert "3 of 6 files are not read" in err
-    assert all(
-        said in err
-        for said in (
-            "not an image (.txt): 1 (notes.txt)",
-            "hidden: 1 (b/.hidden.png)",
-            "not an image (.csv): 1 (b/list.csv)",
-        )
-    )
+    assert "read 3 of 6 files; not read: " in err
+    assert all(said in err for said in ("not an image (.txt): 1", "hidden: 1", "not an image (.csv): 1"))
+    assert all(name in err for name in ("notes.txt", "b/.hidden.png", "b/list.csv"))

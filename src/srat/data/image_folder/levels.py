@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from srat.core.words import counted
 from srat.core.errors import UserError
+from srat.core.words import counted
 from srat.data.pixels import DARK, dark_note, is_dark
 from srat.data.reading.decoding import Header, largest_byte, largest_level
 from srat.data.reading.image_files import read_each
 
 LOOKED_AT = 256
 """Images at the most, evenly spread, that are decoded for this before they are read."""
+SCALE = "scale the values in the files before they are read"
 _WHITE = 255
 """That of eight bits."""
 
@@ -28,7 +29,7 @@ def levels_used(headers: Sequence[Header], paths: Sequence[Path], threads: int) 
 
 
 def dull_notes(
-    headers: Sequence[Header], paths: Sequence[Path], background: str, *, most: float = DARK
+    headers: Sequence[Header], paths: Sequence[Path], background: str, *, most: float = DARK, way: str = SCALE
 ) -> Iterator[str]:
     """Yield what is to be said of images of eight bits a channel if none of those looked at has a bright value.
 
@@ -40,6 +41,7 @@ def dull_notes(
         paths: the files.
         background: the colour beneath transparent parts.
         most: the largest share of white that is dark.
+        way: what makes them brighter.
     """
     plain = [path for path, header in zip(paths, headers, strict=True) if not header.deep]
     chosen, highest = _spread(plain), 0
@@ -47,27 +49,29 @@ def dull_notes(
         highest = max(highest, _byte_of(path, background))
         if highest > most * _WHITE:
             return
-    if note := told_dull(highest, most=most):
+    if note := told_dull(highest, most=most, way=way):
         yield note + _looked_at(len(chosen), len(plain))
 
 
-def told_dull(highest: int, *, most: float = DARK) -> str:
+def told_dull(highest: int, *, most: float = DARK, way: str = SCALE) -> str:
     """Return what is to be said of images by their largest value of eight bits; nothing if they are not dark.
 
     Args:
         highest: it.
         most: the largest share of white that is dark.
+        way: what makes them brighter.
     """
-    return dark_note(highest, _WHITE, most=most, way="scale the values in the files before they are read")
+    return dark_note(highest, _WHITE, most=most, way=way)
 
 
-def dark_notes(levels: Sequence[int], there: int, white_level: int) -> Iterator[str]:
+def dark_notes(levels: Sequence[int], there: int, white_level: int, *, way: str = "") -> Iterator[str]:
     """Yield what is to be said of images of more than 8 bits if most of them use few of their levels.
 
     Args:
         levels: the largest level of each image looked at.
         there: how many such images there are.
         white_level: the level that is white.
+        way: what makes them brighter; by default another level that is white.
     """
     dark = [level for level in levels if level == 0 or is_dark(level, white_level)]
     if any(dark) and 2 * len(dark) > len(levels):
@@ -76,7 +80,8 @@ def dark_notes(levels: Sequence[int], there: int, white_level: int) -> Iterator[
         use = counted(len(dark), f"{of}image of more than 8 bits uses", f"{of}images of more than 8 bits use")
         scaled = f"--data.white-level {most} makes {most:,} white"
         ways = scaled if all_dark else "the others are brighter: scale the files alike before they are read"
-        yield f"{use} only levels up to {most:,} of {white_level:,}{_looked_at(len(levels), there)}, so they would be dark: {ways}"
+        only = f"only levels up to {most:,} of {white_level:,}{_looked_at(len(levels), there)}"
+        yield f"{use} {only}, so they would be dark: {way or ways}"
 
 
 def _spread(paths: Sequence[Path]) -> list[Path]:

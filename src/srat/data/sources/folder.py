@@ -16,12 +16,12 @@ from srat.data.image_folder.found import Found, check_drawn, laid_out
 from srat.data.image_folder.labelled import LayoutName
 from srat.data.image_folder.levels import dark_notes, dull_notes, levels_used
 from srat.data.image_folder.recalled import recalled, unrecorded
-from srat.data.image_folder.scan import Branch, scan, told_in_line
+from srat.data.image_folder.scan import Branch, is_hidden, scan, told_in_line, why_not_read
 from srat.data.image_folder.table import Columns
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST, Header, Mode, read_header
 from srat.data.reading.downloads import require_folder
 from srat.data.reading.image_files import ImageFiles, Streaming, read_each, size_text
-from srat.data.record import Names, Part, Record, file_digest
+from srat.data.record import Names, Part, Record, digest_if_readable, file_digest
 from srat.data.validation import ValidationUse
 from srat.runtime.cores import cores
 from srat.runtime.machine import neighbours
@@ -209,6 +209,13 @@ class _Images:
         )
         return Dataset(files, torch.tensor([label for _, label in images]), self.found.class_names)
 
+    def _others(self) -> Names:
+        """Return the images that are of no class, each with the digest of its content."""
+        names = {self.found.name(each.path): each.path for each in self.found.passed if not why_not_read(each.path)}
+        paths = [path for name, path in names.items() if not any(map(is_hidden, name.split("/")))]
+        digests = read_each(digest_if_readable, paths, self.source.threads)
+        return dict(zip(map(self.found.name, paths), digests, strict=True))
+
     def record(self) -> Record:
         """Return what a run keeps of the images."""
         names: dict[Part, Names] = {}
@@ -220,7 +227,7 @@ class _Images:
         return Record(
             parts=names,
             labels=labels,
-            others=tuple(self.found.name(each.path) for each in self.found.passed),
+            others=self._others(),
             class_names=self.found.class_names,
             images=self.shape,
         )
@@ -241,8 +248,8 @@ def common_size(headers: Sequence[Header], paths: Sequence[Path]) -> tuple[int, 
     """
     first = headers[0].size
     for header, path in zip(headers, paths, strict=True):
-        said = f"{path}: {size_text(header.size)} pixels, but {paths[0]} has {size_text(first)}; --data.size resizes them all"
-        require(header.size == first, said)
+        said = f"{path}: {size_text(header.size)} pixels, but {paths[0]} has {size_text(first)}"
+        require(header.size == first, f"{said}; --data.size resizes them all")
     return first
 
 
