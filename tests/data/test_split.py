@@ -1,7 +1,6 @@
 """A split is a fact: it follows from each image's own name, and a run keeps its own whatever becomes of the folder."""
 
 import json
-import os
 import shutil
 import unicodedata
 from dataclasses import replace
@@ -17,7 +16,7 @@ from srat.config.composition import compose
 from srat.core.errors import UserError
 from srat.data import prepare
 from srat.data.image_folder.naming import name_share
-from srat.data.record import Record
+from srat.data.record import Record, file_digest
 from srat.data.sources.folder import Folder
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.runs.folder import RunFolder
@@ -280,11 +279,27 @@ class TestTheRecord:
         assert parts.missing["train"] == (names[1],)
         assert len({*parts.train().images.paths}) == len(record.parts["train"]) - 1
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="everything can be read by root")
-    def test_is_made_where_an_image_without_a_class_cannot_be_read(self, tmp_path):
+    def test_is_made_where_an_image_without_a_class_cannot_be_read(self, tmp_path, monkeypatch):
         classes(tmp_path, "ant", "bee", n=20)
-        put(tmp_path / "loose.png").chmod(0)
-        assert Folder(dir=tmp_path).parts().record().others == {"loose.png": ""}
+        put(tmp_path / "loose.png")
+        real = Path.open
+
+        def open_(path, *how):
+            if path.name == "loose.png" and "b" in "".join(how):
+                raise PermissionError(13, "Permission denied")
+            return real(path, *how)
+
+        monkeypatch.setattr(Path, "open", open_)
+        record = Folder(dir=tmp_path).parts().record()
+        assert record.others == {"loose.png": ""}
+        assert Folder(dir=tmp_path).parts(record).notes == ()
+        (tmp_path / "loose.png").rename(tmp_path / "ant" / "loose.png")
+        [note] = Folder(dir=tmp_path).parts(record).notes
+        assert note.startswith("1 image is new since this run began (ant/loose.png)")
+
+    def test_with_an_image_that_cannot_be_read_is_one_line(self, tmp_path):
+        with pytest.raises(UserError, match=r"gone.png: the file cannot be read \(No such file"):
+            file_digest(tmp_path / "gone.png")
 
     @pytest.mark.parametrize("gone", [True, False])
     def test_a_moved_image_is_said_with_both_names(self, run, gone):

@@ -78,7 +78,8 @@ GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 _ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _ORIENTATION = 0x0112
-_BITS_PER_SAMPLE = 258
+_WIDTH, _HEIGHT, _BITS_PER_SAMPLE = 256, 257, 258
+"""Tags of TIFF."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +109,9 @@ def opened(path: Path) -> Iterator["Image.Image"]:
         require(not why, f"not read: {why}")
         # Its warnings are of damage that it can do with, and of sizes beyond ours.
         warnings.filterwarnings("ignore", module=r"PIL\.")  # catch_warnings is not for threads
-        # By name: Pillow would hand a file of PostScript to Ghostscript, whatever its ending says.
-        with Image.open(path, formats=_formats(path)) as image:
+        # As a file: of one that it maps into memory by its path, a TIFF, Pillow confuses rows and columns if it is
+        # turned. Formats by name: it would hand a file of PostScript to Ghostscript, whatever its ending says.
+        with path.open("rb") as file, Image.open(file, formats=_formats(path)) as image:
             width, height = image.size
             pixels = f"{width:,} × {height:,} pixels, expected at most {LARGEST_IMAGE:,} in all"
             require(width * height <= LARGEST_IMAGE, pixels)
@@ -138,7 +140,7 @@ def read_header(path: Path, *, upright: bool = True) -> Header:
 
 def header_of(image: "Image.Image", *, upright: bool = True) -> Header:
     """Return what an opened image says of itself; arguments as for `read_header`."""
-    width, height = image.size
+    width, height = _stored_size(image)
     wide = _is_wide(image)  # before its EXIF data, for which Pillow may read all of it and forget
     turned = upright and image.getexif().get(_ORIENTATION, 1) >= 5
     return Header(
@@ -248,6 +250,12 @@ def _known_formats() -> tuple[str, ...]:
 
 def _is_deep(image: "Image.Image") -> bool:
     return image.mode.startswith("I")
+
+
+def _stored_size(image: "Image.Image") -> tuple[int, int]:
+    """Return width and height as they are in the file; of a TIFF, Pillow says them as they are once it is upright."""
+    tags = getattr(image, "tag_v2", {})
+    return (tags[_WIDTH], tags[_HEIGHT]) if tags else image.size
 
 
 def _is_wide(image: "Image.Image") -> bool:
