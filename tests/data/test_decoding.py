@@ -396,6 +396,17 @@ class TestConstants:
         ]
         assert list(constant_notes(dataset.subset(torch.tensor([3, 5, 6])))) == []
 
+    def test_of_the_test_part_alone_are_said(self, tmp_path, cli):
+        for part in ("train", "test"):
+            classes(tmp_path / part, "ant", "bee", n=6)
+        for i in range(6):
+            Image.new("RGB", (8, 8), (99, i, 0)).save(tmp_path / "test" / "bee" / f"bee{i}.png")
+        said = [line for line in cli("data", "folder", tmp_path)[1].splitlines() if "one colour" in line]
+        assert said == [
+            "6 of 12 test images have one colour in all pixels (bee: 6)",
+            "every test image of class bee has one colour in all pixels",
+        ]
+
     def test_are_said_by_data_and_by_train(self, tmp_path, cli):
         classes(tmp_path / "d", "ant", n=20)
         for i in range(20):

@@ -15,8 +15,6 @@ DARK = 0.5
 """Share of white; images of which no value is above it are said to be dark."""
 _WHOLE = 1e15
 """Below it a whole number is shown with all its digits."""
-_HALF_A_BIT = 2.0**-24
-"""Relative precision of float32."""
 _FULL = {255.0: "images of bytes", 65535.0: "images of 16 bits"}
 """The largest value of what was never divided by it."""
 
@@ -128,13 +126,13 @@ def dark_note(high: float, white: float, *, most: float = DARK, way: str = "") -
 
 
 def divisor(high: float) -> str:
-    """Return a number by which images can be divided so that none is above 1 in float32: whole, or of six digits.
+    """Return a number by which images can be divided so that none is above 1: a whole one, or one of six digits.
 
     Args:
         high: their largest value, above 0.
     """
     text = f"{high:.0f}" if high < _WHOLE and high == int(high) else f"{high:.6g}"
-    if float(text) >= high * (1 - _HALF_A_BIT):
+    if float(text) >= high or torch.tensor(float(text)).item() == high:  # of float32, both are one number
         return text
     last = 10.0 ** (math.floor(math.log10(high)) - 5)
     return f"{math.ceil(high / last) * last:.6g}"
