@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import srat.data.image_folder.found
+import srat.data.image_folder.levels
 import srat.data.sources.folder
 from srat.cli import main
 
@@ -54,14 +54,14 @@ def counting(monkeypatch, module, name):
 class TestOnce:
     def test_training_looks_at_a_folder_once(self, cli, place, monkeypatch):
         fill(place / "images", deep=True)
-        scanned = counting(monkeypatch, srat.data.image_folder.found, "scan")
+        scanned = counting(monkeypatch, srat.data.sources.folder, "scan")
         headers = counting(monkeypatch, srat.data.sources.folder, "read_header")
-        levels = counting(monkeypatch, srat.data.sources.folder, "largest_level")
+        levels = counting(monkeypatch, srat.data.image_folder.levels, "largest_level")
         code, out, _ = cli(
             "train", "--data", "folder", "--data-dir", "images", "--method", "ce", *QUICK, "--out", "run"
         )
         assert code == 0
-        assert "16-bit images use only levels up to 129" in out
+        assert "images of more than 8 bits use only levels up to 129" in out
         assert len(scanned) == 1
         assert len(headers) == len(set(headers)) == 16
         assert len(levels) == len(set(levels)) == 16
@@ -73,7 +73,7 @@ class TestOnce:
         finally:
             (run.parent / "images" / "ant" / "late.png").unlink()
         assert code in (0, 3)
-        assert out.count("file is a copy of images that this run recorded") == 1
+        assert out.count("1 file is a copy of a recorded image") == 1
 
 
 class TestSaid:

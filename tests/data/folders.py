@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,63 @@ def encoded(seed=0, kind="PNG", **how):
     file = io.BytesIO()
     picture(seed, **how).save(file, kind)
     return file.getvalue()
+
+
+def deep_png(levels, kind, clear=None):
+    """Return a PNG file's bytes: 16 bits per channel, of PNG's colour type, with one clear level or colour.
+
+    Args:
+        levels: height × width × channels.
+        kind: 0 grey, 2 colour, 4 grey and alpha, 6 colour and alpha.
+        clear: a value for each channel.
+    """
+    height, width = levels.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    clear_chunk = b"" if clear is None else _chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear))
+    content = _chunk(b"IHDR", header) + clear_chunk + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + content
+
+
+def deep_tiff(levels):
+    """Return a TIFF file's bytes: 16 bits in each of 3 or 4 channels.
+
+    Args:
+        levels: height × width × channels.
+    """
+    height, width, channels = levels.shape
+    pixels, bits = levels.astype("<u2").tobytes(), struct.pack(f"<{channels}H", *[16] * channels)
+    tags = 9 + (channels == 4)
+    there = 8 + 2 + 12 * tags + 4
+    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, channels, there), (259, 3, 1, 1), (262, 3, 1, 2)]
+    entries += [(273, 4, 1, there + len(bits)), (277, 3, 1, channels), (278, 3, 1, height), (279, 4, 1, len(pixels))]
+    entries += [(338, 3, 1, 2)] * (channels == 4)
+    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, tags) + table + struct.pack("<I", 0) + bits + pixels
+
+
+def deep_sgi(levels):
+    """Return an SGI file's bytes: 16 bits in each channel.
+
+    Args:
+        levels: height × width × channels.
+    """
+    height, width, channels = levels.shape
+    header = struct.pack(">hBBHHHHll4x80sl404x", 474, 0, 2, 3, width, height, channels, 0, 65_535, b"", 0)
+    return header + np.moveaxis(levels[::-1], 2, 0).astype(">u2").tobytes()
+
+
+def deep_ppm(levels):
+    """Return a PPM file's bytes: 16 bits in each channel.
+
+    Args:
+        levels: height × width × 3.
+    """
+    return b"P6 %d %d 65535\n" % (levels.shape[1], levels.shape[0]) + levels.astype(">u2").tobytes()
+
+
+def _chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def put(path, content=None):

@@ -17,6 +17,7 @@ from srat.cli import main
 from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.data import hash_contents, prepare
+from srat.data.array_file.values import image_notes, read_images
 from srat.data.record import PARTS, Record, content_digest, hashed_share
 from srat.data.sources.arrays import Arrays
 from srat.training.fitting import require_whole
@@ -106,7 +107,7 @@ class TestLabels:
             (np.zeros(30, np.complex64), "expected n integers, got complex64"),
             (np.array(3), r"expected n integers, got int64 of shape \(\)"),
             (labels_of(range(29)), "train_labels: expected one for each of 30 images, got 29"),
-            (labels_of(range(30)) - 1, "expected integers from 0 to 1, got -1 to 1"),
+            (labels_of(range(30)) - 1, "labels: expected integers from 0 on, got -1 to 1"),
         ],
     )
     def test_are_refused(self, save, labels, said):
@@ -166,6 +167,10 @@ class TestImages:
             ),
             (LEVELS // 16, "no value is above 15 of 255, so the images are dark: images / 15 makes the largest white"),
             ((LEVELS > 99) / 255, r"no value is above 0\.00392157 of 1, .* images / 0\.0039215"),
+            (
+                (LEVELS / 255 * 0.3).astype(np.float32),
+                r"no value is above 0\.3 of 1, so the images are dark: images / 0\.3 makes the largest white$",
+            ),
             (LEVELS / 255 / 4, r"no value is above 0\.25 of 1, so .* dark: images / 0\.25 makes the largest white"),
         ],
     )
@@ -181,6 +186,17 @@ class TestImages:
         ones = (self.LEVELS > 99).astype(np.uint8)
         assert read(ones * 255)[1] == read(self.LEVELS // 16 / 15)[1] == []
         assert read(np.zeros_like(ones))[1] == []
+
+    @pytest.mark.parametrize("kind", [np.float32, np.float64])
+    @given(high=st.floats(1e-3, 0.5))
+    @settings(max_examples=40, deadline=None)
+    def test_are_read_once_they_are_divided_as_is_said(self, kind, high):
+        images = np.full((2, 4, 4), high, kind)
+        [note] = image_notes(images)
+        said = note.rpartition(" / ")[2].split()[0]
+        assert len(said.lstrip("0.")) <= 6
+        brighter = read_images(images / kind(said), "images")
+        assert 0.99998 < float(brighter.max()) <= 1
 
     def test_of_booleans_are_black_and_white(self, read):
         images, notes = read(self.LEVELS[..., 0] > 99)
@@ -610,6 +626,46 @@ def test_whatever_becomes_of_the_file_no_image_that_was_trained_on_is_tested_on(
     new = sorted(number for number, times in left.items() if number not in known for _ in range(times))
     if new:
         assert sorted(shown(parts.unrecorded())) == new
+
+
+class TestConstantImages:
+    """They show nothing, in whichever part they are."""
+
+    @pytest.fixture
+    def flat(self, save):
+        """Save six images of each of two classes in each part; class 1 of one part has one colour."""
+
+        def flat(part):
+            rng, labels = np.random.default_rng(0), np.arange(12) % 2
+            images = {each: rng.integers(0, 256, (12, 4, 4), dtype=np.uint8) for each in ("train", "val", "test")}
+            images[part][labels == 1] = 7
+            images = {f"{each}_images": some for each, some in images.items()}
+            return save(**images, **{f"{each}_labels": labels for each in ("train", "val", "test")}).dir
+
+        return flat
+
+    @pytest.mark.parametrize(("part", "called"), [("train", "training"), ("val", "validation"), ("test", "test")])
+    def test_are_said_by_data(self, flat, cli, part, called):
+        out = cli("data", "arrays", "--data-dir", flat(part))[1]
+        assert f"6 of 12 {called} images have one colour in all pixels (1: 6)\n" in out
+        assert f"every {called} image of class 1 has one colour in all pixels\n" in out
+        assert out.count("one colour") == 2
+
+    @pytest.mark.parametrize(("part", "called"), [("train", "training"), ("test", "test")])
+    def test_are_said_by_train(self, flat, cli, part, called):
+        quick = ("--model", "linear", "--method", "natural", "--epochs", 1, "--evaluation.steps", 1, "--device", "cpu")
+        code, out, _ = cli("train", "--data", "arrays", "--data-dir", flat(part), *quick)
+        assert code == 0
+        assert f"every {called} image of class 1 has one colour in all pixels" in out
+        assert out.count("every") == 1
+
+
+def test_many_classes_without_a_test_image_are_named_in_part(save):
+    labels = np.arange(24) % 8
+    data = save(
+        train_images=images_of(range(24)), train_labels=labels, test_images=images_of([30]), test_labels=np.array([0])
+    )
+    assert "no test image in class 1, 2, 3, …: its accuracy cannot be measured" in data.parts().notes
 
 
 class TestRun:

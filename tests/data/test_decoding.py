@@ -1,13 +1,15 @@
 """Every kind of pixel keeps its content on its way to eight bits, or is refused by name."""
 
 import re
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-from folders import classes, encoded, put
+from folders import classes, deep_png, deep_ppm, deep_sgi, deep_tiff, encoded, put
 from PIL import Image
 
+from srat.cli import main
 from srat.core.errors import UserError
 from srat.data import Dataset, survey
 from srat.data.constant import constant_notes, is_constant
@@ -18,6 +20,7 @@ from srat.data.reading.image_files import ImageFiles
 from srat.data.sources.folder import Folder
 
 RNG = np.random.default_rng(0)
+HEIC = b"\0\0\0\x18ftypheic" + b"\0" * 40
 
 
 def decoded(path, **how):
@@ -36,7 +39,7 @@ class TestFloats:
 
     def test_just_beyond_it_are_not_rounded_into_it(self, tmp_path):
         Image.fromarray(np.full((4, 4), 1.0000001, np.float32)).save(tmp_path / "x.tif")
-        with pytest.raises(UserError, match=r"values from 1.0000001192.* to 1.0000001192.*, expected 0 to 1"):
+        with pytest.raises(UserError, match=r"values from 1.0000001 to 1.0000001, expected 0 to 1"):
             decoded(tmp_path / "x.tif")
 
     @pytest.mark.parametrize("wrong", [-0.01, 1.01, 255.0, np.nan, np.inf])
@@ -144,7 +147,142 @@ class TestTheLookForDarkImages:
         assert any(note.startswith("40 images of more than 8 bits use only levels up to 4,039 of") for note in notes)
 
 
+def test_black_images_of_sixteen_bits_are_not_said_to_be_dark(tmp_path):
+    classes(tmp_path, "ant", n=10)
+    for i, most in enumerate([0] * 4 + [4_000] * 2 + [65_535] * 3):
+        put(tmp_path / "bee" / f"{i}.png", deep_png(np.full((8, 8, 1), most), 0))
+    [said] = [note for note in Folder(dir=tmp_path, test_fraction=0.5).parts().notes if "more than 8 bits" in note]
+    assert said.startswith("6 of 9 images of more than 8 bits use only levels up to 4,000 of 65,535")
+    for i in range(9):
+        put(tmp_path / "bee" / f"{i}.png", deep_png(np.zeros((8, 8, 1)), 0))
+    notes = Folder(dir=tmp_path, test_fraction=0.5).parts().notes
+    assert not any("dark" in note or "white" in note for note in notes)
+
+
+class TestSixteenBitsPerChannel:
+    """Pillow reads the first eight of them."""
+
+    LEVELS = RNG.integers(0, 4_096, (8, 8, 4), dtype=np.uint16)
+    LEVELS[0, 0] = 4_095
+    FILES: ClassVar = {
+        "png": lambda levels: deep_png(levels[..., :3], 2),
+        "alpha.png": lambda levels: deep_png(levels, 6),
+        "grey.png": lambda levels: deep_png(levels[..., :2], 4),
+        "tif": lambda levels: deep_tiff(levels[..., :3]),
+        "alpha.tif": deep_tiff,
+        "sgi": lambda levels: deep_sgi(levels[..., :3]),
+        "ppm": lambda levels: deep_ppm(levels[..., :3]),
+    }
+
+    @pytest.mark.parametrize("upright", [True, False])
+    @pytest.mark.parametrize("kind", FILES)
+    def test_are_known_by_the_header(self, tmp_path, kind, upright):
+        header = read_header(put(tmp_path / f"x.{kind}", self.FILES[kind](self.LEVELS)), upright=upright)
+        assert header.wide
+        assert not header.deep
+
+    @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "GIF", "WEBP", "BMP", "PPM", "SGI"])
+    def test_are_told_from_all_others(self, tmp_path, mode, kind):
+        try:
+            Image.new(mode, (8, 8)).save(tmp_path / "x", kind)
+        except (OSError, ValueError, KeyError):
+            return  # no such file can be made
+        assert not read_header(tmp_path / "x").wide
+
+    @pytest.mark.parametrize("kind", FILES)
+    def test_are_said_with_how_dark_they_are(self, tmp_path, cli, kind):
+        opaque = self.LEVELS.copy()
+        opaque[..., 1 if kind == "grey.png" else 3] = 65_535
+        for i in range(24):
+            put(tmp_path / "ab"[i % 2] / f"{i}.{kind}", self.FILES[kind](opaque))
+        wide = "24 colour images have 16 bits per channel, of which the first 8 are read ("
+        most = 16 if kind == "ppm" else 15  # rounded there
+        dark = f"no value is above {most} of 255, so the images are dark: scale the values in the files before they"
+        notes = Folder(dir=tmp_path).parts().notes
+        for said in (wide, dark):
+            assert len([note for note in notes if note.startswith(said)]) == 1
+        out = cli("data", "folder", tmp_path)[1]
+        assert wide in out
+        assert dark in out
+
+
+class TestEightBits:
+    def masks(self, folder, *, white=1):
+        for i in range(24):
+            pixels = RNG.integers(0, 2, (8, 8), dtype=np.uint8)
+            put(folder / "ab"[i % 2] / f"{i}.png", b"")
+            Image.fromarray(pixels * np.uint8(white if i == 23 else 1)).save(folder / "ab"[i % 2] / f"{i}.png")
+        return Folder(dir=folder, workers=1)
+
+    @pytest.mark.parametrize(("white", "dark"), [(1, True), (127, True), (128, False), (255, False)])
+    def test_of_low_values_are_said_to_be_dark(self, tmp_path, cli, white, dark):
+        said = f"no value is above {white} of 255, so the images are dark: scale the values in the files"
+        assert any(note.startswith(said) for note in self.masks(tmp_path, white=white).parts().notes) == dark
+        assert (said in cli("data", "folder", tmp_path)[1]) == dark
+
+    def test_of_black_and_white_are_not(self, tmp_path):
+        for i in range(24):
+            put(tmp_path / "ab"[i % 2] / f"{i}.png", encoded(i, mode="1"))
+        assert not any("dark" in note for note in Folder(dir=tmp_path).parts().notes)
+
+    def test_are_looked_at_until_one_is_bright(self, tmp_path, monkeypatch):
+        looked_at = []
+        real = levels.largest_byte
+        monkeypatch.setattr(levels, "largest_byte", lambda path, how: looked_at.append(path) or real(path, how))
+        assert self.masks(tmp_path / "dark").parts().notes
+        assert len(looked_at) == 24
+        looked_at.clear()
+        assert Folder(dir=classes(tmp_path / "bright", "ant", "bee", n=12)).parts().notes
+        assert len(looked_at) == 1
+
+    def test_are_looked_at_evenly_spread(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(levels, "LOOKED_AT", 6)
+        said = "so the images are dark: .* \\(24 are there, and 6 were looked at\\)"
+        assert any(re.search(said, note) for note in self.masks(tmp_path).parts().notes)
+
+
+class TestOrientation:
+    """A camera held on its side turns what it has taken, of whatever depth."""
+
+    @pytest.mark.parametrize("side", range(1, 9))
+    @pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+    @pytest.mark.parametrize("how", [("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"})])
+    def test_is_kept_at_every_depth(self, tmp_path, how, kind, side):
+        if how[0] == "PNG" and kind == "f4":
+            return  # there is no such file
+        exif = Image.Exif()
+        exif[0x0112] = side
+        pixels = np.arange(24).reshape(4, 6) * (1 / 24 if kind == "f4" else 1 if kind == "u1" else 2_700)
+        Image.fromarray(pixels.astype(kind)).save(tmp_path / "x", how[0], exif=exif, **how[1])
+        turned = {
+            1: lambda x: x,
+            2: np.fliplr,
+            3: lambda x: np.rot90(x, 2),
+            4: np.flipud,
+            5: np.transpose,
+            6: lambda x: np.rot90(x, -1),
+            7: lambda x: np.rot90(x, 2).T,
+            8: np.rot90,
+        }[side](np.arange(24).reshape(4, 6))
+        found = decoded(tmp_path / "x")
+        assert found.shape == turned.shape
+        assert np.argsort(found.ravel()).tolist() == np.argsort(turned.ravel()).tolist()
+        assert read_header(tmp_path / "x").size == found.shape[::-1]
+
+
 class TestTransparency:
+    @pytest.mark.parametrize(("background", "expected"), [("white", 255), ("black", 0), ("none", 50)])
+    def test_of_one_level_of_sixteen_bits(self, tmp_path, background, expected):
+        pixels = np.full((4, 4, 1), 65_535 // 5)
+        pixels[0] = 65_535 // 5 + 1  # one level further, of the same eight bits
+        put(tmp_path / "x.png", deep_png(pixels, 0, clear=(65_535 // 5,)))
+        files = ImageFiles(
+            paths=(tmp_path / "x.png",), mode="L", height=4, width=4, resize=False, background=background
+        )
+        assert read_header(tmp_path / "x.png").transparent
+        assert files[:][0, 0, :, 0].tolist() == [51, *[expected + (background == "none")] * 3]
+
     @pytest.mark.parametrize(("mode", "kind"), [("RGBA", "PNG"), ("LA", "PNG"), ("RGBA", "WEBP")])
     @pytest.mark.parametrize(("background", "level"), [("white", 255), ("black", 0), ("#808080", 128)])
     def test_shows_the_background(self, tmp_path, mode, kind, background, level):
@@ -253,10 +391,21 @@ class TestConstants:
         images[4] = 0
         dataset = Dataset(images, torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2]), ("ant", "bee", "cat"))
         assert list(constant_notes(dataset)) == [
-            "4 of 9 images have one colour in all pixels (ant: 3, bee: 1)",
-            "every image of class ant has one colour in all pixels",
+            "4 of 9 training images have one colour in all pixels (ant: 3, bee: 1)",
+            "every training image of class ant has one colour in all pixels",
         ]
         assert list(constant_notes(dataset.subset(torch.tensor([3, 5, 6])))) == []
+
+    def test_of_the_test_part_alone_are_said(self, tmp_path, cli):
+        for part in ("train", "test"):
+            classes(tmp_path / part, "ant", "bee", n=6)
+        for i in range(6):
+            Image.new("RGB", (8, 8), (99, i, 0)).save(tmp_path / "test" / "bee" / f"bee{i}.png")
+        said = [line for line in cli("data", "folder", tmp_path)[1].splitlines() if "one colour" in line]
+        assert said == [
+            "6 of 12 test images have one colour in all pixels (bee: 6)",
+            "every test image of class bee has one colour in all pixels",
+        ]
 
     def test_are_said_by_data_and_by_train(self, tmp_path, cli):
         classes(tmp_path / "d", "ant", n=20)
@@ -264,7 +413,7 @@ class TestConstants:
             path = tmp_path / "d" / "bee" / f"{i}.png"
             path.parent.mkdir(exist_ok=True)
             Image.new("RGB", (8, 8), (i, 0, 0)).save(path)
-        said = "every image of class bee has one colour in all pixels"
+        said = "every training image of class bee has one colour in all pixels"
         assert said in cli("data", "folder", tmp_path / "d")[1]
         words = ("--model", "small-cnn", "--model.width", 2, "--epochs", 1, "--attack.steps", 1, "--device", "cpu")
         for streaming in ("always", "never"):
@@ -292,6 +441,57 @@ def test_predict_reads_files_as_the_training_did(tmp_path, cli):
         assert ("light" in out) == (background == "white")
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run on digits."""
+    path = tmp_path_factory.mktemp("run") / "r"
+    words = ["--epochs", "1", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
+    assert main(["train", *words, "--out", str(path)]) == 0
+    return path
+
+
+class TestPredict:
+    QUICK = ("--format", "csv", "--attack", "natural", "--device", "cpu")
+
+    def test_reads_no_camera_file_by_its_preview(self, run, tmp_path, cli):
+        put(tmp_path / "photo.DNG", encoded(1, "TIFF"))
+        put(tmp_path / "good.png")
+        code, out, err = cli("predict", run, tmp_path / "photo.DNG", tmp_path / "good.png", *self.QUICK)
+        assert (code, out.count("\n")) == (2, 2)
+        assert "photo.DNG: not read: camera raw (.dng)" in err
+
+    @pytest.mark.parametrize(("name", "why"), [("x.mp4", "video (.mp4)"), ("x.txt", "not an image (.txt)")])
+    def test_says_why_a_named_file_is_not_read(self, run, tmp_path, cli, name, why):
+        code, _, err = cli("predict", run, put(tmp_path / name, b"words"), *self.QUICK)
+        assert code == 2
+        assert f"{name}: not read: {why}" in err
+
+    def test_says_what_a_heic_file_needs(self, run, tmp_path, cli, monkeypatch):
+        monkeypatch.setattr(decoding, "reads_heif", lambda: False)
+        put(tmp_path / "x.heic", HEIC)
+        said = "x.heic: not read: HEIC, which needs pillow-heif (pip install 'srat[heic]')"
+        assert said in cli("predict", run, tmp_path / "x.heic", *self.QUICK)[2]
+
+    def test_says_that_files_are_dark(self, run, tmp_path, cli):
+        put(tmp_path / "grey.png", deep_png(np.full((8, 8, 1), 4_095), 0))
+        put(tmp_path / "colour.png", deep_png(np.full((8, 8, 3), 4_095), 2))
+        put(tmp_path / "night.png", encoded(1))
+        _, _, err = cli("predict", run, tmp_path / "grey.png", tmp_path / "colour.png", *self.QUICK)
+        assert "1 image of more than 8 bits uses only levels up to 4,095 of 65,535, so they would be dark: scale" in err
+        assert "1 colour image has 16 bits per channel, of which the first 8 are read (colour.png)" in err
+        assert "no value is above 15 of 255, so the images are dark: scale them as the training images were" in err
+        Image.new("L", (8, 8), 80).save(tmp_path / "night.png")
+        assert "dark" not in cli("predict", run, tmp_path / "night.png", *self.QUICK)[2]
+
+
+@pytest.mark.parametrize(("name", "content"), [("x.dng", encoded(1, "TIFF")), ("x.heic", HEIC)])
+def test_what_is_not_read_is_not_read_by_anybody(tmp_path, monkeypatch, name, content):
+    """A recorded image is read without another look at the folder."""
+    monkeypatch.setattr(decoding, "reads_heif", lambda: False)
+    with pytest.raises(UserError, match=rf"{name}: not read: (camera raw|HEIC, which needs pillow-heif)"):
+        read_header(put(tmp_path / name, content))
+
+
 def test_predict_takes_folders_at_every_depth_and_names_what_it_passes_over(tmp_path, cli):
     assert (
         cli(
@@ -306,12 +506,6 @@ def test_predict_takes_folders_at_every_depth_and_names_what_it_passes_over(tmp_
     code, out, err = cli("predict", tmp_path / "r", tmp_path / "x", "--format", "csv", "--attack", "natural")
     assert code == 0
     assert out.count("\n") == 4
-    assert "3 of 6 files are not read" in err
-    assert all(
-        said in err
-        for said in (
-            "not an image (.txt): 1 (notes.txt)",
-            "hidden: 1 (b/.hidden.png)",
-            "not an image (.csv): 1 (b/list.csv)",
-        )
-    )
+    assert "read 3 of 6 files; not read: " in err
+    assert all(said in err for said in ("not an image (.txt): 1", "hidden: 1", "not an image (.csv): 1"))
+    assert all(name in err for name in ("notes.txt", "b/.hidden.png", "b/list.csv"))

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from srat.core.errors import UserError
-from srat.data.image_folder import scan as scanning
 from srat.data.image_folder.scan import Passed, is_hidden, scan, told, told_in_line
 from srat.data.reading import decoding
 from srat.data.sources.folder import Folder
@@ -145,7 +144,7 @@ def test_a_damaged_image_is_not_passed_over(tmp_path):
 def test_heic_is_read_where_it_can_be_and_said_where_not(tmp_path, monkeypatch, brand):
     for name in ("x.heic", "y.jpg", "z"):
         put(tmp_path / name, b"\0\0\0\x18ftyp" + brand + bytes(12))
-    monkeypatch.setattr(scanning, "reads_heif", lambda: False)
+    monkeypatch.setattr(decoding, "reads_heif", lambda: False)
     passed = scan(tmp_path).all_passed
     assert len(passed) == 3
     assert all("pillow-heif" in each.why for each in passed)
@@ -213,7 +212,7 @@ def test_a_folder_that_fails_is_named(tmp_path, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return real(path)
 
-    monkeypatch.setattr(scanning.os, "scandir", failing)
+    monkeypatch.setattr(os, "scandir", failing)
     branch = scan(tmp_path)
     assert len(branch.all_images) == 1
     assert [each.why for each in branch.all_passed] == ["folder that cannot be read (Permission denied)"]
@@ -239,7 +238,7 @@ def test_the_lines_say_how_many_of_how_many_and_why(tmp_path):
 def test_a_folder_that_cannot_be_read_itself_is_refused(tmp_path, monkeypatch, what):
     folder = put(tmp_path / "x.png") if what == "file" else tmp_path / "nothing" if what == "nothing" else tmp_path
     if what == "shut":
-        monkeypatch.setattr(scanning.os, "scandir", shut)
+        monkeypatch.setattr(os, "scandir", shut)
     with pytest.raises(UserError, match=rf"{folder}: the folder cannot be read \(.+\)"):
         scan(folder)
 

@@ -16,7 +16,7 @@ from srat.config.composition import compose
 from srat.core.errors import UserError
 from srat.data import prepare
 from srat.data.image_folder.naming import name_share
-from srat.data.record import Record
+from srat.data.record import Record, file_digest
 from srat.data.sources.folder import Folder
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.runs.folder import RunFolder
@@ -187,6 +187,120 @@ class TestTheRecord:
         moved.rename(photos / "bee" / "moved.png")
         assert "no new images" in refused(Folder(dir=photos).parts(folder.record).unrecorded)
 
+    def test_what_lay_unread_and_has_a_class_now_is_new(self, tmp_path):
+        rows = {put(tmp_path / "d" / f"{i}.png").name: "xy"[i % 2] for i in range(30)}
+        unread = [put(tmp_path / "d" / f"later{i}.png").name for i in range(4)]
+        label(tmp_path / "d", {**rows, **dict.fromkeys(unread, "")})
+        source = Folder(dir=tmp_path / "d")
+        record = Record.read(written(tmp_path / "split.json", source.parts().record()))
+        assert sorted(record.others) == unread
+        assert source.parts(record).notes == ()
+        label(tmp_path / "d", {**rows, **dict(zip(unread, "xyx", strict=False))})
+        parts = source.parts(record)
+        assert any(note.startswith("3 images are new since this run began (later0.png, ") for note in parts.notes)
+        assert parts.unrecorded().counts == (2, 1)
+
+    def test_what_lay_unread_and_shows_something_else_now_is_new(self, tmp_path):
+        for part in ("train", "test", "predict"):
+            classes(tmp_path / "d" / part, "ant", "bee", n=2)
+        source = Folder(dir=tmp_path / "d")
+        record = source.parts().record()
+        put(tmp_path / "d" / "predict" / "ant" / "ant0.png", PICTURES[0])
+        [note] = source.parts(record).notes
+        assert note.startswith("1 image is new since this run began (predict/ant/ant0.png)")
+
+    @pytest.mark.parametrize("before", ["a dangling link", "a text"])
+    def test_what_was_no_image_and_is_one_now_is_new(self, tmp_path, before):
+        folder = classes(tmp_path / "d", "ant", "bee", n=30)
+        late = folder / "ant" / ("late.png" if before == "a dangling link" else "late.dat")
+        if before == "a dangling link":
+            late.symlink_to(folder / "nowhere.png")
+        else:
+            put(late, b"words")
+        source = Folder(dir=folder)
+        record = source.parts().record()
+        assert record.others == {}
+        assert source.parts(record).notes == ()
+        late.unlink()
+        put(late)
+        assert [path.name for path in source.parts(record).unrecorded().images.paths] == [late.name]
+
+    def test_of_names_alone_knows_what_lay_unread(self, tmp_path):
+        """As it was written before it had digests of what was not read."""
+        rows = {put(tmp_path / "d" / f"{i}.png").name: "xy"[i % 2] for i in range(30)}
+        put(tmp_path / "d" / "later.png")
+        label(tmp_path / "d", rows)
+        source = Folder(dir=tmp_path / "d")
+        content = json.loads(source.parts().record().to_json())
+        content["others"] = ["labels.csv", "later.png"]
+        (tmp_path / "split.json").write_text(json.dumps(content))
+        record = Record.read(tmp_path / "split.json")
+        assert source.parts(record).notes == ()
+        label(tmp_path / "d", {**rows, "later.png": "x"})
+        assert source.parts(record).unrecorded().counts == (1, 0)
+
+    @pytest.mark.parametrize("how", ["renamed", "one folder deeper", "renumbered", "another class"])
+    def test_stands_where_its_images_have_been_moved(self, run, how):
+        folder, photos = run
+        before = Folder(dir=photos).parts()
+        images = {part: before.read(part).images[:] for part in ("train", "test")}
+        move(photos, how)
+        after = Folder(dir=photos).parts(folder.record)
+        assert not any(after.missing.values())
+        for part in ("train", "test"):
+            assert after.read(part).images[:].equal(images[part])
+            assert after.read(part).labels.equal(before.read(part).labels)
+        [moved, *more] = after.notes
+        count = {"renamed": 60, "one folder deeper": 60, "renumbered": 58, "another class": 1}[how]
+        have = "image that this run recorded has" if count == 1 else "images that this run recorded have"
+        assert moved.startswith(f"{count} {have} been moved (")
+        assert moved.endswith("and kept, for the content is the same")
+        assert ["another class now" in note for note in more] == [True] * (how == "another class")
+        assert "no new images" in refused(after.unrecorded)
+
+    def test_a_run_goes_on_with_its_images_where_they_have_been_moved(self, run):
+        folder, photos = run
+        before = folder.weights("last").read_bytes()
+        folder.weights("last").unlink()
+        shutil.rmtree(folder.checkpoints)
+        move(photos, "one folder deeper")
+        fit(config(photos), out=folder.path)
+        assert folder.weights("last").read_bytes() == before
+
+    def test_a_moved_image_is_one_image(self, run):
+        """Two recorded images of one content are not both taken from the one file that is left."""
+        folder, photos = run
+        names = sorted(folder.record.parts["train"])[:2]
+        shutil.copy(photos / names[0], photos / names[1])
+        record = Folder(dir=photos).parts().record()
+        (photos / names[1]).unlink()
+        (photos / names[0]).rename(photos / "ant" / "moved.png")
+        parts = Folder(dir=photos).parts(record)
+        assert parts.missing["train"] == (names[1],)
+        assert len({*parts.train().images.paths}) == len(record.parts["train"]) - 1
+
+    def test_is_made_where_an_image_without_a_class_cannot_be_read(self, tmp_path, monkeypatch):
+        classes(tmp_path, "ant", "bee", n=20)
+        put(tmp_path / "loose.png")
+        real = Path.open
+
+        def open_(path, *how):
+            if path.name == "loose.png" and "b" in "".join(how):
+                raise PermissionError(13, "Permission denied")
+            return real(path, *how)
+
+        monkeypatch.setattr(Path, "open", open_)
+        record = Folder(dir=tmp_path).parts().record()
+        assert record.others == {"loose.png": ""}
+        assert Folder(dir=tmp_path).parts(record).notes == ()
+        (tmp_path / "loose.png").rename(tmp_path / "ant" / "loose.png")
+        [note] = Folder(dir=tmp_path).parts(record).notes
+        assert note.startswith("1 image is new since this run began (ant/loose.png)")
+
+    def test_with_an_image_that_cannot_be_read_is_one_line(self, tmp_path):
+        with pytest.raises(UserError, match=r"gone.png: the file cannot be read \(No such file"):
+            file_digest(tmp_path / "gone.png")
+
     @pytest.mark.parametrize("gone", [True, False])
     def test_a_moved_image_is_said_with_both_names(self, run, gone):
         folder, photos = run
@@ -195,9 +309,13 @@ class TestTheRecord:
         if gone:
             (photos / old).unlink()
         notes = Folder(dir=photos).parts(folder.record).notes
-        moved = f"1 recorded image has been moved ({old} → bee/moved.png): left out"
+        of = "1 image that this run recorded has"
+        moved = [
+            f"{of} been moved ({old} → bee/moved.png) and kept, for the content is the same",
+            f"{of} another class now, or none (bee/moved.png: ant → bee): the recorded classes count",
+        ]
         copied = f"1 file is a copy of a recorded image (bee/moved.png = {old}): left out"
-        assert [note for note in notes if "moved.png" in note] == [moved if gone else copied]
+        assert [note for note in notes if "moved.png" in note] == (moved if gone else [copied])
 
     @pytest.mark.parametrize("part", ["train", "test"])
     def test_a_changed_image_of_either_part_is_left_out_and_said(self, run, part):
@@ -363,8 +481,8 @@ def test_no_image_that_a_run_trained_on_is_ever_among_its_test_images(before, af
     except UserError:
         return  # a class without an image, or no test
     record = Record.read(written(folder.parent / "split.json", parts.record()))
-    trained = contents(parts.train().images.paths)
-    twins = trained & contents(parts.test().images.paths)  # what lay there twice when the run began
+    trained, tested = (contents(parts.read(part).images.paths) for part in ("train", "test"))
+    twins = trained & tested  # what lay there twice when the run began
     for each in after:
         do(folder, *each)
     now = source.parts(record)
@@ -373,14 +491,13 @@ def test_no_image_that_a_run_trained_on_is_ever_among_its_test_images(before, af
     except UserError:
         return  # nothing is left of it
     assert not (trained - twins) & contents(test)
-    known = {str(folder / name) for name in record.parts["train"]}
-    assert not known & {str(path) for path in test}
     try:
         new = now.unrecorded().images.paths
     except UserError:
         new = ()
     assert not trained & contents(new)
-    assert {str(path) for path in test} <= {str(folder / name) for name in record.parts["test"]}
+    assert contents(test) <= tested
+    assert len({*test}) == len(test) <= len(record.parts["test"])
 
 
 def do(folder, what, name, number, seed):
@@ -392,6 +509,25 @@ def do(folder, what, name, number, seed):
         path.unlink()
     elif what == "move" and there:
         put(path, there[seed % len(there)].read_bytes())
+
+
+def move(photos, how):
+    """Move the images of ant and bee about."""
+    if how == "one folder deeper":
+        inner = photos.rename(photos.with_name("other"))
+        photos.mkdir()
+        inner.rename(photos / "images")
+    elif how == "renamed":
+        for path in photos.rglob("*.png"):
+            path.rename(path.with_name(f"new {path.name}"))
+    elif how == "renumbered":  # all names but the last are others' from now on
+        for name in ("ant", "bee"):
+            (photos / name / f"{name}0.png").rename(photos / name / "first")
+            for i in range(1, 29):
+                (photos / name / f"{name}{i}.png").rename(photos / name / f"{name}{i - 1}.png")
+            (photos / name / "first").rename(photos / name / f"{name}28.png")
+    else:
+        (photos / "ant" / "ant0.png").rename(photos / "bee" / "was an ant.png")
 
 
 def label(folder, classes_of):

@@ -147,7 +147,7 @@ def test_the_reach_is_half_of_the_widest_interval():
     ("images", "batch"), [(3, 8), (127, 8), (128, 16), (511, 32), (512, 64), (1023, 64), (1024, None)]
 )
 def test_an_epoch_of_few_images_still_has_steps(images, batch):
-    header = Header(size=(8, 8), grey=False, transparent=False, deep=False, several=False)
+    header = Header(size=(8, 8), grey=False, transparent=False, deep=False, wide=False, several=False)
     file = Looked(path=Path("x"), part="train", label="a", header=header)
     assert suggested_batch(Survey(files=[file] * images, class_names=["a"], own_test=True)) == batch
 

@@ -18,6 +18,7 @@ from srat.core.errors import printable, require
 from srat.core.signals import Interrupted, deferring_signals
 from srat.core.words import counted
 from srat.data import Parts
+from srat.data.constant import constant_notes
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import CLEAN, Evaluation
 from srat.report.loggers import LoggingObserver, make_logger
@@ -119,6 +120,9 @@ def trained_and_evaluated(session: Session, parts: Parts, test: Examined) -> tup
     ):
         interruption.check()
         observer = logging_too(session, live, test.dataset.class_names)
+        if not test.dataset.streamed:  # else it would be decoded for this alone
+            for note in constant_notes(test.dataset, "test"):
+                observer.notice(note)
         run = trained(session, parts, observer)
         return run, evaluated(session, test, run, observer)
 

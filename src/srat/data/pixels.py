@@ -13,6 +13,8 @@ from srat.core.words import number
 _ROUNDING = 1e-5
 DARK = 0.5
 """Share of white; images of which no value is above it are said to be dark."""
+_WHOLE = 1e15
+"""Below it a whole number is shown with all its digits."""
 _FULL = {255.0: "images of bytes", 65535.0: "images of 16 bits"}
 """The largest value of what was never divided by it."""
 
@@ -96,19 +98,44 @@ def check_finite(low: float, high: float, what: str) -> None:
     require(odd == 0, f"{what}: expected numbers in [0, 1], got {got}")
 
 
-def dark_note(high: float, white: float, *, most: float = DARK) -> str:
-    """Return what is to be said of images without bright values; nothing of others, or where all are black.
+def is_dark(high: float, white: float, *, most: float = DARK) -> bool:
+    """Return whether images use few of the values up to white; black ones are not meant.
 
     Args:
         high: the largest value.
         white: that of white.
         most: the largest share of white that is dark.
     """
-    if not 0 < high <= most * white:
+    return 0 < high <= most * white
+
+
+def dark_note(high: float, white: float, *, most: float = DARK, way: str = "") -> str:
+    """Return what is to be said of images without bright values; nothing of others, or where all are black.
+
+    Args:
+        high: the largest value.
+        white: that of white.
+        most: the largest share of white that is dark.
+        way: what makes them brighter; by default a division of their array.
+    """
+    if not is_dark(high, white, most=most):
         return ""
-    way = "images * 255" if high == 1 else f"images / {number(high, high)}"
+    division = "images * 255" if high == 1 else f"images / {divisor(high)}"
     said = f"no value is above {number(high, 0, white)} of {white:g}, so the images are dark"
-    return f"{said}: {way} makes the largest white"
+    return f"{said}: {way or f'{division} makes the largest white'}"
+
+
+def divisor(high: float) -> str:
+    """Return a number by which images can be divided so that none is above 1: a whole one, or one of six digits.
+
+    Args:
+        high: their largest value, above 0.
+    """
+    text = f"{high:.0f}" if high < _WHOLE and high == int(high) else f"{high:.6g}"
+    if float(text) >= high or torch.tensor(float(text)).item() == high:  # of float32, both are one number
+        return text
+    last = 10.0 ** (math.floor(math.log10(high)) - 5)
+    return f"{math.ceil(high / last) * last:.6g}"
 
 
 def _what_it_looks_like(images: Tensor, low: float, high: float) -> str:

@@ -14,6 +14,8 @@ from srat.data.reading.decoding import Mode
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
+OF_PART: Mapping[Part, str] = {"train": "training", "validation": "validation", "test": "test"}
+"""The word before "images" for those of a part."""
 LARGEST_RECORD = 1 << 28
 """Bytes of a record that are read at the most: those of two million images."""
 Names = Mapping[str, str]
@@ -26,8 +28,8 @@ class Record:
 
     parts: Mapping[Part, Names] = field(default_factory=dict)
     """By part; none where the folder's own parts were taken and nothing was recorded, as version 0.1 did."""
-    others: tuple[str, ...] = ()
-    """What lay beside the images and is of no part."""
+    others: Names = field(default_factory=dict)
+    """Images that lay beside those, and are of no part."""
     class_names: tuple[str, ...] | None = None
     """In the order of the labels; None where that was not recorded: they are in alphabetical order."""
     labels: Mapping[Part, tuple[int, ...]] = field(default_factory=dict)
@@ -88,7 +90,7 @@ class Record:
                     for part, each in parts.items()
                     if each and all(isinstance(entry, list) for entry in each.values())
                 },
-                others=tuple(map(str, content.get("others", ()))),
+                others={name: _digest(entry) for name, entry in _entries(content.get("others", ())).items()},
                 images=_reading(content.get("images", {})),
             )
         except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
@@ -101,12 +103,27 @@ def content_digest(content: bytes | memoryview) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Return `content_digest` of a file, read block by block."""
+    """Return `content_digest` of a file, read block by block.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
     digest = blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise UserError(f"{path}: the file cannot be read ({error.strerror})") from error
     return digest.hexdigest()
+
+
+def digest_if_readable(path: Path) -> str:
+    """Return `file_digest`; "" if the file cannot be read."""
+    try:
+        return file_digest(path)
+    except UserError:
+        return ""
 
 
 def hashed_share(name: str) -> float:

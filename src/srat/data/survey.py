@@ -12,10 +12,10 @@ import numpy as np
 from srat.core.errors import UserError
 from srat.data.constant import told_of_constants
 from srat.data.image_folder.found import Found, check_drawn
-from srat.data.image_folder.levels import dark_notes
+from srat.data.image_folder.levels import dark_notes, told_dull
 from srat.data.image_folder.scan import told
 from srat.data.reading.decoding import Header, header_of, level_of, opened, shown
-from srat.data.record import Part
+from srat.data.record import PARTS, Part
 from srat.data.sources.folder import Folder, checked_folder, reading_notes
 
 Size = tuple[int, int]
@@ -34,6 +34,8 @@ class Looked:
     """None if it cannot be read."""
     level: int | None = None
     """The largest grey level, of images of more than 8 bits."""
+    highest: int = 0
+    """The largest value once it has eight bits."""
     constant: bool = False
     """Whether all pixels have one colour."""
     pixels: bytes = b""
@@ -159,9 +161,12 @@ def _notes(source: Folder, files: Sequence[Looked], names: tuple[str, ...]) -> I
     yield from reading_notes(headers, paths, source.background)
     levels = [file.level for file, _ in seen if file.level is not None]
     yield from dark_notes(levels, len(levels), source.white_level)
-    yield from told_of_constants(
-        [names.index(file.label) for file, _ in seen], [file.constant for file, _ in seen], names
-    )
+    dull = told_dull(max((file.highest for file, header in seen if not header.deep), default=0))
+    yield from [dull] * bool(dull)
+    for part in PARTS:
+        own = [file for file, _ in seen if file.part == part]
+        constant = [file.constant for file in own]
+        yield from told_of_constants([names.index(file.label) for file in own], constant, names, part)
 
 
 def _look(source: Folder, path: Path, part: Part, label: str) -> Looked:
@@ -176,6 +181,7 @@ def _look(source: Folder, path: Path, part: Part, label: str) -> Looked:
                 label=label,
                 header=header,
                 level=level_of(image) if header.deep else None,
+                highest=int(pixels.max()),
                 constant=bool((pixels == pixels[:1, :1]).all()),
                 pixels=sha256(f"{plain.size}".encode() + pixels.tobytes()).digest(),
             )

@@ -1,6 +1,6 @@
 """What a model takes images for, and whether that holds under attack."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,8 @@ from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.gradients import taking_gradients
 from srat.data import Dataset, Source, to_unit
-from srat.data.image_folder.scan import Passed, scan, told_briefly
+from srat.data.image_folder.levels import dark_notes, dull_notes, levels_used
+from srat.data.image_folder.scan import Passed, not_an_image, scan, told_briefly
 from srat.data.reading.decoding import Header, read_header
 from srat.data.reading.image_files import ImageFiles, read_each, together
 from srat.data.sources.folder import Folder, reading_notes
@@ -27,6 +28,9 @@ Images = Tensor | ImageFiles
 
 _FILES = Folder()
 """How files are read where the model was trained on none."""
+_NIGHT = 0.25
+"""Share of white: values of 14 bits in channels of 16 are no larger."""
+_AS_TRAINED = "scale them as the training images were"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,10 +183,17 @@ def read_images(
     return ReadFiles(
         paths=names,
         images=torch.cat(kept) if len(kept) == len(good) else replace(files, paths=names),
-        notes=tuple(reading_notes(headers, names, reading.background)),
+        notes=(*reading_notes(headers, names, reading.background), *_dark_notes(headers, names, reading)),
         unread=tuple(path for path, _ in bad),
         wrong=tuple(error for _, error in bad),
     )
+
+
+def _dark_notes(headers: Sequence[Header], paths: Sequence[Path], reading: Folder) -> Iterator[str]:
+    """Yield what is to be said of dark files; of eight bits a channel, those that no camera makes so dark by night."""
+    levels, there = levels_used(headers, paths, reading.threads)
+    yield from dark_notes(levels, there, reading.white_level, way=_AS_TRAINED)
+    yield from dull_notes(headers, paths, reading.background, most=_NIGHT, way=_AS_TRAINED)
 
 
 def _files(paths: Sequence[Path], shape: ImageShape, reading: Folder) -> ImageFiles:
@@ -226,6 +237,8 @@ def _looked_into(files: ImageFiles, observer: Observer) -> list[_Looked]:
 def _look(files: ImageFiles, position: int, *, keep: bool) -> _Looked:
     path = files.paths[position]
     try:
+        if passed := not_an_image(path):
+            raise UserError(f"{path}: not read: {passed.why}")
         pixels = files[position : position + 1]
         header = read_header(path, upright=False)
     except UserError as error:

@@ -16,7 +16,7 @@ from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.gradients import taking_gradients
 from srat.core.signals import deferring_signals
-from srat.core.words import counted
+from srat.core.words import counted, few
 from srat.data import Parts, TrainingData, prepare
 from srat.data.constant import constant_notes
 from srat.evaluation.observer import Observer
@@ -203,9 +203,8 @@ def begin(task: Task, folder: RunFolder, training: Training, data: TrainingData,
 def require_whole(parts: Parts) -> None:
     """Raise ``UserError`` if images are gone, or changed, that a run has begun with."""
     lost = [name for part in ("train", "validation") for name in parts.missing.get(part, ())]
-    named = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
     said = counted(len(lost), "image is gone or changed", "images are gone or changed")
-    require(not lost, f"the data has changed since this run began: {said} ({named}); put them back")
+    require(not lost, f"the data has changed since this run began: {said} ({few(lost)}); put them back")
 
 
 def validation_note(config: Config, parts: Parts) -> list[str]:

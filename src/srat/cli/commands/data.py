@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,11 @@ from srat.config.composition import compose
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically
 from srat.core.members import choices
-from srat.data import Imbalance, Source, select
+from srat.data import Dataset, Imbalance, Source, select
+from srat.data.constant import constant_notes
 from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
 from srat.data.preparation import check_classes
+from srat.data.record import Part
 from srat.data.sources.folder import Folder
 from srat.data.survey import Survey, survey
 from srat.report.plots import check_plot
@@ -93,7 +95,7 @@ def show(arguments: Arguments, console: Console) -> None:
     for part, there in (("validation", validation), ("test", test)):
         if there is not None:
             say(f"{len(there):,} {part} images, {balance(there.counts)}")
-    for note in parts.notes:
+    for note in (*parts.notes, *notes_on(arguments.source, {"train": train, "validation": validation, "test": test})):
         say(printable(note))
     say(f"kept indices, seed {arguments.seed}: sha256 {hash_indices(kept)}")
     if arguments.indices is not None:
@@ -102,6 +104,13 @@ def show(arguments: Arguments, console: Console) -> None:
     if arguments.plot is not None:
         draw_distribution(train.class_names, counts, arguments.plot, title=f"{title}, {realised_ratio(counts):.0f} : 1")
         say(f"plot written to {arguments.plot}")
+
+
+def notes_on(source: Source, datasets: Mapping[Part, Dataset | None]) -> Iterator[str]:
+    """Yield what is to be said of images that show nothing; of a folder, the look at all its files has said it."""
+    if not isinstance(source, Folder):
+        for part, there in datasets.items():
+            yield from () if there is None else constant_notes(there, part)
 
 
 def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from srat.core.errors import UserError, require
+from srat.core.words import few
 from srat.data.record import PARTS, Part
 
 _PART_WORDS: Mapping[Part, str] = {
@@ -26,8 +27,6 @@ _EXAMPLES = "train_images with train_labels, x_train with y_train, or images wit
 CLASS_NAMES = "class_names"
 OF_VERSION_0_1 = ("train_images", "train_labels", "test_images", "test_labels", CLASS_NAMES)
 """The names that version 0.1 knew."""
-_SHOWN = 5
-"""Names at the most in a note."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,7 @@ def naming_notes(pairs: Mapping[Part, Pair], names: Sequence[str]) -> Iterator[s
     used = {CLASS_NAMES, *(name for pair in pairs.values() for name in pair)}
     unused = [name for name in names if name not in used]
     if unused:
-        yield f"arrays that are not used: {', '.join(unused[:_SHOWN])}{', …' if len(unused) > _SHOWN else ''}"
+        yield f"arrays that are not used: {few(unused)}"
 
 
 def _by_part(names: Sequence[str], words: Sequence[str]) -> dict[Part, str]:

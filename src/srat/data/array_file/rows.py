@@ -16,6 +16,7 @@ from torch import Tensor
 from srat.core.errors import UserError, require
 from srat.data.array_file.names import CLASS_NAMES, naming_notes, pairs_of
 from srat.data.array_file.values import image_notes, read_images, read_labels
+from srat.data.counts import require_labels
 from srat.data.pixels import to_unit
 from srat.data.reading.npz import names_in, read_npz
 from srat.data.record import Part, content_digest
@@ -136,7 +137,7 @@ def names_of_classes(named: NDArray[Any] | None, labels: Tensor, place: Path) ->
         place: the file.
 
     Raises:
-        UserError: if the names are no text, or there are more classes than images.
+        UserError: if the names are no text, a label is below 0, or there are more classes than images.
     """
     if named is not None:
         require(named.ndim == 1, f"{place}: class_names: expected a list of names, got shape {named.shape}")
@@ -145,6 +146,10 @@ def names_of_classes(named: NDArray[Any] | None, labels: Tensor, place: Path) ->
         return tuple(str(name) for name in named.tolist())
     # A class may be rare, but of so many labels not most can be without an example: that is no label, but a mistake.
     require(len(labels) > 0, f"{place}: expected at least one image, got none")
+    try:
+        require_labels(labels, None)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from error
     classes = 1 + int(labels.max())
     require(classes <= len(labels), f"{place}: labels up to {classes - 1}, but only {len(labels)} images in all parts")
     return tuple(str(c) for c in range(classes))

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 import torch
 
 from srat.core.errors import UserError, require
-from srat.core.words import counted, number
+from srat.core.words import counted, few, number
 from srat.data.array_file.rows import Positions, Rows
 from srat.data.dataset import Dataset
 from srat.data.record import PARTS, Part, Record, hashed_share
 from srat.data.validation import ValidationUse, with_use
-
-_SHOWN = 5
-"""Names at the most in a line."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,7 +113,7 @@ def as_it_lies(rows: Rows, test_fraction: float, chosen: Sequence[int], validati
             f"{len(parts['test']):,} of {len(train):,} images are the test, drawn by a hash of each one's content"
         )
     if untested := _without_image(rows, parts["test"], chosen):
-        notes.append(f"no test image in class {_few(untested)}: its accuracy cannot be measured")
+        notes.append(f"no test image in class {few(untested)}: its accuracy cannot be measured")
     return Split(rows=rows, parts=parts, class_names=rows.class_names, notes=tuple(notes))
 
 
@@ -202,7 +199,7 @@ def _check_drawn(rows: Rows, parts: Mapping[Part, Positions], test_fraction: flo
     drawn = f"--data.test-fraction {number(test_fraction, 0, 1)} draws the test by the hash of each image's content"
     empty = _without_image(rows, torch.cat((parts["train"], parts["test"])), chosen)
     untrained = [name for name in _without_image(rows, parts["train"], chosen) if name not in empty]
-    said = f"{rows.place}: no training image in class {_few(untrained)}: {drawn}; a smaller one may help"
+    said = f"{rows.place}: no training image in class {few(untrained)}: {drawn}; a smaller one may help"
     require(not untrained, said)
     tested = len(_without_image(rows, parts["test"], chosen)) < len(_used(rows, chosen))
     advice = "a larger one may help, or test images in the file"
@@ -219,7 +216,3 @@ def _without_image(rows: Rows, positions: Positions, chosen: Sequence[int]) -> l
     """Return the names of the classes, of those that are used, that have no image at these positions."""
     there = set(rows.labels[positions].tolist())
     return [rows.class_names[label] for label in _used(rows, chosen) if label not in there]
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f", … ({len(names):,} classes)" if len(names) > _SHOWN else "")

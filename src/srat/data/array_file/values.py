@@ -10,7 +10,7 @@ from torch import Tensor
 
 from srat.core.errors import require
 from srat.core.words import number
-from srat.data.pixels import check_finite, dark_note
+from srat.data.pixels import check_finite, dark_note, divisor
 
 _CHANNELS = (1, 3)
 _LEVELS = 255
@@ -124,4 +124,4 @@ def _advice_on_range(low: float, high: float) -> str:
     if low < 0:
         return "undo their normalisation (the model normalises by itself), or shift and scale them into [0, 1]"
     white = next((white for white in _WHITES if high <= white), high)
-    return f"divide them by the level that is white, as in images / {number(white, white)}"
+    return f"divide them by the level that is white, as in images / {divisor(white)}"

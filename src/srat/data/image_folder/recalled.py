@@ -1,7 +1,8 @@
 """The images that a run has recorded, and what has become of them and of their folder since."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from srat.core.errors import UserError
@@ -10,23 +11,36 @@ from srat.data.image_folder.found import Found
 from srat.data.image_folder.naming import normal
 from srat.data.image_folder.scan import Branch
 from srat.data.reading.image_files import read_each
-from srat.data.record import Names, Part, Record, file_digest
+from srat.data.record import OF_PART, PARTS, Part, Record, digest_if_readable, file_digest
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Lost:
-    """Recorded images of a part that cannot be taken."""
+class _Recorded:
+    """A recorded image."""
 
-    gone: tuple[str, ...]
-    changed: tuple[str, ...]
+    part: Part
+    name: str
+    label: int
+    digest: str
+    """As recorded; "" where it was not."""
+    now: str | None
+    """The digest of what lies at its name now, as far as there is one to compare it with; None if nothing does."""
+    path: Path | None
+    """Where it lies now; None if it is nowhere."""
 
-    @property
-    def all(self) -> tuple[str, ...]:
-        return (*self.gone, *self.changed)
+
+@dataclass(frozen=True, kw_only=True)
+class _Today:
+    """What a new run would take of the folder."""
+
+    classes: Mapping[Path, str] = field(default_factory=dict)
+    """The class of each image."""
+    error: str = ""
+    """Why a new run could take nothing."""
 
 
 def recalled(root: Branch, record: Record, *, now: Callable[[], Found], threads: int) -> Found:
-    """Return the images that a run has recorded, as far as they are there and unchanged.
+    """Return the images that a run has recorded, as far as they are there, by their names or else by their contents.
 
     Args:
         root: the folder.
@@ -34,22 +48,27 @@ def recalled(root: Branch, record: Record, *, now: Callable[[], Found], threads:
         now: finds what a new run would take of it.
         threads: how many files are read at a time.
     """
-    lost = {part: _lost(root.path, names, threads) for part, names in record.parts.items()}
-    taken = {part: _taken(root.path, record, part, frozenset(lost[part].all)) for part in record.parts}
-    missing = {part: each.all for part, each in lost.items()}
-    found = Found(place=root.path, class_names=record.classes, parts=taken, missing=missing)
-    gone = frozenset(name for each in lost.values() for name in each.gone)
-    known = {name for recorded in record.parts.values() for name in recorded} | {*record.others}
-    unknown = [path for path in root.all_images if found.name(path) not in known]
-    copies = _copies(unknown, found, record, threads)
-    new = tuple(path for path in unknown if path not in copies)
+    today = _today(now)
+    there = _at_their_names(root.path, record, threads)
+    unknown = _unknown(root, record, today, threads)
+    strays = dict(zip(unknown, read_each(digest_if_readable, unknown, threads), strict=True))
+    images = _with_moved(root.path, there, strays)
+    own = {each.path for each in images}
+    left = {path: digest for path, digest in strays.items() if path not in own}
+    copies = _copies(left, images, threads)
+    new = tuple(path for path in left if path not in copies)
+    of_part = {part: [each for each in images if each.part == part] for part in record.parts}
+    taken = {part: [(each.path, each.label) for each in some if each.path] for part, some in of_part.items()}
+    missing = {part: tuple(each.name for each in some if not each.path) for part, some in of_part.items()}
+    found = Found(place=root.path, class_names=record.classes, parts=taken, missing=missing, new=new)
     notes = (
-        *(note for part, each in lost.items() for note in _lost_notes(part, len(record.parts[part]), each)),
-        *_class_notes(found, now),
+        *(note for part, some in of_part.items() for note in _lost_notes(part, some)),
+        *_moved_notes(found, images),
+        *_class_notes(found, today),
         *_new_notes([found.name(path) for path in new]),
-        *_copy_notes({found.name(path): name for path, name in copies.items()}, gone),
+        *_copy_notes([f"{found.name(path)} = {name}" for path, name in copies.items()]),
     )
-    return replace(found, notes=notes, new=new)
+    return replace(found, notes=notes)
 
 
 def unrecorded(now: Found, then: Found, told: Callable[[str], None]) -> list[tuple[Path, int]]:
@@ -71,50 +90,96 @@ def unrecorded(now: Found, then: Found, told: Callable[[str], None]) -> list[tup
     return known
 
 
-def _lost(place: Path, recorded: Names, threads: int) -> _Lost:
-    digests = read_each(lambda item: _digest(place / item[0], item[1]), list(recorded.items()), threads)
-    pairs = list(zip(recorded.items(), digests, strict=True))
-    return _Lost(
-        gone=tuple(name for (name, _), now in pairs if now is None),
-        changed=tuple(name for (name, then), now in pairs if now not in (then, None)),
-    )
+def _today(now: Callable[[], Found]) -> _Today:
+    try:
+        return _Today(classes=now().classes)
+    except UserError as error:
+        return _Today(error=str(error))
 
 
-def _taken(place: Path, record: Record, part: Part, lost: frozenset[str]) -> list[tuple[Path, int]]:
-    images = zip(record.parts[part], record.labels_of(part), strict=True)
-    return [(place / name, label) for name, label in images if name not in lost]
+def _at_their_names(place: Path, record: Record, threads: int) -> list[_Recorded]:
+    """Return the recorded images, those at whose names something else lies, or nothing, without a path."""
+    named = [
+        (part, name, digest, label)
+        for part in PARTS  # what was trained on comes first
+        if part in record.parts
+        for (name, digest), label in zip(record.parts[part].items(), record.labels_of(part), strict=True)
+    ]
+    digests = read_each(lambda item: _digest(place / item[1], item[2]), named, threads)
+    return [
+        _Recorded(part=part, name=name, label=label, digest=then, now=now, path=place / name if now == then else None)
+        for (part, name, then, label), now in zip(named, digests, strict=True)
+    ]
 
 
-def _copies(paths: list[Path], found: Found, record: Record, threads: int) -> dict[Path, str]:
+def _with_moved(place: Path, there: Sequence[_Recorded], strays: Mapping[Path, str]) -> list[_Recorded]:
+    """Return the recorded images, those that have gone from their names with the path of a file of their content.
+
+    Args:
+        place: the folder.
+        there: the images.
+        strays: files that the run does not know, with their digests.
+    """
+    pool: defaultdict[str, list[Path]] = defaultdict(list)
+    changed = {place / each.name: each.now for each in there if each.path is None and each.now}
+    for path, digest in sorted([*strays.items(), *changed.items()], reverse=True):
+        pool[digest].append(path)
+    return [
+        replace(each, path=pool[each.digest].pop()) if not each.path and each.digest and pool.get(each.digest) else each
+        for each in there
+    ]
+
+
+def _unknown(root: Branch, record: Record, today: _Today, threads: int) -> list[Path]:
+    """Return the images that the run has not seen, and those that it saw without a class and that have one now."""
+    parts = {root.path / name for recorded in record.parts.values() for name in recorded}
+    others = {root.path / name: digest for name, digest in record.others.items()}
+    images = [path for path in root.all_images if path not in parts]
+    idle = [path for path in images if path in others and path not in today.classes]
+    digests = read_each(lambda path: _digest(path, others[path]), idle, threads)
+    known = {path for path, digest in zip(idle, digests, strict=True) if digest == others[path]}
+    return [path for path in images if path not in known]
+
+
+def _copies(files: Mapping[Path, str], images: Sequence[_Recorded], threads: int) -> dict[Path, str]:
     """Return which files have the content of a recorded image, and its name; version 0.1 recorded no contents."""
-    if not paths:
+    if not files:
         return {}
-    named = {name: digest for names in record.parts.values() for name, digest in names.items()}
-    there = [path for path in found.paths if not named[found.name(path)]]
-    named |= zip(map(found.name, there), read_each(file_digest, there, threads), strict=True)
-    name_of = {digest: name for name, digest in named.items() if digest}
-    digests = read_each(file_digest, paths, threads)
-    return {path: name_of[digest] for path, digest in zip(paths, digests, strict=True) if digest in name_of}
+    name_of = {each.digest: each.name for each in images if each.digest}
+    bare = {each.path: each.name for each in images if each.path and not each.digest}
+    name_of |= zip(read_each(file_digest, list(bare), threads), bare.values(), strict=True)
+    return {path: name_of[digest] for path, digest in files.items() if digest in name_of}
 
 
-def _lost_notes(part: Part, recorded: int, lost: _Lost) -> Iterator[str]:
-    of = f"of {recorded:,} {'training' if part == 'train' else part} images that this run recorded"
+def _lost_notes(part: Part, images: Sequence[_Recorded]) -> Iterator[str]:
+    of = f"of {len(images):,} {OF_PART[part]} images that this run recorded"
+    lost = [each for each in images if each.path is None]
     for names, one, several in (
-        (lost.gone, "is gone", "are gone"),
-        (lost.changed, "has changed and is left out", "have changed and are left out"),
+        ([each.name for each in lost if each.now is None], "is gone", "are gone"),
+        (
+            [each.name for each in lost if each.now is not None],
+            "has changed and is left out",
+            "have changed and are left out",
+        ),
     ):
         if names:
             yield f"{counted(len(names), f'{of} {one}', f'{of} {several}')} ({few(names)})"
 
 
-def _class_notes(found: Found, now: Callable[[], Found]) -> Iterator[str]:
+def _moved_notes(found: Found, images: Sequence[_Recorded]) -> Iterator[str]:
+    paths = [(each.name, found.name(each.path)) for each in images if each.path]
+    moved = [f"{old} → {new}" for old, new in paths if old != new]
+    if moved:
+        have = counted(len(moved), "image that this run recorded has", "images that this run recorded have")
+        yield f"{have} been moved ({few(moved)}) and kept, for the content is the same"
+
+
+def _class_notes(found: Found, today: _Today) -> Iterator[str]:
     """Yield which of the recorded images have another class today."""
-    try:
-        today: Mapping[Path, str] = now().classes
-    except UserError as error:
-        yield f"a new run could not read this folder; this one takes the images that it recorded ({error})"
+    if today.error:
+        yield f"a new run could not read this folder; this one takes the images that it recorded ({today.error})"
         return
-    pairs = [(path, normal(name), today.get(path)) for path, name in found.classes.items()]
+    pairs = [(path, normal(name), today.classes.get(path)) for path, name in found.classes.items()]
     other = [f"{found.name(path)}: {then} → {new or 'none'}" for path, then, new in pairs if new != then]
     if other:
         has = counted(len(other), "image that this run recorded has", "images that this run recorded have")
@@ -127,21 +192,10 @@ def _new_notes(names: list[str]) -> Iterator[str]:
         yield f"{said} new since this run began ({few(names)}): neither trained on nor tested on"
 
 
-def _copy_notes(copies: Mapping[str, str], gone: frozenset[str]) -> Iterator[str]:
-    """Yield what is to be said of files with the content of recorded images.
-
-    Args:
-        copies: their names, each with that of the recorded image.
-        gone: names of recorded images that are gone: those have been moved.
-    """
-    moved = [f"{old} → {new}" for new, old in copies.items() if old in gone]
-    copied = [f"{new} = {old}" for new, old in copies.items() if old not in gone]
-    if moved:
-        have = counted(len(moved), "recorded image has", "recorded images have")
-        yield f"{have} been moved ({few(moved)}): left out"
-    if copied:
-        are = counted(len(copied), "file is a copy of a recorded image", "files are copies of recorded images")
-        yield f"{are} ({few(copied)}): left out"
+def _copy_notes(copies: list[str]) -> Iterator[str]:
+    if copies:
+        are = counted(len(copies), "file is a copy of a recorded image", "files are copies of recorded images")
+        yield f"{are} ({few(copies)}): left out"
 
 
 def _digest(path: Path, then: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from srat.core.errors import UserError
 from srat.core.words import counted, few
-from srat.data.reading.decoding import RAW, SUFFIXES, is_heif, is_image, reads_heif
+from srat.data.reading.decoding import SUFFIXES, is_image, why_undecoded
 
 TABLES = frozenset({".csv", ".tsv"})
 """Endings of files that may name images and their classes."""
@@ -185,14 +185,12 @@ def _scanned(folder: Path, *, above: tuple[tuple[int, int], ...], links: int) ->
 
 def not_an_image(path: Path) -> Passed | None:
     """Return why a file is not read as an image; None if it is."""
-    suffix = path.suffix.lower()
     if nothing := _not_a_file(path):
         return nothing
-    if suffix in RAW:
-        return Passed(path=path, kind="unreadable", why=f"camera raw ({suffix})")
-    if is_heif(path) and not reads_heif():
-        return Passed(path=path, kind="unreadable", why="HEIC, which needs pillow-heif (pip install 'srat[heic]')")
-    return None if suffix in SUFFIXES or is_image(path) else Passed(path=path, kind="foreign", why=_other(path))
+    if why := why_undecoded(path):
+        return Passed(path=path, kind="unreadable", why=why)
+    readable = path.suffix.lower() in SUFFIXES or is_image(path)
+    return None if readable else Passed(path=path, kind="foreign", why=_other(path))
 
 
 def _not_a_file(path: Path) -> Passed | None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -78,6 +78,8 @@ GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 _ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _ORIENTATION = 0x0112
+_WIDTH, _HEIGHT, _BITS_PER_SAMPLE = 256, 257, 258
+"""Tags of TIFF."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,8 @@ class Header:
     """Whether it has an alpha channel or a transparent colour."""
     deep: bool
     """Whether its grey levels are whole numbers of more than 8 bits."""
+    wide: bool
+    """Whether its channels have more than 8 bits, of which Pillow reads the first eight."""
     several: bool
     """Whether it has several pages or frames, of which the first is read."""
 
@@ -101,10 +105,13 @@ def opened(path: Path) -> Iterator["Image.Image"]:
     from PIL import Image, UnidentifiedImageError
 
     try:
+        why = why_undecoded(path)
+        require(not why, f"not read: {why}")
         # Its warnings are of damage that it can do with, and of sizes beyond ours.
         warnings.filterwarnings("ignore", module=r"PIL\.")  # catch_warnings is not for threads
-        # By name: Pillow would hand a file of PostScript to Ghostscript, whatever its ending says.
-        with Image.open(path, formats=_formats(path)) as image:
+        # As a file: of one that it maps into memory by its path, a TIFF, Pillow confuses rows and columns if it is
+        # turned. Formats by name: it would hand a file of PostScript to Ghostscript, whatever its ending says.
+        with path.open("rb") as file, Image.open(file, formats=_formats(path)) as image:
             width, height = image.size
             pixels = f"{width:,} × {height:,} pixels, expected at most {LARGEST_IMAGE:,} in all"
             require(width * height <= LARGEST_IMAGE, pixels)
@@ -133,13 +140,15 @@ def read_header(path: Path, *, upright: bool = True) -> Header:
 
 def header_of(image: "Image.Image", *, upright: bool = True) -> Header:
     """Return what an opened image says of itself; arguments as for `read_header`."""
-    width, height = image.size
+    width, height = _stored_size(image)
+    wide = _is_wide(image)  # before its EXIF data, for which Pillow may read all of it and forget
     turned = upright and image.getexif().get(_ORIENTATION, 1) >= 5
     return Header(
         size=(height, width) if turned else (width, height),
         grey=image.mode in GREY_MODES or _is_deep(image),
         transparent=_is_transparent(image),
         deep=_is_deep(image),
+        wide=wide,
         # The further pictures of a phone's JPEG are previews.
         several=image.format != "MPO" and bool(getattr(image, "is_animated", False)),
     )
@@ -158,7 +167,7 @@ def shown(image: "Image.Image", *, background: str = NO_BACKGROUND, white_level:
     """
     from PIL import Image, ImageOps
 
-    plain = ImageOps.exif_transpose(_eight_bits(image, white_level))
+    plain = _eight_bits(ImageOps.exif_transpose(image), white_level)
     if background == NO_BACKGROUND or not _is_transparent(plain):
         return plain
     layer = plain.convert("RGBA")
@@ -171,9 +180,28 @@ def largest_level(path: Path) -> int:
         return level_of(image)
 
 
+def largest_byte(path: Path, background: str) -> int:
+    """Return the largest value of an image once it has eight bits.
+
+    Args:
+        path: of the file.
+        background: as for `shown`.
+    """
+    with opened(path) as image:
+        return level_of(shown(image, background=background).convert("RGB"))
+
+
 def level_of(image: "Image.Image") -> int:
-    """Return the largest grey level of an opened image of more than 8 bits."""
+    """Return the largest level of an opened image."""
     return int(np.asarray(image).max())
+
+
+def why_undecoded(path: Path) -> str:
+    """Return why a file is not decoded that Pillow might read in part; "" if there is no such reason."""
+    suffix = path.suffix.lower()
+    if suffix in RAW:
+        return f"camera raw ({suffix})"
+    return "HEIC, which needs pillow-heif (pip install 'srat[heic]')" if is_heif(path) and not reads_heif() else ""
 
 
 def is_image(path: Path) -> bool:
@@ -224,6 +252,26 @@ def _is_deep(image: "Image.Image") -> bool:
     return image.mode.startswith("I")
 
 
+def _stored_size(image: "Image.Image") -> tuple[int, int]:
+    """Return width and height as they are in the file; of a TIFF, Pillow says them as they are once it is upright."""
+    tags = getattr(image, "tag_v2", {})
+    return (tags[_WIDTH], tags[_HEIGHT]) if tags else image.size
+
+
+def _is_wide(image: "Image.Image") -> bool:
+    """Return whether an opened image, of which nothing is decoded yet, has channels of 16 bits in its file."""
+    if _is_deep(image) or image.mode == "F":
+        return False
+    bits = max(getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,)))
+    return bits > 8 or any(map(_has_wide_channels, image.tile))  # type: ignore[attr-defined]
+
+
+def _has_wide_channels(tile: Any) -> bool:
+    """Return whether a tile, as Pillow is going to decode it, has channels of more than 8 bits."""
+    of_ppm = tile.codec_name.startswith("ppm") and tile.args[-1] > 255  # the largest level
+    return of_ppm or tile.codec_name == "SGI16" or ";16" in str(tile.args)
+
+
 def _is_transparent(image: "Image.Image") -> bool:
     return image.mode in _ALPHA_MODES or "transparency" in image.info
 
@@ -244,4 +292,8 @@ def _eight_bits(image: "Image.Image", white_level: int) -> "Image.Image":
         return Image.fromarray(np.rint(levels * 255).astype(np.uint8))
     require(low >= 0 and high <= WHITEST, f"grey levels from {low:,} to {high:,}, expected 0 to {WHITEST:,}")
     require(high <= white_level, f"a grey level of {high:,}, above --data.white-level {white_level}")
-    return Image.fromarray((levels.astype(np.int64) * 255 // white_level).astype(np.uint8))
+    plain = Image.fromarray((levels.astype(np.int64) * 255 // white_level).astype(np.uint8))
+    if _is_transparent(image):  # one level of 16 bits is clear
+        clear = levels == image.info["transparency"]
+        plain.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+    return plain

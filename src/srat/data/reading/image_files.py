@@ -128,7 +128,7 @@ class ImageFiles:
             size = (self.width, self.height)
             if self.resize:
                 plain = plain.resize(size, Image.Resampling.BICUBIC)
-            require(plain.size == size, f"{_said(plain.size)} pixels, expected {_said(size)}")
+            require(plain.size == size, f"{size_text(plain.size)} pixels, expected {size_text(size)}")
             return np.asarray(plain, np.uint8).reshape(self.height, self.width, -1)
 
 
@@ -170,5 +170,6 @@ def together(wrong: Sequence[UserError]) -> UserError:
     return wrong[0] if len(wrong) == 1 else UserError(f"{len(wrong):,} files cannot be read: {listed}")
 
 
-def _said(size: tuple[int, int]) -> str:
+def size_text(size: tuple[int, int]) -> str:
+    """Return a width and a height as people read them: "64 × 48"."""
     return f"{size[0]} × {size[1]}"

@@ -15,14 +15,14 @@ from srat.data.dataset import DataDir, Dataset, Parts, Source, Suggested
 from srat.data.image_folder.found import Found, check_drawn
 from srat.data.image_folder.labelled import LayoutName
 from srat.data.image_folder.layout import laid_out
-from srat.data.image_folder.levels import dark_notes, levels_used
+from srat.data.image_folder.levels import dark_notes, dull_notes, levels_used
 from srat.data.image_folder.recalled import recalled, unrecorded
-from srat.data.image_folder.scan import Branch, scan, told_in_line
+from srat.data.image_folder.scan import Branch, is_hidden, not_an_image, scan, told_in_line
 from srat.data.image_folder.table import Columns
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST, Header, Mode, read_header
 from srat.data.reading.downloads import require_folder
-from srat.data.reading.image_files import ImageFiles, Streaming, read_each
-from srat.data.record import Names, Part, Record, file_digest
+from srat.data.reading.image_files import ImageFiles, Streaming, read_each, size_text
+from srat.data.record import Names, Part, Record, digest_if_readable, file_digest
 from srat.data.validation import ValidationUse
 from srat.runtime.cores import cores
 from srat.runtime.machine import neighbours
@@ -170,6 +170,7 @@ class _Images:
             *self.found.notes,
             *reading_notes(self.headers, paths, source.background),
             *dark_notes(*levels_used(self.headers, paths, source.threads), source.white_level),
+            *dull_notes(self.headers, paths, source.background),
         )
 
     @cached_property
@@ -207,6 +208,13 @@ class _Images:
         )
         return Dataset(files, torch.tensor([label for _, label in images]), self.found.class_names)
 
+    def _others(self) -> Names:
+        """Return the images that are of no class, each with the digest of its content."""
+        names = {self.found.name(each.path): each.path for each in self.found.passed if not not_an_image(each.path)}
+        paths = [path for name, path in names.items() if not any(map(is_hidden, name.split("/")))]
+        digests = read_each(digest_if_readable, paths, self.source.threads)
+        return dict(zip(map(self.found.name, paths), digests, strict=True))
+
     def record(self) -> Record:
         """Return what a run keeps of the images."""
         names: dict[Part, Names] = {}
@@ -218,7 +226,7 @@ class _Images:
         return Record(
             parts=names,
             labels=labels,
-            others=tuple(self.found.name(each.path) for each in self.found.passed),
+            others=self._others(),
             class_names=self.found.class_names,
             images=self.shape,
         )
@@ -239,8 +247,8 @@ def common_size(headers: Sequence[Header], paths: Sequence[Path]) -> tuple[int, 
     """
     first = headers[0].size
     for header, path in zip(headers, paths, strict=True):
-        said = f"{path}: {_said(header.size)} pixels, but {paths[0]} has {_said(first)}; --data.size resizes them all"
-        require(header.size == first, said)
+        said = f"{path}: {size_text(header.size)} pixels, but {paths[0]} has {size_text(first)}"
+        require(header.size == first, f"{said}; --data.size resizes them all")
     return first
 
 
@@ -260,6 +268,10 @@ def reading_notes(headers: Sequence[Header], paths: Sequence[Path], background: 
     if several:
         files = counted(len(several), "file has", "files have")
         yield f"{files} several pages or frames; the first is read ({_named(several)})"
+    wide = [path for path, header in zip(paths, headers, strict=True) if header.wide]
+    if wide:
+        has = counted(len(wide), "colour image has", "colour images have")
+        yield f"{has} 16 bits per channel, of which the first 8 are read ({_named(wide)})"
 
 
 def _why_none(found: Found, part: Part) -> str:
@@ -283,7 +295,3 @@ def _is_colour(text: str) -> bool:
 
 def _named(paths: Sequence[Path]) -> str:
     return few([path.name for path in paths])
-
-
-def _said(size: tuple[int, int]) -> str:
-    return f"{size[0]} × {size[1]}"
