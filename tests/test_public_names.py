@@ -127,6 +127,7 @@ CALLS = {
     srat.fit: {"config": NOWHERE, "out": None, "device": "cpu", "model": None, "observer": None}
     | {"checkpoint_every": "auto", "on_divergence": "stop", "compiled": "off", "record": None},
     srat.load: {"path": "/there/is/no/run", "which": "last", "device": "cpu", "model": None},
+    srat.data_of: {"path": "/there/is/no/run", "data_dir": None},
     srat.Config.read: {"path": "/there/is/no/config.json"},
     objective.reduce_weighted: {"losses": LOGITS[:, 0], "weights": LOGITS[:, 1], "reduction": "mean"},
     schedules.scaled: {"epoch": 3, "epochs": 7},

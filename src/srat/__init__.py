@@ -11,6 +11,7 @@ _ATTRIBUTES = {
     "Run": "srat.runs.run",
     "UserError": "srat.core.errors",
     "compose": "srat.config.composition",
+    "data_of": "srat.runs.run",
     "evaluate": "srat.evaluation.evaluate",
     "fit": "srat.training.fitting",
     "load": "srat.runs.run",
@@ -24,6 +25,7 @@ __all__ = [
     "attacks",
     "compose",
     "data",
+    "data_of",
     "evaluate",
     "evaluation",
     "feature_losses",
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from srat.config.config import Config
     from srat.core.errors import UserError
     from srat.evaluation.evaluate import evaluate
-    from srat.runs.run import Run, load
+    from srat.runs.run import Run, data_of, load
     from srat.training.fitting import fit
 
     __version__: str
