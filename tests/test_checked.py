@@ -264,8 +264,7 @@ def test_data_sets_take_arrays_and_lists():
     for wrong, said in (
         ((pixels.transpose(0, 2, 3, 1), labels, ("a", "b")), "with the channels last"),
         ((pixels[0], labels, ("a", "b")), "expected 4 axes"),
-        ((pixels, [0.0, 1.0, 1.0, 0.0], ("a", "b")), "labels: expected integers, got float64"),
-        ((pixels, [True, False, True, False], ("a", "b")), "labels: expected integers, got bool"),
+        ((pixels, [0.0, 1.0, 0.5, 0.0], ("a", "b")), "got float64 of shape (4,) that are not all whole numbers"),
         ((pixels, labels, "ab"), "Dataset.class_names: expected a list of text, got 'ab'"),
         (("pixels", labels, ("a", "b")), "Dataset.images: expected a tensor or an ImageFiles, got 'pixels'"),
         (([[1, 2], [3]], labels, ("a", "b")), "Dataset.images: expected a tensor or an ImageFiles"),

@@ -119,7 +119,7 @@ def _asked(skeleton: nn.Module, module: nn.Module, images: Tensor, pick: Pick, s
 
 
 _ADVICE = (
-    "its forward must be the same at every call, and come by its layers as attributes of its own (no lambda or "
+    "its forward must be the same at every call, and must reach its layers through its own attributes (no lambda or "
     "function that holds on to the module, no layer changed after wrap)"
 )
 

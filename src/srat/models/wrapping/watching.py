@@ -105,7 +105,7 @@ def find_head(
     found = [call for call in calls if call.columns == logits.shape[1] and _could_be_head(module, call, calls)]
     if logits.grad_fn is not None:
         found = [call for call in found if _reaches(logits.grad_fn, call.left)]
-    require(bool(found), f"no layer of this model is seen to make its {logits.shape[1]} logits; {_advice(module)}")
+    require(bool(found), f"could not find the layer that produces the {logits.shape[1]} logits; {_advice(module)}")
     last = found[-1]
     beside = [call.name for call in found[:-1] if not _reaches(last.entered, call.left)]
     names = " and ".join(f"'{name}'" for name in (last.name, *beside))
@@ -138,7 +138,7 @@ def find_place_in_training(
     output, calls = _watch(module, images)
     own = _tables_behind([call.left for call in calls if call.name == head], output, (len(images), classes))
     said = f"in train mode this model returns {described(output)}"
-    require(bool(own), f"{said}, none of which are logits of its head, '{head}'")
+    require(bool(own), f"{said}, which does not come from its head, '{head}'")
     wanted = place if pick is None else find_place(output, pick)
     with suppress(UserError):  # nothing need be there in train mode
         chosen = part_at(output, wanted)
