@@ -175,7 +175,7 @@ class TestCounts:
     def test_are_one_for_each_class(self, function):
         refused("class counts: expected one for each", function, torch.ones(3, 3, dtype=torch.long))
         for counts in (None, 5, "543", {0: 5}):
-            refused("class_counts: expected a tensor or whole numbers, got", function, counts)
+            refused("class_counts: expected a tensor or a list of whole numbers, got", function, counts)
 
 
 def test_counts_of_another_number_of_classes():
@@ -204,7 +204,7 @@ def test_counts_of_another_number_of_classes():
         ("reduction: expected weighted_mean or mean, got 'sum'", lambda: reduce_weighted(LOGITS[0], LOGITS[0], "sum")),
         ("class counts: expected at least two classes, got 1", lambda: step_counts([5], ratio=2)),
         ("class counts: expected at least two classes, got 1", lambda: exponential_counts([5], ratio=2)),
-        ("class_counts: expected whole numbers, got [5.5, 4]", lambda: exponential_counts([5.5, 4], ratio=2)),
+        ("class_counts: expected a list of whole numbers, got [5.5, 4]", lambda: exponential_counts([5.5, 4], ratio=2)),
         ("leaves class 0 without a training image: it has only -5", lambda: step_counts([-5, 4], ratio=2)),
         ("ratio: expected a number, got 'x'", lambda: step_counts([5, 4], ratio="x")),
         ("class 1: expected a count of 0 or more, got -1", lambda: select([0, 1], [1, -1], seed=0)),

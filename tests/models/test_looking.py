@@ -80,10 +80,10 @@ class TestTrainMode:
         ("says", "said"),
         [
             (lambda aux, main: (main + 0, main.log_softmax(1)), r"tuple of 0: .*several of which could be.*output=…"),
-            (lambda aux, main: (aux, aux + 1), "none of which are logits of its head, 'fc'"),
-            (lambda aux, main: aux, "none of which are logits of its head, 'fc'"),
-            (lambda aux, main: main[:, :4], "none of which are logits of its head, 'fc'"),
-            (lambda aux, main: {"loss": main.sum()}, "returns dict of loss: .*none of which are logits"),
+            (lambda aux, main: (aux, aux + 1), "which does not come from its head, 'fc'"),
+            (lambda aux, main: aux, "which does not come from its head, 'fc'"),
+            (lambda aux, main: main[:, :4], "which does not come from its head, 'fc'"),
+            (lambda aux, main: {"loss": main.sum()}, "returns dict of loss: .*which does not come from"),
             (lambda aux, main: 1 / 0, r"fails in train mode \(ZeroDivisionError"),
         ],
     )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from srat.core.checked import Checked, checked
 from srat.core.errors import require
 from srat.core.members import Member
-from srat.models.inputs import require_channels, taking_images
+from srat.models.inputs import require_channels, require_device, taking_images
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 AttackMode = Literal["eval", "train_frozen_stats"]
@@ -59,9 +59,10 @@ class Normalization(nn.Module):
         """Return normalised images.
 
         Raises:
-            UserError: if they are bytes, which would be 255 times too bright, or have another number of channels.
+            UserError: if they are bytes, which would be 255 times too bright, or have another number of channels, or lie elsewhere.
         """
         require_channels(images, self.channels)
+        require_device(images, self.mean.device)
         return (images - self.mean) / self.std
 
 
