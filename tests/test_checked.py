@@ -207,7 +207,10 @@ def test_norms_that_there_are_not(norm):
         (lambda: Focal(gamma=torch.ones(3)), "Focal.gamma: expected a number, got a tensor of float32, (3,)"),
         (lambda: Fixed(values=(1, "a")), "Fixed.values: expected a list of numbers, got (1, 'a')"),
         (lambda: Explicit(keep="12"), "Explicit.keep: expected a list of whole numbers, got '12'"),
-        (lambda: Step(class_order="x"), "Step.class_order: expected label or random or a list of whole numbers, got 'x'"),
+        (
+            lambda: Step(class_order="x"),
+            "Step.class_order: expected label or random or a list of whole numbers, got 'x'",
+        ),
         (lambda: Config(loss="focal"), "Config.loss: expected a Loss (CrossEntropy, Focal, LDAM), got 'focal'"),
         (lambda: Config(evaluation=FGSM()), "Config.evaluation: expected a PGD, got an FGSM"),
         (lambda: Config(optimizer=SGD), "Config.optimizer: expected an SGD, got the class SGD itself"),

@@ -52,7 +52,10 @@ class TestEvaluate:
             ({"labels": ["a"] * 4}, "labels: expected a tensor, an array or lists of numbers"),
             ({"images": IMAGES - 0.5}, "they look normalised already"),
             ({"images": (IMAGES * 255).int()}, "images: expected uint8 or floating point, got int32"),
-            ({"labels": torch.eye(3)[[0, 1, 2, 0]]}, "of shape (4, 3): one-hot labels; labels.argmax(axis=1) makes them"),
+            (
+                {"labels": torch.eye(3)[[0, 1, 2, 0]]},
+                "of shape (4, 3): one-hot labels; labels.argmax(axis=1) makes them",
+            ),
             ({"labels": LABELS + 0.5}, "labels: expected n integers, got float32 of shape (4,) that are not all whole"),
             ({"labels": LABELS[:2]}, "labels: expected one for each of 4 images, got 2"),
             ({"labels": LABELS + 1}, "labels: expected integers from 0 to 2, got 1 to 3"),

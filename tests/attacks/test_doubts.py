@@ -36,7 +36,7 @@ LONG = "is longer than the diameter of the ball, 0.2"
         ),
         (
             PGD(norm="l2"),
-            "pgd-10-l2: a radius of 0.0313725 in L2, spread over all pixels, is 0.14 of 255 levels: is this an L∞ budget?",
+            "pgd-10-l2: a radius of 0.0313725 in L2, spread over all pixels, is 0.14 of 255 levels: is this an L∞",
         ),
         (named("square", PGD(norm="l2")), "square-l2: a radius of 0.0313725 in L2, spread over all pixels"),
         (AutoAttack(epsilon=0.6), "autoattack: within a radius of 0.6"),

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.core.errors import UserError, require
-from srat.models.classifier import attacked, dtype_of, dtypes_of
+from srat.models.classifier import attacked, dtype_of, dtypes_of, unmoved
 from srat.models.outputs import Pick, Place
 from srat.models.wrapping.lazy import make_lazy_parts
-from srat.models.wrapping.skeleton import require_same, unmoved
+from srat.models.wrapping.skeleton import require_same
 from srat.models.wrapping.watching import find_head, find_place_in_training, place_by_graph
 from srat.runtime.machine import is_out_of_memory
 

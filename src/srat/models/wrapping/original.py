@@ -1,7 +1,7 @@
 """The user's module, from which a wrapped model's copy was taken, and whether it is still the same."""
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -26,7 +26,8 @@ class Registered(NamedTuple):
         """Return the name of a member that was added, taken away or replaced; None if all are the same."""
         if (owner := self.part()) is None:
             return None
-        present, replaced = getattr(owner, self.kind), _is_other_buffer if self.kind == "_buffers" else _is_other
+        present: dict[str, Any] = getattr(owner, self.kind)
+        replaced = _is_other_buffer if self.kind == "_buffers" else _is_other
         if present.keys() != self.members.keys():
             return min(present.keys() ^ self.members.keys())
         return next((name for name, member in self.members.items() if replaced(present[name], member)), None)

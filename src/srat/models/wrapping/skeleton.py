@@ -125,21 +125,6 @@ _ADVICE = (
 
 
 @contextmanager
-def unmoved(module: nn.Module) -> Iterator[None]:
-    """Leave a module's buffers as they were, such as BatchNorm's statistics, and the global generators."""
-    named = [(part, name, buffer) for part in module.modules() for name, buffer in part._buffers.items()]
-    before = [(part, name, buffer, buffer.clone()) for part, name, buffer in named if buffer is not None]
-    devices = [buffer.device for buffer in (*module.parameters(), *module.buffers()) if buffer.is_cuda][:1]
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        with torch.no_grad():
-            for part, name, buffer, was in before:
-                part._buffers[name] = buffer.copy_(was)
-
-
-@contextmanager
 def _same_draws(device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
