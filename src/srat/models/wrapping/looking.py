@@ -47,7 +47,7 @@ def look(skeleton: nn.Module, module: nn.Module, images: Images, *, named: str |
     with torch.no_grad(), attacked(skeleton):
         make_lazy_parts(skeleton, lambda: skeleton(images.to(dtype_of(skeleton))))
         with unmoved(skeleton):
-            x = images.to(_dtype_taken(skeleton, images))
+            x = images.to(dtype_taken(skeleton, images))
             known = _known_place(skeleton, x) if pick is None else pick
             logits = require_same(skeleton, module, x, pick=known)
             head, place = find_head(skeleton, x, named=named, pick=known)
@@ -81,7 +81,7 @@ def _in_training(
     return found
 
 
-def _dtype_taken(module: nn.Module, images: Images) -> torch.dtype:
+def dtype_taken(module: nn.Module, images: Images) -> torch.dtype:
     """Return in which type a module takes images: its weights'; of several, the widest in which it can be called."""
     *wider, last = dtypes_of(module)
     for dtype in wider:
