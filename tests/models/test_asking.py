@@ -327,6 +327,8 @@ def test_images_are_never_rounded_for_a_head(dtype, casts):
     with pytest.raises(UserError, match=f"first weights are {name}, and it takes images in float32") as error:
         srat.evaluate(net, images, labels)
     assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=f"first weights are {name}"):
+        predict(net, images, Natural(), class_names=("a", "b", "c"))
     assert net.body[2].num_batches_tracked == 0
     own = srat.models.wrap(copy.deepcopy(net), mean=0.0, std=1.0, head="head")
     assert srat.evaluate(own, images, labels).counts.total == (2, 1, 1)

@@ -60,7 +60,7 @@ def wrap(
     Raises:
         UserError: if the module normalises already, stands for another one (``nn.DataParallel``), cannot be copied, or
             has no such layer; at the first call, if no single layer is the head, or the wrapped model does not do what
-            the module does; at any call, if a layer of the module was replaced since.
+            the module does; at any call, if a layer, a parameter or a buffer of the module was replaced since.
     """
     if any(isinstance(child, Normalization) for child in module.modules()):
         raise UserError("this model normalises its input already; wrapping it again would normalise twice")
