@@ -116,7 +116,8 @@ def load(
     Raises:
         UserError: if there are no such weights, they are damaged or do not fit, or there is no such device.
     """
-    return _filled(_open(path, which), model, as_device(device))
+    there = as_device(device)
+    return _filled(_open(path, which), model, there)
 
 
 @checked
@@ -152,8 +153,8 @@ def load_with_facts(
     path: Path | str, *, which: Which = "last", device: str | torch.device = "cpu"
 ) -> tuple[nn.Module, ModelFacts]:
     """Return what `load` does, and what the weights file says beside the weights."""
-    weights = _open(path, which)
-    return _filled(weights, None, as_device(device)), ModelFacts.from_json(weights.facts, weights.path)
+    there, weights = as_device(device), _open(path, which)
+    return _filled(weights, None, there), ModelFacts.from_json(weights.facts, weights.path)
 
 
 def _open(path: Path | str, which: Which) -> TensorFile:
