@@ -52,10 +52,12 @@ class TestEvaluate:
             ({"labels": ["a"] * 4}, "labels: expected a tensor, an array or lists of numbers"),
             ({"images": IMAGES - 0.5}, "they look normalised already"),
             ({"images": (IMAGES * 255).int()}, "images: expected uint8 or floating point, got int32"),
-            ({"labels": torch.eye(4)[:, :3]}, "got shape (4, 3); one-hot? labels.argmax(1) makes integers of them"),
-            ({"labels": LABELS.float()}, "labels: expected integers, got float32"),
-            ({"labels": LABELS > 0}, "labels: expected integers, got bool"),
-            ({"labels": LABELS[:2]}, "labels: expected one for each of 4 images, got shape (2,)"),
+            (
+                {"labels": torch.eye(3)[[0, 1, 2, 0]]},
+                "of shape (4, 3): one-hot labels; labels.argmax(axis=1) makes them",
+            ),
+            ({"labels": LABELS + 0.5}, "labels: expected n integers, got float32 of shape (4,) that are not all whole"),
+            ({"labels": LABELS[:2]}, "labels: expected one for each of 4 images, got 2"),
             ({"labels": LABELS + 1}, "labels: expected integers from 0 to 2, got 1 to 3"),
             ({"model": lambda x: x}, "model: expected a Module, got a function"),
             ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
@@ -176,7 +178,7 @@ class TestCounts:
     def test_are_one_for_each_class(self, function):
         refused("class counts: expected one for each", function, torch.ones(3, 3, dtype=torch.long))
         for counts in (None, 5, "543", {0: 5}):
-            refused("class_counts: expected a tensor or whole numbers, got", function, counts)
+            refused("class_counts: expected a tensor or a list of whole numbers, got", function, counts)
 
 
 def test_counts_of_another_number_of_classes():
@@ -205,7 +207,7 @@ def test_counts_of_another_number_of_classes():
         ("reduction: expected weighted_mean or mean, got 'sum'", lambda: reduce_weighted(LOGITS[0], LOGITS[0], "sum")),
         ("class counts: expected at least two classes, got 1", lambda: step_counts([5], ratio=2)),
         ("class counts: expected at least two classes, got 1", lambda: exponential_counts([5], ratio=2)),
-        ("class_counts: expected whole numbers, got [5.5, 4]", lambda: exponential_counts([5.5, 4], ratio=2)),
+        ("class_counts: expected a list of whole numbers, got [5.5, 4]", lambda: exponential_counts([5.5, 4], ratio=2)),
         ("leaves class 0 without a training image: it has only -5", lambda: step_counts([-5, 4], ratio=2)),
         ("ratio: expected a number, got 'x'", lambda: step_counts([5, 4], ratio="x")),
         ("class 1: expected a count of 0 or more, got -1", lambda: select([0, 1], [1, -1], seed=0)),

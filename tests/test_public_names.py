@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import srat
-from srat import attacks, data, evaluation, feature_losses, losses, models, theory, weightings
+from srat import attacks, data, feature_losses, losses, models, theory, weightings
 from srat.attacks import PGD, Natural
 from srat.core.checked import Checked
 from srat.core.errors import UserError
@@ -19,6 +19,12 @@ from srat.data.imbalance import Explicit, Step
 from srat.data.sources.arrays import Arrays
 from srat.data.sources.digits import Digits
 from srat.evaluation import feature_map, separability
+from srat.evaluation.counts import Counts
+from srat.evaluation.evaluate import count, evaluate, examine
+from srat.evaluation.groups import groups
+from srat.evaluation.journal import FileJournal
+from srat.evaluation.record import Evaluation, describe_attack, summary
+from srat.evaluation.serving import served
 from srat.methods import objective
 from srat.models.heads import LinearHead
 from srat.optimization import schedules
@@ -30,7 +36,7 @@ DATA = data.Dataset(IMAGES, LABELS, ("a", "b"))
 RNG, ONE = torch.Generator(), torch.ones(1)
 SURVIVED, SUM = np.array([[True, False, True]] * 2), intervals.Sum(0.5, 0.4, 0.6)
 FEATURES, CLASSES = np.arange(66.0).reshape(22, 3), np.arange(22) % 2
-GROUPS, COUNTS = evaluation.groups([3, 2]), evaluation.Counts(correct=(1, 1), total=(2, 2))
+GROUPS, COUNTS = groups([3, 2]), Counts(correct=(1, 1), total=(2, 2))
 NOWHERE = srat.Config(data=Arrays(dir="/there/is/no/such.npz"))
 
 
@@ -91,17 +97,16 @@ CALLS = {
     models.Classifier: {"normalization": models.Normalization(ONE, ONE), "backbone": NET, "head": NET}
     | {"projection": NET},
     models.ImageShape: {"channels": 1, "height": 8, "width": 8},
-    evaluation.evaluate: {"model": NET, "images": IMAGES, "labels": LABELS, "attack": None, "batch_size": 4, "seed": 0},
-    evaluation.examine: {"model": NET, "dataset": DATA, "attack": PGD(steps=1), "seed": 0, "batch_size": 2},
-    evaluation.count: {"model": NET, "dataset": DATA, "attack": PGD(steps=1), "seed": 0},
-    evaluation.describe_attack: {"attack": PGD(), "classes": 3},
-    evaluation.groups: {"train_counts": [3, 2]},
-    evaluation.served: {"model": NET},
-    evaluation.summary: {"counts": COUNTS, "groups": GROUPS},
-    evaluation.wilson: {"correct": 1, "total": 2, "z": 1.96},
-    evaluation.FileJournal: {"folder": Path("/tmp"), "name": "x", "rank": 0, "identity": {}, "images": 3}
-    | {"notice": silent},
-    evaluation.Evaluation.read: {"path": "/there/is/no/evaluation.json"},
+    evaluate: {"model": NET, "images": IMAGES, "labels": LABELS, "attack": None, "batch_size": 4, "seed": 0},
+    examine: {"model": NET, "dataset": DATA, "attack": PGD(steps=1), "seed": 0, "batch_size": 2},
+    count: {"model": NET, "dataset": DATA, "attack": PGD(steps=1), "seed": 0},
+    describe_attack: {"attack": PGD(), "classes": 3},
+    groups: {"train_counts": [3, 2]},
+    served: {"model": NET},
+    summary: {"counts": COUNTS, "groups": GROUPS},
+    intervals.wilson: {"correct": 1, "total": 2, "z": 1.96},
+    FileJournal: {"folder": Path("/tmp"), "name": "x", "rank": 0, "identity": {}, "images": 3} | {"notice": silent},
+    Evaluation.read: {"path": "/there/is/no/evaluation.json"},
     intervals.crossed_variances: {"values": SURVIVED.astype(float)},
     intervals.mean_over_seeds: {"survived": SURVIVED},
     intervals.mean_of_counts: {"correct": [1, 2], "total": 5},
@@ -127,6 +132,7 @@ CALLS = {
     srat.fit: {"config": NOWHERE, "out": None, "device": "cpu", "model": None, "observer": None}
     | {"checkpoint_every": "auto", "on_divergence": "stop", "compiled": "off", "record": None},
     srat.load: {"path": "/there/is/no/run", "which": "last", "device": "cpu", "model": None},
+    srat.data_of: {"path": "/there/is/no/run", "data_dir": None},
     srat.Config.read: {"path": "/there/is/no/config.json"},
     objective.reduce_weighted: {"losses": LOGITS[:, 0], "weights": LOGITS[:, 1], "reduction": "mean"},
     schedules.scaled: {"epoch": 3, "epochs": 7},
@@ -136,7 +142,7 @@ CALLS = {
     theory.with_ratios: {"data": theory.Gaussians(), "ratios": [1.0]},
 }
 """What can be called, with arguments that it takes."""
-PACKAGES = (srat, attacks, data, evaluation, feature_losses, losses, models, weightings)
+PACKAGES = (srat, attacks, data, feature_losses, losses, models, weightings)
 HANDED_OUT = {
     *("Accuracy", "Batch", "Counts", "Evaluation", "Examples", "Feed", "FeatureTerm", "Groups", "Journal", "Origin"),
     *("Outcome", "Output", "Parts", "Record", "Result", "Run", "TrainingData"),

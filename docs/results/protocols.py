@@ -16,7 +16,6 @@ import torch
 import srat
 from srat.attacks import PGD
 from srat.attacks.autoattack import AutoAttack
-from srat.config.config import Config
 from srat.data import Dataset, to_unit
 from srat.evaluation.evaluate import count
 from srat.evaluation.serving import served
@@ -72,7 +71,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     model = srat.load(options.run, device=options.device)
-    test = Config.read(options.run / "config.json").data.test()
+    test = srat.data_of(options.run).test()
     data, threat = test.to(options.device), PGD(steps=20)
     first = data.subset(torch.arange(options.autoattack_images))
     torch.manual_seed(0)

@@ -11,11 +11,12 @@ _ATTRIBUTES = {
     "Run": "srat.runs.run",
     "UserError": "srat.core.errors",
     "compose": "srat.config.composition",
+    "data_of": "srat.runs.run",
     "evaluate": "srat.evaluation.evaluate",
     "fit": "srat.training.fitting",
     "load": "srat.runs.run",
 }
-_PACKAGES = ("attacks", "data", "evaluation", "feature_losses", "losses", "methods", "models", "weightings")
+_PACKAGES = ("attacks", "data", "feature_losses", "losses", "methods", "models", "weightings")
 
 __all__ = [
     "Config",
@@ -24,8 +25,8 @@ __all__ = [
     "attacks",
     "compose",
     "data",
+    "data_of",
     "evaluate",
-    "evaluation",
     "feature_losses",
     "fit",
     "load",
@@ -36,12 +37,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from srat import attacks, data, evaluation, feature_losses, losses, methods, models, weightings
+    from srat import attacks, data, feature_losses, losses, methods, models, weightings
     from srat.config.composition import compose
     from srat.config.config import Config
     from srat.core.errors import UserError
     from srat.evaluation.evaluate import evaluate
-    from srat.runs.run import Run, load
+    from srat.runs.run import Run, data_of, load
     from srat.training.fitting import fit
 
     __version__: str

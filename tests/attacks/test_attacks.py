@@ -1,5 +1,6 @@
 """Attacks against closed forms, other libraries, and their own promises."""
 
+import copy
 import math
 
 import foolbox
@@ -26,6 +27,7 @@ from srat.attacks.projections import GEOMETRIES, normalized_step, uniform_l2, un
 from srat.core.errors import UserError
 from srat.core.members import members
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*cannot reach the edge of a ball:UserWarning")  # a few steps are quick
 EPSILON = {"linf": 8 / 255, "l2": 0.5}
 ATTACKS = [
     Natural(),
@@ -327,3 +329,28 @@ def test_names_of_the_suite(name, label):
     attack = named(name, PGD(epsilon=0.02, steps=7))
     assert (attack.label, attack.epsilon) == (label, 0.02)
     assert named(name, PGD(norm="l2", epsilon=0.5, steps=7)).label == f"{label}-l2"
+
+
+class TestTensorsOfInferenceMode:
+    @pytest.mark.parametrize("layer", [nn.Linear(48, 4), nn.BatchNorm1d(48)])
+    @pytest.mark.parametrize("within", [True, False])
+    def test_are_refused_in_a_line(self, layer, within, rng):
+        with torch.inference_mode():
+            model = nn.Sequential(nn.Flatten(), copy.deepcopy(layer))
+        images = torch.rand(2, 3, 4, 4)
+        with torch.inference_mode(within), pytest.raises(UserError, match=r"made in torch\.inference_mode; make") as e:
+            PGD()(lambda x: model(x).square().sum(1), images, generator=rng)
+        assert "\n" not in str(e.value)
+
+    def test_are_refused_where_only_a_gradient_is_asked_for(self, rng):
+        with torch.inference_mode():
+            weight = torch.ones(3, 4, 4)
+        with pytest.raises(UserError, match="was made in torch.inference_mode"):
+            input_gradient(lambda x: (x * weight).flatten(1).sum(1), torch.rand(2, 3, 4, 4))
+
+    def test_are_the_only_ones(self, rng):
+        def loss_at(x):
+            raise RuntimeError("of another kind")
+
+        with pytest.raises(RuntimeError, match="of another kind"):
+            PGD()(loss_at, torch.rand(2, 3, 4, 4), generator=rng)

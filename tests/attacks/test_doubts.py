@@ -36,7 +36,7 @@ LONG = "is longer than the diameter of the ball, 0.2"
         ),
         (
             PGD(norm="l2"),
-            "pgd-10-l2: a radius of 0.0313725 in L2, spread over all pixels, is 0.14 of 255 levels: budgets",
+            "pgd-10-l2: a radius of 0.0313725 in L2, spread over all pixels, is 0.14 of 255 levels: is this an L∞",
         ),
         (named("square", PGD(norm="l2")), "square-l2: a radius of 0.0313725 in L2, spread over all pixels"),
         (AutoAttack(epsilon=0.6), "autoattack: within a radius of 0.6"),
@@ -106,7 +106,7 @@ def test_the_budget_of_another_norm_is_told(field, source):
     changed = replace(config, **{field: replace(getattr(config, field), norm="l2")})
     (told,) = changed.doubts((1, 8, 8) if source == "digits" else SHAPE)
     assert told.startswith(f"{getattr(changed, field).label}: ")
-    assert "another" in told
+    assert "another" in told or "is this an L∞ budget?" in told
     assert srat.compose(data=source, norm="l2", epsilon=0.5, step_size=0.1).doubts(SHAPE) == config.doubts(SHAPE) == ()
 
 
@@ -154,3 +154,28 @@ def test_values_that_can_only_be_mistakes_are_refused():
         with pytest.raises(srat.UserError, match=said.replace("?", r"\?")):
             PGD(epsilon=epsilon)
     assert Config().attack.doubts((1, 8, 8)) == ()
+
+
+DIRECT = [
+    (PGD(epsilon=8 / 255, step_size=0.9, steps=1), "pgd-1: a step of 0.9 is longer than the diameter of the ball"),
+    (PGDMargin(epsilon=0.6, step_size=0.1), "pgd-margin-10: within a radius of 0.6 every image"),
+    (FGSM(epsilon=0.1, step_size=0.01), f"fgsm: 1 step of 0.01 {SHORT}"),
+]
+
+
+@pytest.mark.parametrize(("attack", "said"), DIRECT)
+def test_a_direct_call_warns(attack, said):
+    with pytest.warns(UserWarning, match=said):
+        attack(lambda x: x.flatten(1).sum(1), torch.rand(2, 1, 4, 4), generator=torch.Generator())
+
+
+def test_a_direct_call_of_the_reference_warns():
+    net, images = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).requires_grad_(False), torch.rand(3, 1, 4, 4)
+    labels = net(images).argmax(1)
+    with pytest.warns(UserWarning, match=r"apgd-ce: within a radius of 0\.6"):
+        named("apgd-ce", PGD(epsilon=0.6))(net, images, labels, classes=3, seed=0)
+
+
+def test_training_asks_without_warning():
+    images = torch.rand(2, 1, 4, 4)
+    PGD(epsilon=0.1, step_size=0.9).perturb(lambda x: x.flatten(1).sum(1), images, generator=torch.Generator())

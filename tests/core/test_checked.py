@@ -205,14 +205,17 @@ def test_norms_that_there_are_not(norm):
         (lambda: FGSM(step_size="x"), "FGSM.step_size: expected a number or None, got 'x'"),
         (lambda: LDAM(scale=math.inf), "LDAM.scale: expected a finite number, got inf"),
         (lambda: Focal(gamma=torch.ones(3)), "Focal.gamma: expected a number, got a tensor of float32, (3,)"),
-        (lambda: Fixed(values=(1, "a")), "Fixed.values: expected numbers, got (1, 'a')"),
-        (lambda: Explicit(keep="12"), "Explicit.keep: expected whole numbers, got '12'"),
-        (lambda: Step(class_order="x"), "Step.class_order: expected label or random or whole numbers, got 'x'"),
+        (lambda: Fixed(values=(1, "a")), "Fixed.values: expected a list of numbers, got (1, 'a')"),
+        (lambda: Explicit(keep="12"), "Explicit.keep: expected a list of whole numbers, got '12'"),
+        (
+            lambda: Step(class_order="x"),
+            "Step.class_order: expected label or random or a list of whole numbers, got 'x'",
+        ),
         (lambda: Config(loss="focal"), "Config.loss: expected a Loss (CrossEntropy, Focal, LDAM), got 'focal'"),
         (lambda: Config(evaluation=FGSM()), "Config.evaluation: expected a PGD, got an FGSM"),
         (lambda: Config(optimizer=SGD), "Config.optimizer: expected an SGD, got the class SGD itself"),
         (lambda: Config(precision="bf8"), "Config.precision: expected one of fp32, tf32, bf16, fp16, got 'bf8'"),
-        (lambda: Schedule(milestones=5), "Schedule.milestones: expected whole numbers or None, got 5"),
+        (lambda: Schedule(milestones=5), "Schedule.milestones: expected a list of whole numbers or None, got 5"),
         (
             lambda: PGD(epsilon=8),
             "epsilon: expected above 0 and at most 1, in [0, 1] pixel units (8/255 is 0.0314), got 8; it looks like "
@@ -264,8 +267,7 @@ def test_data_sets_take_arrays_and_lists():
     for wrong, said in (
         ((pixels.transpose(0, 2, 3, 1), labels, ("a", "b")), "with the channels last"),
         ((pixels[0], labels, ("a", "b")), "expected 4 axes"),
-        ((pixels, [0.0, 1.0, 1.0, 0.0], ("a", "b")), "labels: expected integers, got float64"),
-        ((pixels, [True, False, True, False], ("a", "b")), "labels: expected integers, got bool"),
+        ((pixels, [0.0, 1.0, 0.5, 0.0], ("a", "b")), "got float64 of shape (4,) that are not all whole numbers"),
         ((pixels, labels, "ab"), "Dataset.class_names: expected a list of text, got 'ab'"),
         (("pixels", labels, ("a", "b")), "Dataset.images: expected a tensor or an ImageFiles, got 'pixels'"),
         (([[1, 2], [3]], labels, ("a", "b")), "Dataset.images: expected a tensor or an ImageFiles"),

@@ -34,6 +34,7 @@ def deeper(model):
 
 
 lost, asked, within = Lost(), wrapped(softmax), nn.Sequential(wrapped(softmax))
+wide = PGD(epsilon=0.6, step_size=0.1)
 with warnings.catch_warnings(record=True) as found:
     warnings.simplefilter("always")
     srat.evaluate(softmax, images, labels)  # the model returns probabilities
@@ -41,6 +42,7 @@ with warnings.catch_warnings(record=True) as found:
     srat.evaluate(lost, images, labels)  # the model returns NaN or infinity
     srat.evaluate(net, images.round().byte(), labels)  # no value is above 1 of 255
     srat.evaluate(net, images, labels, attack=PGD(steps=2, step_size=0.001))  # pgd-2: 2 steps of 0.001
+    wide(lambda x: x.flatten(1).sum(1), images, generator=torch.Generator())  # pgd-10: within a radius
     asked(images)  # the model returns probabilities
     with torch.inference_mode():
         within(images)  # the model returns probabilities
@@ -59,7 +61,7 @@ def test_each_door_that_warns_points_at_its_caller(tmp_path):
     )
     lines = DOORS.splitlines()
     said = [line.split("|") for line in done.stdout.splitlines()]
-    assert len(said) == 7
+    assert len(said) == 8
     for file, number, category, message in said:
         assert (file, category) == (str(script), "UserWarning")
         comment = lines[int(number) - 1].partition("  # ")[2]

@@ -75,6 +75,7 @@ class TestLabels:
             lambda labels: labels.astype(np.uint64),
             lambda labels: labels.astype(">i2"),
             lambda labels: labels.astype(np.float64),
+            lambda labels: labels.astype(np.longdouble),
             lambda labels: labels[:, None].astype(np.float16),
         ],
     )

@@ -304,3 +304,32 @@ def test_outputs_are_understood_at_every_door(form, dataset):
         )
 
     assert found(model) == found(plain)
+
+
+class HalfHeadFirst(nn.Module):
+    """A head of half precision before a body of fp32, which casts what it is given or not."""
+
+    def __init__(self, dtype, *, casts):
+        super().__init__()
+        self.head = nn.Linear(16, 3).to(dtype)
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16))
+        self.casts = casts
+
+    def forward(self, x):
+        return self.head(self.body(x.float() if self.casts else x).to(self.head.weight.dtype))
+
+
+@pytest.mark.parametrize("casts", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_images_are_never_rounded_for_a_head(dtype, casts):
+    net, images, labels = HalfHeadFirst(dtype, casts=casts), torch.rand(4, 1, 8, 8), torch.arange(4) % 3
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(UserError, match=f"first weights are {name}, and it takes images in float32") as error:
+        srat.evaluate(net, images, labels)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=f"first weights are {name}"):
+        predict(net, images, Natural(), class_names=("a", "b", "c"))
+    assert net.body[2].num_batches_tracked == 0
+    own = srat.models.wrap(copy.deepcopy(net), mean=0.0, std=1.0, head="head")
+    assert srat.evaluate(own, images, labels).counts.total == (2, 1, 1)
+    assert srat.evaluate(net.float() if casts else net.to(dtype), images, labels).counts.total == (2, 1, 1)

@@ -1,9 +1,12 @@
 """What a module returns in train mode, and which type it takes: found at the first call, or asked for in a line."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
+import srat
 from srat.core.errors import UserError
 from srat.models import build, wrap
 from srat.models.backbones.small_cnn import SmallCNN
@@ -50,6 +53,99 @@ MORE = {
 }
 
 
+class Wide(nn.Module):
+    """Its features are as wide as its logits."""
+
+    def __init__(self, says, *, between=lambda f: f, width=10):
+        super().__init__()
+        self.body, self.fc = nn.Sequential(nn.Flatten(), nn.Linear(64, width)), nn.Linear(width, 10)
+        self.says, self.between = says, between
+
+    def forward(self, x):
+        f = self.between(self.body(x))
+        return self.says(f, self.fc(f))
+
+
+WIDE = {
+    "tuple": lambda f, z: (f, z),
+    "tuple, logits first": lambda f, z: (z, f),
+    "dict": lambda f, z: {"embedding": f, "prediction": z},
+    "nested": lambda f, z: {"others": {"f": f}, "z": z},
+    "namespace": lambda f, z: SimpleNamespace(embedding=f, scores=z),
+    "log-softmax": lambda f, z: (f, z.log_softmax(1)),
+}
+
+
+class TestFeaturesAsWideAsTheLogits:
+    @pytest.mark.parametrize("between", [lambda f: f, torch.relu])
+    @pytest.mark.parametrize("kind", WIDE)
+    @pytest.mark.parametrize("width", [10, 16])
+    def test_are_told_from_them_by_the_graph(self, kind, between, width, digits):
+        net = Wide(WIDE[kind], between=between, width=width).eval()
+        model = wrap(net, **GREY).eval()
+        features = between(net.body(grey(digits)))
+        wanted = net.fc(features)
+        output = model(digits)
+        assert torch.equal(output.logits, wanted.log_softmax(1) if kind == "log-softmax" else wanted)
+        assert torch.equal(output.features, features)
+        assert torch.equal(model.train()(digits).logits, output.logits)
+
+    @pytest.mark.parametrize("says", [lambda f, z: (z, z.softmax(1)), lambda f, z: (z.softmax(1), z)])
+    def test_are_no_logits_beside_what_a_function_makes_of_them(self, says, digits):
+        net = Wide(says)
+        with pytest.raises(UserError, match="several of its outputs could be the logits: tuple of .*output=…"):
+            wrap(net, **GREY)(digits)
+
+    def test_are_not_evaluated(self, digits):
+        net = Wide(WIDE["dict"]).eval()
+        labels = net(digits)["prediction"].argmax(1)
+        with pytest.raises(UserError, match="several of its outputs could be the logits: dict of embedding"):
+            srat.evaluate(net, digits, labels)
+        own = wrap(net, mean=0.0, std=1.0)
+        assert sum(srat.evaluate(own, digits, labels).counts.correct) == 6
+
+
+@pytest.mark.parametrize("of", [lambda z: SimpleNamespace(logits=z), lambda z: type("Any", (), {"logits": z})()])
+def test_an_object_with_logits_is_trained(of, digits):
+    net = TwoHeads(lambda aux, main: of(main), lambda aux, main: of(main))
+    model = wrap(net, **GREY).train()
+    assert torch.equal(model(digits).logits, net.heads(grey(digits))[1])
+    fit(tiny(), model=wrap(TwoHeads(lambda aux, main: of(main), lambda aux, main: of(main)), **GREY))
+
+
+class TestImagesOfALaterCall:
+    def test_of_another_size_are_told_of_in_a_line(self, digits):
+        model = wrap(TwoHeads(lambda aux, main: main), **GREY).eval()
+        model(digits)
+        with pytest.raises(UserError, match=r"does not take images of 1 × 9 × 9 \(RuntimeError: ") as error:
+            model(torch.rand(2, 1, 9, 9))
+        assert "\n" not in str(error.value)
+        assert model(digits).logits.shape == (6, 10)
+
+    def test_of_another_size_are_taken_where_the_module_takes_them(self, digits):
+        pooled = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+        model = wrap(pooled, **GREY)
+        model(digits)
+        assert model(torch.rand(2, 1, 12, 9)).logits.shape == (2, 10)
+
+    def test_what_fails_at_the_same_size_is_the_modules_own(self, digits):
+        net = TwoHeads(lambda aux, main: main)
+        model = wrap(net, **GREY)
+        model(digits)
+        model.backbone.says = lambda aux, main: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            model.train()(digits)
+
+    def test_on_another_device_are_told_of_in_a_line(self, digits):
+        shape, one = ImageShape(channels=1, height=8, width=8), torch.ones(1)
+        ours = build(SmallCNN(width=4), LinearHead(), shape=shape, classes=10, mean=one, std=one)
+        own = wrap(TwoHeads(lambda aux, main: main), **GREY)
+        own(digits)
+        for model in (ours, own):
+            with pytest.raises(UserError, match="images: expected them on cpu, as the model is, got them on meta"):
+                model(digits.to("meta"))
+
+
 class TestTrainMode:
     @pytest.mark.parametrize("kind", MORE)
     def test_trains_the_logits_of_the_head(self, kind, digits):
@@ -80,10 +176,10 @@ class TestTrainMode:
         ("says", "said"),
         [
             (lambda aux, main: (main + 0, main.log_softmax(1)), r"tuple of 0: .*several of which could be.*output=…"),
-            (lambda aux, main: (aux, aux + 1), "none of which are logits of its head, 'fc'"),
-            (lambda aux, main: aux, "none of which are logits of its head, 'fc'"),
-            (lambda aux, main: main[:, :4], "none of which are logits of its head, 'fc'"),
-            (lambda aux, main: {"loss": main.sum()}, "returns dict of loss: .*none of which are logits"),
+            (lambda aux, main: (aux, aux + 1), "which does not come from its head, 'fc'"),
+            (lambda aux, main: aux, "which does not come from its head, 'fc'"),
+            (lambda aux, main: main[:, :4], "which does not come from its head, 'fc'"),
+            (lambda aux, main: {"loss": main.sum()}, "returns dict of loss: .*which does not come from"),
             (lambda aux, main: 1 / 0, r"fails in train mode \(ZeroDivisionError"),
         ],
     )

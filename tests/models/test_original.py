@@ -39,6 +39,84 @@ CHANGES = {
 }
 
 
+class WithBuffers(nn.Module):
+    """A net whose logits two buffers divide and shift; one is not kept in files, one is none."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Own()
+        self.register_buffer("t", torch.ones(()))
+        self.register_buffer("shift", torch.zeros(10), persistent=False)
+        self.register_buffer("scale", None)
+        self.plain, self.factor = torch.ones(()), 1.0
+
+    def forward(self, x):
+        z = self.net(x) / self.t + self.shift * self.factor
+        return z * self.plain * self.factor * (1 if self.scale is None else self.scale)
+
+
+BUFFERS = {
+    "t": torch.tensor(10.0),
+    "t of another type": torch.tensor(10),
+    "shift": torch.ones(10),
+    "shift of another shape": torch.zeros(1),
+    "scale": torch.tensor(2.0),
+    "net.bn.running_mean": torch.ones(16),
+}
+
+
+@pytest.mark.parametrize("called", [False, True])
+@pytest.mark.parametrize("name", BUFFERS)
+def test_a_buffer_that_is_replaced_is_told_of(name, called, digits):
+    net = WithBuffers()
+    model = wrap(net, **GREY)
+    if called:
+        model(digits)
+    path = name.split(" ")[0]
+    parent, _, leaf = path.rpartition(".")
+    setattr(net.get_submodule(parent), leaf, BUFFERS[name])
+    with pytest.raises(UserError, match=f"'{path}' of the module was changed after wrap.*: wrap it again"):
+        model(digits)
+
+
+def test_a_buffer_that_is_replaced_is_told_of_where_the_wrapped_model_was_moved(digits):
+    net = WithBuffers()
+    model = wrap(net, **GREY).double()
+    net.t = torch.tensor(10.0)
+    with pytest.raises(UserError, match="'t' of the module was changed"):
+        model(digits.double())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        set_to("plain", lambda: torch.tensor(10.0)),
+        set_to("factor", lambda: 2.0),
+        lambda net: net.plain.fill_(10),
+        lambda net: net.net.fc.register_forward_hook(lambda layer, args, out: out * 2),
+    ],
+)
+def test_what_else_changes_the_module_before_the_first_call_is_refused(change, digits):
+    net = WithBuffers()
+    model = wrap(net, **GREY)
+    change(net)
+    with pytest.raises(UserError, match="gives other logits than the module itself"):
+        model(digits)
+
+
+def test_buffers_that_move_in_place_or_to_another_type_are_the_same(digits):
+    net = WithBuffers()
+    model = wrap(net, **GREY)
+    net.train()(digits)  # BatchNorm's statistics
+    net.t.fill_(3)
+    net.double().float()
+    net.t = net.t.clone()
+    assert torch.equal(model.eval()(digits).logits, net.eval()(grey(digits)))
+    model.train()(digits)
+    model.load_state_dict(WithBuffers().state_dict(), strict=False)
+    model.double()(digits.double())
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("called", [False, True])
 def test_a_part_that_is_replaced_is_told_of(change, called, digits):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from srat.core.errors import UserError
 from srat.models import Output, logits_of
-from srat.models.outputs import are_probabilities, as_place
+from srat.models.outputs import are_probabilities, as_place, tables_of
 
 Z, WIDE, IMAGES = torch.randn(4, 10), torch.randn(4, 32), torch.randn(4, 3, 8, 8)
 
@@ -154,10 +154,70 @@ def test_slots_are_fields_too():
     assert logits_of(Slots(y=torch.ones(3, 4))).shape == (3, 4)
 
 
-@pytest.mark.parametrize("aux", [lambda z: (z, [z + 1, z + 2]), lambda z: {"main": z, "others": {"a": z + 1}}])
-def test_nested_outputs_of_one_shape_are_auxiliary(aux):
+def test_what_is_nested_behind_the_logits_of_a_tuple_is_of_hidden_layers():
     z = torch.ones(3, 4)
-    assert logits_of(aux(z)) is z
+    assert logits_of((z, [z + 1, z + 2])) is z
+
+
+class Features(NamedTuple):
+    features: torch.Tensor
+    class_logits: torch.Tensor
+
+
+class GoogLeNet(NamedTuple):
+    logits: torch.Tensor
+    aux_logits2: torch.Tensor
+    aux_logits1: torch.Tensor
+
+
+class OfAnyClass:
+    """What is neither a dataclass nor a mapping, and makes its logits when it is asked."""
+
+    def __init__(self, z, features):
+        self.features, self._z = features, z
+
+    @property
+    def logits(self):
+        return self._z
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda z, f: Features(f, z),
+        lambda z, f: GoogLeNet(z, f, f + 1),
+        lambda z, f: {"embedding": f, "logits": z},
+        lambda z, f: {"embedding": f, "cls_logits": z, "aux_logits": f},
+        lambda z, f: SimpleNamespace(features=f, pred_logits=z),
+        lambda z, f: OfAnyClass(z, f),
+        lambda z, f: [z, z],
+        lambda z, f: {"a": z, "b": {"c": z}},
+    ],
+)
+def test_features_as_wide_as_the_logits_are_told_from_them_by_name(of):
+    z, features = torch.ones(3, 4), torch.zeros(3, 4)
+    output = of(z, features)
+    assert logits_of(output) is z
+    assert any(table is z for table in tables_of(output).values())
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda z, f: (f, z),
+        lambda z, f: (z, f),
+        lambda z, f: {"embedding": f, "prediction": z},
+        lambda z, f: {"main": z, "others": {"a": f}},
+        lambda z, f: {"logits_a": z, "logits_b": f},
+        lambda z, f: SimpleNamespace(a=z, b=f),
+        lambda z, f: Scores(loss=f, scores=z),
+    ],
+)
+def test_features_as_wide_as_the_logits_are_never_taken_for_them(of):
+    z, features = torch.ones(3, 4), torch.zeros(3, 4)
+    with pytest.raises(UserError, match=r"several of its outputs could be the logits: .*output=…") as error:
+        logits_of(of(z, features))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("nested", [lambda z, f: ((z,), f), lambda z, f: {"f": f, "preds": {"z": z}}])

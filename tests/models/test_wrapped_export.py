@@ -36,7 +36,7 @@ NETS = {
     "plain": (lambda: Net(lambda z: z), lambda output: output),
     "log-softmax": (lambda: Net(lambda z: z.log_softmax(1)), lambda output: output),
     "temperature": (lambda: Net(lambda z: (z / 3).clamp(-1, 1)), lambda output: output),
-    "tuple": (lambda: Net(lambda z: (z, z * 2, z.sum())), lambda output: output[0]),
+    "tuple": (lambda: Net(lambda z: (z, [z * 2], z.sum())), lambda output: output[0]),
     "dict": (lambda: Net(lambda z: {"loss": z.sum(), "logits": F.relu(z)}), lambda output: output["logits"]),
     "nested": (lambda: Net(lambda z: [z.sum(), {"z": z}]), lambda output: output[1]["z"]),
     "tokens": (lambda: Net(lambda z: z, tokens=True), lambda output: output),

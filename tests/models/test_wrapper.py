@@ -165,7 +165,7 @@ def test_any_module_is_wrapped_as_it_is_or_refused(how, dtype, count, training):
     module.eval()(images.clone())  # lazy ones are made, so that there is something to compare with
     lazy = Made(**how).to(dtype).train(training)
     module = (lazy if how["lazy"] else module).to(dtype).train(training)
-    wrapped = wrap(module, **GREY)
+    wrapped = wrap(module, **GREY, output=0 if how["output"] == "tuple" else None)
     before = None if how["lazy"] else snapshot(copy.deepcopy(module))
     if how["parallel"] and how["heads"] > 1:
         with pytest.raises(UserError, match=r"head=.*fc"):
@@ -532,6 +532,11 @@ class TestRefuses:
             ({"mean": (float("nan"), 0.1, 0.1)}, "got nan"),
             ({"std": (float("nan"), 0.1, 0.1)}, "got nan"),
             ({"mean": np.array(["a", "b", "c"])}, "expected a number for each channel"),
+            ({"mean": 0.5}, "expected a mean and a std for each channel, got 1 and 3"),
+            ({"mean": 127.5, "std": 127.5}, "it looks like units of 255"),
+            ({"mean": 0.5, "std": 0}, "positive"),
+            ({"mean": None}, "mean: expected a number or a list of numbers or an array or a tensor, got None"),
+            ({"mean": True}, "mean: expected a number or a list of numbers"),
         ],
     )
     def test_statistics_that_are_none(self, options, said):
@@ -559,6 +564,13 @@ def test_statistics_of_every_kind_are_taken(kind, images):
     wrapped = wrap(net, mean=kind(MEAN), std=kind(STD)).eval()
     torch.testing.assert_close(wrapped(images).logits, net(normalised(images)))
     wrap(net, mean=kind([0.0] * 3), std=kind([1 / 255] * 3))
+
+
+@pytest.mark.parametrize("half", [0.5, [0.5], np.float32(0.5), torch.tensor(0.5), "1/2"])
+def test_one_number_is_for_all_channels(half, images):
+    net = Net().eval()
+    wrapped = wrap(net, mean=half, std=half).eval()
+    assert torch.equal(wrapped(images).logits, net((images - 0.5) / 0.5))
 
 
 class TestIsAModule:

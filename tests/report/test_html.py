@@ -228,7 +228,7 @@ class TestVerdict:
     def test_is_of_the_worst_case_where_there_is_one(self):
         evaluation = an_evaluation()
         worst = Result(counts=Counts(correct=(1, 1, 1, 1), total=(100,) * 4), attack={"name": "worst-case"})
-        record = a_record(evaluation=evaluation.with_results({"worst-case": worst}))
+        record = a_record(evaluation=replace(evaluation, results={**evaluation.results, "worst-case": worst}))
         assert record.threat == "worst-case"
         assert "1.0 %" in verdict_of(record).sentence
 

@@ -9,12 +9,12 @@ from torch import nn
 from srat.config.composition import compose
 from srat.core.errors import UserError
 from srat.data import Dataset
-from srat.data.batches import epoch_batches
+from srat.data.batches import epoch_batches, smallest_batch
 from srat.models import wrap
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.classifier import AttackMode
 from srat.training.fitting import fit
-from srat.training.trial import check_shares, smallest_batch, tried
+from srat.training.trial import check_shares, tried
 
 
 def own(*layers, channels=4):

@@ -9,13 +9,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from srat.attacks.base import Images
-from srat.attacks.doubts import doubts_of_ball, named_doubts
+from srat.attacks.doubts import doubts_of_ball, named_doubts, tell_doubts
 from srat.attacks.pgd import check_budget
 from srat.attacks.projections import NormName, Shape
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.gradients import ordinary, taking_gradients
 from srat.core.members import Member
+from srat.core.warn import warn
 from srat.data.pixels import check_attackable
 
 LogitsAt = Callable[[Tensor], Tensor]
@@ -80,9 +81,19 @@ class ReferenceAttack(Member):
 
         Raises:
             UserError: if the images are not floating point in [0, 1], or the labels not one for each.
+
+        Warns:
+            UserWarning: on a ball that can hardly be meant.
         """
         check_attackable(images)
         require(len(labels) == len(images), f"labels: expected one for each of {len(images)} images, got {len(labels)}")
+        tell_doubts((self,), images.shape[1:], warn)
+        return self.perturb(logits_at, images, labels, classes=classes, seed=seed)
+
+    def perturb(
+        self, logits_at: LogitsAt, images: Images, labels: Int[Tensor, " batch"], *, classes: int, seed: int
+    ) -> Images:
+        """Do what a call does, for images and labels that were looked at before."""
         devices = [images.device] if images.is_cuda else []
         with torch.random.fork_rng(devices=devices):
             made = self._made(

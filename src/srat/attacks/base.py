@@ -1,16 +1,19 @@
 """What an attack is: a search for images near given ones at which a loss is large."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from srat.attacks.doubts import tell_doubts
 from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.gradients import ordinary, taking_gradients
 from srat.core.members import Member
+from srat.core.warn import warn
 from srat.data.pixels import check_attackable
 
 Images = Float[Tensor, "batch channels height width"]
@@ -58,14 +61,18 @@ class Attack(Member):
         Raises:
             UserError: if the images are not floating point in [0, 1], the generator is on another device, or the loss
                 is not one number an image.
+
+        Warns:
+            UserWarning: on settings that can hardly be meant.
         """
         check_attackable(images)
+        tell_doubts((self,), images.shape[1:], warn)
         there, here = generator.device.type, images.device.type
         require(there == here, f"generator: expected one on {here}, as the images are, got one on {there}")
         return self.perturb(_of_each(loss_at), images, generator=generator)
 
     def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
-        """Do what a call does, for images known to be in [0, 1]; the check waits for the device, this does not."""
+        """Do what a call does, for images known to be in [0, 1]; the checks wait for the device, this does not."""
         raise NotImplementedError
 
 
@@ -147,6 +154,18 @@ def started(images: Images, noise: Images | None) -> Images:
     return images if noise is None else (images + noise).clamp(0, 1)
 
 
+@contextmanager
+def _telling_of_inference() -> Iterator[None]:
+    """Refuse tensors made in ``torch.inference_mode``; torch tells of them by its message alone."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "inference tensor" not in str(error).lower():
+            raise
+        said = "the loss has no gradient at the images: its model, or what else it uses, was made in"
+        raise UserError(f"{said} torch.inference_mode; make it outside of that, or take copy.deepcopy of it") from error
+
+
 @checked
 def input_gradient(loss_at: LossAt, images: Images) -> Images:
     """Return ∇ₓ Σᵢ loss(xᵢ), asking for no other gradient: no parameter's ``.grad`` is touched.
@@ -154,9 +173,12 @@ def input_gradient(loss_at: LossAt, images: Images) -> Images:
     Args:
         loss_at: images → the loss of each, (batch,).
         images: (batch, channels, height, width).
+
+    Raises:
+        UserError: if the loss has no gradient at the images.
     """
     images = ordinary(images).detach().requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), _telling_of_inference():
         total = loss_at(images).sum()
     if not total.requires_grad:
         raise UserError("the loss has no gradient at the images: the model detaches them, or runs under torch.no_grad")

@@ -61,7 +61,7 @@ def doubts_of_ball(norm: NormName, epsilon: float, shape: Shape) -> list[str]:
     spread = 255 * epsilon / diagonal
     if spread < _FAINT:
         size = f"a radius of {number(epsilon, 0)} in L2, spread over all pixels, is {spread:.2g} of 255 levels"
-        return [f"{size}: budgets of L∞ are of another size"]
+        return [f"{size}: is this an L∞ budget?"]
     product = "·".join(map(str, shape))
     far = f"a radius of {epsilon:g} is beyond the diagonal of the space of images, √({product}) = {diagonal:.3g}"
     return [far] if epsilon > diagonal else []

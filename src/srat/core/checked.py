@@ -271,4 +271,4 @@ _WORDS: Mapping[Any, str] = {
     Callable: "a function",
     NoneType: "None",
 }
-_PLURALS: Mapping[Any, str] = {int: "whole numbers", float: "numbers", str: "a list of text"}
+_PLURALS: Mapping[Any, str] = {int: "a list of whole numbers", float: "a list of numbers", str: "a list of text"}

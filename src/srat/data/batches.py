@@ -40,4 +40,19 @@ def epoch_batches(
     """
     require(1 <= n <= _MOST, f"n: expected 1 to {_MOST:,} examples, got {n}")
     require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
-    return torch.randperm(n, generator=generator).to(as_device(device)).tensor_split(math.ceil(n / batch_size))
+    return torch.randperm(n, generator=generator).to(as_device(device)).tensor_split(_number(n, batch_size))
+
+
+def smallest_batch(n: int, batch_size: int) -> int:
+    """Return how many examples the smallest batch of an epoch has.
+
+    Args:
+        n: number of examples.
+        batch_size: the largest size of a batch.
+    """
+    return n // _number(n, batch_size)
+
+
+def _number(n: int, batch_size: int) -> int:
+    """Return how many batches an epoch has, ⌈n / batch_size⌉."""
+    return math.ceil(n / batch_size)

@@ -17,6 +17,7 @@ from srat.core.checked import Checked, checked
 from srat.core.errors import UserError, require
 from srat.core.members import NOT_IDENTITY, Member
 from srat.data.counts import anywhere, require_labels
+from srat.data.labels import as_labels
 from srat.data.pixels import check_axes, check_images
 from srat.data.reading.image_files import ImageFiles
 from srat.data.record import Part, Record
@@ -48,7 +49,7 @@ class Dataset(Checked):
 
     Args:
         images: (n, channels, height, width), uint8 in [0, 255] or floating point in [0, 1]; or files of images.
-        labels: (n,), integers in [0, classes).
+        labels: (n,), integers in [0, classes); a column, booleans and floating point that is whole are understood.
         class_names: a name for each class, in the order of the labels.
 
     Raises:
@@ -63,11 +64,8 @@ class Dataset(Checked):
         images, labels, classes = self.images, self.labels, len(self.class_names)
         if isinstance(images, Tensor):
             check_axes(images)
-        check_labels(labels)
-        require(
-            labels.shape == images.shape[:1],
-            f"labels: expected one for each of {len(images)} images, got shape {tuple(labels.shape)}",
-        )
+        labels = as_labels(labels, images=len(images))
+        object.__setattr__(self, "labels", labels)
         require(len(images) > 0, "images: expected at least one, got none")
         require(min(images.shape) > 0, f"images: expected pixels, got shape {tuple(images.shape)}")
         check_names(self.class_names)
@@ -147,12 +145,6 @@ class Dataset(Checked):
         if isinstance(images, Tensor) and (device.type == "cpu" or images.nbytes <= available(device) // 2):
             images = images.to(device)
         return Dataset(images, self.labels.to(device), self.class_names)
-
-
-def check_labels(labels: Tensor) -> None:
-    """Raise ``UserError`` unless labels are of a type of whole numbers."""
-    whole = not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
-    require(whole, f"labels: expected integers, got {str(labels.dtype).removeprefix('torch.')}")
 
 
 def check_names(class_names: tuple[str, ...]) -> None:

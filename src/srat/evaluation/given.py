@@ -10,7 +10,7 @@ from torch import Tensor
 from srat.core.checked import said
 from srat.core.errors import UserError, require
 from srat.core.values import UnfitError, as_tensor
-from srat.data.dataset import check_labels
+from srat.data.labels import as_labels
 from srat.data.pixels import check_axes
 
 Arrays = Tensor | NDArray[Any] | Sequence[Any]
@@ -30,19 +30,12 @@ def given_images(images: Arrays) -> Tensor:
 
 
 def given_labels(labels: Arrays, *, images: int) -> Integer[Tensor, " n"]:
-    """Return a label for each of so many images, (n,); a column of labels is taken for them.
+    """Return a label for each of so many images, (n,), as `as_labels` understands them.
 
     Raises:
         UserError: if they are no integers, or not one for each image.
     """
-    tensor = _tensor(labels, "labels")
-    shape = tuple(tensor.shape)
-    one_hot = tensor.ndim == 2 and shape[0] == images and shape[1] > 1
-    advice = "; one-hot? labels.argmax(1) makes integers of them" if one_hot else ""
-    there = f"labels: expected one for each of {images} images, got shape {shape}{advice}"
-    require(shape in ((images,), (images, 1)), there)
-    check_labels(tensor)
-    return tensor.reshape(images)
+    return as_labels(_tensor(labels, "labels"), images=images)
 
 
 def _tensor(values: Arrays, name: str) -> Tensor:

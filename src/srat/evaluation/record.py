@@ -54,10 +54,6 @@ class Evaluation:
         """Well- and under-represented classes."""
         return groups(self.train_counts)
 
-    def with_results(self, results: Mapping[str, Result]) -> "Evaluation":
-        """Return the evaluation with more results, or some replaced."""
-        return dataclasses.replace(self, results={**self.results, **results})
-
     def to_json(self) -> str:
         """Return the contents of evaluation.json."""
         groups = self.groups

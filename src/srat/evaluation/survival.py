@@ -157,7 +157,8 @@ def _searched(trial: Trial, stage: ReferenceAttack, number: int, progress: Progr
     left = [batch for batch in batches if bool(progress.at(batch).waiting(number).any())]
     for batch in left[trial.processes.rank :: trial.processes.count]:
         images, labels = next(trial.brought([batch])), trial.dataset.labels[batch]
-        adversarial = stage(trial.logits, images, labels, classes=len(trial.dataset.class_names), seed=trial.seed)
+        classes = len(trial.dataset.class_names)
+        adversarial = stage.perturb(trial.logits, images, labels, classes=classes, seed=trial.seed)
         with torch.no_grad():
             logits = trial.logits(adversarial)
         broken = ~right(logits, labels) & within(adversarial, images, norm=stage.norm, epsilon=stage.epsilon)

@@ -21,7 +21,9 @@ from srat.data.sources.folder import Folder, reading_notes
 from srat.evaluation.evaluate import examine
 from srat.evaluation.observer import Observer
 from srat.evaluation.serving import BATCH_SIZE, served
-from srat.models import ImageShape, logits_at
+from srat.models import ImageShape, first_logits, logits_at
+from srat.models.asking import trainable
+from srat.models.wrapping.wrapper import LOOKED_AT
 from srat.runtime.machine import free_memory
 
 Images = Tensor | ImageFiles
@@ -69,7 +71,11 @@ def predict(
         device: where to compute.
         seed: of the attack's randomness.
         observer: told of progress.
+
+    Raises:
+        UserError: if the model does not take the images.
     """
+    first_logits(trainable(model), to_unit(images[:LOOKED_AT]).to(device))
     labels, probabilities = _looked_at(model, images, device)
     plain = [(int(label), float(share)) for label, share in zip(labels, probabilities, strict=True)]
     if isinstance(attack, Natural):

@@ -7,11 +7,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.core.checked import checked
+from srat.core.errors import require
 from srat.core.gradients import is_inference
-from srat.models.classifier import Classifier, attacked, dtype_of
+from srat.models.classifier import Classifier, attacked, dtype_of, unmoved
 from srat.models.inputs import telling_what_fails
 from srat.models.outputs import logits_of
 from srat.models.wrapping.lazy import make_lazy_parts
+from srat.models.wrapping.looking import dtype_taken
 from srat.models.wrapping.wrapper import Wrapped
 from srat.runtime.precision import with_gradient_in_range
 
@@ -62,7 +64,20 @@ def first_logits(
     with telling_what_fails(own, images):
         get_ready(model, images)
         with torch.no_grad(), attacked(model) as lent:
+            _require_whole(lent, images)
             return logits_of(output_of(lent, images), batch=len(images))
+
+
+def _require_whole(model: nn.Module, images: Tensor) -> None:
+    """Raise ``UserError`` if a module of half-precision weights first takes wider images, which would be rounded."""
+    first = dtype_of(model)
+    if isinstance(model, Classifier) or first.itemsize > 2:
+        return
+    with unmoved(model):
+        taken = dtype_taken(model, images)
+    names = [str(dtype).removeprefix("torch.") for dtype in (first, taken)]
+    told = f"model: its first weights are {names[0]}, and it takes images in {names[1]}, which would be rounded"
+    require(taken.itemsize <= first.itemsize, f"{told}: make its weights one type, or srat.models.wrap(…, head=…) it")
 
 
 def get_ready(model: nn.Module, images: Float[Tensor, "batch channels height width"]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from srat.core.checked import Checked, checked
 from srat.core.errors import require
 from srat.core.members import Member
-from srat.models.inputs import require_channels, taking_images
+from srat.models.inputs import require_channels, require_device, taking_images
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 AttackMode = Literal["eval", "train_frozen_stats"]
@@ -59,9 +59,11 @@ class Normalization(nn.Module):
         """Return normalised images.
 
         Raises:
-            UserError: if they are bytes, which would be 255 times too bright, or have another number of channels.
+            UserError: if they are bytes, which would be 255 times too bright, have another number of channels, or
+                are on another device.
         """
         require_channels(images, self.channels)
+        require_device(images, self.mean.device)
         return (images - self.mean) / self.std
 
 
@@ -213,3 +215,18 @@ def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]
             module.training = was
         for norm, was in zip(norms, tracking, strict=True):
             norm.track_running_stats = was
+
+
+@contextmanager
+def unmoved(module: nn.Module) -> Iterator[None]:
+    """Leave a module's buffers as they were, such as BatchNorm's statistics, and the global generators."""
+    named = [(part, name, buffer) for part in module.modules() for name, buffer in part._buffers.items()]
+    before = [(part, name, buffer, buffer.clone()) for part, name, buffer in named if buffer is not None]
+    devices = [buffer.device for buffer in (*module.parameters(), *module.buffers()) if buffer.is_cuda][:1]
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        with torch.no_grad():
+            for part, name, buffer, was in before:
+                part._buffers[name] = buffer.copy_(was)

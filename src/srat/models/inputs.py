@@ -63,6 +63,12 @@ def telling_what_fails(model: nn.Module, images: Tensor) -> Iterator[None]:
         raise UserError(f"model: {told}") from error
 
 
+def require_device(images: Tensor, device: torch.device) -> None:
+    """Raise ``UserError`` unless images lie where a model does."""
+    if images.device != device:
+        raise UserError(f"images: expected them on {device}, as the model is, got them on {images.device}")
+
+
 def require_channels(images: Tensor, channels: int | None) -> None:
     """Raise ``UserError`` unless images have as many channels as a model takes; None takes any number."""
     if channels is not None and images.shape[1] != channels:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -26,9 +27,8 @@ def logits_of(
 ) -> Float[Tensor, "batch classes"]:
     """Return the logits in what a model returns.
 
-    They are the output itself, its ``.logits``, its entry "logits", or its only floating-point tensor of two axes; of
-    several of one shape, the first (the others are of auxiliary heads). Entries called "aux…" count only if there are
-    no others.
+    They are the output itself, its ``.logits``, its entry "logits", or its only floating-point tensor of two axes: of
+    several, the one whose name says "logits". Entries called "aux…" count only if there are no others.
 
     Args:
         output: a tensor, an object with ``.logits``, a mapping, a tuple, a list or a dataclass.
@@ -67,14 +67,26 @@ def find_place(output: object, pick: Pick = None) -> Place:
     """Return where the logits are in an output, as `logits_of` finds them; () if there are none.
 
     A tensor is its own logits, whatever the pick: a module may return more in train mode than in eval mode.
+
+    Raises:
+        UserError: if several tensors could be the logits: of features of their width nothing but their names tells.
     """
     if isinstance(output, Tensor):
         return ()
     if pick is not None:
         return _place(output, pick)
+    there = candidates(output)
+    if len(there) > 1:
+        raise UserError(f"model: several of its outputs could be the logits: {described(output)}; {NAME_IT}")
+    return next(iter(there), ())
+
+
+def candidates(output: object) -> dict[Place, Tensor]:
+    """Return the tensors in an output that could be the logits, by their places, each once."""
     parts = _parts(output)
-    if any(isinstance(named, Tensor) for named in (getattr(output, "logits", None), parts.get("logits"))):
-        return ("logits",)
+    for named in (getattr(output, "logits", None), parts.get("logits")):
+        if isinstance(named, Tensor):
+            return {("logits",): named}
     first = next((place for place, part in enumerate(parts.values()) if is_table(part)), len(parts))
     # What lies deeper behind the logits of a tuple is of hidden layers; elsewhere it might be the logits.
     looked_at = {
@@ -82,11 +94,13 @@ def find_place(output: object, pick: Pick = None) -> Place:
         for place, (name, part) in enumerate(parts.items())
         if isinstance(part, Tensor) or isinstance(output, Mapping) or place < first
     }
-    every = dict(_tables(looked_at))
-    tables = {place: table for place, table in every.items() if not any(map(_is_auxiliary, place))} or every
-    if len({table.shape for table in tables.values()}) > 1:
-        raise UserError(f"model: several of its outputs could be the logits: {described(output)}; {NAME_IT}")
-    return next(iter(tables), ())
+    tables: dict[Place, Tensor] = {}
+    for place, table in _tables(looked_at):
+        if all(table is not other for other in tables.values()):
+            tables[place] = table
+    main = {place: table for place, table in tables.items() if not any(map(_is_auxiliary, place))} or tables
+    named_so = {place: table for place, table in main.items() if _says_logits(place[-1])}
+    return named_so if len(named_so) == 1 else main
 
 
 def _place(output: object, pick: Pick) -> Place:
@@ -138,6 +152,10 @@ def _is_auxiliary(key: object) -> bool:
     return isinstance(key, str) and key.lower().startswith("aux")
 
 
+def _says_logits(key: object) -> bool:
+    return isinstance(key, str) and "logits" in key.lower().split("_")
+
+
 def _tables(parts: Mapping[Any, Any]) -> Iterator[tuple[Place, Tensor]]:
     for name, part in parts.items():
         if isinstance(part, Tensor):
@@ -150,10 +168,13 @@ def _parts(output: object) -> dict[Any, Any]:
     if isinstance(output, Mapping):
         return dict(output)
     if isinstance(output, tuple | list):
-        return dict(enumerate(output))
+        return dict(zip(getattr(output, "_fields", range(len(output))), output, strict=True))
     if dataclasses.is_dataclass(output) and not isinstance(output, type):
         return {f.name: getattr(output, f.name) for f in dataclasses.fields(output)}
-    return {}
+    if isinstance(output, SimpleNamespace):
+        return vars(output)
+    named = None if isinstance(output, Tensor | type) else getattr(output, "logits", None)
+    return {"logits": named} if isinstance(named, Tensor) else {}
 
 
 def _mistake(logits: Tensor, batch: int | torch.SymInt | None) -> str:

@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.gradients import taking_gradients
 from srat.core.keyed_random import generator
 from srat.core.tensor_file import TensorFile, open_tensors
-from srat.data import Dataset
+from srat.core.warn import warn
+from srat.data import Dataset, Parts
 from srat.models import Classifier, ImageShape, build
 from srat.models.asking import device_of, get_ready, trainable
 from srat.models.wrapping.renaming import present_names
@@ -114,8 +116,35 @@ def load(
     Raises:
         UserError: if there are no such weights, they are damaged or do not fit, or there is no such device.
     """
-    target = as_device(device)
-    return _filled(_open(path, which), model, target)
+    there = as_device(device)
+    return _filled(_open(path, which), model, there)
+
+
+@checked
+def data_of(path: Path | str, *, data_dir: Path | str | None = None) -> Parts:
+    """Return the data of a run as it recorded them: ``.train()``, ``.validation()`` and ``.test()``.
+
+    What lies in a folder can change. A run keeps the images that it drew, by name and content, so that none that it
+    trained on is in its test part, wherever that image lies today; ``config.data.test()`` draws anew.
+
+    Args:
+        path: the run's folder.
+        data_dir: where the images are now; by default where they were.
+
+    Raises:
+        UserError: if there is no such run, it has recorded no data yet, or its data are gone.
+
+    Warns:
+        UserWarning: on what became of the images since: changed, gone, or new.
+    """
+    folder = RunFolder(Path(path))
+    _require_run(folder)
+    begun = f"the run in '{folder.path}' has recorded no data yet: {folder.how_to_go_on} it"
+    require(folder.indices.exists(), begun)
+    parts = compose(Config.read(folder.config), data_dir=data_dir).data.parts(folder.record)
+    for note in parts.notes:
+        warn(note)
+    return parts
 
 
 @taking_gradients
@@ -124,8 +153,8 @@ def load_with_facts(
     path: Path | str, *, which: Which = "last", device: str | torch.device = "cpu"
 ) -> tuple[nn.Module, ModelFacts]:
     """Return what `load` does, and what the weights file says beside the weights."""
-    target, weights = as_device(device), _open(path, which)
-    return _filled(weights, None, target), ModelFacts.from_json(weights.facts, weights.path)
+    there, weights = as_device(device), _open(path, which)
+    return _filled(weights, None, there), ModelFacts.from_json(weights.facts, weights.path)
 
 
 def _open(path: Path | str, which: Which) -> TensorFile:
@@ -187,9 +216,13 @@ def _rebuild(facts: ModelFacts) -> Classifier:
     return build_model(facts.config, shape=facts.shape, classes=len(facts.class_names), mean=ones, std=ones)
 
 
+def _require_run(folder: RunFolder) -> None:
+    require(folder.exists, f"'{folder.path}' is not a run's folder: there is no config.json in it")
+
+
 def _weights_of(folder: RunFolder, which: Which) -> Path:
     file = folder.weights(which)
-    require(folder.exists, f"'{folder.path}' is not a run's folder: there is no config.json in it")
+    _require_run(folder)
     why = (
         f"the run is unfinished; {folder.how_to_go_on} it"
         if which == "last" or not folder.trained

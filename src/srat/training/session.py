@@ -17,6 +17,7 @@ from srat.attacks import Natural
 from srat.config.config import Config
 from srat.core.errors import require
 from srat.data import Dataset, Feed, to_unit
+from srat.data.batches import smallest_batch
 from srat.evaluation.groups import Groups, groups
 from srat.models import attacked, channel_statistics
 from srat.models.classifier import BatchNorm
@@ -26,7 +27,7 @@ from srat.runs.run import build_model, image_shape
 from srat.runtime.compiling import CompileChoice, compile_in_place
 from srat.runtime.precision import compute_dtype, tensor_float
 from srat.runtime.processes import ALONE, Processes
-from srat.training.trial import check_fit, check_shares, smallest_batch
+from srat.training.trial import check_fit, check_shares
 
 _SAMPLE = 1 << 29
 """Numbers, at the most, that normalisation is made of: all of CIFAR's, those of 3,500 photographs of 224²."""

@@ -1,6 +1,5 @@
 """Whether a model can be trained on these images at all: it is tried on a few before anything is written."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -10,9 +9,10 @@ from srat.config.config import Config
 from srat.core.errors import UserError, require
 from srat.core.gradients import is_inference
 from srat.data import Dataset, to_unit
+from srat.data.batches import smallest_batch
 from srat.models import Classifier, Output, attacked, first_logits
 from srat.models.asking import device_of
-from srat.models.classifier import AttackMode
+from srat.models.classifier import AttackMode, unmoved
 from srat.models.outputs import PROBABILITIES, are_probabilities
 from srat.models.wrapping.wrapper import LOOKED_AT
 from srat.runtime.machine import is_out_of_memory
@@ -84,32 +84,19 @@ def check_shares(model: nn.Module, train: Dataset, *, batch_size: int, processes
     raise UserError(f"the model cannot be trained on batches of {share} of these images ({failed})")
 
 
-def smallest_batch(images: int, batch_size: int) -> int:
-    """Return how many images the smallest batch of an epoch has; see `srat.data.batches.epoch_batches`."""
-    return images // math.ceil(images / batch_size)
-
-
 def tried(model: nn.Module, train: Dataset, images: int, mode: AttackMode) -> tuple[Output | None, str]:
     """Return what the model says of the first images, or None and what it raises; it is left as it was.
 
     Running out of memory is raised: it is no matter of the model alone.
     """
     device = next(model.parameters()).device
-    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
-        with (
-            torch.no_grad(),
-            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            attacked(model, mode) as served,
-        ):
+        with torch.no_grad(), unmoved(model), attacked(model, mode) as served:
             return served(to_unit(train.images[:images].to(device))), ""
     except Exception as error:
         if is_out_of_memory(error):
             raise
         return None, f"{type(error).__name__}: {error}"
-    finally:
-        for buffer, value in before:
-            buffer.copy_(value)
 
 
 def _advice(images: int, batch_size: int, processes: int) -> str:

@@ -100,11 +100,11 @@ def read_rows(place: Path, *, only: Sequence[str] | None = None) -> Rows:
     used = [name for pair in pairs.values() for name in pair]
     arrays = read_npz(place, [*used, *(name for name in names if name == CLASS_NAMES)])
     notes = (*naming_notes(pairs, names), *_image_notes({pair.images: arrays[pair.images] for pair in pairs.values()}))
-    labels = {part: read_labels(arrays[pair.labels], f"{place}: {pair.labels}") for part, pair in pairs.items()}
     images = {part: read_images(arrays.pop(pair.images), f"{place}: {pair.images}") for part, pair in pairs.items()}
-    for part, pair in pairs.items():
-        count = f"{place}: {pair.labels}: expected one for each of {len(images[part])} images, got {len(labels[part])}"
-        require(len(labels[part]) == len(images[part]), count)
+    labels = {
+        part: read_labels(arrays[pair.labels], f"{place}: {pair.labels}", images=len(images[part]))
+        for part, pair in pairs.items()
+    }
     _check_shapes(images, place)
     return Rows(
         place=place,

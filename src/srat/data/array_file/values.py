@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srat.core.errors import require
+from srat.core.values import as_tensor
 from srat.core.words import number
+from srat.data.labels import as_labels
 from srat.data.pixels import check_finite, dark_note, divisor
 
 _CHANNELS = (1, 3)
@@ -18,8 +20,6 @@ _WHITES = (_LEVELS, 1_023, 4_095, 16_383, 65_535)
 """The largest levels of 8, 10, 12, 14 and 16 bits."""
 _NEAR = 0.1
 """Values so far beyond [0, 1] are what resizing makes."""
-_LARGEST_LABEL = 1 << 53
-"""The whole numbers up to which floating point has them all."""
 
 
 def read_images(array: NDArray[Any], what: str) -> Tensor:
@@ -62,37 +62,23 @@ def image_notes(array: NDArray[Any]) -> Iterator[str]:
         yield from [dark] * bool(dark)
 
 
-def read_labels(array: NDArray[Any], what: str) -> Tensor:
-    """Return labels as n integers.
+def read_labels(array: NDArray[Any], what: str, *, images: int) -> Tensor:
+    """Return labels as n integers, as `as_labels` understands them.
 
     Args:
         array: n, or n × 1: integers, booleans, or floating point that is whole.
         what: names it in messages.
+        images: how many images they are of.
 
     Raises:
         UserError: if it is something else; the line says how to make it into such.
     """
+    named = "; number the classes from 0, and put their names into class_names in that order"
     got = f"{what}: expected n integers, got {array.dtype} of shape {array.shape}"
-    require(array.dtype.kind in "biuf", f"{got}{_advice_on_kind(array)}")
-    require(array.ndim > 0 and array.size == len(array), f"{got}{_advice_on_shape(array)}")
-    with np.errstate(all="ignore"):  # what is beyond float64 is too large
-        flat = array.reshape(-1).astype(np.float64)
-    within = bool((np.abs(flat) < _LARGEST_LABEL).all())  # no NaN is
-    require(within and bool((flat == np.trunc(flat)).all()), f"{got} that are not all whole numbers, or too large")
-    return torch.from_numpy(flat.astype(np.int64))
-
-
-def _advice_on_kind(array: NDArray[Any]) -> str:
-    named = array.dtype.kind in "US"
-    return "; number the classes from 0, and put their names into class_names in that order" if named else ""
-
-
-def _advice_on_shape(array: NDArray[Any]) -> str:
-    if array.ndim != 2 or not np.isin(array, (0, 1)).all():
-        return ""
-    if (array.sum(axis=1) == 1).all():
-        return ": one-hot labels; labels.argmax(axis=1) makes them into such"
-    return ": several labels for an image, of which a classifier has one"
+    require(array.dtype.kind in "biufc", f"{got}{named * (array.dtype.kind in 'US')}")
+    if array.dtype.itemsize > 8:  # torch has no longer floats
+        array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+    return as_labels(as_tensor(array), images=images, what=what).long()
 
 
 def _levels(array: NDArray[Any], what: str) -> NDArray[np.uint8]:

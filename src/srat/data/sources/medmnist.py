@@ -58,7 +58,8 @@ class MedMNIST(FileSource, name="medmnist"):
         side = (self.size, self.size)
         require(read.shape[2:] == side, f"{path}: expected images of {side}, got {tuple(read.shape[2:])}")
         try:
-            return Dataset(read, read_labels(arrays[labels], f"{path}: {labels}"), published.class_names)
+            read_of = read_labels(arrays[labels], f"{path}: {labels}", images=len(read))
+            return Dataset(read, read_of, published.class_names)
         except UserError as error:
             raise UserError(f"{path}, {part}: {error}") from error
 

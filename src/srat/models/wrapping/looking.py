@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.core.errors import UserError, require
-from srat.models.classifier import attacked, dtype_of, dtypes_of
+from srat.models.classifier import attacked, dtype_of, dtypes_of, unmoved
 from srat.models.outputs import Pick, Place
 from srat.models.wrapping.lazy import make_lazy_parts
-from srat.models.wrapping.skeleton import require_same, unmoved
-from srat.models.wrapping.watching import find_head, find_place_in_training
+from srat.models.wrapping.skeleton import require_same
+from srat.models.wrapping.watching import find_head, find_place_in_training, place_by_graph
 from srat.runtime.machine import is_out_of_memory
 
 Images = Float[Tensor, "batch channels height width"]
@@ -47,11 +47,18 @@ def look(skeleton: nn.Module, module: nn.Module, images: Images, *, named: str |
     with torch.no_grad(), attacked(skeleton):
         make_lazy_parts(skeleton, lambda: skeleton(images.to(dtype_of(skeleton))))
         with unmoved(skeleton):
-            x = images.to(_dtype_taken(skeleton, images))
-            logits = require_same(skeleton, module, x, pick=pick)
-            head, place = find_head(skeleton, x, named=named, pick=pick)
+            x = images.to(dtype_taken(skeleton, images))
+            known = _known_place(skeleton, x) if pick is None else pick
+            logits = require_same(skeleton, module, x, pick=known)
+            head, place = find_head(skeleton, x, named=named, pick=known)
     _require_dtype(skeleton, head, x.dtype)
     return View(head, place, _in_training(skeleton, x, head, logits.shape[1], pick, place), logits)
+
+
+def _known_place(skeleton: nn.Module, images: Images) -> Place | None:
+    with suppress(AttributeError, IndexError, KeyError, RuntimeError):  # the comparison that follows tells of them
+        return place_by_graph(skeleton, images)
+    return None
 
 
 def _in_training(
@@ -74,7 +81,7 @@ def _in_training(
     return found
 
 
-def _dtype_taken(module: nn.Module, images: Images) -> torch.dtype:
+def dtype_taken(module: nn.Module, images: Images) -> torch.dtype:
     """Return in which type a module takes images: its weights'; of several, the widest in which it can be called."""
     *wider, last = dtypes_of(module)
     for dtype in wider:

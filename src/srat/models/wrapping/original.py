@@ -1,9 +1,10 @@
 """The user's module, from which a wrapped model's copy was taken, and whether it is still the same."""
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from srat.core.errors import UserError
@@ -16,10 +17,24 @@ class Registered(NamedTuple):
 
     part: Reference
     kind: str
-    """Layers or parameters: "_modules" or "_parameters"."""
+    """Layers, parameters or buffers: "_modules", "_parameters" or "_buffers"."""
     name: str
     """The part's name within the module."""
     members: dict[str, Reference]
+
+    def changed(self) -> str | None:
+        """Return the name of a member that was added, taken away or replaced; None if all are the same."""
+        if (owner := self.part()) is None:
+            return None
+        present: dict[str, Any] = getattr(owner, self.kind)
+        replaced = _is_other_buffer if self.kind == "_buffers" else _is_other
+        if present.keys() != self.members.keys():
+            return min(present.keys() ^ self.members.keys())
+        return next((name for name, member in self.members.items() if replaced(present[name], member)), None)
+
+    def released(self) -> "Registered":
+        """Return the same, holding no member."""
+        return self._replace(members={name: _reference(member()) for name, member in self.members.items()})
 
 
 class Original:
@@ -36,15 +51,14 @@ class Original:
     def released(self) -> "Original":
         """Return one that lets the module go, and goes on noticing changes as long as the module lives."""
         left = Original(None)
-        left._registered = self._registered
+        left._registered = [each.released() for each in self._registered]
         return left
 
     def require_unchanged(self) -> None:
-        """Raise ``UserError`` if a layer or a parameter of the module is another one than when it was wrapped."""
-        for part, kind, name, members in self._registered:
-            owner = part()
-            if owner is not None and (changed := _changed(getattr(owner, kind), members)):
-                where = f"{name}.{changed}".lstrip(".")
+        """Raise ``UserError`` if a layer, a parameter or a buffer of the module was replaced since it was wrapped."""
+        for each in self._registered:
+            if changed := each.changed():
+                where = f"{each.name}.{changed}".lstrip(".")
                 raise UserError(
                     f"'{where}' of the module was changed after wrap(…), which took it as it was: wrap it again"
                 )
@@ -58,18 +72,36 @@ class Original:
 
 def _registered(module: nn.Module) -> list[Registered]:
     return [
-        Registered(weakref.ref(part), kind, name, {key: _reference(each) for key, each in getattr(part, kind).items()})
+        Registered(weakref.ref(part), kind, name, {key: refer(each) for key, each in getattr(part, kind).items()})
         for name, part in module.named_modules()
-        for kind in ("_modules", "_parameters")
+        for kind, refer in (("_modules", _reference), ("_parameters", _reference), ("_buffers", _held))
     ]
 
 
+def _nothing() -> None:
+    """Refer to what was None."""
+
+
 def _reference(value: object) -> Reference:
-    return (lambda: None) if value is None else weakref.ref(value)
+    return _nothing if value is None else weakref.ref(value)
 
 
-def _changed(present: Mapping[str, object], members: Mapping[str, Reference]) -> str | None:
-    """Return the name of a member that was added, taken away or replaced; None if all are the same."""
-    if present.keys() != members.keys():
-        return min(present.keys() ^ members.keys())
-    return next((name for name, member in members.items() if present[name] is not member()), None)
+def _held(value: object) -> Reference:
+    return _nothing if value is None else lambda: value
+
+
+def _is_other(present: object, member: Reference) -> bool:
+    return present is not member()
+
+
+def _is_other_buffer(present: torch.Tensor | None, member: Reference) -> bool:
+    """Return whether a buffer has another value in another tensor; ``.to(…)`` makes another tensor of the same value.
+
+    Of one that nobody holds any more there is nothing to compare.
+    """
+    was = member()
+    if present is was or (was is None and member is not _nothing):
+        return False
+    if present is None or was is None or present.shape != was.shape:
+        return True
+    return not torch.equal(present.to(was), was)

@@ -119,24 +119,9 @@ def _asked(skeleton: nn.Module, module: nn.Module, images: Tensor, pick: Pick, s
 
 
 _ADVICE = (
-    "its forward must be the same at every call, and come by its layers as attributes of its own (no lambda or "
+    "its forward must be the same at every call, and must reach its layers through its own attributes (no lambda or "
     "function that holds on to the module, no layer changed after wrap)"
 )
-
-
-@contextmanager
-def unmoved(module: nn.Module) -> Iterator[None]:
-    """Leave a module's buffers as they were, such as BatchNorm's statistics, and the global generators."""
-    named = [(part, name, buffer) for part in module.modules() for name, buffer in part._buffers.items()]
-    before = [(part, name, buffer, buffer.clone()) for part, name, buffer in named if buffer is not None]
-    devices = [buffer.device for buffer in (*module.parameters(), *module.buffers()) if buffer.is_cuda][:1]
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        with torch.no_grad():
-            for part, name, buffer, was in before:
-                part._buffers[name] = buffer.copy_(was)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from srat.core.errors import UserError, require
-from srat.models.outputs import NAME_IT, Pick, Place, described, find_place, logits_of, part_at, tables_of
+from srat.models.outputs import NAME_IT, Pick, Place, candidates, described, find_place, logits_of, part_at, tables_of
 
 Node = Any
 """A node of autograd's graph."""
@@ -105,12 +105,39 @@ def find_head(
     found = [call for call in calls if call.columns == logits.shape[1] and _could_be_head(module, call, calls)]
     if logits.grad_fn is not None:
         found = [call for call in found if _reaches(logits.grad_fn, call.left)]
-    require(bool(found), f"no layer of this model is seen to make its {logits.shape[1]} logits; {_advice(module)}")
+    require(bool(found), f"could not find the layer that produces the {logits.shape[1]} logits; {_advice(module)}")
     last = found[-1]
     beside = [call.name for call in found[:-1] if not _reaches(last.entered, call.left)]
     names = " and ".join(f"'{name}'" for name in (last.name, *beside))
     require(not beside, f"no single layer is the head: {names} are side by side; {_advice(module)}")
     return last.name, place
+
+
+def place_by_graph(module: nn.Module, images: Float[Tensor, "batch channels height width"]) -> Place | None:
+    """Return where the logits are if several outputs could be these, and one is made of all others by a layer.
+
+    So features of the logits' width are told from them. Two heads side by side, and logits beside what a function
+    makes of them, are not: None.
+
+    Args:
+        module: in eval mode, no parameter asking for a gradient.
+        images: what it takes.
+    """
+    output, calls = _watch(module, images)
+    there = {} if isinstance(output, Tensor) else candidates(output)
+    heads = [call for call in calls if _could_be_head(module, call, calls)]
+    last = [
+        place
+        for place, table in there.items()
+        if all(_made_by_layer(table, other, heads) for other in there.values() if other is not table)
+    ]
+    return last[0] if len(there) > 1 and len(last) == 1 else None
+
+
+def _made_by_layer(table: Tensor, before: Tensor, calls: Sequence[Call]) -> bool:
+    """Return whether one tensor is made of another by a layer that gives as many columns."""
+    made = (call for call in calls if call.columns == table.shape[1])
+    return any(_reaches(table.grad_fn, call.left) and _reaches(call.entered, before.grad_fn) for call in made)
 
 
 def find_place_in_training(
@@ -138,7 +165,7 @@ def find_place_in_training(
     output, calls = _watch(module, images)
     own = _tables_behind([call.left for call in calls if call.name == head], output, (len(images), classes))
     said = f"in train mode this model returns {described(output)}"
-    require(bool(own), f"{said}, none of which are logits of its head, '{head}'")
+    require(bool(own), f"{said}, which does not come from its head, '{head}'")
     wanted = place if pick is None else find_place(output, pick)
     with suppress(UserError):  # nothing need be there in train mode
         chosen = part_at(output, wanted)

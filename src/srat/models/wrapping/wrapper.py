@@ -25,8 +25,8 @@ from srat.models.wrapping.watching import Tap, layer_names
 
 LOOKED_AT = 4
 """Images that a model is first looked at with, at the most."""
-PerChannel = Sequence[float] | NDArray[Any] | Tensor
-"""A number for each channel."""
+PerChannel = float | Sequence[float] | NDArray[Any] | Tensor
+"""A number for each channel, or one for all."""
 
 
 @taking_gradients
@@ -60,7 +60,7 @@ def wrap(
     Raises:
         UserError: if the module normalises already, stands for another one (``nn.DataParallel``), cannot be copied, or
             has no such layer; at the first call, if no single layer is the head, or the wrapped model does not do what
-            the module does; at any call, if a layer of the module was replaced since.
+            the module does; at any call, if a layer, a parameter or a buffer of the module was replaced since.
     """
     if any(isinstance(child, Normalization) for child in module.modules()):
         raise UserError("this model normalises its input already; wrapping it again would normalise twice")
@@ -94,6 +94,7 @@ class Wrapped(Classifier):
         self._tap = Tap()
         self._head = head
         self._original = Original(module)
+        self._shape: tuple[int, ...] = ()  # of an image, at the first call
         if head is not None:
             _layer(self.backbone, head)
         if output is not None:
@@ -146,7 +147,7 @@ class Wrapped(Classifier):
             x = self.normalization(images[:LOOKED_AT].detach().clone())
             found = look(self.backbone, module, x, named=self._head, pick=self._pick)
         self._head, self._places = found.head, {False: found.place, True: found.place_in_training}
-        self.normalization.channels = images.shape[1]
+        self.normalization.channels, self._shape = images.shape[1], tuple(images.shape[1:])
         self._tap.listen_to(self.head)
         self._original = self._original.released()
         return found.logits
@@ -155,7 +156,7 @@ class Wrapped(Classifier):
         """Return what the module says of images, and the features that enter its head."""
         x = self.normalization(images).to(dtype_of(self.backbone, beside=self._head or ""))
         with self._tap.kept() as kept:
-            output = self.backbone(x)
+            output = self._asked(x)
         if not kept:
             gone = not self._tap.listens_to(self.head)
             why = "was replaced in the backbone: give it as model.head = …" if gone else "was not called in this pass"
@@ -164,6 +165,13 @@ class Wrapped(Classifier):
         if features.shape[0] != images.shape[0]:
             raise UserError(f"the head, '{self._head}', sees {features.shape[0]} features of {images.shape[0]} images")
         return output, features
+
+    def _asked(self, x: Tensor) -> object:
+        """Return what the module says; what it raises at images of another size than at first is told in a line."""
+        if torch.compiler.is_compiling() or x.shape[1:] == self._shape:
+            return self.backbone(x)
+        with telling_what_fails(self.backbone, x):
+            return self.backbone(x)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a new head takes the place of the old one within the module."""
@@ -208,7 +216,7 @@ def _statistics(mean: PerChannel, std: PerChannel) -> tuple[Float[Tensor, " chan
 
 def _numbers(name: str, values: PerChannel) -> Float[Tensor, " channels"]:
     try:
-        given: Tensor = as_tensor(values)
+        given: Tensor = as_tensor([values] if isinstance(values, float | int) else values)
         require(given.dtype != torch.bool, f"{name}: expected a number for each channel, got booleans")
         exact = given.detach().cpu().flatten().double()
     except (UnfitError, RuntimeError) as error:
