@@ -343,7 +343,7 @@ class TestArrays:
             ({"train_images": np.zeros((20, 9, 7, 3), np.complex64)}, "uint8 or floating point in .*, got complex64"),
             ({"train_images": np.zeros((20, 9, 7, 4), np.uint8)}, "1 or 3 channels"),
             ({"train_images": np.zeros((20, 9), np.uint8)}, "n × H × W"),
-            ({"train_labels": np.arange(20) - 1}, "from 0 to"),
+            ({"train_labels": np.arange(20) - 1}, "from 0 on"),
             ({"train_labels": np.arange(19)}, "one for each of 20"),
             ({"train_labels": np.linspace(0, 1, 20)}, "integers, got float64"),
             ({"train_labels": np.zeros(20, int), "test_labels": np.zeros(8, int)}, "at least two classes"),

@@ -554,7 +554,7 @@ class TestRefuses:
             wrap(net, **GREY)
 
     def test_a_configuration_that_would_name_code(self):
-        with pytest.raises(UserError, match="pass it"):
+        with pytest.raises(UserError, match="take it"):
             Custom().backbone(ImageShape(channels=1, height=8, width=8))
 
 

@@ -715,7 +715,7 @@ class TestWeights:
             ({"config": {"model": {"name": "small-cnn", "width": 5}}}, "of another model"),
             ({"config": {"model": {"name": "wide-resnet", "depth": 6_000_004}}}, "up to 1,000"),
             ({"config": {"model": {"name": "resnet18", "width": 1024}}}, "of another model"),
-            ({"config": {"model": {"name": "custom"}}}, "pass it"),
+            ({"config": {"model": {"name": "custom"}}}, "take it"),
             ({"config": []}, "expected a JSON object"),
             ({"class_names": ["a", "b"]}, "classes and counts do not match"),
             ({"class_names": None}, "does not say what its model is"),
@@ -755,7 +755,7 @@ class TestOwnModel:
         assert run.config.model.name == "custom"
         loaded = srat.load(tmp_path, model=wrap(Own(), mean=[0.5], std=[0.5]))
         assert torch.equal(loaded(images[:, :1]).logits, run.model(images[:, :1]).logits)
-        with pytest.raises(UserError, match="pass it"):
+        with pytest.raises(UserError, match="take it"):
             srat.load(tmp_path)
 
     def test_refuses_a_bare_module(self):
