@@ -3,12 +3,10 @@
 import dataclasses
 import json
 from collections.abc import Iterable
-from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import cattrs
-from cattrs.strategies import configure_tagged_union
 
 from srat.core.errors import UserError, nearest, unknown
 from srat.core.members import Member, members
@@ -62,19 +60,23 @@ def _strict(kind: type) -> Any:
 
 
 def _family_hooks(converter: cattrs.Converter, family: type[Member]) -> None:
-    known = members(family)
-    union: Any = Union[tuple(known.values())]  # noqa: UP007 - built at run time
+    """Write a family's members with their names and read them by these, members that are defined later as well."""
 
     def structure(value: Any, _: Any) -> Any:
+        known = members(family)
         if not isinstance(value, dict) or "name" not in value:
             raise UserError(f"expected an object with a name, one of: {', '.join(known)}")
         if value["name"] not in known:
             raise unknown(family.__name__.lower(), str(value["name"]), known)
-        return converter.structure(neutral_values(known[value["name"]]) | value, union)
+        kind = known[value["name"]]
+        settings = {key: setting for key, setting in value.items() if key != "name"}
+        return converter.structure(neutral_values(kind) | settings, kind)
 
-    configure_tagged_union(union, converter, tag_name="name", tag_generator=attrgetter("name"))
+    def unstructure(value: Member) -> dict[str, Any]:
+        return {**converter.unstructure(value, type(value)), "name": value.name}
+
     converter.register_structure_hook_func(lambda t: t is family, structure)
-    converter.register_unstructure_hook_func(lambda t: t is family, lambda value: converter.unstructure(value, union))
+    converter.register_unstructure_hook_func(lambda t: t is family, unstructure)
 
 
 def neutral_values(kind: type) -> dict[str, Any]:

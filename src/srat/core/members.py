@@ -1,13 +1,19 @@
-"""The folder is the registry: a family's members are the dataclasses that its modules define."""
+"""Members of a family are the dataclasses that derive from it, wherever they are; they are looked up when asked."""
 
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any, ClassVar, TypeVar
 
 from srat.core.checked import Checked
 from srat.core.errors import unknown
+from srat.core.warn import warn
+
+PLUGINS = "srat.members"
+"""The entry points of installed packages that have members: each names a module, which is imported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +56,8 @@ F = TypeVar("F", bound=Member)
 
 
 def members(family: type[F]) -> dict[str, type[F]]:
-    """Return every member of ``family`` by its name, in alphabetical order."""
+    """Return every member of ``family`` by its name, in alphabetical order, those of installed packages among them."""
+    import_plugins()
     return dict(sorted((cls.name, cls) for cls in _descendants(family) if cls.name))
 
 
@@ -77,6 +84,16 @@ def import_members(package: str) -> None:
     """Import every module of ``package``, so that the members which they define are known."""
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         importlib.import_module(f"{package}.{module.name}")
+
+
+@cache
+def import_plugins() -> None:
+    """Import, once, the modules that installed packages name; one that fails is said, and stops nothing."""
+    for point in entry_points(group=PLUGINS):
+        try:
+            point.load()
+        except Exception as error:  # a stranger's module may do anything
+            warn(f"the members of {point.value} cannot be imported ({type(error).__name__}: {error})")
 
 
 def _descendants(family: type[F]) -> Iterator[type[F]]:

@@ -1,0 +1,86 @@
+"""Members of installed packages, and those that are defined late: known wherever a name is."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "extend.md"
+TINY = ("--model", "linear", "--epochs", "1", "--attack.steps", "3", "--device", "cpu")
+
+
+def documented(name):
+    """The file of that name in the guide."""
+    return re.search(rf"```\w+\n(# {re.escape(name)}\n.*?)```", GUIDE.read_text(), re.DOTALL)[1]
+
+
+def install(site, package, module, code):
+    """Put a package where Python finds it, as pip leaves it."""
+    site.mkdir(exist_ok=True)
+    (site / f"{module}.py").write_text(code)
+    facts = site / f"{package.replace('-', '_')}-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(f"[srat.members]\n{module} = {module}\n")
+
+
+@pytest.fixture
+def srat(tmp_path):
+    """Run the command line in a folder, with the packages that are installed in its site."""
+    path = os.pathsep.join(filter(None, (str(tmp_path / "site"), os.environ.get("PYTHONPATH"))))
+
+    def run(*words):
+        environment = {**os.environ, "PYTHONPATH": path}
+        return subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def test_the_guides_package_is_trained_with(srat, tmp_path):
+    assert '[project.entry-points."srat.members"]\nbrier = "brier_losses"' in documented("pyproject.toml")
+    install(tmp_path / "site", "brier-losses", "brier_losses", documented("brier_losses.py"))
+    trained = srat("-m", "srat", "train", "--loss", "brier", *TINY, "--out", "run")
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["loss"] == {"name": "brier"}
+    assert "brier" in srat("-m", "srat", "train", "--help").stdout
+    assert srat("-m", "srat", "evaluate", "run", "--attack", "fgsm", "--device", "cpu").returncode == 0
+    (tmp_path / "site" / "brier_losses.py").rename(tmp_path / "elsewhere.py")
+    gone = srat("-m", "srat", "evaluate", "run", "--attack", "pgd-2", "--device", "cpu")
+    assert gone.returncode == 2
+    assert "unknown loss 'brier'" in gone.stderr
+    assert "the members of brier_losses cannot be imported (ModuleNotFoundError" in gone.stderr
+
+
+LATE = """
+from dataclasses import dataclass
+import srat
+before = srat.compose(method="ce").id
+
+@dataclass(frozen=True, kw_only=True)
+class Late(srat.losses.Loss, name="late"):
+    strength: float = 2.0
+
+    def __call__(self, logits, labels, class_counts):
+        return srat.losses.cross_entropy(logits, labels) * self.strength
+
+config = srat.compose(method="ce", loss="late", epochs=1)
+again = srat.Config.from_json(config.to_json())
+assert again == config and again.id == config.id != before
+assert again.loss.strength == 2.0
+assert srat.compose(config, loss=Late(strength=3.0)).id != config.id
+try:
+    srat.compose(loss="latte")
+except srat.UserError as error:
+    assert "did you mean 'late'?" in str(error), error
+"""
+
+
+def test_a_class_that_is_defined_after_the_import_is_a_member(srat):
+    done = srat("-c", LATE)
+    assert done.returncode == 0, done.stderr
