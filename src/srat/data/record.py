@@ -14,6 +14,8 @@ from srat.data.reading.decoding import Mode
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
+SPOKEN: Mapping[Part, str] = {"train": "training", "validation": "validation", "test": "test"}
+"""What the images of a part are called."""
 LARGEST_RECORD = 1 << 28
 """Bytes of a record that are read at the most: those of two million images."""
 Names = Mapping[str, str]

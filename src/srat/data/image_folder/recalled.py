@@ -10,7 +10,7 @@ from srat.data.image_folder.found import Found
 from srat.data.image_folder.naming import normal
 from srat.data.image_folder.scan import Branch
 from srat.data.reading.image_files import read_each
-from srat.data.record import Names, Part, Record, file_digest
+from srat.data.record import SPOKEN, Names, Part, Record, file_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ def _copies(paths: list[Path], found: Found, record: Record, threads: int) -> di
 
 
 def _lost_notes(part: Part, recorded: int, lost: _Lost) -> Iterator[str]:
-    of = f"of {recorded:,} {'training' if part == 'train' else part} images that this run recorded"
+    of = f"of {recorded:,} {SPOKEN[part]} images that this run recorded"
     for names, one, several in (
         (lost.gone, "is gone", "are gone"),
         (lost.changed, "has changed and is left out", "have changed and are left out"),

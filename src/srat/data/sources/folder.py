@@ -12,7 +12,7 @@ from srat.core.errors import UserError, require
 from srat.core.members import NOT_IDENTITY, since
 from srat.core.words import counted, few
 from srat.data.dataset import DataDir, Dataset, Parts, Source, Suggested
-from srat.data.image_folder.found import Found, check_drawn
+from srat.data.image_folder.found import Found, check_drawn, whole
 from srat.data.image_folder.labelled import LayoutName
 from srat.data.image_folder.layout import laid_out
 from srat.data.image_folder.levels import dark_notes, levels_used
@@ -22,7 +22,7 @@ from srat.data.image_folder.table import Columns
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST, Header, Mode, read_header
 from srat.data.reading.downloads import require_folder
 from srat.data.reading.image_files import ImageFiles, Streaming, read_each
-from srat.data.record import Names, Part, Record, file_digest
+from srat.data.record import SPOKEN, Names, Part, Record, file_digest
 from srat.data.validation import ValidationUse
 from srat.runtime.cores import cores
 from srat.runtime.machine import neighbours
@@ -84,7 +84,10 @@ class Folder(Source, name="folder"):
         new = None
         if record is not None and record.parts:
             root = scan(place)
-            now = partial(self._found, root)
+
+            def now() -> Found:
+                return whole(self.arranged(root))
+
             images = _Images(self, recalled(root, record, now=now, threads=self.threads), record.images)
             new = partial(self._new, images)
         else:
@@ -123,11 +126,20 @@ class Folder(Source, name="folder"):
             numbered: whether classes that are numbers come in the order of numbers.
 
         Raises:
-            UserError: if that is not clear.
+            UserError: if that is not clear, or a class has none.
         """
-        return self._found(scan(place), numbered=numbered)
+        return whole(self.arranged(scan(place), numbered=numbered))
 
-    def _found(self, root: Branch, *, numbered: bool = True) -> Found:
+    def arranged(self, root: Branch, *, numbered: bool = True) -> Found:
+        """Return the same of a folder that has been scanned, with what is in the way of a training.
+
+        Args:
+            root: the folder.
+            numbered: whether classes that are numbers come in the order of numbers.
+
+        Raises:
+            UserError: if it is not clear which image is of which class and part.
+        """
         return laid_out(
             root,
             layout=self.layout,
@@ -264,7 +276,7 @@ def reading_notes(headers: Sequence[Header], paths: Sequence[Path], background: 
 
 def _why_none(found: Found, part: Part) -> str:
     """Return why there is no image of a part: there never was, or those that a run recorded are lost."""
-    what, lost = "training" if part == "train" else part, found.missing.get(part, ())
+    what, lost = SPOKEN[part], found.missing.get(part, ())
     recorded = counted(len(lost), f"recorded {what} image is", f"recorded {what} images are")
     why = (
         f"there is nothing to read: {recorded} gone or changed ({few(lost)})" if lost else f"there are no {what} images"
