@@ -21,7 +21,7 @@ from srat.data.image_folder.scan import Branch, scan, told_in_line
 from srat.data.image_folder.table import Columns
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST, Header, Mode, read_header
 from srat.data.reading.downloads import require_folder
-from srat.data.reading.image_files import ImageFiles, Streaming, read_each
+from srat.data.reading.image_files import ImageFiles, Streaming, read_each, together, try_each
 from srat.data.record import SPOKEN, Names, Part, Record, file_digest
 from srat.data.validation import ValidationUse
 from srat.runtime.cores import cores
@@ -170,7 +170,26 @@ class _Images:
     def headers(self) -> list[Header]:
         """What each file says of itself; those of a run have been looked at when it began."""
         look = partial(read_header, upright=self.source.size is None)
-        return [] if self._known else read_each(look, self.found.paths, self.source.threads)
+        looked = [] if self._known else try_each(look, self.found.paths, self.source.threads)
+        headers = [each for each in looked if isinstance(each, Header)]
+        wrong = [each for each in looked if isinstance(each, UserError)]
+        if wrong:
+            self._require_decodable(headers)
+            raise together(wrong)
+        return headers
+
+    def _require_decodable(self, headers: Sequence[Header]) -> None:
+        """Raise ``UserError`` of all images that cannot be decoded, if all are to be decoded beforehand.
+
+        Args:
+            headers: those that could be read, which are not all.
+        """
+        width, height = headers[0].size if headers else (1, 1)
+        side = self.source.size
+        shape = {"mode": "RGB", "height": side or height, "width": side or width}
+        files = replace(self._files(self.found.paths, shape), resize=True)  # of whatever size they are
+        if not files.stays:
+            files.require_readable()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -207,17 +226,21 @@ class _Images:
 
     def made_of(self, images: Sequence[tuple[Path, int]]) -> Dataset:
         """Return images, files with their labels, as a data set."""
+        files = self._files([path for path, _ in images], self.shape)
+        return Dataset(files, torch.tensor([label for _, label in images]), self.found.class_names)
+
+    def _files(self, paths: Sequence[Path], shape: Mapping[str, Any]) -> ImageFiles:
         source = self.source
-        files = ImageFiles(
-            paths=tuple(path for path, _ in images),
+        return ImageFiles(
+            paths=tuple(paths),
             resize=source.size is not None,
             background=source.background,
             white_level=source.white_level,
             streaming=source.streaming,
             workers=source.threads,
-            **self.shape,
+            beside=tuple(self.found.paths),
+            **shape,
         )
-        return Dataset(files, torch.tensor([label for _, label in images]), self.found.class_names)
 
     def record(self) -> Record:
         """Return what a run keeps of the images."""
