@@ -224,7 +224,7 @@ class TestAllThatCannotBeRead:
 
     def test_is_named_at_once_whose_headers_are_whole(self, cli, broken):
         (broken / "train" / "bee" / "1.png").unlink()
-        code, out, error = self.train(cli)
+        code, out, error = self.train(cli, "--data.size", "8")
         assert (code, out) == (2, "")
         assert "2 files cannot be read: " in error
 
