@@ -197,3 +197,47 @@ def test_an_empty_word_is_refused_and_not_taken_for_this_folder(cli, place, word
     assert (code, out) == (2, "")
     assert err == f"srat: error: {flag}expected a value, got an empty one ('')\n"
     assert [path.name for path in place.iterdir()] == ["images"]
+
+
+class TestAllThatCannotBeRead:
+    """A file that says nothing of itself, one of the training and one of the test whose pixels are cut off."""
+
+    @pytest.fixture
+    def broken(self, place):
+        for part in ("train", "test"):
+            fill(place / "images" / part)
+            cut = place / "images" / part / "ant" / "0.png"
+            cut.write_bytes(cut.read_bytes()[:-30])
+        (place / "images" / "train" / "bee" / "1.png").write_text("words")
+        return place / "images"
+
+    def train(self, cli, *words):
+        return cli("train", "--data", "folder", "--data-dir", "images", "--method", "natural", *QUICK, *words)
+
+    @pytest.mark.parametrize("words", [(), ("--data.streaming", "never"), ("--data.size", "8")])
+    def test_is_named_at_once_before_a_run_begins(self, cli, broken, words):
+        code, out, error = self.train(cli, *words)
+        assert (code, out) == (2, "")
+        assert "3 files cannot be read: " in error
+        for name in ("train/ant/0.png", "train/bee/1.png", "test/ant/0.png"):
+            assert error.count(f"{name}: not a readable image") == 1
+
+    def test_is_named_at_once_whose_headers_are_whole(self, cli, broken):
+        (broken / "train" / "bee" / "1.png").unlink()
+        code, out, error = self.train(cli, "--data.size", "8")
+        assert (code, out) == (2, "")
+        assert "2 files cannot be read: " in error
+
+    def test_of_the_training_alone_is_named_before_a_run_begins(self, cli, broken):
+        for name in ("train/bee/1.png", "test/ant/0.png"):
+            (broken / name).unlink()
+        code, out, error = self.train(cli, "--data.size", "8")
+        assert code == 2
+        assert "images/train/ant/0.png: not a readable image, or truncated" in error
+        assert "new run" not in out
+        assert not (broken.parent / "runs").exists()
+
+    def test_is_not_looked_for_where_images_stay_in_their_files(self, cli, broken):
+        _, _, error = self.train(cli, "--data.size", "8", "--data.streaming", "always")
+        assert "images/train/bee/1.png: not a readable image" in error
+        assert "0.png" not in error

@@ -86,6 +86,26 @@ class TestLabels:
         assert data.train().labels.tolist() == data.test().labels.tolist() == labels.tolist()
         assert data.train().class_names == ("0", "1", "2")
 
+    @pytest.mark.parametrize("names", [{}, {"class_names": np.array(["a", "b", "c"])}])
+    @pytest.mark.parametrize("tested", [False, True])
+    def test_that_begin_at_1_are_refused_with_the_way_out(self, save, names, tested):
+        test = {"test_images": images_of(range(30)), "test_labels": labels_of(range(30)) + 1} if tested else {}
+        own = save(train_images=images_of(range(30)), train_labels=labels_of(range(30)) + 1, **test, **names)
+        name = "a" if names else "0"
+        with pytest.raises(UserError) as error:
+            own.parts()
+        assert str(error.value) == f"{own.dir}: no training image in class {name}; the labels begin at 1: subtract 1"
+
+    @pytest.mark.parametrize(("part", "said"), [("test", "test"), ("val", "validation")])
+    def test_that_training_has_none_of_are_said_with_their_part(self, save, part, said):
+        arrays = {f"{part}_images": images_of(range(30)), f"{part}_labels": np.arange(30) % 5}
+        whole = {"train": range(30), **({"test": range(9)} if part == "val" else {})}
+        for name, ids in whole.items():
+            arrays |= {f"{name}_images": images_of(ids), f"{name}_labels": labels_of(ids)}
+        with pytest.raises(UserError, match=rf"no training image in class 3, 4; the {said} part has class 3, 4$"):
+            save(**arrays).parts()
+        assert replace(save(**arrays), classes=(0, 1, 2)).train().class_names == ("0", "1", "2")
+
     def test_that_are_booleans_are_of_two_classes(self, save):
         labels = np.arange(30) % 2 == 1
         data = save(images=images_of(range(30)), labels=labels)
@@ -396,6 +416,13 @@ class TestDrawnTest:
         chosen = Arrays(dir=source(train=[*others, tested]).dir, classes=(0, 2))
         assert chosen.train().class_names == ("0", "2")
 
+    @pytest.mark.parametrize("ids", [[0] * 9, [0, 1, 2] * 5])
+    def test_is_refused_where_the_images_of_a_class_are_all_alike(self, save, ids):
+        own = save(images=images_of(ids), labels=np.arange(len(ids)) % 2 if len({*ids}) == 1 else labels_of(ids))
+        with pytest.raises(UserError, match="no test can be drawn, as all images of a class are alike") as error:
+            own.parts()
+        assert "fraction" not in str(error.value)
+
     def test_is_refused_where_it_would_be_empty(self, source):
         trained = [i for i in range(60) if hashed_share(content_digest(images_of([i])[0].tobytes())) >= 0.2]
         with pytest.raises(UserError, match=r"no image is in the test: .* a larger one may help, or test images in"):
@@ -433,13 +460,14 @@ def through_json(record, folder):
 
 class TestRecord:
     def test_names_images_by_their_contents(self, source):
-        record = source(train=[1, 5, 1, 1], val=[6], test=[2, 1]).parts().record()
-        digests = {i: content_digest(images_of([i])[0].tobytes()) for i in (1, 2, 5, 6)}
+        record = source(train=[1, 5, 1, 1, 3], val=[6], test=[2, 1]).parts().record()
+        digests = {i: content_digest(images_of([i])[0].tobytes()) for i in (1, 2, 3, 5, 6)}
         one = digests[1]
-        assert record.parts["train"] == {one: one, digests[5]: digests[5], f"{one}-2": one, f"{one}-3": one}
+        copies = {one: one, f"{one}-2": one, f"{one}-3": one}
+        assert record.parts["train"] == {**copies, digests[5]: digests[5], digests[3]: digests[3]}
         assert record.parts["validation"] == {digests[6]: digests[6]}
         assert record.parts["test"] == {digests[2]: digests[2], one: one}
-        assert record.labels == {"train": (1, 2, 1, 1), "validation": (0,), "test": (2, 1)}
+        assert record.labels == {"train": (1, 2, 1, 1, 0), "validation": (0,), "test": (2, 1)}
         assert record.class_names == ("0", "1", "2")
         assert record.images == {}
 
@@ -463,7 +491,10 @@ class TestRecord:
         record = source(train=range(9), test=range(9, 49)).parts().record()
         parts = source(train=range(1, 9), test=range(9, 46)).parts(record)
         assert [len(parts.missing[part]) for part in ("train", "test")] == [1, 3]
-        assert parts.notes == ("1 of 9 recorded train images is gone", "3 of 40 recorded test images are gone")
+        assert parts.notes == (
+            "1 of 9 training images that this run recorded is gone",
+            "3 of 40 test images that this run recorded are gone",
+        )
         assert shown(parts.test()) == list(range(9, 46))
         with pytest.raises(UserError, match=content_digest(images_of([0])[0].tobytes())):
             require_whole(parts)
@@ -483,7 +514,7 @@ class TestRecord:
         record = save(**arrays, test_labels=labels[6:]).parts().record()
         parts = save(**arrays, test_labels=[1, *labels[7:]]).parts(record)
         assert shown(parts.test()) == list(range(7, 12))
-        assert parts.notes == ("1 of 6 recorded test images now has another label, and is left out",)
+        assert parts.notes == ("1 of 6 test images that this run recorded now has another label, and is left out",)
 
     def test_leaves_out_further_copies(self, source):
         record = source(train=range(6), test=range(6, 12)).parts().record()

@@ -310,7 +310,9 @@ class TestNpz:
             ({"class_names": np.array([1.5, 2.5])}, "class_names: expected text"),
             ({"class_names": header((2,), "<U1") + b"\xff" * 8}, "class_names: expected text"),  # beyond Unicode
             ({"class_names": np.array(["a", "a"])}, "class names: expected each once, got 'a' twice"),
-            ({"class_names": header((2,), "<U1") + struct.pack("<II", 0xD800, 97)}, "not UTF-8"),
+            ({"class_names": header((2,), "<U1") + struct.pack("<II", 0xD800, 97)}, "expected a printable name"),
+            ({"class_names": np.array(["a", ""])}, "expected a printable name for each class, got ''"),
+            ({"class_names": np.array(["a", "c\n"])}, r"expected a printable name for each class, got 'c\\n'"),
         ],
     )
     def test_is_refused(self, tmp_path, change, said):

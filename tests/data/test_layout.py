@@ -343,9 +343,9 @@ class TestTables:
     def test_rows_and_files_without_each_other_are_named(self, tmp_path):
         for name in "abcd":
             put(tmp_path / f"{name}.png")
-        table(tmp_path / "labels.csv", "file,label", "a.png,x", "b.png,y", "gone.png,x", "c.png,")
+        table(tmp_path / "labels.csv", "file,label", "a.png,x", "b.png,y", "gone.png,x", ",x", "c.png,")
         found = Folder(dir=tmp_path, test_fraction=0.5).found(tmp_path)
-        assert "labels.csv: 1 row names no image here (gone.png)" in found.notes
+        assert "labels.csv: 2 rows name no image here (gone.png, no name)" in found.notes
         assert "labels.csv: 1 row says no class (c.png)" in found.notes
         assert {each.path.name: each.why for each in found.passed} == {
             "c.png": "no class in labels.csv",
@@ -383,6 +383,35 @@ class TestTables:
         refused(tmp_path, "labels.csv says other classes than the folders part_1, part_2; --data.layout table or")
         assert set(counts(tmp_path, layout="table", test_fraction=0.5)["train"]) == {"x", "y"}
         assert set(counts(tmp_path, layout="classes", test_fraction=0.5)["train"]) == {"part_1", "part_2"}
+
+    def test_whose_column_is_named_count_more_than_folders(self, tmp_path):
+        classes(tmp_path, "HAM_part_1", "HAM_part_2", n=2)
+        names = ("HAM_part_10", "HAM_part_20", "HAM_part_11", "HAM_part_21")
+        rows = [f"{name},{dx}" for name, dx in zip(names, "xyxy", strict=True)]
+        table(tmp_path / "HAM_metadata.csv", "image_id,dx", *rows)
+        refused(tmp_path, "HAM_metadata.csv says other classes than the folders")
+        assert set(counts(tmp_path, label_column="dx", test_fraction=0.5)["train"]) == {"x", "y"}
+
+    def test_whose_column_is_named_count_more_than_classes_within_parts(self, tmp_path):
+        for part in ("train", "test"):
+            classes(tmp_path / part, "ant", "bee", n=1)
+        rows = [
+            f"{part}/{name}/{name}0.png,{kind}" for part in ("train", "test") for name, kind in (("ant", 6), ("bee", 4))
+        ]
+        table(tmp_path / "labels.csv", "file,legs", *rows)
+        assert set(counts(tmp_path)["train"]) == {"ant", "bee"}
+        assert counts(tmp_path, label_column="legs") == {part: {"4": 1, "6": 1} for part in ("train", "test")}
+
+    def test_of_several_columns_that_could_be_the_classes_say_which_is_taken(self, tmp_path):
+        for name in "abcd":
+            put(tmp_path / f"{name}.png")
+        table(
+            tmp_path / "t.csv", "filename,label,Class,width", "a.png,x,1,8", "b.png,y,2,8", "c.png,x,3,8", "d.png,y,1,8"
+        )
+        said = "t.csv: the column label says the class; not used: Class (--data.label-column takes another)"
+        assert said in Folder(dir=tmp_path, test_fraction=0.5).found(tmp_path).notes
+        named = Folder(dir=tmp_path, test_fraction=0.5, label_column="label").found(tmp_path)
+        assert not [note for note in named.notes if "not used" in note]
 
     def test_with_paths_never_name_a_file_of_another_folder(self, tmp_path):
         """train/0.png is gone; test/0.png is no stand-in for it."""

@@ -80,9 +80,17 @@ class TestTheRule:
         with pytest.raises(UserError, match=r"no training image in class bee: --data.test-fraction 0.2 draws"):
             Folder(dir=tmp_path).parts()
 
+    def test_no_test_of_one_name_a_class_is_refused_without_advice_that_cannot_help(self, tmp_path):
+        for name in ("ant", "ant/more", "bee"):
+            put(tmp_path / name / "0.png")
+        with pytest.raises(UserError, match="no test can be drawn, as each class has one image, or several") as error:
+            Folder(dir=tmp_path).parts()
+        assert "fraction" not in str(error.value)
+
     def test_no_test_at_all_is_refused(self, tmp_path):
         for name in ("ant", "bee"):
-            put(tmp_path / name / next(f"{i}.png" for i in range(99) if share(f"{i}.png") > 0.2))
+            for untested in [f"{i}.png" for i in range(99) if share(f"{i}.png") > 0.2][:2]:
+                put(tmp_path / name / untested)
         with pytest.raises(UserError, match=r"no image is in the test.*a larger one may help"):
             Folder(dir=tmp_path).parts()
 

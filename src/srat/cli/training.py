@@ -82,8 +82,8 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
     parts = config.data.parts(session.folder.record)
     # Before the hours of training, so that what is wrong with it is known at once.
     test = Examined.among(parts, None, new=False).loaded()
-    session.say(beginning(session.folder))
-    session.say(headline(config, device, session.folder.path, processes.count), markup=True)
+    if session.folder.trained:  # else once it is known that nothing is in the way
+        announce(session)
     run, best = trained_and_evaluated(session, parts, test)
     if best is not None:
         session.say(best)
@@ -91,6 +91,12 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
     session.say(f"Trained in {run.seconds:.0f} s. The run is in [bold]{where}[/bold]", markup=True)
     if processes.first:
         show_page(session, test)
+
+
+def announce(session: Session) -> None:
+    """Say what begins."""
+    session.say(beginning(session.folder))
+    session.say(headline(session.config, session.device, session.folder.path, session.processes.count), markup=True)
 
 
 def is_finished_for_all(session: Session) -> bool:
@@ -116,7 +122,12 @@ def trained_and_evaluated(session: Session, parts: Parts, test: Examined) -> tup
     with (
         saying_how_to_go_on(session.folder),
         deferring_signals() as interruption,
-        LiveObserver(session.console, interruption.check, attacked=is_attacked(session.config)) as live,
+        LiveObserver(
+            session.console,
+            interruption.check,
+            attacked=is_attacked(session.config),
+            begin=partial(announce, session),
+        ) as live,
     ):
         interruption.check()
         observer = logging_too(session, live, test.dataset.class_names)

@@ -13,7 +13,7 @@ from srat.core.errors import UserError
 from srat.data.constant import told_of_constants
 from srat.data.image_folder.found import Found, check_drawn
 from srat.data.image_folder.levels import dark_notes, told_dull
-from srat.data.image_folder.scan import told
+from srat.data.image_folder.scan import scan, told
 from srat.data.reading.decoding import Header, header_of, level_of, opened, shown
 from srat.data.record import PARTS, Part
 from srat.data.sources.folder import Folder, checked_folder, reading_notes
@@ -127,7 +127,7 @@ def survey(source: Folder, progress: Callable[[int, int], None] = lambda *_: Non
     Raises:
         UserError: if it is no such folder.
     """
-    found = source.found(checked_folder(source.dir))
+    found = source.arranged(scan(checked_folder(source.dir)))
     tasks = [(path, part, found.class_names[label]) for part, each in found.parts.items() for path, label in each]
     files = []
     with ThreadPoolExecutor(source.threads) as pool:
@@ -145,6 +145,8 @@ def survey(source: Folder, progress: Callable[[int, int], None] = lambda *_: Non
 
 
 def _problem(found: Found, source: Folder) -> str:
+    if found.problems:
+        return "; ".join(found.problems)
     names = found.class_names
     if len(names) < 2:
         return f"it has one class; put images of a second one into a folder beside {''.join(names)}"

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 class Observer:
     """Told of progress; this one says nothing, but for notices. The report room has one that draws."""
 
+    def ready(self) -> None:
+        """Data and model are ready: nothing is in the way of the training any more."""
+
     def training(self, *, epochs: int, steps: int, done: int) -> None:
         """A run of ``epochs`` epochs of ``steps`` steps begins, or goes on after ``done`` steps in all."""
 

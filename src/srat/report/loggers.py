@@ -89,6 +89,10 @@ class LoggingObserver(Observer):
         self._config, self._natural = config, isinstance(config.attack, Natural)
         self._training = False
 
+    def ready(self) -> None:
+        """Pass it on."""
+        self._inner.ready()
+
     def training(self, *, epochs: int, steps: int, done: int) -> None:
         """Tell the loggers the configuration, and pass it on."""
         self._training = True

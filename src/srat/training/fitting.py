@@ -116,6 +116,7 @@ def train(task: Task, parts: Parts | None) -> Run:
         parts = looked_at(task, parts)
         data = prepare(parts, task.config.imbalance, task.config.holdout, seed=task.config.seed)
         training = set_up_for(task, data)
+    task.observer.ready()
     tell(task, parts, training)
     check_memory(training, notice=task.observer.notice)
     if task.folder is None:

@@ -69,18 +69,19 @@ def run(args: list[str]) -> int:
     args = [name, "--data-dir", *args[1:]] if name == Folder.name and args[1:] and not args[1].startswith("-") else args
     shown = Choices(imbalance=config.imbalance.name)
     default = Arguments(choices=shown, source=config.data, imbalance=config.imbalance)
-    show(parse(Arguments, args, command=COMMAND, default=default), make_console())
-    return 0
+    return show(parse(Arguments, args, command=COMMAND, default=default), make_console())
 
 
-def show(arguments: Arguments, console: Console) -> None:
-    """Print the distribution; draw it and write the indices where asked."""
+def show(arguments: Arguments, console: Console) -> int:
+    """Print the distribution; draw it and write the indices where asked; return the exit code."""
     if arguments.plot is not None:
         check_plot(arguments.plot)
     if isinstance(arguments.source, Folder):
-        show_folder(arguments.source, arguments.imbalance, console)
+        trainable = show_folder(arguments.source, arguments.imbalance, console)
+        if not trainable:
+            return 2
         if arguments.imbalance == NoImbalance() and arguments.plot is None and arguments.indices is None:
-            return
+            return 0
     parts = arguments.source.parts()
     train, validation, test = parts.train(), parts.validation(), parts.test()
     check_classes(train)
@@ -104,6 +105,7 @@ def show(arguments: Arguments, console: Console) -> None:
     if arguments.plot is not None:
         draw_distribution(train.class_names, counts, arguments.plot, title=f"{title}, {realised_ratio(counts):.0f} : 1")
         say(f"plot written to {arguments.plot}")
+    return 0
 
 
 def notes_on(source: Source, datasets: Mapping[Part, Dataset | None]) -> Iterator[str]:
@@ -113,8 +115,8 @@ def notes_on(source: Source, datasets: Mapping[Part, Dataset | None]) -> Iterato
             yield from () if there is None else constant_notes(there, part)
 
 
-def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> None:
-    """Print what a folder holds, what is wrong with it, and the command to train on it."""
+def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> bool:
+    """Print what a folder holds, what is wrong with it, and the command to train on it; return whether there is one."""
     told = Console(stderr=True)
     with Progress(console=told, transient=True, disable=not told.is_terminal) as progress:
         task = progress.add_task("looking at images", total=None)
@@ -124,17 +126,22 @@ def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> None:
         style = "yellow" if is_warning else ""
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
     console.print(advice(source, imbalance, found), highlight=False, markup=False, soft_wrap=True)
+    return not in_the_way(found)
 
 
 def advice(source: Folder, imbalance: Imbalance, found: Survey) -> str:
     """Return the command to train on a folder, or what is in the way."""
-    if found.unreadable:
-        return "Before training, fix or remove the files that cannot be read"
-    if found.problem:
-        return f"Not ready for training: {found.problem}"
+    if problems := in_the_way(found):
+        return f"Not ready for training: {printable('; '.join(problems))}"
     config = compose(data=source.name, batch_size=suggested_batch(found))
     chosen = replace(config, data=replace(source, size=source.size or suggested_size(found)), imbalance=imbalance)
     return f"To train on it: {command_of(chosen)}"
+
+
+def in_the_way(found: Survey) -> list[str]:
+    """Return what is in the way of a training on a folder."""
+    unreadable = ["fix or remove the files that cannot be read"] if found.unreadable else []
+    return [*unreadable, *([found.problem] if found.problem else [])]
 
 
 def balance(counts: Sequence[int]) -> str:

@@ -13,7 +13,8 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srat.core.errors import UserError, require
+from srat.core.errors import UserError, printable, require
+from srat.core.words import few
 from srat.data.array_file.names import CLASS_NAMES, naming_notes, pairs_of
 from srat.data.array_file.values import image_notes, read_images, read_labels
 from srat.data.counts import require_labels
@@ -153,6 +154,13 @@ def names_of_classes(named: NDArray[Any] | None, labels: Tensor, place: Path) ->
     classes = 1 + int(labels.max())
     require(classes <= len(labels), f"{place}: labels up to {classes - 1}, but only {len(labels)} images in all parts")
     return tuple(str(c) for c in range(classes))
+
+
+def require_legible(class_names: Sequence[str], place: Path) -> None:
+    """Raise ``UserError`` unless the name of each class is printable, and more than spaces."""
+    odd = [name for name in class_names if not name.strip() or printable(name) != name]
+    got = few([repr(name) for name in odd])
+    require(not odd, f"{place}: class_names: expected a printable name for each class, got {got}")
 
 
 def _check_shapes(images: Mapping[Part, Tensor], place: Path) -> None:

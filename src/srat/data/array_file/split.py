@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import torch
 
 from srat.core.errors import UserError, require
-from srat.core.words import counted, few, number
+from srat.core.words import counted
+from srat.data.array_file.checks import check_drawn, check_trained, few_classes, without_image
 from srat.data.array_file.rows import Positions, Rows
 from srat.data.dataset import Dataset
-from srat.data.record import PARTS, Part, Record, hashed_share
+from srat.data.record import OF_PART, PARTS, Part, Record, hashed_share
 from srat.data.validation import ValidationUse, with_use
 
 
@@ -36,7 +37,7 @@ class Split:
         """
         channels, height, width = next(iter(self.rows.images.values())).shape[1:]
         there = f"it holds {len(self.rows.labels):,} others, {height} × {width} × {channels}"
-        gone = f"{self.rows.place}: none of the recorded {part} images is left; {there}"
+        gone = f"{self.rows.place}: none of the recorded {OF_PART[part]} images is left; {there}"
         require(len(self.parts[part]) > 0 or not self.missing.get(part), gone)
         return self._dataset(self.parts[part], part)
 
@@ -101,6 +102,7 @@ def as_it_lies(rows: Rows, test_fraction: float, chosen: Sequence[int], validati
     """
     there = {part: torch.arange(own.start, own.stop) for part, own in rows.parts.items()}
     parts = with_use(there, validation, rows.place)
+    check_trained(rows, parts, chosen)
     notes = list(rows.notes)
     if "test" not in parts:
         train = parts["train"]
@@ -108,12 +110,12 @@ def as_it_lies(rows: Rows, test_fraction: float, chosen: Sequence[int], validati
             [hashed_share(rows.digests[position]) for position in train.tolist()], dtype=torch.float64
         )
         parts |= {"train": train[shares >= test_fraction], "test": train[shares < test_fraction]}
-        _check_drawn(rows, parts, test_fraction, chosen)
+        check_drawn(rows, parts, test_fraction, chosen)
         notes.append(
             f"{len(parts['test']):,} of {len(train):,} images are the test, drawn by a hash of each one's content"
         )
-    if untested := _without_image(rows, parts["test"], chosen):
-        notes.append(f"no test image in class {few(untested)}: its accuracy cannot be measured")
+    if untested := without_image(rows, parts["test"], chosen):
+        notes.append(f"no test image in class {few_classes(untested)}: its accuracy cannot be measured")
     return Split(rows=rows, parts=parts, class_names=rows.class_names, notes=tuple(notes))
 
 
@@ -179,7 +181,7 @@ def _recall_notes(
     of_others, copied = frozenset(others), recorded - lost
     for part, names in missing.items():
         relabelled = sum(record.parts[part][name] in of_others for name in names)
-        of = f"of {len(record.parts[part]):,} recorded {part} images"
+        of = f"of {len(record.parts[part]):,} {OF_PART[part]} images that this run recorded"
         if gone := len(names) - relabelled:
             yield counted(gone, f"{of} is gone", f"{of} are gone")
         if relabelled:
@@ -192,27 +194,3 @@ def _recall_notes(
         yield counted(more, "more copy of recorded images is left out", "more copies of recorded images are left out")
     if new := sum(digest not in recorded for digest in others):
         yield f"{counted(new, 'image is', 'images are')} new since this run began: neither trained on nor tested on"
-
-
-def _check_drawn(rows: Rows, parts: Mapping[Part, Positions], test_fraction: float, chosen: Sequence[int]) -> None:
-    """Raise ``UserError`` if a class has no image for training, or the drawn test has none at all."""
-    drawn = f"--data.test-fraction {number(test_fraction, 0, 1)} draws the test by the hash of each image's content"
-    empty = _without_image(rows, torch.cat((parts["train"], parts["test"])), chosen)
-    untrained = [name for name in _without_image(rows, parts["train"], chosen) if name not in empty]
-    said = f"{rows.place}: no training image in class {few(untrained)}: {drawn}; a smaller one may help"
-    require(not untrained, said)
-    tested = len(_without_image(rows, parts["test"], chosen)) < len(_used(rows, chosen))
-    advice = "a larger one may help, or test images in the file"
-    require(tested, f"{rows.place}: no image is in the test: {drawn}; {advice}")
-
-
-def _used(rows: Rows, chosen: Sequence[int]) -> Sequence[int]:
-    """Return the labels of the classes that are used."""
-    classes = range(len(rows.class_names))
-    return [label for label in chosen if label in classes] or classes
-
-
-def _without_image(rows: Rows, positions: Positions, chosen: Sequence[int]) -> list[str]:
-    """Return the names of the classes, of those that are used, that have no image at these positions."""
-    there = set(rows.labels[positions].tolist())
-    return [rows.class_names[label] for label in _used(rows, chosen) if label not in there]

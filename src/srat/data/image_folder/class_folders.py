@@ -20,12 +20,11 @@ def by_folders(branch: Branch, *, sure: bool, answer: LayoutName) -> Labelled:
         answer: the layout that says so.
 
     Raises:
-        UserError: if there is no folder, one without an image, or it is not clear whether they are classes.
+        UserError: if there is no folder, or it is not clear whether they are classes.
     """
     _require_folders(branch)
     empty = [_why_empty(each) for each in branch.folders if not each.all_images]
-    require(not empty, f"{branch.path}: no image in class {', '.join(empty)}")
-    if not sure:
+    if not sure and not empty:
         require_no_doubt(branch, answer)
     same: dict[str, list[Branch]] = defaultdict(list)
     for folder in branch.folders:
@@ -34,6 +33,7 @@ def by_folders(branch: Branch, *, sure: bool, answer: LayoutName) -> Labelled:
         branch=branch,
         files={name: sorted(path for each in alike for path in each.all_images) for name, alike in same.items()},
         notes=(*_alike_notes(same), *_nested_notes(branch)),
+        problem=f"{branch.path}: no image in class {', '.join(empty)}" if empty else "",
     )
 
 

@@ -87,7 +87,7 @@ def labelled(
     branch = descended(branch)
     tables = [] if layout == "classes" else usable(branch, columns)
     folders = [each.name for each in filled(branch)]
-    if layout == "table" or (tables and len(folders) < 2):
+    if layout == "table" or (tables and (columns.named or len(folders) < 2)):
         return by_table(branch, tables)
     idle = [] if layout == "classes" or len(folders) > 1 else with_columns(branch, columns)
     require(not idle, f"{branch.path}: {'; '.join(each.names_nothing for each in idle[:1])}")

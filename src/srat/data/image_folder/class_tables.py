@@ -31,7 +31,7 @@ def parts_by_tables(top: Branch, columns: Columns) -> dict[Part, Labelled] | Non
         others = dict.fromkeys((table.path for table in tables if table not in named), "table whose name says no part")
         return also_left(_by_names(top, named), others)
     folders = [each for each in filled(top) if part_of(each.name)]
-    if len(tables) != 1 or any(says_classes(each, columns) for each in folders):
+    if len(tables) != 1 or (not columns.named and any(says_classes(each, columns) for each in folders)):
         return None
     [table] = tables
     rows = listed(table, top).images

@@ -1,11 +1,13 @@
 """Which images of a folder are of which class and part."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from srat.core.errors import require
 from srat.core.words import few
+from srat.data.image_folder.naming import normal
 from srat.data.image_folder.scan import Passed
 from srat.data.record import Part
 
@@ -27,6 +29,8 @@ class Found:
     """Images that came since a run recorded its own, and are no copies of those."""
     own_test: bool = True
     """Whether the test is a part of the folder's own, and not drawn."""
+    problems: tuple[str, ...] = ()
+    """Why nothing can be trained on them as they lie there."""
 
     @property
     def paths(self) -> list[Path]:
@@ -43,6 +47,16 @@ class Found:
         return path.relative_to(self.place).as_posix()
 
 
+def whole(found: Found) -> Found:
+    """Return the images of a folder if it is known of nothing that it is in the way of a training.
+
+    Raises:
+        UserError: if something is; it names all.
+    """
+    require(not found.problems, "; ".join(found.problems))
+    return found
+
+
 def check_drawn(found: Found, test_fraction: float) -> tuple[str, ...]:
     """Return what is to be said of classes without a test image.
 
@@ -55,12 +69,21 @@ def check_drawn(found: Found, test_fraction: float) -> tuple[str, ...]:
             each[label] += 1
     why = "" if found.own_test else f": --data.test-fraction {test_fraction} draws by the hash of each file's name"
     untrained = _of(found.class_names, counts["train"])
+    fails = untrained or not any(counts["test"])
+    hopeless = "no test can be drawn, as each class has one image, or several of one name; add some, or a folder test"
+    require(found.own_test or not fails or _names_differ(found), f"{found.place}: {hopeless}")
     smaller = "; a smaller one may help" if why else ""
     require(not untrained, f"{found.place}: no training image in class {', '.join(untrained)}{why}{smaller}")
     larger = "; a larger one may help" if why else ""
     require(any(counts["test"]), f"{found.place}: no image is in the test{why}{larger}")
     untested = _of(found.class_names, counts["test"])
     return (f"no test image in class {few(untested)}: its accuracy cannot be measured",) if untested else ()
+
+
+def _names_differ(found: Found) -> bool:
+    """Return whether any class has images of several names."""
+    names = {(label, normal(path.name)) for part in ("train", "test") for path, label in found.parts[part]}
+    return max(Counter(label for label, _ in names).values(), default=0) > 1
 
 
 def _of(names: Sequence[str], counts: Sequence[int]) -> list[str]:

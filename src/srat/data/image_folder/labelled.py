@@ -29,6 +29,8 @@ class Labelled:
     left_each: Mapping[Path, str] = field(default_factory=dict)
     """The same of files of which it is another reason."""
     notes: tuple[str, ...] = ()
+    problem: str = ""
+    """Why nothing can be trained on them; "" if nothing is known to be in the way."""
 
 
 def also_left(

@@ -58,6 +58,7 @@ def laid_out(
         passed=_passed(root, list(there.values())),
         notes=(*said, *(() if own_test else (_drawn_note(placed),))),
         own_test=own_test,
+        problems=tuple(dict.fromkeys(each.problem for each in used.values() if each.problem)),
     )
 
 

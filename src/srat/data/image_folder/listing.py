@@ -169,12 +169,19 @@ def _add(rows: _Rows, table: Table, name: str, image: Listed) -> None:
 def _notes(table: Table, rows: _Rows) -> list[str]:
     headless = [] if table.headed else ["no header; the first column is taken as file names, the second as classes"]
     said = (
-        (rows.lost, "row names no image here", "rows name no image here"),
+        ([name or "no name" for name in rows.lost], "row names no image here", "rows name no image here"),
         ([*rows.unlabelled], "row says no class", "rows say no class"),
         (rows.respelled, "row spells a file's name differently", "rows spell files' names differently"),
     )
     counts = [f"{counted(len(names), one, several)} ({few(names)})" for names, one, several in said if names]
-    return [f"{table.path.name}: {each}" for each in (*headless, *counts)]
+    return [f"{table.path.name}: {each}" for each in (*headless, *_unread_labels(table), *counts)]
+
+
+def _unread_labels(table: Table) -> list[str]:
+    """Return what is to be said of columns that could be the classes, and are not read."""
+    others = ", ".join(table.other_labels)
+    ways = "--data.label-column takes another"
+    return [f"the column {table.label} says the class; not used: {others} ({ways})"] if others else []
 
 
 def _as_written(name: str) -> str:

@@ -63,6 +63,8 @@ class Table:
     """The column of parts, if there is one."""
     headed: bool = True
     """Whether its first line names the columns."""
+    other_labels: tuple[str, ...] = ()
+    """More columns that are called as those of classes are, and are not read."""
 
     def name(self, row: Mapping[str, str]) -> str:
         """Return what a row calls its image."""
@@ -105,7 +107,9 @@ def find_table(path: Path, columns: Columns, is_image: Callable[[str], bool]) ->
     _require_once(path, head)
     rows = _rows(path, head, lines[1:])
     others = [name for name in head if name not in (file, label)]
-    return Table(path=path, rows=rows, file=file, label=label, part=_part_column(others, rows))
+    part = _part_column(others, rows)
+    unread = () if columns.label else tuple(each for each in others if each != part and _named([each], LABEL_COLUMNS))
+    return Table(path=path, rows=rows, file=file, label=label, part=part, other_labels=unread)
 
 
 def is_submission(path: Path) -> bool:

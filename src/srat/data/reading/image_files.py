@@ -39,6 +39,7 @@ class ImageFiles:
         white_level: the level of 16-bit greys that is white.
         streaming: "always" leaves them in their files, "never" decodes them all beforehand, "auto" if they fit.
         workers: threads that decode.
+        beside: all files of their source, this part's and others': if one of them cannot be read, all such are named.
     """
 
     paths: tuple[Path, ...]
@@ -50,6 +51,7 @@ class ImageFiles:
     white_level: int = WHITEST
     streaming: Streaming = "auto"
     workers: int = 1
+    beside: tuple[Path, ...] = ()
 
     dtype = torch.uint8
     device = torch.device("cpu")
@@ -97,13 +99,31 @@ class ImageFiles:
         Raises:
             UserError: if they are not to stay there and do not fit into memory.
         """
-        needed = 2 * self.nbytes
-        # Each of several processes has its own.
-        if self.streaming == "always" or (self.streaming == "auto" and needed > free_memory() // 2 // neighbours()):
+        if self.stays:
             return self
+        needed = 2 * self.nbytes
         advice = "; a smaller --data.size needs less, and --data.streaming auto leaves them in their files"
         require_memory(needed * neighbours(), f"{len(self):,} images of {self.width} × {self.height} pixels", advice)
-        return self[:]
+        try:
+            return self[:]
+        except UserError:
+            self.require_readable()
+            raise
+
+    @property
+    def stays(self) -> bool:
+        """Whether the images are to stay in their files."""
+        # Each of several processes has its own.
+        large = 2 * self.nbytes > free_memory() // 2 // neighbours()
+        return self.streaming == "always" or (self.streaming == "auto" and large)
+
+    def require_readable(self) -> None:
+        """Raise ``UserError`` if images here or beside them cannot be read; it names them."""
+
+        def look(path: Path) -> None:
+            self._decode(path)
+
+        read_each(look, self.beside or self.paths, self.workers)
 
     def hash_contents(self) -> bytes:
         """Return the SHA-256 of the files' contents and of how they are read."""
@@ -143,6 +163,15 @@ def read_each(look: Callable[[Item], T], items: Sequence[Item], workers: int) ->
     Raises:
         UserError: that names the files which it could not read; one that names all, if they are several.
     """
+    found = try_each(look, items, workers)
+    wrong = [each for each in found if isinstance(each, UserError)]
+    if wrong:
+        raise together(wrong)
+    return [each for each in found if not isinstance(each, UserError)]
+
+
+def try_each(look: Callable[[Item], T], items: Sequence[Item], workers: int) -> list[T | UserError]:
+    """Return what ``look`` gives for each item, or the error that it raises; arguments as for `read_each`."""
 
     def tried(item: Item) -> T | UserError:
         try:
@@ -151,16 +180,11 @@ def read_each(look: Callable[[Item], T], items: Sequence[Item], workers: int) ->
             return error
 
     if workers == 1 or len(items) == 1:
-        found = [tried(item) for item in items]
-    else:
-        each = max(1, len(items) // (8 * workers))  # a task an item would cost more than a header
-        shares = [items[start : start + each] for start in range(0, len(items), each)]
-        with ThreadPoolExecutor(workers) as pool:
-            found = [one for share in pool.map(lambda share: list(map(tried, share)), shares) for one in share]
-    wrong = [each for each in found if isinstance(each, UserError)]
-    if wrong:
-        raise together(wrong)
-    return [each for each in found if not isinstance(each, UserError)]
+        return [tried(item) for item in items]
+    each = max(1, len(items) // (8 * workers))  # a task an item would cost more than a header
+    shares = [items[start : start + each] for start in range(0, len(items), each)]
+    with ThreadPoolExecutor(workers) as pool:
+        return [one for share in pool.map(lambda share: list(map(tried, share)), shares) for one in share]
 
 
 def together(wrong: Sequence[UserError]) -> UserError:

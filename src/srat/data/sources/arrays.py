@@ -7,7 +7,7 @@ from typing import ClassVar
 from srat.core.errors import UserError, require
 from srat.core.members import since
 from srat.data.array_file.names import OF_VERSION_0_1
-from srat.data.array_file.rows import read_rows
+from srat.data.array_file.rows import read_rows, require_legible
 from srat.data.array_file.split import as_it_lies, recalled
 from srat.data.dataset import DataDir, Dataset, Parts, Source, Suggested
 from srat.data.record import Part, Record
@@ -41,6 +41,8 @@ class Arrays(Source, name="arrays"):
             # A run that recorded nothing is of version 0.1, which knew no validation part.
             rows = read_rows(place, only=None if record is None else OF_VERSION_0_1)
             split = as_it_lies(rows, self.test_fraction, self.classes, self.validation)
+            if record is None:
+                require_legible(split.class_names, place)
         return Parts(
             read=split.read,
             classes=self.classes,

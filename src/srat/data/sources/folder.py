@@ -12,7 +12,7 @@ from srat.core.errors import UserError, require
 from srat.core.members import NOT_IDENTITY, since
 from srat.core.words import counted, few
 from srat.data.dataset import DataDir, Dataset, Parts, Source, Suggested
-from srat.data.image_folder.found import Found, check_drawn
+from srat.data.image_folder.found import Found, check_drawn, whole
 from srat.data.image_folder.labelled import LayoutName
 from srat.data.image_folder.layout import laid_out
 from srat.data.image_folder.levels import dark_notes, dull_notes, levels_used
@@ -21,8 +21,8 @@ from srat.data.image_folder.scan import Branch, is_hidden, not_an_image, scan, t
 from srat.data.image_folder.table import Columns
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST, Header, Mode, read_header
 from srat.data.reading.downloads import require_folder
-from srat.data.reading.image_files import ImageFiles, Streaming, read_each, size_text
-from srat.data.record import Names, Part, Record, digest_if_readable, file_digest
+from srat.data.reading.image_files import ImageFiles, Streaming, read_each, size_text, together, try_each
+from srat.data.record import OF_PART, Names, Part, Record, digest_if_readable, file_digest
 from srat.data.validation import ValidationUse
 from srat.runtime.cores import cores
 from srat.runtime.machine import neighbours
@@ -84,7 +84,10 @@ class Folder(Source, name="folder"):
         new = None
         if record is not None and record.parts:
             root = scan(place)
-            now = partial(self._found, root)
+
+            def now() -> Found:
+                return whole(self.arranged(root))
+
             images = _Images(self, recalled(root, record, now=now, threads=self.threads), record.images)
             new = partial(self._new, images)
         else:
@@ -123,11 +126,20 @@ class Folder(Source, name="folder"):
             numbered: whether classes that are numbers come in the order of numbers.
 
         Raises:
-            UserError: if that is not clear.
+            UserError: if that is not clear, or a class has none.
         """
-        return self._found(scan(place), numbered=numbered)
+        return whole(self.arranged(scan(place), numbered=numbered))
 
-    def _found(self, root: Branch, *, numbered: bool = True) -> Found:
+    def arranged(self, root: Branch, *, numbered: bool = True) -> Found:
+        """Return the same of a folder that has been scanned, with what is in the way of a training.
+
+        Args:
+            root: the folder.
+            numbered: whether classes that are numbers come in the order of numbers.
+
+        Raises:
+            UserError: if it is not clear which image is of which class and part.
+        """
         return laid_out(
             root,
             layout=self.layout,
@@ -158,7 +170,26 @@ class _Images:
     def headers(self) -> list[Header]:
         """What each file says of itself; those of a run have been looked at when it began."""
         look = partial(read_header, upright=self.source.size is None)
-        return [] if self._known else read_each(look, self.found.paths, self.source.threads)
+        looked = [] if self._known else try_each(look, self.found.paths, self.source.threads)
+        headers = [each for each in looked if isinstance(each, Header)]
+        wrong = [each for each in looked if isinstance(each, UserError)]
+        if wrong:
+            self._require_decodable(headers)
+            raise together(wrong)
+        return headers
+
+    def _require_decodable(self, headers: Sequence[Header]) -> None:
+        """Raise ``UserError`` of all images that cannot be decoded, if all are to be decoded beforehand.
+
+        Args:
+            headers: those that could be read, which are not all.
+        """
+        width, height = headers[0].size if headers else (1, 1)
+        side = self.source.size
+        shape = {"mode": "RGB", "height": side or height, "width": side or width}
+        files = replace(self._files(self.found.paths, shape), resize=True)  # of whatever size they are
+        if not files.stays:
+            files.require_readable()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -196,17 +227,21 @@ class _Images:
 
     def made_of(self, images: Sequence[tuple[Path, int]]) -> Dataset:
         """Return images, files with their labels, as a data set."""
+        files = self._files([path for path, _ in images], self.shape)
+        return Dataset(files, torch.tensor([label for _, label in images]), self.found.class_names)
+
+    def _files(self, paths: Sequence[Path], shape: Mapping[str, Any]) -> ImageFiles:
         source = self.source
-        files = ImageFiles(
-            paths=tuple(path for path, _ in images),
+        return ImageFiles(
+            paths=tuple(paths),
             resize=source.size is not None,
             background=source.background,
             white_level=source.white_level,
             streaming=source.streaming,
             workers=source.threads,
-            **self.shape,
+            beside=tuple(self.found.paths),
+            **shape,
         )
-        return Dataset(files, torch.tensor([label for _, label in images]), self.found.class_names)
 
     def _others(self) -> Names:
         """Return the images that are of no class, each with the digest of its content."""
@@ -276,7 +311,7 @@ def reading_notes(headers: Sequence[Header], paths: Sequence[Path], background: 
 
 def _why_none(found: Found, part: Part) -> str:
     """Return why there is no image of a part: there never was, or those that a run recorded are lost."""
-    what, lost = "training" if part == "train" else part, found.missing.get(part, ())
+    what, lost = OF_PART[part], found.missing.get(part, ())
     recorded = counted(len(lost), f"recorded {what} image is", f"recorded {what} images are")
     why = (
         f"there is nothing to read: {recorded} gone or changed ({few(lost)})" if lost else f"there are no {what} images"

@@ -38,6 +38,7 @@ class LiveObserver(Observer):
             ends by itself, with all its processes at the same step.
         lines: whether to say in lines, where the output is no terminal, what would be drawn in one.
         attacked: whether a training attacks its images.
+        begin: called before a training begins, once its data and model are ready.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class LiveObserver(Observer):
         *,
         lines: bool = True,
         attacked: bool = True,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         self._console = console
         self._attacked = attacked
         self._lines = lines
         self._between = between
+        self._begin = begin
         self._bar = make_bar()
         self._below = Text()
         self._live = Live(console=console)
@@ -63,6 +66,10 @@ class LiveObserver(Observer):
 
     def __exit__(self, *_: object) -> None:
         self.finished()
+
+    def ready(self) -> None:
+        """Say what begins."""
+        self._begin()
 
     def training(self, *, epochs: int, steps: int, done: int) -> None:
         """Start the bar of a training run."""
