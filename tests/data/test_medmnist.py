@@ -249,7 +249,7 @@ def test_goes_through_every_command(put, tmp_path, capsys):
     run, data = tmp_path / "run", ["--data.name", "breastmnist", "--data-dir", str(tmp_path), "--data.no-verify"]
     words = ["--model", "linear", "--epochs", "1", "--evaluation.steps", "1", "--device", "cpu", "--out", str(run)]
     assert main(["data", "medmnist", *data]) == 0
-    assert "4 validation images, 2 a class" in capsys.readouterr().out
+    assert "4 validation images, 2 per class" in capsys.readouterr().out
     assert main(["train", "--data", "medmnist", *data, *words]) == 0
     assert "the validation part of the data is held out" in capsys.readouterr().out
     assert not (run / "split.json").exists()

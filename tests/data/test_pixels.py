@@ -79,11 +79,14 @@ def test_attacks_need_a_loss_of_each_image_and_a_generator():
     images, generator = torch.full((2, 1, 4, 4), 0.5), torch.Generator()
     for loss, said in ((lambda x: x.mean(), "got ()"), (lambda x: x, "got (2, 1, 4, 4)"), (lambda _: 0.0, "got float")):
         with pytest.raises(UserError) as error:
-            PGD(steps=1)(loss, images, generator=generator)
+            PGD(steps=1, step_size=8 / 255)(loss, images, generator=generator)
         assert str(error.value) == f"loss_at: expected the loss of each of 2 images, {said}"
     for wrong in (None, 0, "x"):
         with pytest.raises(UserError, match="generator: expected a Generator, got"):
-            PGD(steps=1)(lambda x: x.flatten(1).sum(1), images, generator=wrong)
+            PGD(steps=1, step_size=8 / 255)(lambda x: x.flatten(1).sum(1), images, generator=wrong)
     with pytest.raises(UserError, match="loss_at: expected a function, got 3"):
-        PGD(steps=1)(3, images, generator=generator)
-    assert PGD(steps=1)(lambda x: x.flatten(1).sum(1), images.numpy(), generator=generator).shape == images.shape
+        PGD(steps=1, step_size=8 / 255)(3, images, generator=generator)
+    assert (
+        PGD(steps=1, step_size=8 / 255)(lambda x: x.flatten(1).sum(1), images.numpy(), generator=generator).shape
+        == images.shape
+    )

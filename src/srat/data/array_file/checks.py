@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from srat.core.errors import require
-from srat.core.words import number
+from srat.core.words import NAMED, few, number
 from srat.data.array_file.rows import Positions, Rows
 from srat.data.record import OF_PART, Part
-
-_SHOWN = 5
-"""Names at the most in a line."""
 
 
 def check_trained(rows: Rows, parts: Mapping[Part, Positions], chosen: Sequence[int]) -> None:
@@ -54,7 +51,7 @@ def without_image(rows: Rows, positions: Positions, chosen: Sequence[int]) -> li
 
 def few_classes(names: Sequence[str]) -> str:
     """Return the first names of classes, and how many there are if those are not all."""
-    return ", ".join(names[:_SHOWN]) + (f", … ({len(names):,} classes)" if len(names) > _SHOWN else "")
+    return few(names) + (f" ({len(names):,} classes)" if len(names) > NAMED else "")
 
 
 def _differ(rows: Rows, positions: Positions) -> bool:
