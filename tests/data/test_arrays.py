@@ -16,9 +16,10 @@ import srat
 from srat.cli import main
 from srat.config.config import Config
 from srat.core.errors import UserError
+from srat.core.files import content_digest
 from srat.data import hash_contents, prepare
 from srat.data.array_file.values import image_notes, read_images
-from srat.data.record import PARTS, Record, content_digest, hashed_share
+from srat.data.record import PARTS, Record, hashed_share
 from srat.data.sources.arrays import Arrays
 from srat.training.fitting import require_whole
 

@@ -103,8 +103,8 @@ class TestTheRecord:
         assert {*content["train"], *content["test"]} == {
             path.relative_to(photos).as_posix() for path in photos.rglob("*.png")
         }
-        assert all(name.startswith(f"{label}/") for name, (label, _) in content["train"].items())
-        assert len({digest for _, digest in content["train"].values()}) == len(content["train"])
+        assert all(name.startswith(f"{label}/") for name, (label, *_) in content["train"].items())
+        assert len({digest for _, digest, _ in content["train"].values()}) == len(content["train"])
 
     def test_is_read_as_it_was_written(self, run):
         folder, photos = run

@@ -85,7 +85,9 @@ class Folder(Source, name="folder"):
         if record is not None and record.parts:
             root = scan(place)
             now = partial(self._found, root)
-            images = _Images(self, recalled(root, record, now=now, threads=self.threads), record.images)
+            seen = partial(self._seen, record.images)
+            found = recalled(root, record, now=now, seen=seen, threads=self.threads)
+            images = _Images(self, found, record.images)
             new = partial(self._new, images)
         else:
             # Classes that are numbers came in the order of text in version 0.1, which recorded nothing of them.
@@ -99,6 +101,26 @@ class Folder(Source, name="folder"):
             new=new,
             record=images.record,
         )
+
+    def files(self, paths: Sequence[Path], shape: Mapping[str, Any]) -> ImageFiles:
+        """Return image files, to be decoded as this source says.
+
+        Args:
+            paths: the files.
+            shape: mode, height and width of all images.
+        """
+        return ImageFiles(
+            paths=tuple(paths),
+            resize=self.size is not None,
+            background=self.background,
+            white_level=self.white_level,
+            streaming=self.streaming,
+            workers=self.threads,
+            **shape,
+        )
+
+    def _seen(self, shape: Mapping[str, Any], paths: Sequence[Path]) -> Sequence[str]:
+        return self.files(paths, shape).pixel_digests()
 
     def _laid_out(self, place: Path, *, numbered: bool) -> Found:
         if numbered:
@@ -196,16 +218,7 @@ class _Images:
 
     def made_of(self, images: Sequence[tuple[Path, int]]) -> Dataset:
         """Return images, files with their labels, as a data set."""
-        source = self.source
-        files = ImageFiles(
-            paths=tuple(path for path, _ in images),
-            resize=source.size is not None,
-            background=source.background,
-            white_level=source.white_level,
-            streaming=source.streaming,
-            workers=source.threads,
-            **self.shape,
-        )
+        files = self.source.files([path for path, _ in images], self.shape)
         return Dataset(files, torch.tensor([label for _, label in images]), self.found.class_names)
 
     def _others(self) -> Names:
@@ -218,14 +231,17 @@ class _Images:
     def record(self) -> Record:
         """Return what a run keeps of the images."""
         names: dict[Part, Names] = {}
+        pixels: dict[Part, tuple[str, ...]] = {}
         for part, images in self.found.parts.items():
             paths = [path for path, _ in images]
             digests = read_each(file_digest, paths, self.source.threads)
             names[part] = dict(zip(map(self.found.name, paths), digests, strict=True))
+            pixels[part] = tuple(self.source.files(paths, self.shape).pixel_digests())
         labels = {part: tuple(label for _, label in images) for part, images in self.found.parts.items()}
         return Record(
             parts=names,
             labels=labels,
+            pixels=pixels,
             others=self._others(),
             class_names=self.found.class_names,
             images=self.shape,
