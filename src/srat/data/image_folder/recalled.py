@@ -3,18 +3,16 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from srat.core.errors import UserError
 from srat.core.words import counted, few
 from srat.data.image_folder.found import Found
+from srat.data.image_folder.known import Pixels, maybe_known, of_contents, of_pixels
 from srat.data.image_folder.naming import normal
 from srat.data.image_folder.scan import Branch
 from srat.data.reading.image_files import read_each
 from srat.data.record import OF_PART, PARTS, Part, Record, digest_if_readable, file_digest
-
-Pixels = Callable[[Sequence[Path]], Sequence[str]]
-"""Files → what names the pixels of each; "" if it cannot be decoded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +58,13 @@ def recalled(root: Branch, record: Record, *, now: Callable[[], Found], seen: Pi
     images = _with_moved(places, there, strays)
     own = {each.path for each in images}
     left = {path: digest for path, digest in strays.items() if path not in own}
-    copies = _copies(left, images, threads)
-    copies |= _resaved([path for path in left if path not in copies], record, seen)
-    doubted = _doubted([path for path in left if path not in copies], root.path, record)
-    new = tuple(path for path in left if path not in copies and path not in doubted)
+    names = {each.digest: each.name for each in images if each.digest}
+    bare = {each.path: each.name for each in images if each.path and not each.digest}
+    copies = of_contents(left, names, bare, threads)
+    copies |= of_pixels([path for path in left if path not in copies], record, seen)
+    doubted = maybe_known([path for path in left if path not in copies], root.path, record)
+    known = {*copies, *doubted}
+    new = tuple(path for path in left if path not in known)
     of_part = {part: [each for each in images if each.part == part] for part in record.parts}
     taken = {part: [(each.path, each.label) for each in some if each.path] for part, some in of_part.items()}
     missing = {part: tuple(each.name for each in some if not each.path) for part, some in of_part.items()}
@@ -157,35 +158,6 @@ def _unknown(root: Branch, record: Record, places: Mapping[str, Path], today: _T
     return [path for path in images if path not in known]
 
 
-def _copies(files: Mapping[Path, str], images: Sequence[_Recorded], threads: int) -> dict[Path, str]:
-    """Return which files have the content of a recorded image, and its name; version 0.1 recorded no contents."""
-    if not files:
-        return {}
-    name_of = {each.digest: each.name for each in images if each.digest}
-    bare = {each.path: each.name for each in images if each.path and not each.digest}
-    name_of |= zip(read_each(file_digest, list(bare), threads), bare.values(), strict=True)
-    return {path: name_of[digest] for path, digest in files.items() if digest in name_of}
-
-
-def _resaved(files: Sequence[Path], record: Record, seen: Pixels) -> dict[Path, str]:
-    """Return which files show what a recorded image shows, in another format or compressed otherwise, and its name."""
-    pairs = [pair for part in record.parts for pair in zip(record.pixels_of(part), record.parts[part], strict=True)]
-    name_of = {pixels: name for pixels, name in pairs if pixels}
-    if not name_of or not files:
-        return {}
-    return {path: name_of[pixels] for path, pixels in zip(files, seen(files), strict=True) if pixels in name_of}
-
-
-def _doubted(files: Sequence[Path], place: Path, record: Record) -> list[Path]:
-    """Return which files have the name, but for the ending, of an image whose pixels were not recorded.
-
-    Such a file may show the same in another format.
-    """
-    pairs = [pair for part in record.parts for pair in zip(record.pixels_of(part), record.parts[part], strict=True)]
-    stems = {_stem(name) for pixels, name in pairs if not pixels}
-    return [path for path in files if _stem(path.relative_to(place).as_posix()) in stems]
-
-
 def _lost_notes(part: Part, images: Sequence[_Recorded]) -> Iterator[str]:
     of = f"of {len(images):,} {OF_PART[part]} images that this run recorded"
     lost = [each for each in images if each.path is None]
@@ -240,10 +212,6 @@ def _doubt_notes(doubted: list[str]) -> Iterator[str]:
             f"{is_named} but for the ending ({few(doubted)}): left out, "
             "for this run did not record the pixels, which may be the same"
         )
-
-
-def _stem(name: str) -> str:
-    return str(PurePosixPath(normal(name)).with_suffix(""))
 
 
 def _digest(path: Path, then: str) -> str | None:
