@@ -16,9 +16,10 @@ import srat
 from srat.cli import main
 from srat.config.config import Config
 from srat.core.errors import UserError
+from srat.core.files import content_digest
 from srat.data import hash_contents, prepare
 from srat.data.array_file.values import image_notes, read_images
-from srat.data.record import PARTS, Record, content_digest, hashed_share
+from srat.data.record import PARTS, Record, hashed_share
 from srat.data.sources.arrays import Arrays
 from srat.training.fitting import require_whole
 
@@ -32,6 +33,13 @@ def images_of(ids):
 
 def labels_of(ids):
     return np.array([i % CLASSES for i in ids], np.int64)
+
+
+def stored(images, how):
+    """Return images of bytes as they are stored otherwise."""
+    if how == "channels first":
+        return images.transpose(0, 3, 1, 2)
+    return images if how == "bytes" else images.astype(how) if how == "int64" else (images / 255).astype(how)
 
 
 MAKERS = {"images": images_of, "labels": labels_of}
@@ -521,6 +529,39 @@ class TestRecord:
         parts = source(train=[*range(6), 7, 7], test=[*range(6, 12), 1]).parts(record)
         assert (shown(parts.train()), shown(parts.test())) == (list(range(6)), list(range(6, 12)))
         assert parts.notes == ("3 more copies of recorded images are left out",)
+
+    @pytest.mark.parametrize("first", ["bytes", "float32"])
+    @pytest.mark.parametrize("then", ["bytes", "float16", "float32", "float64", "channels first", "int64"])
+    def test_an_image_saved_as_other_numbers_is_not_new(self, save, tmp_path, first, then):
+        images, labels = np.random.default_rng(0).integers(0, 256, (20, 5, 4, 3), np.uint8), labels_of(range(20))
+        record = (
+            save(
+                train_images=stored(images[:8], first),
+                train_labels=labels[:8],
+                test_images=stored(images[8:14], first),
+                test_labels=labels[8:14],
+            )
+            .parts()
+            .record()
+        )
+        (tmp_path / "split.json").write_text(record.to_json())
+        record = Record.read(tmp_path / "split.json")
+        again = stored(images, then)
+        parts = save(train_images=again[:8], train_labels=labels[:8], test_images=again[8:], test_labels=labels[8:])
+        parts = parts.parts(record)
+        assert parts.unrecorded().labels.tolist() == labels[14:].tolist()
+        assert any(note.startswith("6 images are new since this run began") for note in parts.notes)
+        lost = sum(map(len, parts.missing.values()))
+        resaved = [note for note in parts.notes if note.startswith("14 images have the pixels of recorded ones")]
+        assert (lost, len(resaved)) in ((0, 0), (14, 1))
+
+    def test_without_pixels_cannot_tell_new_images_where_some_are_gone(self, source):
+        """As runs recorded their images before they recorded pixels."""
+        record = replace(source(train=range(6), test=range(6, 12)).parts().record(), pixels={})
+        assert shown(source(train=range(6), test=range(6, 13)).parts(record).unrecorded()) == [12]
+        parts = source(train=range(5), test=range(6, 13)).parts(record)
+        with pytest.raises(UserError, match="1 recorded image is gone, and this run did not record pixels"):
+            parts.unrecorded()
 
     def test_keeps_the_names_and_the_number_of_classes(self, save):
         images = images_of(range(30))

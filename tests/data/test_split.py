@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from folders import classes, encoded, put
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from srat.config.composition import compose
 from srat.core.errors import UserError
@@ -111,8 +112,8 @@ class TestTheRecord:
         assert {*content["train"], *content["test"]} == {
             path.relative_to(photos).as_posix() for path in photos.rglob("*.png")
         }
-        assert all(name.startswith(f"{label}/") for name, (label, _) in content["train"].items())
-        assert len({digest for _, digest in content["train"].values()}) == len(content["train"])
+        assert all(name.startswith(f"{label}/") for name, (label, *_) in content["train"].items())
+        assert len({digest for _, digest, _ in content["train"].values()}) == len(content["train"])
 
     def test_is_read_as_it_was_written(self, run):
         folder, photos = run
@@ -194,6 +195,84 @@ class TestTheRecord:
         moved = photos / next(iter(folder.record.parts["train"]))
         moved.rename(photos / "bee" / "moved.png")
         assert "no new images" in refused(Folder(dir=photos).parts(folder.record).unrecorded)
+
+    @pytest.mark.parametrize("how", ["beside it", "in its place", "in its place, by another name", "as another PNG"])
+    @pytest.mark.parametrize("fields", [{}, {"size": 6}, {"streaming": "always"}])
+    def test_an_image_saved_again_without_loss_is_not_new(self, run, how, fields):
+        _, photos = run
+        record = Folder(dir=photos, **fields).parts().record()
+        again = list(record.parts["train"])[:4]
+        for i, name in enumerate(again):
+            saved_again(photos / name, photos / "bee" / f"other{i}.bmp" if "name" in how else None, how=how)
+        new = put(photos / "ant" / "new.bmp", encoded(1234, "BMP"))
+        parts = Folder(dir=photos, **fields).parts(record)
+        assert parts.unrecorded().images.paths == (new,)
+        assert any(note.startswith("4 files are copies of recorded images (") for note in parts.notes)
+        assert len(parts.missing["train"]) == (0 if how in ("beside it", "as another PNG") else 4)
+
+    @pytest.mark.parametrize("known", ["names", "contents"])
+    def test_without_pixels_leaves_out_what_may_be_an_image_saved_again(self, run, known):
+        """As runs recorded their images before they recorded pixels."""
+        folder, photos = run
+        record = folder.record
+        record = replace(record, pixels={})
+        if known == "names":
+            parts = {part: dict.fromkeys(names, "") for part, names in record.parts.items()}
+            record = replace(record, parts=parts, labels={})
+        record = Record.read(written(folder.path / "split.json", record))
+        saved_again(photos / next(iter(record.parts["train"])), how="in its place")
+        new = put(photos / "ant" / "new.bmp", encoded(1234, "BMP"))
+        parts = Folder(dir=photos).parts(record)
+        assert parts.unrecorded().images.paths == (new,)
+        assert [note for note in parts.notes if "1 file is named like a recorded image but for the ending (" in note]
+
+    def test_is_made_where_an_image_cannot_be_decoded(self, tmp_path):
+        folder = classes(tmp_path / "d", "ant", "bee", n=20)
+        source = Folder(dir=folder)
+        parts = source.parts()
+        broken = put(folder / "ant" / "ant0.png", encoded(1)[:-40])  # after the first look at the files
+        record = Record.read(written(tmp_path / "split.json", parts.record()))
+        [(part, place)] = [
+            (part, list(names).index("ant/ant0.png")) for part, names in record.parts.items() if "ant/ant0.png" in names
+        ]
+        assert record.pixels[part][place] == ""
+        broken.rename(folder / "ant" / "ant0.jpg")
+        put(folder / "ant" / "ant0.bmp", encoded(1, "BMP"))
+        parts = source.parts(record)
+        assert "no new images" in refused(parts.unrecorded)
+        assert not any(parts.missing.values())
+
+    @pytest.mark.parametrize(("before", "after"), [("NFC", "NFD"), ("NFD", "NFC")])
+    def test_knows_names_in_whichever_form_accents_are_written(self, tmp_path, before, after):
+        folder = tmp_path / "d"
+        for name in ("bête", "ant"):
+            for i in range(20):
+                put(folder / unicodedata.normalize(before, f"{name}/café{i}.png"), encoded(ord(name[0]) + i))
+        for i in range(3):
+            put(folder / unicodedata.normalize(before, f"été{i}.png"))
+        source = Folder(dir=folder)
+        parts = source.parts()
+        record = Record.read(written(tmp_path / "split.json", parts.record()))
+        assert len(record.others) == 3
+        was = {part: parts.read(part).images[:] for part in ("train", "test")}
+        for path in sorted(folder.rglob("*"), reverse=True):  # what is within a folder before the folder
+            path.rename(path.with_name(unicodedata.normalize(after, path.name)))
+        now = source.parts(record)
+        assert now.notes == ()
+        assert not any(now.missing.values())
+        assert all(now.read(part).images[:].equal(images) for part, images in was.items())
+        put(folder / unicodedata.normalize(after, "bête") / "new.png")
+        assert source.parts(record).unrecorded().counts == (0, 1)
+
+    def test_says_no_image_twice(self, run):
+        folder, photos = run
+        moved, gone, changed = list(folder.record.parts["train"])[:3]
+        (photos / moved).rename(photos / "ant" / "moved.png")
+        (photos / gone).unlink()
+        (photos / changed).write_bytes(PICTURES[0])
+        notes = Folder(dir=photos).parts(folder.record).notes
+        for name in (moved, gone, changed, "ant/moved.png"):
+            assert sum(name in note for note in notes) == 1, notes
 
     def test_what_lay_unread_and_has_a_class_now_is_new(self, tmp_path):
         rows = {put(tmp_path / "d" / f"{i}.png").name: "xy"[i % 2] for i in range(30)}
@@ -465,7 +544,7 @@ class TestOfVersion01:
 
 operations = st.lists(
     st.tuples(
-        st.sampled_from(["add", "remove", "replace", "move"]),
+        st.sampled_from(["add", "remove", "replace", "move", "save again"]),
         st.sampled_from(["ant", "bee", "cat", "train/ant", "test/ant"]),
         st.integers(0, 11),
         st.integers(0, 39),
@@ -476,6 +555,8 @@ operations = st.lists(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=operations, after=operations)
+@example(before=[], after=[("save again", "ant", 8, 1)])
+@example(before=[], after=[("save again", "bee", 9, 1)])
 def test_no_image_that_a_run_trained_on_is_ever_among_its_test_images(before, after, tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos") / "d"
     for i, name in enumerate(("ant", "bee")):
@@ -510,13 +591,16 @@ def test_no_image_that_a_run_trained_on_is_ever_among_its_test_images(before, af
 
 def do(folder, what, name, number, seed):
     path = folder / name / f"{number}.png"
-    there = sorted(each for each in folder.rglob("*.png"))
+    there = sorted(each for each in folder.rglob("*") if each.is_file())
     if what == "add" or (what == "replace" and path.exists()):
         put(path, PICTURES[seed])
     elif what == "remove" and path.exists():
         path.unlink()
     elif what == "move" and there:
         put(path, there[seed % len(there)].read_bytes())
+    elif what == "save again" and there:
+        how = "in its place" if number % 2 else "beside it"
+        saved_again(there[seed % len(there)], path.with_suffix(".bmp"), how=how)
 
 
 def move(photos, how):
@@ -542,8 +626,22 @@ def label(folder, classes_of):
     put(folder / "labels.csv", "\n".join(["file,label", *map(",".join, classes_of.items())]).encode())
 
 
+def saved_again(path, to=None, *, how):
+    """Save an image without loss in another format, or compressed otherwise."""
+    image = Image.open(path).convert("RGB")
+    if how == "as another PNG":
+        image.save(to or path.with_name(f"again {path.name}"), compress_level=0)
+        return
+    if how != "beside it":
+        path.unlink()
+    to = to or path.with_suffix(".bmp")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    image.save(to)
+
+
 def contents(files):
-    return {path.read_bytes() for path in files}
+    """Return what the images show."""
+    return {Image.open(path).convert("RGB").tobytes() for path in files}
 
 
 def written(path, record):
@@ -577,6 +675,27 @@ def test_what_becomes_of_a_validation_part_is_said(tmp_path, fraction, said, cap
     base = config(tmp_path / "d")
     fit(replace(base, holdout=replace(base.holdout, fraction=fraction)), out=tmp_path / "run")
     assert said in caplog.text
+
+
+@pytest.mark.parametrize("how", ["a link", "a copy", "another format"])
+def test_test_images_that_are_training_images_too_are_said(tmp_path, how, caplog):
+    for part in ("train", "test"):
+        classes(tmp_path / "d" / part, "ant", "bee", n=4)
+    one = tmp_path / "d" / "train" / "ant" / "ant1.png"
+    two = tmp_path / "d" / "test" / "ant" / f"twin.{'bmp' if how == 'another format' else 'png'}"
+    if how == "a link":
+        two.symlink_to(one)
+    elif how == "a copy":
+        shutil.copy(one, two)
+    else:
+        saved_again(one, two, how="beside it")
+    fit(config(tmp_path / "d"), out=tmp_path / "run")
+    said = "1 image appears in both training and test (which makes accuracies too good): train/ant/ant1.png = "
+    assert f"{said}test/ant/{two.name}" in caplog.text
+    caplog.clear()
+    two.unlink()
+    fit(config(tmp_path / "d"), out=tmp_path / "other")
+    assert "appear" not in caplog.text
 
 
 class TestCommands:

@@ -87,7 +87,7 @@ class TestTwins:
 
     def test_in_another_format_too(self, folder):
         Image.open(folder / "a" / "0.png").save(folder / "a" / "again.bmp")
-        assert {path.name for path in survey(Folder(dir=folder)).twins[0].paths} == {"0.png", "again.bmp"}
+        assert {Path(name).name for name in survey(Folder(dir=folder)).twins[0].names} == {"0.png", "again.bmp"}
 
     def test_not_where_pixels_or_shapes_differ(self, tmp_path):
         flat = np.zeros((4, 8, 3), np.uint8)

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,8 @@ def _flush_folder(folder: Path) -> None:
                 raise
         finally:
             os.close(handle)
+
+
+def content_digest(content: bytes | memoryview) -> str:
+    """Return what names a content in a record: its BLAKE2b, 128 bits in hexadecimal."""
+    return blake2b(content, digest_size=16).hexdigest()

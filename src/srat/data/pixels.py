@@ -1,6 +1,7 @@
 """What images are: bytes, or floating point in [0, 1]; and what others look like."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
@@ -8,9 +9,12 @@ from torch import Tensor
 
 from srat.core.checked import checked
 from srat.core.errors import UserError, require
+from srat.core.files import content_digest
 from srat.core.words import number
 
 _ROUNDING = 1e-5
+_AT_A_TIME = 4_096
+"""Images of which the levels are in memory at a time."""
 DARK = 0.5
 """Share of white; images of which no value is above it are said to be dark."""
 _WHOLE = 1e15
@@ -89,6 +93,18 @@ def to_unit(images: Tensor) -> Float[Tensor, "batch channels height width"]:
     known = bytes_ or images.is_floating_point()
     require(known, f"images: expected uint8 or floating point, got {_named(images.dtype)}")
     return images.float() / 255 if bytes_ else images.float()
+
+
+def pixel_digests(images: Tensor) -> Iterator[str]:
+    """Yield what names the pixels of each image: one digest for images of bytes x and for the same ones as x / 255.
+
+    Args:
+        images: (n, channels, height, width), uint8 or floating point in [0, 1].
+    """
+    for some in torch.split(images, _AT_A_TIME):
+        levels = some if some.dtype == torch.uint8 else (some.float() * 255).round().to(torch.uint8)
+        for image in levels.cpu().contiguous().numpy():
+            yield content_digest(image.data)
 
 
 def check_finite(low: float, high: float, what: str) -> None:

@@ -16,8 +16,8 @@ Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 OF_PART: Mapping[Part, str] = {"train": "training", "validation": "validation", "test": "test"}
 """The word before "images" for those of a part."""
-LARGEST_RECORD = 1 << 28
-"""Bytes of a record that are read at the most: those of two million images."""
+LARGEST_RECORD = 1 << 29
+"""Bytes of a record that are read at the most: those of three million images."""
 Names = Mapping[str, str]
 """The images of a part by name, each with the digest of its content; "" where that was not recorded."""
 
@@ -34,6 +34,9 @@ class Record:
     """In the order of the labels; None where that was not recorded: they are in alphabetical order."""
     labels: Mapping[Part, tuple[int, ...]] = field(default_factory=dict)
     """The class of each image of a part, where it does not lie in the images' source."""
+    pixels: Mapping[Part, tuple[str, ...]] = field(default_factory=dict)
+    """What names the pixels of each image of a part, as the model sees them; "" of images that could not be decoded.
+    None of a part where that was not recorded."""
     images: Mapping[str, Any] = field(default_factory=dict)
     """How the images were read: mode, height and width, as far as that was recorded."""
 
@@ -51,6 +54,10 @@ class Record:
         label_of = {name: label for label, name in enumerate(self.classes)}
         return [label_of[name.split("/")[0]] for name in self.parts[part]]
 
+    def pixels_of(self, part: Part) -> Sequence[str]:
+        """Return what names the pixels of each image of a part; "" where that was not recorded."""
+        return self.pixels.get(part) or [""] * len(self.parts[part])
+
     def to_json(self) -> str:
         """Return the contents of split.json."""
         content: dict[str, Any] = {"class_names": self.class_names, "images": self.images}
@@ -58,16 +65,19 @@ class Record:
         content |= {"others": self.others} if self.others else {}
         text = json.dumps(content, indent=1)
         # An image a line.
-        return re.sub(r'\[\s+("[^"\n]*"),\s+("[0-9a-f]*")\s+\]', r"[\1, \2]", text) + "\n"
+        return re.sub(r"(?<=\[)\n {3}|\n {2}(?=\])", "", text).replace(",\n   ", ", ") + "\n"
 
     def _with_classes(self, part: Part) -> Mapping[str, Any]:
-        """Return the digest of each image of a part, with its class where that is recorded."""
+        """Return the digest of each image of a part, with its class and its pixels where those are recorded."""
         names, labels = self.parts[part], self.labels.get(part)
         if labels is None:
             return names
         assert self.class_names is not None
         classes = [self.class_names[label] for label in labels]
-        return {name: [label, digest] for (name, digest), label in zip(names.items(), classes, strict=True)}
+        entries = [[label, digest] for label, digest in zip(classes, names.values(), strict=True)]
+        if self.pixels.get(part):
+            entries = [[*entry, pixels] for entry, pixels in zip(entries, self.pixels[part], strict=True)]
+        return dict(zip(names, entries, strict=True))
 
     @classmethod
     def read(cls, path: Path) -> "Record":
@@ -90,16 +100,16 @@ class Record:
                     for part, each in parts.items()
                     if each and all(isinstance(entry, list) for entry in each.values())
                 },
+                pixels={
+                    part: tuple(_text(entry[2]) for entry in each.values())
+                    for part, each in parts.items()
+                    if each and all(isinstance(entry, list) and len(entry) > 2 for entry in each.values())
+                },
                 others={name: _digest(entry) for name, entry in _entries(content.get("others", ())).items()},
                 images=_reading(content.get("images", {})),
             )
         except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
             raise UserError(f"{path}: not a readable record of a split ({type(error).__name__}: {error})") from error
-
-
-def content_digest(content: bytes | memoryview) -> str:
-    """Return what names a content in a record: its BLAKE2b, 128 bits in hexadecimal."""
-    return blake2b(content, digest_size=16).hexdigest()
 
 
 def file_digest(path: Path) -> str:
@@ -148,7 +158,10 @@ def _reading(content: Any) -> dict[str, Any]:
 
 
 def _digest(entry: Any) -> str:
-    digest = entry[1] if isinstance(entry, list) else entry
+    return _text(entry[1] if isinstance(entry, list) else entry)
+
+
+def _text(digest: Any) -> str:
     if not isinstance(digest, str):
         raise TypeError("expected digests as text")
     return digest

@@ -1,7 +1,7 @@
 """What a folder of images holds, before anything is trained on it."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +17,7 @@ from srat.data.image_folder.scan import scan, told
 from srat.data.reading.decoding import Header, header_of, level_of, opened, shown
 from srat.data.record import PARTS, Part
 from srat.data.sources.folder import Folder, checked_folder, reading_notes
+from srat.data.twins import Seen, Twins, twins_among
 
 Size = tuple[int, int]
 """Width and height."""
@@ -38,7 +39,7 @@ class Looked:
     """The largest value once it has eight bits."""
     constant: bool = False
     """Whether all pixels have one colour."""
-    pixels: bytes = b""
+    pixels: str = ""
     """A hash of what it shows: of files of other formats, too, that show the same."""
     error: str = ""
 
@@ -51,17 +52,6 @@ class Looked:
     def grey(self) -> bool:
         """Whether it has no colour."""
         return self.header is None or self.header.grey
-
-
-@dataclass(frozen=True, kw_only=True)
-class Twins:
-    """Files that show the same."""
-
-    paths: tuple[Path, ...]
-    labels: tuple[str, ...]
-    """Their classes, each once."""
-    parts: tuple[Part, ...]
-    """The parts they are in, each once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +93,9 @@ class Survey:
     @property
     def twins(self) -> list[Twins]:
         """Files that show the same, where that matters: within several classes, or in both parts, or twice in one."""
-        alike: Mapping[bytes, list[Looked]] = defaultdict(list)
-        for file in self.readable:
-            alike[file.pixels].append(file)
-        return [
-            Twins(
-                paths=tuple(file.path for file in files),
-                labels=tuple(dict.fromkeys(file.label for file in files)),
-                parts=tuple(dict.fromkeys(file.part for file in files)),
-            )
-            for files in alike.values()
-            if len(files) > 1
-        ]
+        return twins_among(
+            Seen(name=str(file.path), label=file.label, part=file.part, pixels=file.pixels) for file in self.readable
+        )
 
 
 def survey(source: Folder, progress: Callable[[int, int], None] = lambda *_: None) -> Survey:
@@ -185,7 +166,7 @@ def _look(source: Folder, path: Path, part: Part, label: str) -> Looked:
                 level=level_of(image) if header.deep else None,
                 highest=int(pixels.max()),
                 constant=bool((pixels == pixels[:1, :1]).all()),
-                pixels=sha256(f"{plain.size}".encode() + pixels.tobytes()).digest(),
+                pixels=sha256(f"{plain.size}".encode() + pixels.tobytes()).hexdigest(),
             )
     except UserError as error:
         return Looked(path=path, part=part, label=label, header=None, error=str(error))

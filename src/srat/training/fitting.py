@@ -19,6 +19,7 @@ from srat.core.signals import deferring_signals
 from srat.core.words import counted, few
 from srat.data import Parts, TrainingData, prepare
 from srat.data.constant import constant_notes
+from srat.data.twins import shared_notes
 from srat.evaluation.observer import Observer
 from srat.models.wrapping.wrapper import Custom
 from srat.runs.folder import RunFolder
@@ -199,6 +200,9 @@ def begin(task: Task, folder: RunFolder, training: Training, data: TrainingData,
     with folder.writing():
         folder.start(task.config, data, parts.record)
         note_environment(folder, training, task.observer)
+    if (record := folder.record) is not None:
+        for note in shared_notes(record):
+            task.observer.notice(note)
 
 
 def require_whole(parts: Parts) -> None:

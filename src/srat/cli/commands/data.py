@@ -25,6 +25,7 @@ from srat.data.preparation import check_classes
 from srat.data.record import Part
 from srat.data.sources.folder import Folder
 from srat.data.survey import Survey, survey
+from srat.data.twins import twin_notes
 from srat.report.plots import check_plot
 from srat.report.terminal.distribution import distribution_table, draw_distribution
 from srat.report.terminal.live import make_console
@@ -109,8 +110,12 @@ def show(arguments: Arguments, console: Console) -> int:
 
 
 def notes_on(source: Source, datasets: Mapping[Part, Dataset | None]) -> Iterator[str]:
-    """Yield what is to be said of images that show nothing; of a folder, the look at all its files has said it."""
+    """Yield what is to be said of images that show nothing, or are there twice.
+
+    Of a folder, the look at all its files has said it.
+    """
     if not isinstance(source, Folder):
+        yield from twin_notes(datasets)
         for part, there in datasets.items():
             yield from () if there is None else constant_notes(there, part)
 

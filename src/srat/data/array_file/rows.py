@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srat.core.errors import UserError, printable, require
+from srat.core.files import content_digest
 from srat.core.words import few
 from srat.data.array_file.names import CLASS_NAMES, naming_notes, pairs_of
 from srat.data.array_file.values import image_notes, read_images, read_labels
 from srat.data.counts import require_labels
-from srat.data.pixels import to_unit
+from srat.data.pixels import pixel_digests, to_unit
 from srat.data.reading.npz import names_in, read_npz
-from srat.data.record import Part, content_digest
+from srat.data.record import Part
 
 Positions = Int[Tensor, " _"]
 _HASHED = 4_096
@@ -52,6 +53,11 @@ class Rows:
     def digests(self) -> list[str]:
         """What names the content of each image."""
         return [digest for images in self.images.values() for digest in content_digests(images)]
+
+    @cached_property
+    def pixels(self) -> list[str]:
+        """What names the pixels of each image, whether they are bytes or floating point."""
+        return [digest for images in self.images.values() for digest in pixel_digests(images)]
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ class Split:
     """Recorded images that are gone, or of another class now."""
     new: Positions | None = None
     """Images that came since they were recorded."""
+    doubt: str = ""
+    """Why it cannot be told which images those are; "" if it can."""
 
     def read(self, part: Part) -> Dataset:
         """Return the images of a part.
@@ -48,8 +50,9 @@ class Split:
             told: told of those of other classes.
 
         Raises:
-            UserError: if there is none.
+            UserError: if there is none, or that cannot be told.
         """
+        require(not self.doubt, f"{self.rows.place}: {self.doubt}")
         new = torch.arange(0) if self.new is None else self.new
         known = new[self.rows.labels[new] < len(self.class_names)]
         if left := len(new) - len(known):
@@ -60,10 +63,11 @@ class Split:
 
     def record(self) -> Record:
         """Return what a run keeps of the images."""
-        digests, labels = self.rows.digests, self.rows.labels
+        digests, labels, pixels = self.rows.digests, self.rows.labels, self.rows.pixels
         return Record(
             parts={part: named(digests[position] for position in each.tolist()) for part, each in self.parts.items()},
             labels={part: tuple(labels[each].tolist()) for part, each in self.parts.items()},
+            pixels={part: tuple(pixels[position] for position in each.tolist()) for part, each in self.parts.items()},
             class_names=self.class_names,
         )
 
@@ -135,15 +139,34 @@ def recalled(rows: Rows, record: Record) -> Split:
         found = [pool.claim(digest, label) for digest, label in zip(names.values(), labels, strict=True)]
         parts[part] = torch.tensor([place for place in found if place is not None], dtype=torch.int64)
         missing[part] = [name for name, place in zip(names, found, strict=True) if place is None]
-    known = {digest for names in record.parts.values() for digest in names.values()}
+    new = _new(rows, record, pool.left)
     return Split(
         rows=rows,
         parts=parts,
         class_names=record.class_names or rows.class_names,
-        notes=tuple(_recall_notes(rows, record, missing, pool.left)),
+        notes=tuple(_recall_notes(rows, record, missing, pool.left, new)),
         missing=missing,
-        new=torch.tensor([place for place in pool.left if rows.digests[place] not in known], dtype=torch.int64),
+        new=torch.tensor(new, dtype=torch.int64),
+        doubt=_doubt(record, missing),
     )
+
+
+def _new(rows: Rows, record: Record, left: Sequence[int]) -> list[int]:
+    """Return those positions at which no recorded image lies, nor one of the same pixels in numbers of another type."""
+    contents = {digest for names in record.parts.values() for digest in names.values()}
+    others = [place for place in left if rows.digests[place] not in contents]
+    # Of bytes, the content is the pixels.
+    known = contents.union(*(record.pixels_of(part) for part in record.parts))
+    return [place for place in others if rows.pixels[place] not in known]
+
+
+def _doubt(record: Record, missing: Mapping[Part, Sequence[str]]) -> str:
+    """Return why it cannot be told which images are new; "" if it can."""
+    unseen = [part for part in record.parts if "" in record.pixels_of(part)]
+    lost = sum(len(missing.get(part, ())) for part in unseen)
+    said = counted(lost, "recorded image is gone", "recorded images are gone")
+    why = "this run did not record pixels, so an image that seems new may be one of those, stored as other numbers"
+    return f"{said}, and {why}" if lost else ""
 
 
 class _Pool:
@@ -172,7 +195,7 @@ class _Pool:
 
 
 def _recall_notes(
-    rows: Rows, record: Record, missing: Mapping[Part, Sequence[str]], left: Sequence[int]
+    rows: Rows, record: Record, missing: Mapping[Part, Sequence[str]], left: Sequence[int], new: Sequence[int]
 ) -> Iterator[str]:
     """Yield what is to be said of recorded images that are gone or of another class, and of images of no part."""
     recorded = {digest for names in record.parts.values() for digest in names.values()}
@@ -192,5 +215,9 @@ def _recall_notes(
             )
     if more := sum(digest in copied for digest in others):
         yield counted(more, "more copy of recorded images is left out", "more copies of recorded images are left out")
-    if new := sum(digest not in recorded for digest in others):
-        yield f"{counted(new, 'image is', 'images are')} new since this run began: neither trained on nor tested on"
+    if resaved := sum(digest not in recorded for digest in others) - len(new):
+        shows = counted(resaved, "image has the pixels of a recorded one", "images have the pixels of recorded ones")
+        yield f"{shows}, stored as other numbers, and left out"
+    if new:
+        are = counted(len(new), "image is", "images are")
+        yield f"{are} new since this run began: neither trained on nor tested on"

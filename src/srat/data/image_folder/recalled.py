@@ -8,6 +8,7 @@ from pathlib import Path
 from srat.core.errors import UserError
 from srat.core.words import counted, few
 from srat.data.image_folder.found import Found
+from srat.data.image_folder.known import Pixels, maybe_known, of_contents, of_pixels
 from srat.data.image_folder.naming import normal
 from srat.data.image_folder.scan import Branch
 from srat.data.reading.image_files import read_each
@@ -39,24 +40,31 @@ class _Today:
     """Why a new run could take nothing."""
 
 
-def recalled(root: Branch, record: Record, *, now: Callable[[], Found], threads: int) -> Found:
+def recalled(root: Branch, record: Record, *, now: Callable[[], Found], seen: Pixels, threads: int) -> Found:
     """Return the images that a run has recorded, as far as they are there, by their names or else by their contents.
 
     Args:
         root: the folder.
         record: the run's.
         now: finds what a new run would take of it.
+        seen: names the pixels of files, as the run sees them.
         threads: how many files are read at a time.
     """
     today = _today(now)
-    there = _at_their_names(root.path, record, threads)
-    unknown = _unknown(root, record, today, threads)
+    places = _places(root, record)
+    there = _at_their_names(places, record, threads)
+    unknown = _unknown(root, record, places, today, threads)
     strays = dict(zip(unknown, read_each(digest_if_readable, unknown, threads), strict=True))
-    images = _with_moved(root.path, there, strays)
+    images = _with_moved(places, there, strays)
     own = {each.path for each in images}
     left = {path: digest for path, digest in strays.items() if path not in own}
-    copies = _copies(left, images, threads)
-    new = tuple(path for path in left if path not in copies)
+    names = {each.digest: each.name for each in images if each.digest}
+    bare = {each.path: each.name for each in images if each.path and not each.digest}
+    copies = of_contents(left, names, bare, threads)
+    copies |= of_pixels([path for path in left if path not in copies], record, seen)
+    doubted = maybe_known([path for path in left if path not in copies], root.path, record)
+    known = {*copies, *doubted}
+    new = tuple(path for path in left if path not in known)
     of_part = {part: [each for each in images if each.part == part] for part in record.parts}
     taken = {part: [(each.path, each.label) for each in some if each.path] for part, some in of_part.items()}
     missing = {part: tuple(each.name for each in some if not each.path) for part, some in of_part.items()}
@@ -67,6 +75,7 @@ def recalled(root: Branch, record: Record, *, now: Callable[[], Found], threads:
         *_class_notes(found, today),
         *_new_notes([found.name(path) for path in new]),
         *_copy_notes([f"{found.name(path)} = {name}" for path, name in copies.items()]),
+        *_doubt_notes([found.name(path) for path in doubted]),
     )
     return replace(found, notes=notes)
 
@@ -80,7 +89,7 @@ def unrecorded(now: Found, then: Found, told: Callable[[str], None]) -> list[tup
         told: told of those of other classes, or of none.
     """
     new = frozenset(then.new)
-    label_of = {name: label for label, name in enumerate(then.class_names)}
+    label_of = {normal(name): label for label, name in enumerate(then.class_names)}
     known = [(path, label_of[name]) for path, name in now.classes.items() if name in label_of and path in new]
     left = sorted(new - {path for path, _ in known})
     if left:
@@ -97,7 +106,15 @@ def _today(now: Callable[[], Found]) -> _Today:
         return _Today(error=str(error))
 
 
-def _at_their_names(place: Path, record: Record, threads: int) -> list[_Recorded]:
+def _places(root: Branch, record: Record) -> dict[str, Path]:
+    """Return where each recorded name is, in whichever form the file's system writes its accents."""
+    path_of = {normal(path.relative_to(root.path).as_posix()): path for path in root.all_images}
+    names = [name for each in (*record.parts.values(), record.others) for name in each]
+    exact = {name: root.path / name for name in names}
+    return {name: path if path.exists() else path_of.get(normal(name), path) for name, path in exact.items()}
+
+
+def _at_their_names(places: Mapping[str, Path], record: Record, threads: int) -> list[_Recorded]:
     """Return the recorded images, those at whose names something else lies, or nothing, without a path."""
     named = [
         (part, name, digest, label)
@@ -105,23 +122,23 @@ def _at_their_names(place: Path, record: Record, threads: int) -> list[_Recorded
         if part in record.parts
         for (name, digest), label in zip(record.parts[part].items(), record.labels_of(part), strict=True)
     ]
-    digests = read_each(lambda item: _digest(place / item[1], item[2]), named, threads)
+    digests = read_each(lambda item: _digest(places[item[1]], item[2]), named, threads)
     return [
-        _Recorded(part=part, name=name, label=label, digest=then, now=now, path=place / name if now == then else None)
+        _Recorded(part=part, name=name, label=label, digest=then, now=now, path=places[name] if now == then else None)
         for (part, name, then, label), now in zip(named, digests, strict=True)
     ]
 
 
-def _with_moved(place: Path, there: Sequence[_Recorded], strays: Mapping[Path, str]) -> list[_Recorded]:
+def _with_moved(places: Mapping[str, Path], there: Sequence[_Recorded], strays: Mapping[Path, str]) -> list[_Recorded]:
     """Return the recorded images, those that have gone from their names with the path of a file of their content.
 
     Args:
-        place: the folder.
+        places: where each recorded name is.
         there: the images.
         strays: files that the run does not know, with their digests.
     """
     pool: defaultdict[str, list[Path]] = defaultdict(list)
-    changed = {place / each.name: each.now for each in there if each.path is None and each.now}
+    changed = {places[each.name]: each.now for each in there if each.path is None and each.now}
     for path, digest in sorted([*strays.items(), *changed.items()], reverse=True):
         pool[digest].append(path)
     return [
@@ -130,25 +147,15 @@ def _with_moved(place: Path, there: Sequence[_Recorded], strays: Mapping[Path, s
     ]
 
 
-def _unknown(root: Branch, record: Record, today: _Today, threads: int) -> list[Path]:
+def _unknown(root: Branch, record: Record, places: Mapping[str, Path], today: _Today, threads: int) -> list[Path]:
     """Return the images that the run has not seen, and those that it saw without a class and that have one now."""
-    parts = {root.path / name for recorded in record.parts.values() for name in recorded}
-    others = {root.path / name: digest for name, digest in record.others.items()}
+    parts = {places[name] for recorded in record.parts.values() for name in recorded}
+    others = {places[name]: digest for name, digest in record.others.items()}
     images = [path for path in root.all_images if path not in parts]
     idle = [path for path in images if path in others and path not in today.classes]
     digests = read_each(lambda path: _digest(path, others[path]), idle, threads)
     known = {path for path, digest in zip(idle, digests, strict=True) if digest == others[path]}
     return [path for path in images if path not in known]
-
-
-def _copies(files: Mapping[Path, str], images: Sequence[_Recorded], threads: int) -> dict[Path, str]:
-    """Return which files have the content of a recorded image, and its name; version 0.1 recorded no contents."""
-    if not files:
-        return {}
-    name_of = {each.digest: each.name for each in images if each.digest}
-    bare = {each.path: each.name for each in images if each.path and not each.digest}
-    name_of |= zip(read_each(file_digest, list(bare), threads), bare.values(), strict=True)
-    return {path: name_of[digest] for path, digest in files.items() if digest in name_of}
 
 
 def _lost_notes(part: Part, images: Sequence[_Recorded]) -> Iterator[str]:
@@ -168,7 +175,7 @@ def _lost_notes(part: Part, images: Sequence[_Recorded]) -> Iterator[str]:
 
 def _moved_notes(found: Found, images: Sequence[_Recorded]) -> Iterator[str]:
     paths = [(each.name, found.name(each.path)) for each in images if each.path]
-    moved = [f"{old} → {new}" for old, new in paths if old != new]
+    moved = [f"{old} → {new}" for old, new in paths if normal(old) != normal(new)]
     if moved:
         have = counted(len(moved), "image that this run recorded has", "images that this run recorded have")
         yield f"{have} been moved ({few(moved)}) and kept, for the content is the same"
@@ -196,6 +203,15 @@ def _copy_notes(copies: list[str]) -> Iterator[str]:
     if copies:
         are = counted(len(copies), "file is a copy of a recorded image", "files are copies of recorded images")
         yield f"{are} ({few(copies)}): left out"
+
+
+def _doubt_notes(doubted: list[str]) -> Iterator[str]:
+    if doubted:
+        is_named = counted(len(doubted), "file is named like a recorded image", "files are named like recorded images")
+        yield (
+            f"{is_named} but for the ending ({few(doubted)}): left out, "
+            "for this run did not record the pixels, which may be the same"
+        )
 
 
 def _digest(path: Path, then: str) -> str | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srat.core.errors import UserError, require
+from srat.core.files import content_digest
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST, Mode, opened, shown
 from srat.runtime.machine import free_memory, neighbours, require_memory
 
@@ -136,6 +137,17 @@ class ImageFiles:
                 while block := file.read(_BLOCK):
                     digest.update(block)
         return digest.digest()
+
+    def pixel_digests(self) -> list[str]:
+        """Return what names the pixels of each image, in whichever format its file is; "" if it cannot be decoded."""
+
+        def digest(path: Path) -> str:
+            try:
+                return content_digest(self._decode(path).tobytes())
+            except UserError:
+                return ""
+
+        return read_each(digest, self.paths, self.workers)
 
     def _chosen(self, indices: Tensor | slice) -> Sequence[Path]:
         return self.paths[indices] if isinstance(indices, slice) else [self.paths[i] for i in indices.tolist()]

@@ -88,7 +88,9 @@ class Folder(Source, name="folder"):
             def now() -> Found:
                 return whole(self.arranged(root))
 
-            images = _Images(self, recalled(root, record, now=now, threads=self.threads), record.images)
+            seen = partial(self._seen, record.images)
+            found = recalled(root, record, now=now, seen=seen, threads=self.threads)
+            images = _Images(self, found, record.images)
             new = partial(self._new, images)
         else:
             # Classes that are numbers came in the order of text in version 0.1, which recorded nothing of them.
@@ -102,6 +104,28 @@ class Folder(Source, name="folder"):
             new=new,
             record=images.record,
         )
+
+    def files(self, paths: Sequence[Path], shape: Mapping[str, Any], beside: Sequence[Path] = ()) -> ImageFiles:
+        """Return image files, to be decoded as this source says.
+
+        Args:
+            paths: the files.
+            shape: mode, height and width of all images.
+            beside: all files of the source, which are looked at if one cannot be read.
+        """
+        return ImageFiles(
+            paths=tuple(paths),
+            resize=self.size is not None,
+            background=self.background,
+            white_level=self.white_level,
+            streaming=self.streaming,
+            workers=self.threads,
+            beside=tuple(beside),
+            **shape,
+        )
+
+    def _seen(self, shape: Mapping[str, Any], paths: Sequence[Path]) -> Sequence[str]:
+        return self.files(paths, shape).pixel_digests()
 
     def _laid_out(self, place: Path, *, numbered: bool) -> Found:
         if numbered:
@@ -187,7 +211,7 @@ class _Images:
         width, height = headers[0].size if headers else (1, 1)
         side = self.source.size
         shape = {"mode": "RGB", "height": side or height, "width": side or width}
-        files = replace(self._files(self.found.paths, shape), resize=True)  # of whatever size they are
+        files = replace(self.source.files(self.found.paths, shape), resize=True)  # of whatever size they are
         if not files.stays:
             files.require_readable()
 
@@ -227,21 +251,8 @@ class _Images:
 
     def made_of(self, images: Sequence[tuple[Path, int]]) -> Dataset:
         """Return images, files with their labels, as a data set."""
-        files = self._files([path for path, _ in images], self.shape)
+        files = self.source.files([path for path, _ in images], self.shape, self.found.paths)
         return Dataset(files, torch.tensor([label for _, label in images]), self.found.class_names)
-
-    def _files(self, paths: Sequence[Path], shape: Mapping[str, Any]) -> ImageFiles:
-        source = self.source
-        return ImageFiles(
-            paths=tuple(paths),
-            resize=source.size is not None,
-            background=source.background,
-            white_level=source.white_level,
-            streaming=source.streaming,
-            workers=source.threads,
-            beside=tuple(self.found.paths),
-            **shape,
-        )
 
     def _others(self) -> Names:
         """Return the images that are of no class, each with the digest of its content."""
@@ -253,14 +264,17 @@ class _Images:
     def record(self) -> Record:
         """Return what a run keeps of the images."""
         names: dict[Part, Names] = {}
+        pixels: dict[Part, tuple[str, ...]] = {}
         for part, images in self.found.parts.items():
             paths = [path for path, _ in images]
             digests = read_each(file_digest, paths, self.source.threads)
             names[part] = dict(zip(map(self.found.name, paths), digests, strict=True))
+            pixels[part] = tuple(self.source.files(paths, self.shape).pixel_digests())
         labels = {part: tuple(label for _, label in images) for part, images in self.found.parts.items()}
         return Record(
             parts=names,
             labels=labels,
+            pixels=pixels,
             others=self._others(),
             class_names=self.found.class_names,
             images=self.shape,

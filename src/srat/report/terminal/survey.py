@@ -7,7 +7,8 @@ from rich.text import Text
 from srat.core.errors import printable
 from srat.core.words import counted
 from srat.data.record import PARTS, Part
-from srat.data.survey import Survey, Twins
+from srat.data.survey import Survey
+from srat.data.twins import by_kind
 from srat.report.terminal.distribution import rare
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.scopes import class_column_table, class_name
@@ -74,18 +75,8 @@ def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
             _named(counted(len(errors), "file cannot be read", "files cannot be read"), errors, most=len(errors)),
             True,
         )
-    twins = found.twins
-    for where, chosen in (
-        ("in several classes (one label must be wrong)", [each for each in twins if len(each.labels) > 1]),
-        (
-            "in both training and test (which makes accuracies too good)",
-            [each for each in twins if len(each.labels) == 1 and len(each.parts) > 1],
-        ),
-        ("more than once", [each for each in twins if len(each.labels) == len(each.parts) == 1]),
-    ):
-        if chosen:
-            said = counted(len(chosen), f"image appears {where}", f"images appear {where}")
-            yield _named(said, [_twins_said(each) for each in chosen]), True
+    for said, twins in by_kind(found.twins):
+        yield _named(said, [printable(each.said) for each in twins]), True
 
 
 def suggested_size(found: Survey) -> int | None:
@@ -116,10 +107,6 @@ def _sizes_said(found: Survey) -> str:
         return f"all images have {sizes[0][0][0]} × {sizes[0][0][1]} pixels, {colour}"
     least, *_, most = sorted((size for size, _ in sizes), key=lambda size: (size[0] * size[1], size))
     return f"{len(sizes):,} sizes, from {least[0]} × {least[1]} to {most[0]} × {most[1]} pixels, {colour}"
-
-
-def _twins_said(twins: Twins) -> str:
-    return " = ".join(printable(str(path)) for path in twins.paths[:3]) + (" = …" if len(twins.paths) > 3 else "")
 
 
 def _named(said: str, texts: Sequence[str], *, most: int = SHOWN) -> str:
