@@ -72,11 +72,11 @@ def likeness(logits: Float[Tensor, "batch classes"]) -> Likeness | None:
         return Likeness("probabilities", "softmax")
     if _sum_to_the_same(values, rounding=torch.finfo(logits.dtype).eps):
         return Likeness("scaled probabilities", "softmax")
-    if bool((values > 0).all()) and _end_at(1.0, values, least=0 if values.shape[1] >= _MANY else 2):
-        return Likeness("values of a sigmoid", "sigmoid")
-    if _end_at(1.0, values, least=2):
-        return Likeness("values of a tanh or a clamp", "tanh or the clamp")
-    return None
+    chance = values.shape[1] < _MANY or not bool((values > 0).all())
+    if not _end_at(1.0, values, least=2 if chance else 0):
+        return None
+    made_by = "sigmoid" if bool((values >= 0).all()) else "tanh"
+    return Likeness(f"values of a {made_by} or a clamp", f"{made_by} or the clamp")
 
 
 def doubt_of(logits: Float[Tensor, "batch classes"]) -> str:
