@@ -673,7 +673,7 @@ class TestProbabilities:
         with pytest.warns(UserWarning, match=said):
             wrap(InTraining(), **GREY).train()(digits)
 
-    @pytest.mark.parametrize("after", [torch.sigmoid, lambda z: (9 * z).tanh(), lambda z: 5 * z.softmax(1)])
+    @pytest.mark.parametrize("after", [torch.sigmoid, lambda z: (99 * z).tanh(), lambda z: 5 * z.softmax(1)])
     def test_and_what_else_is_no_logits_are_told_of_at_every_door(self, after, digits):
         said = "not like logits: attacks need logits"
         with pytest.warns(UserWarning, match=said):
