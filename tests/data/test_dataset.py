@@ -12,6 +12,7 @@ from srat.core.errors import UserError
 from srat.core.keyed_random import derive_seed, generator
 from srat.data import Dataset, Holdout, epoch_batches, select, to_unit
 from srat.data.augmentation import CropFlip, NoAugmentation, random_crop, random_flip
+from srat.data.dataset import Parts
 from srat.data.sources.digits import Digits
 from srat.losses import cross_entropy
 
@@ -25,6 +26,11 @@ def make(images=None, labels=None, names=NAMES):
 
 def test_counts_classes_that_have_no_example():
     assert make(labels=torch.tensor([0, 2, 0, 2]), names=("a", "b", "c", "d")).counts == (2, 0, 2, 0)
+
+
+def test_parts_say_what_they_take():
+    with pytest.raises(UserError, match="Parts: .*train.*read, classes"):
+        Parts(train=3)
 
 
 def test_to_unit():

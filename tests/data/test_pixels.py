@@ -1,9 +1,10 @@
 """Images that are none: what they look like is said."""
 
+import numpy as np
 import pytest
 import torch
 
-from srat.attacks import PGD, Natural
+from srat.attacks import FGSM, PGD, Natural
 from srat.attacks.autoattack import Square
 from srat.core.errors import UserError
 from srat.data import check_images, to_unit
@@ -20,7 +21,10 @@ def image(*values, dtype=torch.float32):
         (image(-1e-8, 1), "got -1e-08 to 1: by rounding alone"),
         (image(0, 1 + 1e-12, dtype=torch.float64), "got 0 to 1.000000000001: by rounding alone"),
         (image(0, 1.002, dtype=torch.float16), "by rounding alone"),
-        (image(0, 1.002), "got 0 to 1.002: the model normalises by itself"),
+        (image(0, 1.002), "got 0 to 1.002: slightly outside, as resizing leaves them; images.clamp(0, 1) clips them"),
+        (image(-0.03, 1.016), "slightly outside"),
+        (image(-0.03, 1), "they look normalised already"),
+        (image(0, 1.2), "got 0 to 1.2: the model normalises by itself"),
         (image(0, 255), "got 0 to 255: images of bytes? images / 255 puts them there"),
         (image(0, 254.5), "images / 255 puts them there"),
         (image(0, 65535), "images of 16 bits? images / 65535 puts them there"),
@@ -75,6 +79,17 @@ def test_attacks_take_none_of_these(attack, images, said):
     assert said in str(error.value)
 
 
+def test_a_loss_of_nan_is_told_of():
+    images, generator = torch.full((3, 1, 4, 4), 0.5), torch.Generator()
+    for attack in (FGSM(), PGD(steps=4), PGD(steps=4, restarts=2)):
+        attack(lambda x: x.flatten(1).sum(1), images, generator=generator)
+        with pytest.warns(UserWarning, match="the loss of 3 of 3 images is NaN"):
+            attack(lambda x: x.flatten(1).sum(1) * torch.nan, images, generator=generator)
+        with pytest.warns(UserWarning, match="the loss of 1 of 3 images is NaN"):
+            attack(lambda x: x.flatten(1).sum(1) / torch.tensor([1, torch.nan, 1]), images, generator=generator)
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot reach the edge")
 def test_attacks_need_a_loss_of_each_image_and_a_generator():
     images, generator = torch.full((2, 1, 4, 4), 0.5), torch.Generator()
     for loss, said in ((lambda x: x.mean(), "got ()"), (lambda x: x, "got (2, 1, 4, 4)"), (lambda _: 0.0, "got float")):
@@ -84,6 +99,8 @@ def test_attacks_need_a_loss_of_each_image_and_a_generator():
     for wrong in (None, 0, "x"):
         with pytest.raises(UserError, match="generator: expected a Generator, got"):
             PGD(steps=1, step_size=8 / 255)(lambda x: x.flatten(1).sum(1), images, generator=wrong)
+    with pytest.raises(UserError, match=r"generator: expected a? ?torch.Generator, got numpy.random.Generator"):
+        PGD(steps=1, step_size=8 / 255)(lambda x: x.flatten(1).sum(1), images, generator=np.random.default_rng())
     with pytest.raises(UserError, match="loss_at: expected a function, got 3"):
         PGD(steps=1, step_size=8 / 255)(3, images, generator=generator)
     assert (

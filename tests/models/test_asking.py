@@ -3,6 +3,7 @@
 import contextlib
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -304,6 +305,34 @@ def test_outputs_are_understood_at_every_door(form, dataset):
         )
 
     assert found(model) == found(plain)
+
+
+def test_logits_are_asked_of_arrays_and_lists_but_not_of_bytes(digits):
+    net = flat()
+    wanted = logits_at(net, digits)
+    for images in (digits.numpy(), list(digits), digits.tolist()):
+        torch.testing.assert_close(logits_at(net, images), wanted)
+    for wrong, said in (((digits * 255).byte(), "a tensor of uint8"), (digits[0], "float32"), ("x", "'x'")):
+        with pytest.raises(UserError, match=rf"images: expected a tensor of floats, \(batch, .*, got .*{said}"):
+            logits_at(net, wrong)
+    masked = np.ma.masked_array(digits.numpy(), mask=digits.numpy() > 0.5)
+    for hidden in (masked, list(masked)):
+        with pytest.raises(UserError, match="images: expected a tensor"):
+            srat.evaluate(net, hidden, torch.zeros(len(digits)))
+    with pytest.raises(UserError, match="got a masked array of float32"):
+        logits_at(net, masked)
+    assert torch.equal(logits_at(net, np.ma.masked_array(digits.numpy())), wanted)
+
+
+def test_what_lies_on_meta_is_refused(digits):
+    labels = torch.zeros(len(digits))
+    with pytest.raises(UserError, match="images: expected values, got a tensor without contents"):
+        srat.evaluate(flat(), digits.to("meta"), labels)
+    with pytest.raises(UserError, match="labels: expected values, got a tensor without contents"):
+        srat.evaluate(flat(), digits, labels.to("meta"))
+    for model in (flat(), wrap(flat(), mean=0.5, std=0.5)):
+        with pytest.raises(UserError, match=r"model: '.*1.weight' lies on meta and has no contents"):
+            srat.evaluate(model.to("meta"), digits, labels)
 
 
 class HalfHeadFirst(nn.Module):

@@ -1,11 +1,14 @@
 """What is no batch of images is refused in a line, by every classifier, at its first call and later."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from srat.core.errors import UserError
-from srat.models import ImageShape, Normalization, build, wrap
+from srat.models import Classifier, ImageShape, Normalization, build, wrap
+from srat.models.backbones.linear import Linear
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.heads import LinearHead
 from wrapping import GREY, Own
@@ -61,6 +64,23 @@ def test_what_is_no_batch_of_images_is_refused(model, what):
 def test_another_number_of_channels_is_refused(model):
     with pytest.raises(UserError, match=r"images: expected 1 channel, got 3$"):
         MODELS[model]()(DIGITS.expand(-1, 3, -1, -1))
+
+
+def test_another_size_is_told_of_where_the_model_does_not_take_it():
+    shape, one = ImageShape(channels=1, height=8, width=8), torch.ones(1)
+    model = build(Linear(), LinearHead(), shape=shape, classes=10, mean=one, std=one)
+    for known in (model, copy.deepcopy(model)):
+        with pytest.raises(UserError, match=r"take images of 1 × 16 × 16, but of 1 × 8 × 8 \(RuntimeError: ") as error:
+            known(torch.rand(2, 1, 16, 16))
+        assert "\n" not in str(error.value)
+    assert ours()(torch.rand(2, 1, 12, 12)).logits.shape == (2, 10)
+    learned = Classifier(Normalization(one, one), nn.Flatten(), nn.Linear(64, 10))
+    learned(DIGITS)
+    with pytest.raises(UserError, match="but of 1 × 8 × 8"):
+        learned(torch.rand(2, 1, 16, 16))
+    learned.head = nn.Linear(3, 10)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):  # of no size
+        learned(DIGITS)
 
 
 def test_one_channel_is_not_taken_for_three():

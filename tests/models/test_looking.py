@@ -117,7 +117,7 @@ class TestImagesOfALaterCall:
     def test_of_another_size_are_told_of_in_a_line(self, digits):
         model = wrap(TwoHeads(lambda aux, main: main), **GREY).eval()
         model(digits)
-        with pytest.raises(UserError, match=r"does not take images of 1 × 9 × 9 \(RuntimeError: ") as error:
+        with pytest.raises(UserError, match=r"take images of 1 × 9 × 9, but of 1 × 8 × 8 \(RuntimeError: ") as error:
             model(torch.rand(2, 1, 9, 9))
         assert "\n" not in str(error.value)
         assert model(digits).logits.shape == (6, 10)

@@ -12,6 +12,7 @@ from torch.nn.utils import prune
 import srat
 from srat.core.errors import UserError
 from srat.models import wrap
+from srat.models.wrapping.following import follow, followers
 from srat.models.wrapping.original import Original
 from srat.training.fitting import fit
 from wrapping import GREY, Own, grey, tiny
@@ -115,6 +116,51 @@ def test_buffers_that_move_in_place_or_to_another_type_are_the_same(digits):
     model.train()(digits)
     model.load_state_dict(WithBuffers().state_dict(), strict=False)
     model.double()(digits.double())
+
+
+@pytest.mark.parametrize("called", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_module_that_is_converted_takes_the_wrapped_model_with_it(dtype, called, digits):
+    net = WithBuffers()
+    net.train()(digits)  # statistics that half precision rounds
+    model = wrap(net.eval(), **GREY).eval()
+    if called:
+        model(digits)
+    net.to(dtype)
+    logits = model(digits).logits
+    assert logits.dtype == dtype
+    torch.testing.assert_close(logits, net(grey(digits).to(dtype)))
+    model.train()(digits)  # statistics go on in the model's own buffers
+    assert net.float()(grey(digits)).dtype == model.eval()(digits).logits.dtype == torch.float32
+    model.double()
+    net.float()
+    assert model(digits).logits.dtype == torch.float32
+
+
+def test_buffers_of_another_type_than_the_parameters_keep_it(digits):
+    net = WithBuffers()
+    net.t, net.shift = torch.tensor(2), torch.zeros(10, dtype=torch.float64)
+    model = wrap(net, **GREY).eval()
+    net.bfloat16().float()
+    model(digits)
+    assert model.backbone.t.dtype == torch.int64
+    assert model.backbone.shift.dtype == torch.float64
+
+
+def test_buffers_follow_the_parameters_beside_them_to_another_device():
+    net = WithBuffers()
+    known = followers(net)
+    net.net.bn.weight = nn.Parameter(net.net.bn.weight.to("meta"))
+    follow(net, known)
+    assert {name for name, buffer in net.named_buffers() if buffer.is_meta} == {
+        f"net.bn.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")
+    }
+
+
+def test_the_normalisation_lies_where_the_module_does(digits):
+    model = wrap(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).to("meta"), **GREY)
+    model._follow()
+    assert model.normalization(digits.to("meta")).is_meta
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
 from srat.core.errors import UserError
 from srat.models import Output, logits_of
-from srat.models.outputs import are_probabilities, as_place, tables_of
+from srat.models.outputs import are_probabilities, as_place, likeness, tables_of
 
 Z, WIDE, IMAGES = torch.randn(4, 10), torch.randn(4, 32), torch.randn(4, 3, 8, 8)
 
@@ -135,6 +136,54 @@ def test_probabilities_are_recognised(dtype):
     assert not any(
         map(are_probabilities, (z, z.log_softmax(1), z.sigmoid(), z.relu(), torch.zeros(3, 4), z * torch.nan))
     )
+
+
+SQUASHED = {
+    "sigmoid": (torch.sigmoid, "sigmoid"),
+    "steep sigmoid": (lambda z: (9 * z).sigmoid(), "sigmoid"),
+    "tanh": (lambda z: (3 * z).tanh(), "tanh"),
+    "hardtanh": (F.hardtanh, "tanh"),
+    "clamp": (lambda z: (2 * z).clamp(0, 1), "sigmoid or the clamp"),
+    "scaled softmax": (lambda z: 7 * z.softmax(1), "softmax"),
+    "faint scaled softmax": (lambda z: 0.1 * (0.05 * z).softmax(1), "softmax"),
+    "softmax": (lambda z: z.softmax(1), "softmax"),
+}
+HONEST = {
+    "logits": lambda z: z,
+    "small logits": lambda z: 0.05 * z,
+    "cosines": lambda z: z / z.norm(dim=1, keepdim=True) * 0.98,
+    "log-softmax": lambda z: z.log_softmax(1),
+    "rectified": F.relu,
+    "small rectified": lambda z: 0.05 * z.relu(),
+    "large and positive": lambda z: z.abs() + 0.5,
+    "almost alike": lambda z: 3 + 1e-4 * z,
+    "zeros": torch.zeros_like,
+    "ones": torch.ones_like,
+    "the same for all": lambda z: z[:1].abs().expand_as(z),
+    "NaN": lambda z: z * torch.nan,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", SQUASHED)
+def test_outputs_that_are_no_logits_are_recognised(kind, dtype):
+    squash, made_by = SQUASHED[kind]
+    z = torch.randn(4, 10, generator=torch.Generator().manual_seed(0)).mul(2).to(dtype)
+    if kind.startswith("faint") and dtype.itemsize == 2:
+        return  # rounding hides it
+    assert made_by in likeness(squash(z)).made_by
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 100])
+@pytest.mark.parametrize("kind", HONEST)
+def test_logits_are_not_taken_for_anything_else(kind, classes):
+    for seed in range(20):
+        z = torch.randn(4, classes, generator=torch.Generator().manual_seed(seed)).mul(2)
+        assert likeness(HONEST[kind](z)) is None
+
+
+def test_two_small_positive_logits_are_no_sigmoid():
+    assert likeness(torch.tensor([[0.1, 0.3], [0.2, 0.1]])) is None
 
 
 @pytest.mark.parametrize("pick", [True, 1.0, [1], None, (1, True), (None,)])

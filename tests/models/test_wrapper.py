@@ -554,7 +554,7 @@ class TestRefuses:
             wrap(net, **GREY)
 
     def test_a_configuration_that_would_name_code(self):
-        with pytest.raises(UserError, match="take it"):
+        with pytest.raises(UserError, match="which no command can build"):
             Custom().backbone(ImageShape(channels=1, height=8, width=8))
 
 
@@ -649,6 +649,40 @@ class TestProbabilities:
 
         assert len(evaluated(Own(lambda z: z.softmax(1)))) == 1
         assert len(evaluated(wrap(Own(lambda z: z.softmax(1)), **GREY))) == 1
+
+    def test_are_told_of_once_by_whatever_comes_first(self, digits):
+        wrapped = wrap(Own(lambda z: z.softmax(1)), **GREY).eval()
+        labels = torch.arange(12) % 10
+        assert len(warned(lambda: wrapped(digits))) == 1
+        assert not warned(lambda: srat.evaluate(wrapped, digits, labels))
+        assert len(warned(lambda: srat.evaluate(copy.deepcopy(wrapped), digits, labels))) == 1
+
+    def test_in_train_mode_alone_are_noticed_where_it_is_trained(self, digits):
+        class InTraining(Own):
+            def forward(self, x):
+                z = super().forward(x)
+                return z.softmax(1) if self.training else z
+
+        said = "in train mode, the model's outputs look like probabilities"
+        called = wrap(InTraining(), **GREY).eval()
+        called(digits)
+        for model in (called, wrap(InTraining(), **GREY)):
+            observer = Notices()
+            fit(tiny(), model=model, observer=observer)
+            assert [said in text for text in observer.said if "outputs" in text] == [True]
+        with pytest.warns(UserWarning, match=said):
+            wrap(InTraining(), **GREY).train()(digits)
+
+    @pytest.mark.parametrize("after", [torch.sigmoid, lambda z: (99 * z).tanh(), lambda z: 5 * z.softmax(1)])
+    def test_and_what_else_is_no_logits_are_told_of_at_every_door(self, after, digits):
+        said = "not like logits: attacks need logits"
+        with pytest.warns(UserWarning, match=said):
+            srat.evaluate(Own(after), digits, torch.arange(12) % 10)
+        with pytest.warns(UserWarning, match=said):
+            wrap(Own(after), **GREY)(digits)
+        observer = Notices()
+        fit(tiny(), model=wrap(Own(after), **GREY), observer=observer)
+        assert len([text for text in observer.said if said in text]) == 1
 
     def test_are_noticed_by_fit_once(self):
         observer = Notices()

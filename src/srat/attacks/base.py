@@ -63,13 +63,16 @@ class Attack(Member):
                 is not one number an image.
 
         Warns:
-            UserWarning: on settings that can hardly be meant.
+            UserWarning: on settings that can hardly be meant, and on a loss of NaN.
         """
         check_attackable(images)
         tell_doubts((self,), images.shape[1:], warn)
         there, here = generator.device.type, images.device.type
         require(there == here, f"generator: expected one on {here}, as the images are, got one on {there}")
-        return self.perturb(_of_each(loss_at), images, generator=generator)
+        watched = _OfEach(loss_at)
+        adversarial = self.perturb(watched, images, generator=generator)
+        watched.tell_of_nan()
+        return adversarial
 
     def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
         """Do what a call does, for images known to be in [0, 1]; the checks wait for the device, this does not."""
@@ -131,16 +134,34 @@ class IterativeAttack(Attack):
         return adversarial
 
 
-def _of_each(loss_at: LossAt) -> LossAt:
-    """Return the same loss, refused where it is not one number an image: of several starts none could be kept."""
+class _OfEach:
+    """The same loss, refused where it is not one number an image: of several starts none could be kept.
 
-    def checked_loss(images: Tensor) -> Tensor:
-        loss = loss_at(images)
+    Args:
+        loss_at: images → the loss of each, (batch,).
+    """
+
+    def __init__(self, loss_at: LossAt) -> None:
+        self._loss_at = loss_at
+        self._nan: Tensor | None = None
+        """Of which images the loss was NaN at some time; only `tell_of_nan` waits for the device."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the loss of each image."""
+        loss = self._loss_at(images)
         shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
         require(shape == (len(images),), f"loss_at: expected the loss of each of {len(images)} images, got {shape}")
+        nan = loss.detach().isnan()
+        self._nan = nan if self._nan is None else self._nan | nan
         return loss
 
-    return checked_loss
+    def tell_of_nan(self) -> None:
+        """Warn if the loss was NaN, which tells an attack no direction."""
+        odd = 0 if self._nan is None else int(self._nan.sum())
+        if self._nan is not None and odd:
+            warn(
+                f"loss_at: the loss of {odd} of {len(self._nan)} images is NaN, so the attack found no direction there"
+            )
 
 
 @checked

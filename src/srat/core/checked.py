@@ -11,7 +11,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from srat.core.errors import UserError, unknown
-from srat.core.values import Fitter, UnfitError, fitter, is_tensor, scalar
+from srat.core.values import Fitter, UnfitError, fitter, is_masked, is_tensor, scalar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -171,7 +171,10 @@ def _fitted(value: Any, kind: Any, fit: Fitter, where: str) -> Any:
     try:
         return fit(value)
     except UnfitError:
-        raise UserError(f"{where}: expected {described(kind)}, got {said(value)}") from None
+        wanted, got = described(kind), said(value)
+        if wanted == got:  # two classes of one name
+            wanted, got = _in_full(kind), _in_full(type(value))
+        raise UserError(f"{where}: expected {wanted}, got {got}") from None
 
 
 def _refuse_infinite(value: Any, where: str) -> None:
@@ -213,6 +216,12 @@ def described(kind: Any) -> str:
     return _one(name) + (f" ({', '.join(there)})" if there else "")
 
 
+def _in_full(kind: Any) -> str:
+    """Return a class's name after the public part of its module's: "numpy.random.Generator"."""
+    public = [part for part in kind.__module__.split(".") if not part.startswith("_")]
+    return ".".join((*public, kind.__name__))
+
+
 def _one(name: str) -> str:
     """Return a class's name with its article."""
     # A letter is spoken by its name: an FGSM, an LDAM.
@@ -241,7 +250,7 @@ def said(value: Any) -> str:
 
 def _container(value: Any) -> str:
     if not is_tensor(type(value)):
-        return "an array"
+        return "a masked array" if is_masked(value) else "an array"
     dense = str(value.layout) == "torch.strided"
     return "a tensor without contents" if value.is_meta else "a tensor" if dense else "a sparse tensor"
 

@@ -73,7 +73,10 @@ def as_tensor(value: Any) -> Any:
         if str(value.layout) != "torch.strided":  # of sparse ones most operations are not there
             raise UnfitError
         return value
-    if not isinstance(value, list | tuple) and not hasattr(value, "__array__"):
+    several = isinstance(value, list | tuple)
+    if not several and not hasattr(value, "__array__"):
+        raise UnfitError
+    if any(map(is_masked, value if several else (value,))):  # the values behind the mask are not meant
         raise UnfitError
     import numpy as np  # srat --help shall not wait for these
     import torch
@@ -85,6 +88,11 @@ def as_tensor(value: Any) -> Any:
         return torch.from_numpy(np.require(array.astype(array.dtype.newbyteorder("="), copy=False), None, ["C", "W"]))
     except (TypeError, ValueError, RuntimeError):
         raise UnfitError from None
+
+
+def is_masked(value: Any) -> bool:
+    """Return whether a value is an array of NumPy's that hides some of its values."""
+    return hasattr(value, "__array__") and type(value).__module__.startswith("numpy.ma") and bool(value.mask.any())
 
 
 def scalar(value: Any) -> Any:

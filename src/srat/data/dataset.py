@@ -173,7 +173,7 @@ def nothing_recorded() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class Parts(Checked):
     """The parts of a source; each is read when it is asked for, so that training cannot see the test."""
 
     read: Callable[[Part], Dataset]

@@ -15,6 +15,8 @@ from srat.core.words import number
 _ROUNDING = 1e-5
 _AT_A_TIME = 4_096
 """Images of which the levels are in memory at a time."""
+_OVERSHOOT = 0.1
+"""How far resizing with sharp filters and the like go beyond black and white, at the most."""
 DARK = 0.5
 """Share of white; images of which no value is above it are said to be dark."""
 _WHOLE = 1e15
@@ -158,6 +160,8 @@ def _what_it_looks_like(images: Tensor, low: float, high: float) -> str:
     slack = max(_ROUNDING, 8 * torch.finfo(images.dtype).eps)
     if low >= -slack and high <= 1 + slack:
         return "by rounding alone; images.clamp(0, 1) cuts it off"
+    if low > -_OVERSHOOT and 1 < high < 1 + _OVERSHOOT:
+        return "slightly outside, as resizing leaves them; images.clamp(0, 1) clips them"
     if low < -slack:
         looks = f"they look normalised already (mean {float(images.double().mean()):.2g})"
         return f"{looks}; give them as they were, the model normalises by itself"

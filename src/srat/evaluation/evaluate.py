@@ -22,8 +22,7 @@ from srat.evaluation.record import Result, describe_attack
 from srat.evaluation.serving import BATCH_SIZE, served
 from srat.evaluation.survival import Trial, outcome
 from srat.models import first_logits
-from srat.models.asking import computed_in, device_of, trainable
-from srat.models.outputs import PROBABILITIES, are_probabilities
+from srat.models.asking import computed_in, device_of, doubts_about, trainable
 from srat.models.wrapping.wrapper import LOOKED_AT
 from srat.runtime.processes import ALONE, Processes
 
@@ -62,8 +61,8 @@ def evaluate(
     model = trainable(model)
     device = device_of(model, images.device)
     logits = first_logits(model, to_unit(images[:LOOKED_AT].to(device)))
-    if are_probabilities(logits):
-        warn(PROBABILITIES)
+    for doubt in doubts_about(model, logits):
+        warn(doubt)
     if not bool(logits.isfinite().all()):
         warn("the model returns NaN or infinity, which count as wrong")
     classes = logits.shape[1]

@@ -43,4 +43,5 @@ def _tensor(values: Arrays, name: str) -> Tensor:
         tensor: Tensor = as_tensor(values)
     except UnfitError:
         raise UserError(f"{name}: expected a tensor, an array or lists of numbers, got {said(values)}") from None
+    require(not tensor.is_meta, f"{name}: expected values, got a tensor without contents, which lies on meta")
     return tensor

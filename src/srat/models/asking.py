@@ -11,7 +11,7 @@ from srat.core.errors import require
 from srat.core.gradients import is_inference
 from srat.models.classifier import Classifier, attacked, dtype_of, unmoved
 from srat.models.inputs import telling_what_fails
-from srat.models.outputs import logits_of
+from srat.models.outputs import doubt_of, logits_of
 from srat.models.wrapping.lazy import make_lazy_parts
 from srat.models.wrapping.looking import dtype_taken
 from srat.models.wrapping.wrapper import Wrapped
@@ -28,6 +28,7 @@ def output_of(model: nn.Module, images: Float[Tensor, "batch channels height wid
     return model(images) if isinstance(model, Classifier) else model(images.to(dtype_of(model), copy=True))
 
 
+@checked
 def logits_at(model: nn.Module, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
     """Return a model's logits in fp32, whatever it takes, computes in and returns.
 
@@ -60,12 +61,27 @@ def first_logits(
     Raises:
         UserError: if it does not take them, or returns no logits.
     """
+    empty = next((name for name, tensor in model.named_parameters() if tensor.is_meta), "")
+    require(not empty, f"model: '{empty}' lies on meta and has no contents; load its weights first")
     own = model.backbone if isinstance(model, Wrapped) else model
     with telling_what_fails(own, images):
         get_ready(model, images)
         with torch.no_grad(), attacked(model) as lent:
             _require_whole(lent, images)
             return logits_of(output_of(lent, images), batch=len(images))
+
+
+def doubts_about(model: nn.Module, logits: Tensor, *, training: bool = False) -> list[str]:
+    """Return what is to be said of a model whose outputs do not look like logits; of a wrapped one each doubt once.
+
+    Args:
+        model: the model, after `first_logits`.
+        logits: what that returned.
+        training: whether the model is to be trained, so that its outputs in train mode matter.
+    """
+    if isinstance(model, Wrapped):
+        return model.untold(logits, training=training)
+    return [doubt for doubt in (doubt_of(logits),) if doubt]
 
 
 def _require_whole(model: nn.Module, images: Tensor) -> None:

@@ -58,7 +58,9 @@ def build(
     # Residual networks train faster where the channels of a pixel lie together (docs/log.md).
     if not _breaks_in_channels_last(backbone):
         backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Classifier(Normalization(mean, std), backbone, last, mlp)
+    model = Classifier(Normalization(mean, std), backbone, last, mlp)
+    model._shape = (shape.channels, shape.height, shape.width)
+    return model
 
 
 def _breaks_in_channels_last(backbone: nn.Module) -> bool:

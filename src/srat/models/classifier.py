@@ -1,10 +1,10 @@
 """The model that every part of the house sees: normalisation, backbone, head."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Num
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from srat.core.checked import Checked, checked
 from srat.core.errors import require
 from srat.core.members import Member
-from srat.models.inputs import require_channels, require_device, taking_images
+from srat.models.inputs import require_channels, require_device, taking_images, telling_what_fails
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 AttackMode = Literal["eval", "train_frozen_stats"]
 """BatchNorm while the training attack runs: by its running statistics, or by the batch's, the running ones held."""
+T = TypeVar("T")
 _TAKEN = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -77,6 +78,9 @@ class Classifier(nn.Module):
         projection: (batch, dimensions) → (batch, embedding dimensions), seen by the feature loss alone.
     """
 
+    _shape: tuple[int, ...] = ()
+    """Of an image that it was built for or first called with: at this size, what it raises is no matter of size."""
+
     @checked
     def __init__(
         self, normalization: Normalization, backbone: nn.Module, head: nn.Module, projection: nn.Module | None = None
@@ -90,8 +94,22 @@ class Classifier(nn.Module):
     @taking_images
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
         """Return logits, features and embedding."""
-        features = self.backbone(self.normalization(images).to(dtype_of(self)))
-        return Output(self.head(in_type_of(self.head, features)), features, self.embedded(features))
+        features, logits = self._told_of_size(self._called, self.normalization(images).to(dtype_of(self)), self)
+        return Output(logits, features, self.embedded(features))
+
+    def _called(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features and logits of normalised images."""
+        features = self.backbone(x)
+        return features, self.head(in_type_of(self.head, features))
+
+    def _told_of_size(self, call: Callable[[Tensor], T], x: Tensor, whose: nn.Module) -> T:
+        """Return what a call gives; what it raises at images of another size than the known one is told in a line."""
+        if torch.compiler.is_compiling() or x.shape[1:] == self._shape:
+            return call(x)
+        with telling_what_fails(whose, x, made_for=self._shape):
+            made = call(x)
+        self._shape = self._shape or tuple(x.shape[1:])
+        return made
 
     def embedded(self, features: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batch embedded"]:
         """Return what a feature loss sees of features."""

@@ -1,6 +1,6 @@
 """What classifiers take, refused in a line where a call enters."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
@@ -46,20 +46,22 @@ def _refusal(images: object) -> str:
 
 
 @contextmanager
-def telling_what_fails(model: nn.Module, images: Tensor) -> Iterator[None]:
+def telling_what_fails(model: nn.Module, images: Tensor, *, made_for: Sequence[int] = ()) -> Iterator[None]:
     """Turn what a model raises at images into a ``UserError``; running out of memory is no matter of the model alone.
 
     Args:
         model: the user's.
         images: what it is given.
+        made_for: the shape of an image that it takes, if that is known.
     """
     try:
         yield
     except Exception as error:
         if isinstance(error, UserError) or is_out_of_memory(error):
             raise
-        shape = " × ".join(map(str, images.shape[1:]))
-        told = f"{type(model).__name__} does not take images of {shape} ({type(error).__name__}: {error})"
+        shape, known = (" × ".join(map(str, each)) for each in (images.shape[1:], made_for))
+        why = f"({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+        told = f"{type(model).__name__} does not take images of {shape}{f', but of {known}' * bool(known)} {why}"
         raise UserError(f"model: {told}") from error
 
 

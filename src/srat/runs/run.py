@@ -20,6 +20,7 @@ from srat.data import Dataset, Parts
 from srat.models import Classifier, ImageShape, build
 from srat.models.asking import device_of, get_ready, trainable
 from srat.models.wrapping.renaming import present_names
+from srat.models.wrapping.statistics import tell_of_normalization
 from srat.runs.folder import RunFolder, Which
 from srat.runs.metrics import Row
 from srat.runtime.machine import as_device
@@ -115,6 +116,9 @@ def load(
 
     Raises:
         UserError: if there are no such weights, they are damaged or do not fit, or there is no such device.
+
+    Warns:
+        UserWarning: if the given model normalises by other numbers than the weights, whose are taken.
     """
     there = as_device(device)
     return _filled(_open(path, which), model, there)
@@ -163,7 +167,7 @@ def _open(path: Path | str, which: Which) -> TensorFile:
 
 def _filled(weights: TensorFile, model: nn.Module | None, device: torch.device) -> nn.Module:
     """Return the model with these weights: the user's own, or one built as the weights file says."""
-    facts = ModelFacts.from_json(weights.facts, weights.path)
+    facts, given = ModelFacts.from_json(weights.facts, weights.path), model is not None
     if model is None:
         # Built without memory first: what a stranger's file says of its size is true, or goes no further.
         with torch.device("meta"):
@@ -175,7 +179,10 @@ def _filled(weights: TensorFile, model: nn.Module | None, device: torch.device) 
         get_ready(model, some.to(device_of(model, some.device)))
     check_shapes(model, weights)
     names = present_names(model, weights.shapes)
-    model.load_state_dict({names[name]: tensor for name, tensor in weights.tensors().items()})
+    tensors = {names[name]: tensor for name, tensor in weights.tensors().items()}
+    if given:
+        tell_of_normalization(model, tensors)
+    model.load_state_dict(tensors)
     return model.to(device).eval()
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from srat.core.errors import UserError, require
 from srat.core.tensor_file import DamagedError, TensorFile, Tensors, open_tensors, write_tensors
 from srat.models.wrapping.renaming import parameter_order, present_names
+from srat.models.wrapping.statistics import tell_of_normalization
 from srat.runs.metrics import Row, no_sums
 
 T = TypeVar("T")
@@ -132,7 +133,9 @@ def _restore(file: TensorFile, model: nn.Module, optimizer: torch.optim.Optimize
         facts = {name: fact for name, fact in file.facts.items() if name != "run"}
         state = State(**facts, sums=tensors["sums"], best_weights=_without("best", tensors))
         _check(state)
-        model.load_state_dict(_without("model", tensors))
+        weights = _without("model", tensors)
+        tell_of_normalization(model, weights)
+        model.load_state_dict(weights)
         _load_optimizer_tensors(optimizer, _without("optimizer", tensors))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         why = str(error).splitlines()[-1].strip()

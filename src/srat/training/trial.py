@@ -11,9 +11,8 @@ from srat.core.gradients import is_inference
 from srat.data import Dataset, to_unit
 from srat.data.batches import smallest_batch
 from srat.models import Classifier, Output, attacked, first_logits
-from srat.models.asking import device_of
+from srat.models.asking import device_of, doubts_about
 from srat.models.classifier import AttackMode, unmoved
-from srat.models.outputs import PROBABILITIES, are_probabilities
 from srat.models.wrapping.wrapper import LOOKED_AT
 from srat.runtime.machine import is_out_of_memory
 from srat.runtime.precision import PrecisionName, compute_dtype
@@ -26,7 +25,7 @@ def check_fit(config: Config, model: nn.Module, train: Dataset, notice: Callable
         config: the run.
         model: the user's.
         train: what it is to learn from.
-        notice: told of what is lost in half precision, and of probabilities in place of logits.
+        notice: told of what is lost in half precision, and of outputs that do not look like logits.
     """
     require(isinstance(model, Classifier), f"model: expected srat.models.wrap(…) around a {type(model).__name__}")
     asked = config.feature_loss.projection > 0 and isinstance(model.projection, nn.Identity)
@@ -36,8 +35,8 @@ def check_fit(config: Config, model: nn.Module, train: Dataset, notice: Callable
     images = to_unit(train.images[:LOOKED_AT]).to(device_of(model, torch.device("cpu")))
     logits, classes = first_logits(model, images), len(train.class_names)
     require(logits.shape[1] == classes, f"model: expected {classes} logits, one for each class, got {logits.shape[1]}")
-    if are_probabilities(logits):
-        notice(PROBABILITIES)
+    for doubt in doubts_about(model, logits, training=True):
+        notice(doubt)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     require(bool(learning), "model: expected a parameter to train, got none that requires a gradient")
     require(not any(map(is_inference, model.parameters())), "model: expected one made outside of torch.inference_mode")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from srat.core.errors import UserError, require
 from srat.models.classifier import attacked, dtype_of, dtypes_of, unmoved
-from srat.models.outputs import Pick, Place
+from srat.models.outputs import Pick, Place, doubt_in_training
 from srat.models.wrapping.lazy import make_lazy_parts
 from srat.models.wrapping.skeleton import require_same
 from srat.models.wrapping.watching import find_head, find_place_in_training, place_by_graph
@@ -28,7 +28,9 @@ class View(NamedTuple):
     place_in_training: Place | UserError
     """The same in train mode; or why that is not known, to be told where it is trained."""
     logits: Tensor
-    """Of the images."""
+    """Of the images, in eval mode."""
+    doubt_in_training: str
+    """What is to be said of its outputs in train mode; nothing if they look like logits."""
 
 
 def look(skeleton: nn.Module, module: nn.Module, images: Images, *, named: str | None, pick: Pick) -> View:
@@ -52,7 +54,8 @@ def look(skeleton: nn.Module, module: nn.Module, images: Images, *, named: str |
             logits = require_same(skeleton, module, x, pick=known)
             head, place = find_head(skeleton, x, named=named, pick=known)
     _require_dtype(skeleton, head, x.dtype)
-    return View(head, place, _in_training(skeleton, x, head, logits.shape[1], pick, place), logits)
+    place_in_training, doubt = _in_training(skeleton, x, head, logits.shape[1], pick, place)
+    return View(head, place, place_in_training, logits, doubt)
 
 
 def _known_place(skeleton: nn.Module, images: Images) -> Place | None:
@@ -63,22 +66,23 @@ def _known_place(skeleton: nn.Module, images: Images) -> Place | None:
 
 def _in_training(
     skeleton: nn.Module, images: Images, head: str, classes: int, pick: Pick, place: Place
-) -> Place | UserError:
+) -> tuple[Place | UserError, str]:
+    """Return where the logits are in train mode, or why that is not known, and what is to be said of them."""
     # BatchNorm cannot take a single image in train mode.
     x = torch.cat((images, images)) if len(images) == 1 else images
     try:
         with attacked(skeleton, "train_frozen_stats"), unmoved(skeleton):
-            found = find_place_in_training(skeleton, x, head=head, classes=classes, pick=pick, place=place)
+            found, logits = find_place_in_training(skeleton, x, head=head, classes=classes, pick=pick, place=place)
     except UserError as error:
-        return error
+        return error, ""
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        return UserError(f"this model fails in train mode ({type(error).__name__}: {error})")
+        return UserError(f"this model fails in train mode ({type(error).__name__}: {error})"), ""
     # Only now is it known that no output has parts.
     told = f"output={pick!r}: there is none in what the model returns, a tensor"
     require(pick is None or (place, found) != ((), ()), told)
-    return found
+    return found, doubt_in_training(logits)
 
 
 def dtype_taken(module: nn.Module, images: Images) -> torch.dtype:

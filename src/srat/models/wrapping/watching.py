@@ -148,8 +148,10 @@ def find_place_in_training(
     classes: int,
     pick: Pick,
     place: Place,
-) -> Place:
-    """Return where the logits of the head are in what a module returns in train mode, which may be more, or another.
+) -> tuple[Place, Tensor]:
+    """Return where the logits of the head are in what a module returns in train mode, and these logits.
+
+    It may return more than in eval mode, or another thing.
 
     Args:
         module: in train mode, no parameter asking for a gradient.
@@ -169,12 +171,12 @@ def find_place_in_training(
     wanted = place if pick is None else find_place(output, pick)
     with suppress(UserError):  # nothing need be there in train mode
         chosen = part_at(output, wanted)
-        if any(table is chosen for table in own.values()):
-            return wanted
+        if isinstance(chosen, Tensor) and any(table is chosen for table in own.values()):
+            return wanted, chosen
     require(pick is None, f"{said}, where output={pick!r} is not of its head, '{head}'; {NAME_IT}")
     single = len({id(table) for table in own.values()}) == 1
     require(single, f"{said}, several of which could be the logits; {NAME_IT}")
-    return next(iter(own))
+    return next(iter(own.items()))
 
 
 def _tables_behind(made: Sequence[Node], output: object, shape: tuple[int, int]) -> dict[Place, Tensor]:

@@ -17,7 +17,8 @@ from srat.core.warn import warn
 from srat.core.words import number
 from srat.models.classifier import Architecture, Classifier, ImageShape, Normalization, Output, dtype_of
 from srat.models.inputs import taking_images, telling_what_fails
-from srat.models.outputs import PROBABILITIES, Pick, Place, are_probabilities, as_place, logits_of
+from srat.models.outputs import Pick, Place, as_place, doubt_of, logits_of
+from srat.models.wrapping.following import follow, followers
 from srat.models.wrapping.looking import look
 from srat.models.wrapping.original import Original
 from srat.models.wrapping.skeleton import require_plain, skeleton_of
@@ -94,7 +95,9 @@ class Wrapped(Classifier):
         self._tap = Tap()
         self._head = head
         self._original = Original(module)
-        self._shape: tuple[int, ...] = ()  # of an image, at the first call
+        self._followers = followers(self.backbone)
+        self._doubt_in_training = ""
+        self._told = _Told()
         if head is not None:
             _layer(self.backbone, head)
         if output is not None:
@@ -112,10 +115,11 @@ class Wrapped(Classifier):
         """Return logits, features and embedding."""
         if self._original.module is not None:
             few = self.settle(images)
-            if few is not None and are_probabilities(few):
-                warn(PROBABILITIES)
+            for doubt in () if few is None else self.untold(few, training=self.backbone.training):
+                warn(doubt)
         if not torch.compiler.is_compiling():
             self._original.require_unchanged()
+            self._follow()
         place = self._places[self.backbone.training]
         if isinstance(place, UserError):
             raise UserError(str(place))
@@ -143,20 +147,41 @@ class Wrapped(Classifier):
         require(not torch.compiler.is_compiling(), told)
         require(len(images) > 0, "images: expected at least one at the model's first call, got none")
         self._original.require_unchanged()
+        self._follow()
         with telling_what_fails(module, images):
             x = self.normalization(images[:LOOKED_AT].detach().clone())
             found = look(self.backbone, module, x, named=self._head, pick=self._pick)
         self._head, self._places = found.head, {False: found.place, True: found.place_in_training}
+        self._doubt_in_training = found.doubt_in_training
         self.normalization.channels, self._shape = images.shape[1], tuple(images.shape[1:])
         self._tap.listen_to(self.head)
         self._original = self._original.released()
         return found.logits
 
+    def untold(self, logits: Float[Tensor, "batch classes"], *, training: bool) -> list[str]:
+        """Return what is to be said of outputs that do not look like logits, unless it was said before.
+
+        Args:
+            logits: what it returns in eval mode.
+            training: whether what it returned in train mode, when it was first looked at, matters too.
+        """
+        in_eval = doubt_of(logits)
+        doubts = {in_eval, self._doubt_in_training if training and not in_eval else ""} - {""} - self._told
+        self._told |= doubts
+        return sorted(doubts)
+
+    def _follow(self) -> None:
+        """Go where the parameters are: a ``.to(…)`` of the user's module, which shares them, moves its own buffers."""
+        follow(self.backbone, self._followers)
+        first = next(self.backbone.parameters(), None)
+        if first is not None and first.device != self.normalization.mean.device:
+            self.normalization.to(first.device)
+
     def _tapped(self, images: Tensor) -> tuple[object, Float[Tensor, "batch dimensions"]]:
         """Return what the module says of images, and the features that enter its head."""
         x = self.normalization(images).to(dtype_of(self.backbone, beside=self._head or ""))
         with self._tap.kept() as kept:
-            output = self._asked(x)
+            output = self._told_of_size(self.backbone, x, self.backbone)
         if not kept:
             gone = not self._tap.listens_to(self.head)
             why = "was replaced in the backbone: give it as model.head = …" if gone else "was not called in this pass"
@@ -165,13 +190,6 @@ class Wrapped(Classifier):
         if features.shape[0] != images.shape[0]:
             raise UserError(f"the head, '{self._head}', sees {features.shape[0]} features of {images.shape[0]} images")
         return output, features
-
-    def _asked(self, x: Tensor) -> object:
-        """Return what the module says; what it raises at images of another size than at first is told in a line."""
-        if torch.compiler.is_compiling() or x.shape[1:] == self._shape:
-            return self.backbone(x)
-        with telling_what_fails(self.backbone, x):
-            return self.backbone(x)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a new head takes the place of the old one within the module."""
@@ -184,6 +202,13 @@ class Wrapped(Classifier):
         parent, _, leaf = str(self._head).rpartition(".")
         setattr(self.backbone.get_submodule(parent), leaf, value)
         self._tap.listen_to(value)
+
+
+class _Told(set[str]):
+    """What was said of a model; nothing of a copy, or of one that is read from a file."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Told, ()
 
 
 def _name_of(module: nn.Module, layer: nn.Module) -> str:
