@@ -48,6 +48,8 @@ from srat.training import loop as trainer
 from srat.training.checkpoint import State
 from srat.training.fitting import fit
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*cannot reach the edge")  # so few steps are quick
+
 
 @pytest.fixture
 def model():
