@@ -308,7 +308,7 @@ class TestNpz:
             ({"class_names": np.array([b"a", b"b"])}, "class_names: expected text"),
             ({"class_names": np.array([1.5, 2.5])}, "class_names: expected text"),
             ({"class_names": header((2,), "<U1") + b"\xff" * 8}, "class_names: expected text"),  # beyond Unicode
-            ({"class_names": np.array(["a", "a"])}, "class names: expected each once, got 'a' again"),
+            ({"class_names": np.array(["a", "a"])}, "class names: expected each once, got 'a' twice"),
             ({"class_names": header((2,), "<U1") + struct.pack("<II", 0xD800, 97)}, "not UTF-8"),
         ],
     )
