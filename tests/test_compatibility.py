@@ -120,3 +120,9 @@ def test_commands_read_old_runs(kept, cli):
     ]:
         code, out, err = cli(*words)
         assert (code, said in out) == (0, True), (words, out, err)
+
+
+def test_the_folder_source_is_found_at_its_name_of_version_0_1():
+    from srat.data.folder import Folder
+
+    assert isinstance(srat.compose(data="folder", data_dir=KEPT / "pictures").data, Folder)

@@ -145,7 +145,7 @@ CALLS = {
 PACKAGES = (srat, attacks, data, feature_losses, losses, models, weightings)
 HANDED_OUT = {
     *("Accuracy", "Batch", "Counts", "Evaluation", "Examples", "Feed", "FeatureTerm", "Groups", "Journal", "Origin"),
-    *("Outcome", "Output", "Parts", "Record", "Result", "Run", "TrainingData"),
+    *("Outcome", "Output", "Record", "Result", "Run", "TrainingData"),
 }
 """What users are given, and need not make: records without checks of their own."""
 NOT_CHECKED = {

@@ -125,13 +125,15 @@ class TestTrain:
         rng = np.random.default_rng(0)
         arrays = {f"{part}_images": rng.random((n, 10, 12)) for part, n in (("train", 60), ("test", 12))}
         labels = {f"{part}_labels": np.arange(n) % 3 for part, n in (("train", 60), ("test", 12))}
+        words = ["--data", "arrays", "--data-dir", "own.npz", "--model", "small-cnn", *QUICK, "--out", "x"]
         np.savez("own.npz", **arrays, **labels, class_names=np.array(["a <b>", "ü", "c\x1b[31m"]))
-        code, out, _ = cli(
-            "train", "--data", "arrays", "--data-dir", "own.npz", "--model", "small-cnn", *QUICK, "--out", "x"
-        )
+        code, out, err = cli("train", *words)
+        assert (code, "expected a printable name" in err) == (2, True)
+        assert "\x1b[31m" not in out + err
+        np.savez("own.npz", **arrays, **labels, class_names=np.array(["a <b>", "ü", "猫"]))
+        code, out, _ = cli("train", *words)
         assert code == 0
         assert "a <b>" in out
-        assert "\x1b[31m" not in out
         config = json.loads(Path("x/config.json").read_text())
         assert config["imbalance"] == {"name": "none"}
 
