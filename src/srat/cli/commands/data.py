@@ -79,10 +79,10 @@ def show(arguments: Arguments, console: Console) -> int:
         check_plot(arguments.plot)
     if isinstance(arguments.source, Folder):
         trainable = show_folder(arguments.source, arguments.imbalance, console)
-        if not trainable:
-            return 2
         if arguments.imbalance == NoImbalance() and arguments.plot is None and arguments.indices is None:
             return 0
+        if not trainable:
+            return 2
     parts = arguments.source.parts()
     train, validation, test = parts.train(), parts.validation(), parts.test()
     check_classes(train)
