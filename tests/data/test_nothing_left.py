@@ -38,7 +38,8 @@ def test_recorded_images_that_are_lost_are_named(photos, part, called, changed):
 
 def test_a_part_of_which_none_was_recorded(photos):
     record = Folder(dir=photos).parts().record()
-    empty = replace(record, parts={**record.parts, "test": {}}, labels={**record.labels, "test": ()})
+    nothing = {"parts": {}, "labels": (), "pixels": ()}
+    empty = replace(record, **{name: {**getattr(record, name), "test": none} for name, none in nothing.items()})
     assert why(Folder(dir=photos).parts(empty).test) == f"{photos}: there are no test images"
 
 

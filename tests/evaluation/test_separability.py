@@ -86,7 +86,7 @@ def test_classes_of_too_few_images_are_left_out():
     assert [each.scope for each in found] == ["overall", "well-represented", "under-represented", "a", "b", "c"]
     whole = separability(x[y != 3], y[y != 3], NAMES, RARE, seed=0)
     assert found == whole
-    with pytest.raises(UserError, match="two classes with at least 11 images each, the largest have 30 and 10;"):
+    with pytest.raises(UserError, match="at least 11 images of each of two classes, got 30 and 10 at the most"):
         separability(x[:40], y[:40], NAMES, RARE, seed=0)
     with pytest.raises(UserError, match="features: expected finite numbers, got nan"):
         separability(x * np.nan, y, NAMES, RARE, seed=0)

@@ -1,6 +1,5 @@
 """The separation loss against Eq. 6 by loops, another library, and finite differences."""
 
-import importlib
 import math
 
 import pytest
@@ -10,9 +9,8 @@ from torch.nn import functional as F
 
 from srat.core.errors import UserError
 from srat.feature_losses import NoFeatureLoss, Separation, has_positive, separation
+from srat.feature_losses import separation_loss as module
 from srat.training.memory_estimate import Footprint
-
-module = importlib.import_module("srat.feature_losses.separation")  # the package has the function of that name
 
 
 def by_loops(features, labels, temperature):

@@ -69,15 +69,16 @@ def outcome_of(name, tmp_path, data="digits", scale="small", filters=()):
     return collect(name, recipe(name), cells_of(name, data, scale, filters), tmp_path, scale=scale)
 
 
-@pytest.fixture
-def table(tmp_path):
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
     """Table 1's Step-100 of three seeds, one method of which is missing; SRAT's rare classes are the best."""
+    folder = tmp_path_factory.mktemp("table1")
     cells = cells_of("table1", filters=["step-100"])
     for place, cell in enumerate(cells):
-        for seed, job in enumerate(jobs_of([cell], range(3), tmp_path, mapped=False)):
+        for seed, job in enumerate(jobs_of([cell], range(3), folder, mapped=False)):
             if cell.row != "focal":
                 finished(job, [160 - seed] * 5 + [10 * place] * 5, [120] * 5 + [8 * place + seed] * 5)
-    return outcome_of("table1", tmp_path, filters=["step-100"])
+    return outcome_of("table1", folder, filters=["step-100"])
 
 
 class TestNumbers:
@@ -194,12 +195,13 @@ def test_a_page_is_made_of_the_little_that_is_there(name, tmp_path):
     cells = cells_of(name, data)
     classes = 2 if name == "figure2" else 10
     half = classes // 2
-    for cell in cells[: len(cells) // 2]:
+    there = cells[: min(12, len(cells) // 2)]
+    for cell in there:
         finished(
             *jobs_of([cell], [0], tmp_path, mapped=False), [150] * half + [50] * half, [90] * classes, classes=classes
         )
     outcome = outcome_of(name, tmp_path, data)
-    assert len(outcome.missing) == len(cells) - len(cells) // 2
+    assert len(outcome.missing) == len(cells) - len(there)
     files = make_page(outcome).write(tmp_path / "out", "")
     assert all(path.stat().st_size > 100 for path in files)
     assert "<dc:date>" not in files[0].read_text()
