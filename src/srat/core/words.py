@@ -15,12 +15,14 @@ def number(value: float, *bounds: float) -> str:
         value: the number.
         bounds: those of the range that it is compared with.
     """
-
-    def sides(shown: float) -> list[int]:
-        return [(shown > bound) - (shown < bound) for bound in bounds]
-
+    there = _sides(value, bounds)
     texts = (f"{value:.{digits}g}" for digits in range(_FEWEST, _MOST))
-    return next((text for text in texts if sides(float(text)) == sides(value)), f"{value:.{_MOST}g}")
+    return next((text for text in texts if _sides(float(text), bounds) == there), f"{value:.{_MOST}g}")
+
+
+def _sides(value: float, bounds: Sequence[float]) -> list[int]:
+    """Return on which side of each bound a number lies: 1 above, −1 below, 0 on it."""
+    return [(value > bound) - (value < bound) for bound in bounds]
 
 
 def counted(count: int, one: str, several: str = "") -> str:
