@@ -55,8 +55,8 @@ def survey_table(found: Survey) -> Listing:
 
 def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
     """Yield what else an engineer should know, and whether it is a warning."""
-    counts = [count for count in found.counts("train").values() if count]
-    if counts:
+    counts = found.counts("train").values()
+    if min(counts, default=0):
         yield f"largest to smallest class: {max(counts) / min(counts):.1f} : 1", False
     if found.passed:
         yield "\n  ".join(map(printable, found.passed)), False
