@@ -8,6 +8,7 @@ import srat.core.checked  # noqa: F401
 install_import_hook("srat", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import os
+import signal
 from pathlib import Path
 
 import pooch
@@ -18,6 +19,8 @@ import torch
 from srat.data import Dataset
 from srat.data.sources.fashion_mnist import DEBIAN_FOLDER
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it that starts the tests in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if "PYTEST_XDIST_WORKER" in os.environ:  # each of several has a core to itself; so have the processes that it starts
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
