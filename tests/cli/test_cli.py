@@ -185,6 +185,14 @@ class TestEvaluate:
         assert cli("evaluate", finished, "--attack", "pgd-2")[0] == 0
         assert json.loads((finished / "evaluation.json").read_text())["results"]["pgd-2"] == before
 
+    def test_a_name_alone_takes_the_steps_of_the_run(self, cli, finished):
+        before = json.loads((finished / "evaluation.json").read_text())["results"]
+        for word in ("pgd", "PGD_2", "clean"):
+            code, out, _ = cli("evaluate", finished, "--attack", word)
+            assert code == 0
+            assert "evaluating" not in out
+        assert json.loads((finished / "evaluation.json").read_text())["results"] == before
+
     def test_several_of_the_suite_in_one_call(self, cli, finished):
         words = [word for name in ("pgd-margin-3", "apgd-ce") for word in ("--attack", name)]
         code, out, _ = cli("evaluate", finished, *words, "--step-size", "0.05", "--device", "cpu")
@@ -666,6 +674,11 @@ class TestCompare:
         right = [each.survived("pgd-2") for each in (first, second)]
         assert rows[0]["only_first"] == int((right[0] & ~right[1]).sum())
         assert rows[0]["difference"] == pytest.approx(float(right[1].float().mean() - right[0].float().mean()))
+
+    @pytest.mark.parametrize(("word", "name"), [("natural", "clean"), ("pgd", "pgd-2"), ("PGD2", "pgd-2")])
+    def test_results_by_the_words_of_their_attacks(self, cli, finished, others, word, name):
+        out = cli("compare", finished, others / "ce", "--attack", word)[1]
+        assert f"ce against srat-ldam, {name}, 500 images" in out
 
     def test_tells_what_else_the_runs_differ_in(self, cli, finished, others, tmp_path):
         words = ["--method", "ce", *QUICK, "--epochs", "1", "--seed", "4"]

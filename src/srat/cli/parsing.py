@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 
+from srat.attacks.named import attack_words
 from srat.attacks.projections import NormName
 from srat.config.config import FAMILIES
 from srat.core.errors import UserError, nearest, unknown
@@ -75,7 +76,8 @@ def choices_class(*flags: Flag) -> Any:
 
 def family_flag(family: str) -> Flag:
     """Return the flag that chooses among a family's members; its help lists those that there are."""
-    return _flag(family, str, f"{_HELP[family]}: {', '.join(choices_of(family))}.", metavar="NAME")
+    words = attack_words(training=True) if family == "attack" else choices_of(family)
+    return _flag(family, str, f"{_HELP[family]}: {', '.join(words)}.", metavar="NAME")
 
 
 def choices_of(family: str) -> list[str]:
@@ -115,7 +117,7 @@ _HELP = {
     "augmentation": "Augmentation",
     "model": "Architecture",
     "head": "Last layer",
-    "attack": "Training attack",
+    "attack": "Training attack (N: any number of steps)",
     "loss": "Prediction loss",
     "weighting": "Class weights",
     "feature_loss": "Feature loss",

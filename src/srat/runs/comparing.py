@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from srat.attacks.named import named
 from srat.config.config import Config
-from srat.core.errors import require
+from srat.core.errors import UserError, require
 from srat.core.tensor_file import digest_of
 from srat.evaluation.comparison import Contender
 from srat.evaluation.examples import Examples
@@ -57,9 +58,23 @@ def common_attacks(runs: Sequence[EvaluatedRun], wanted: Sequence[str]) -> list[
     ]
     there = "; ".join(f"'{run.path}' has {', '.join(own)}" for run, own in zip(runs, results, strict=True))
     require(bool(common), f"the runs have no result in common (under the same attack, ε and steps): {there}")
-    missing = "".join([name for name in wanted if name not in common][:1])
+    chosen = [name if name in common else result_meant(name, runs[0].config) for name in wanted]
+    missing = "".join([name for name, found in zip(wanted, chosen, strict=True) if found not in common][:1])
     require(not missing, f"--attack {missing}: not every run has this result, or by another attack: {there}")
-    return list(dict.fromkeys(wanted)) or common
+    return list(dict.fromkeys(chosen)) or common
+
+
+def result_meant(word: str, config: Config) -> str:
+    """Return what the result under the attack that a word means is called; "" if it means none.
+
+    Args:
+        word: as for `named`.
+        config: the run's, whose own threat model gives what the word does not say.
+    """
+    try:
+        return named(word, config.evaluation).label
+    except UserError:
+        return ""
 
 
 def contenders_of(runs: Sequence[EvaluatedRun], attacks: Sequence[str]) -> list[Contender]:

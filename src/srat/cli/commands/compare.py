@@ -36,7 +36,8 @@ class Arguments:
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN …")] = ()
     """The runs' folders, at least two."""
     attack: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Results to compare, by their names in evaluation.json; by default all that every run has."""
+    """Results to compare, by their names in evaluation.json or as for srat evaluate; by default all that every run
+    has."""
     weights: Which = "last"
     """The weights of the last epoch, or of the best on the held-out part."""
     images: int | None = None

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from srat.attacks import PGD, AnyAttack, Natural, ReferenceAttack, tell_doubts
-from srat.attacks.named import named
+from srat.attacks.named import attack_words, named
 from srat.attacks.projections import NormName
 from srat.cli.parsing import parse
 from srat.config.config import Config
@@ -33,9 +33,14 @@ class Arguments:
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
     """The run's folder."""
-    attack: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """fgsm, pgd-N and pgd-margin-N for any N, apgd-ce, apgd-t, fab-t, square, autoattack (these four, by the reference
-    implementation); may be given several times; by default the one of the run's configuration."""
+    attack: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]],
+        tyro.conf.arg(
+            metavar="NAME",
+            help=f"{', '.join(attack_words())} (N: any number of steps); may be given several times; by default the "
+            "one of the run's configuration.",
+        ),
+    ] = ()
     weights: Which = "last"
     """The weights of the last epoch, or of the best on the held-out part."""
     norm: NormName | None = None

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
-from srat.attacks.named import named
+from srat.attacks.named import attack_words, named
 from srat.cli.parsing import parse
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically
@@ -50,8 +50,14 @@ class Arguments:
     """A table for people; csv or json for programs."""
     out: Path | None = None
     """Write csv or json to this file; by default to the terminal."""
-    attack: str | None = None
-    """Attack to test the predictions under (pgd-50, autoattack, …); natural attacks nothing."""
+    attack: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="NAME",
+            help=f"Attack to test the predictions under: {', '.join(attack_words())} (N: any number of steps; natural "
+            "attacks nothing); by default the one that the run was evaluated under.",
+        ),
+    ] = None
     epsilon: float | None = None
     """ε of the attack, in [0, 1] pixel units; as in the run's evaluation unless given."""
     weights: Which = "last"
