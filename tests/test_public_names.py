@@ -132,6 +132,9 @@ CALLS = {
     srat.fit: {"config": NOWHERE, "out": None, "device": "cpu", "model": None, "observer": None}
     | {"checkpoint_every": "auto", "on_divergence": "stop", "compiled": "off", "record": None},
     srat.load: {"path": "/there/is/no/run", "which": "last", "device": "cpu", "model": None},
+    srat.evaluate_run: {"path": "/there/is/no/run", "attacks": ("pgd-2",), "which": "last", "norm": None, "seed": None}
+    | {"epsilon": None, "step_size": None, "restarts": None, "images": None, "new_images": False, "anew": False}
+    | {"data_dir": None, "model": None, "device": "cpu", "observer": None},
     srat.data_of: {"path": "/there/is/no/run", "data_dir": None},
     srat.Config.read: {"path": "/there/is/no/config.json"},
     objective.reduce_weighted: {"losses": LOGITS[:, 0], "weights": LOGITS[:, 1], "reduction": "mean"},

@@ -13,6 +13,7 @@ _ATTRIBUTES = {
     "compose": "srat.config.composition",
     "data_of": "srat.runs.run",
     "evaluate": "srat.evaluation.evaluate",
+    "evaluate_run": "srat.runs.evaluating",
     "fit": "srat.training.fitting",
     "load": "srat.runs.run",
 }
@@ -27,6 +28,7 @@ __all__ = [
     "data",
     "data_of",
     "evaluate",
+    "evaluate_run",
     "feature_losses",
     "fit",
     "load",
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from srat.config.config import Config
     from srat.core.errors import UserError
     from srat.evaluation.evaluate import evaluate
+    from srat.runs.evaluating import evaluate_run
     from srat.runs.run import Run, data_of, load
     from srat.training.fitting import fit
 

@@ -479,7 +479,7 @@ class TestMistakes:
 
         before = signal.getsignal(getattr(signal, name))
         with monkeypatch.context() as patch:
-            patch.setattr(srat.cli.training, "evaluate_run", interrupted)
+            patch.setattr(srat.cli.training, "evaluate_weights", interrupted)
             assert cli("train", *QUICK, "--out", "x")[::2] == (
                 code,
                 f"srat: stopped by {name}: the training is done; 'srat train --out x' continues with the evaluation\n",

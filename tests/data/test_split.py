@@ -740,7 +740,7 @@ class TestCommands:
             "ce",
         )
         assert cli("train", *words, *self.WORDS, "--device", "cpu", "--out", tmp_path / "r")[0] == 0
-        folder, config = opened(str(tmp_path / "r"), "audit")
+        folder, config = opened(tmp_path / "r")
         before = {str(path) for path in trained_images(folder, config, config.data.parts(folder.record)).images.paths}
         lost = sorted(before)[::4]
         for path in lost:

@@ -40,7 +40,7 @@ def measure(folder: RunFolder, config: Config, *, which: Which, wanted: int, dev
     """
     device = str(make_fabric(device).device)
     model, facts = load_with_facts(folder.path, which=which, device=device)
-    test = parts_of(folder, config, console).test()
+    test = parts_of(folder, config, LiveObserver(console).notice).test()
     require_enough(test.counts, wanted)
     images = test.sample(wanted)
     require_same_data(images, facts)

@@ -61,7 +61,7 @@ def run(args: list[str]) -> int:
         there = RunFolder(Path(each)).exists
         require(there, f"'{each}' is neither a run's folder nor a table or figure{nearest(each, names())}")
     several = len(arguments.runs) > 1
-    runs = [opened(each, "report", arguments.data_dir) for each in arguments.runs]
+    runs = [opened(each, arguments.data_dir) for each in arguments.runs]
     for folder, _ in runs:
         how = how_to_evaluate(folder) if folder.of_own_model else f"{folder.how_to_go_on} it"
         require(folder.evaluation("last").exists(), f"'{folder.path}' is not evaluated yet: {how}")

@@ -16,7 +16,7 @@ import tyro
 from srat.attacks.named import attack_words
 from srat.attacks.projections import NormName
 from srat.config.config import FAMILIES
-from srat.core.errors import UserError, nearest, unknown
+from srat.core.errors import UserError, nearest, require, unknown
 from srat.core.members import choices as member_names
 from srat.core.members import members
 from srat.core.values import FRACTION, UnfitError, fitter
@@ -50,6 +50,12 @@ def parse(kind: type[T], args: list[str], *, command: str, default: T, stray: Ca
         hint = nearest(turned, [turned]) if turned in flags else _siblings(given, flags) or nearest(turned, flags)
         raise UserError(f"unknown flag '{given}'{hint}; 'srat {command} --help' lists them all")
     return value
+
+
+def run_word(word: str, command: str) -> str:
+    """Return the word that names a run, if there is one."""
+    require(word != "", f"srat {command}: expected the folder of a run, as in 'srat {command} runs/a'")
+    return word
 
 
 Flag = tuple[str, Any, Any]

@@ -25,7 +25,7 @@ from srat.report.loggers import LoggingObserver, make_logger
 from srat.report.terminal.live import LiveObserver, make_console
 from srat.report.terminal.table import best_line, print_evaluation
 from srat.report.wording import described
-from srat.runs.evaluating import evaluate_run
+from srat.runs.evaluating import evaluate_weights
 from srat.runs.folder import RunFolder, Which
 from srat.runs.results import WAIT, Examined
 from srat.runs.run import Run
@@ -170,7 +170,7 @@ def evaluated(session: Session, test: Examined, run: Run, observer: Observer) ->
     folder, config, processes = session.folder, session.config, session.processes
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
     evaluate = partial(
-        evaluate_run,
+        evaluate_weights,
         folder,
         test,
         attacks,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from torch import nn
 
-from srat.cli.parsing import parse
+from srat.cli.parsing import parse, run_word
 from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.errors import printable, require
@@ -63,7 +63,7 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Audit, print each finding and what follows; return the exit code."""
     arguments = parse(Arguments, args, command="audit", default=Arguments())
-    folder, config = opened(arguments.run, "audit", arguments.data_dir)
+    folder, config = opened(run_word(arguments.run, "audit"), arguments.data_dir)
     from srat.audit.suite import audit, chosen_checks
     from srat.core.files import write_atomically
     from srat.core.tensor_file import digest_of
@@ -113,7 +113,7 @@ def subject_of(
     if device == "cpu":
         keep_freed_memory()
     model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
-    parts = parts_of(folder, config, make_console())
+    parts = parts_of(folder, config, observer.notice)
     test = parts.test()
     require_same_data(test, facts)
     images = test.sample(arguments.images).to(device)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from srat.cli.command_line import command_of
-from srat.cli.parsing import parse
+from srat.cli.parsing import parse, run_word
 from srat.config.config import Config
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically
@@ -48,7 +48,7 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Write the file or folder; return the exit code."""
     arguments = parse(Arguments, args, command="export", default=Arguments())
-    folder, config = opened(arguments.run, "export")
+    folder, config = opened(run_word(arguments.run, "export"))
     require(arguments.to is not None, f"srat export: expected --to torch-export, onnx or hub, as in {_EXAMPLE}")
     say = make_console().print
     if arguments.to == "hub":

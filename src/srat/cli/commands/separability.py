@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from srat.cli.parsing import parse
+from srat.cli.parsing import parse, run_word
 from srat.core.errors import require
 from srat.report.terminal.live import make_console
 from srat.runs.folder import Which
@@ -38,7 +38,7 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Measure, print the tables; return the exit code."""
     arguments = parse(Arguments, args, command="separability", default=Arguments())
-    folder, config = opened(arguments.run, "separability", arguments.data_dir)
+    folder, config = opened(run_word(arguments.run, "separability"), arguments.data_dir)
     console = make_console()
     if arguments.map:
         from srat.cli.pages import make_map
