@@ -10,12 +10,16 @@ _ATTRIBUTES = {
     "Config": "srat.config.config",
     "Run": "srat.runs.run",
     "UserError": "srat.core.errors",
+    "audit_run": "srat.audit.auditing",
+    "compare_runs": "srat.runs.comparing",
     "compose": "srat.config.composition",
     "data_of": "srat.runs.run",
     "evaluate": "srat.evaluation.evaluate",
     "evaluate_run": "srat.runs.evaluating",
     "fit": "srat.training.fitting",
     "load": "srat.runs.run",
+    "map_run": "srat.runs.mapping",
+    "separability_of_run": "srat.runs.measuring",
 }
 _PACKAGES = ("attacks", "data", "feature_losses", "losses", "methods", "models", "weightings")
 
@@ -24,6 +28,8 @@ __all__ = [
     "Run",
     "UserError",
     "attacks",
+    "audit_run",
+    "compare_runs",
     "compose",
     "data",
     "data_of",
@@ -33,18 +39,24 @@ __all__ = [
     "fit",
     "load",
     "losses",
+    "map_run",
     "methods",
     "models",
+    "separability_of_run",
     "weightings",
 ]
 
 if TYPE_CHECKING:
     from srat import attacks, data, feature_losses, losses, methods, models, weightings
+    from srat.audit.auditing import audit_run
     from srat.config.composition import compose
     from srat.config.config import Config
     from srat.core.errors import UserError
     from srat.evaluation.evaluate import evaluate
+    from srat.runs.comparing import compare_runs
     from srat.runs.evaluating import evaluate_run
+    from srat.runs.mapping import map_run
+    from srat.runs.measuring import separability_of_run
     from srat.runs.run import Run, data_of, load
     from srat.training.fitting import fit
 

@@ -781,7 +781,7 @@ class TestAudit:
         assert not (finished / "audit.json").exists()
 
     def test_the_whole_is_kept(self, cli, finished, monkeypatch):
-        monkeypatch.setattr("srat.cli.commands.audit.SOURCE_STEPS", 20)
+        monkeypatch.setattr("srat.audit.auditing.SOURCE_STEPS", 20)
         code, out, _ = cli("audit", finished, "--images", "50", "--device", "cpu")
         assert code in (0, 3)
         assert out.splitlines()[-1] == f"Kept in {finished / 'audit.json'}"
@@ -808,7 +808,7 @@ class TestAudit:
             (("nowhere",), "'nowhere' is not a run's folder"),
             (("RUN", "--check", "all"), "unknown check 'all'; there are: balance"),
             (("RUN", "--images", "0"), "--images: expected at least one of each of 10 classes"),
-            (("RUN", "--source", "RUN"), "--source: expected a naturally trained run, got srat-ldam"),
+            (("RUN", "--source", "RUN"), ": expected a naturally trained run, got srat-ldam"),
             (("RUN", "--check", "transfer", "--source", "SMALL"), "of other classes, or of images of another size"),
             (
                 ("SMALL", "--data-dir", "LARGE"),

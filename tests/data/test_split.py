@@ -751,8 +751,8 @@ class TestCommands:
 
     def test_a_missing_training_image_does_not_stop_an_audit(self, trained, cli, monkeypatch):
         (trained / "d" / next(iter(RunFolder(trained / "r").record.parts["train"]))).unlink()
-        monkeypatch.setattr("srat.cli.commands.audit.SOURCE_EPOCHS", 1)
-        monkeypatch.setattr("srat.cli.commands.audit.SOURCE_STEPS", 1)
+        monkeypatch.setattr("srat.audit.auditing.SOURCE_EPOCHS", 1)
+        monkeypatch.setattr("srat.audit.auditing.SOURCE_STEPS", 1)
         code, out, err = cli("audit", trained / "r", "--check", "transfer", "--device", "cpu", "--images", 4)
         assert code in (0, 3), err
         assert "is gone" in out

@@ -108,11 +108,12 @@ def draw_map(folder: RunFolder, config: Config, device: str, console: Console) -
 
 def make_map(folder: RunFolder, config: Config, *, images: int, device: str, console: Console) -> None:
     """Draw and keep the map of a run's features, with a progress bar."""
-    from srat.runs.mapping import map_features  # which brings Fabric
+    from srat.runs.mapping import map_run  # which brings Fabric
 
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
-        count = map_features(folder, config, images=images, device=device, observer=observer)
-    said = f"{count:,} training images, kept in {printable(str(folder.map))}"
+        place = getattr(config.data, "dir", None)
+        drawn = map_run(folder.path, images=images, data_dir=place, device=device, observer=observer)
+    said = f"{len(drawn.labels):,} training images, kept in {printable(str(folder.map))}"
     console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
