@@ -19,6 +19,7 @@ _ATTRIBUTES = {
     "fit": "srat.training.fitting",
     "load": "srat.runs.run",
     "map_run": "srat.runs.mapping",
+    "report_runs": "srat.report.pages",
     "separability_of_run": "srat.runs.measuring",
 }
 _PACKAGES = ("attacks", "data", "feature_losses", "losses", "methods", "models", "weightings")
@@ -42,6 +43,7 @@ __all__ = [
     "map_run",
     "methods",
     "models",
+    "report_runs",
     "separability_of_run",
     "weightings",
 ]
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from srat.config.config import Config
     from srat.core.errors import UserError
     from srat.evaluation.evaluate import evaluate
+    from srat.report.pages import report_runs
     from srat.runs.comparing import compare_runs
     from srat.runs.evaluating import evaluate_run
     from srat.runs.mapping import map_run

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from srat.attacks import Natural
 from srat.cli.options import Options
-from srat.cli.pages import page_of_training
+from srat.cli.pages import say_where
 from srat.config.config import Config
 from srat.core.errors import printable, require
 from srat.core.signals import Interrupted, deferring_signals
@@ -22,6 +22,7 @@ from srat.data.constant import constant_notes
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import CLEAN, Evaluation
 from srat.report.loggers import LoggingObserver, make_logger
+from srat.report.pages import page_of_training
 from srat.report.terminal.live import LiveObserver, make_console
 from srat.report.terminal.table import best_line, print_evaluation
 from srat.report.wording import described
@@ -190,7 +191,9 @@ def evaluated(session: Session, test: Examined, run: Run, observer: Observer) ->
 def show_page(session: Session, test: Examined) -> None:
     """Write the run's page and say where it is; say why there is none, if so."""
     if test.part is None:
-        page_of_training(session.folder, session.config, test.dataset, session.device, session.console)
+        observer = LiveObserver(session.console)
+        page = page_of_training(session.folder, session.config, test.dataset, session.device, observer)
+        say_where(page, session.console)
     else:
         session.say("There is no page: it needs all the test images that the run recorded")
 

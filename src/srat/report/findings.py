@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from srat.core.errors import UserError, printable
 from srat.report.wording import SEEDS_ALONE, caveat, sentences
 from srat.runs.comparing import EvaluatedRun, compare_runs
 
 
-def findings_of(paths: Sequence[str]) -> list[str]:
+def findings_of(paths: Sequence[Path | str]) -> list[str]:
     """Return in plain words what follows from comparing the first run with each other one; why not, where nothing can.
 
     Args:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from srat.cli.command_line import command_of
 from srat.cli.parsing import parse, run_word
+from srat.config.command_line import command_of
 from srat.config.config import Config
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically

@@ -42,16 +42,30 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Measure, print the tables; return the exit code."""
     arguments = parse(Arguments, args, command="separability", default=Arguments())
-    folder, config = opened(run_word(arguments.run, "separability"), arguments.data_dir)
+    folder, config = opened(run_word(arguments.run, "separability"))
     console = make_console()
     if arguments.map:
-        from srat.cli.pages import make_map
-
         require(arguments.weights == "last", "--map uses the weights of the last epoch; leave out --weights best")
-        make_map(folder, config, images=arguments.images or 1_000, device=arguments.device, console=console)
-        return 0
-    show(arguments, f"{config.method} on {config.data.title}", console)
+        draw(arguments, folder.map, console)
+    else:
+        show(arguments, f"{config.method} on {config.data.title}", console)
     return 0
+
+
+def draw(arguments: Arguments, file: Path, console: Console) -> None:
+    """Draw the map of a run's features, and say where it is."""
+    from srat.runs.mapping import map_run  # which brings Fabric
+
+    with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
+        drawn = map_run(
+            arguments.run,
+            images=arguments.images or 1_000,
+            data_dir=arguments.data_dir,
+            device=arguments.device,
+            observer=observer,
+        )
+    said = f"{len(drawn.labels):,} training images, kept in {printable(str(file))}"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def show(arguments: Arguments, title: str, console: Console) -> None:
