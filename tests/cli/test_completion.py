@@ -84,7 +84,7 @@ def test_the_names_of_a_family_complete_are_in_the_help_and_are_what_a_wrong_one
         code, _, err = cli("train", flag, f"{name}x")
         assert (code, err.count("\n")) == (2, 1)
         assert f"'{name}x', did you mean '{name}" in err
-        assert f"there are: {names[0]}, " in err
+        assert f"there are: {names[0]}" in err
         assert compose(**{family: name.upper().replace("-", "_")}) == compose(**{family: name})
 
 

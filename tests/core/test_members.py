@@ -72,7 +72,7 @@ class Nudge(Attack, name="nudge", aliases=("push",)):
     step_size: float = 0.5
     steps: int = 1
 
-    def perturb(self, loss_at, images, *, generator):
+    def perturb(self, loss_at, images, *, generator, scale=None):
         return (images + min(self.steps * self.step_size, self.epsilon)).clamp(0, 1)
 
 
@@ -80,7 +80,7 @@ class Nudge(Attack, name="nudge", aliases=("push",)):
 class Dim(Attack, name="dim"):
     epsilon: float = 0.5
 
-    def perturb(self, loss_at, images, *, generator):
+    def perturb(self, loss_at, images, *, generator, scale=None):
         return (images - self.epsilon).clamp(0, 1)
 """
 

@@ -1,1 +1,1 @@
-"""How weights move."""
+"""How weights move: optimisers, schedules, averaging, weight perturbations."""
