@@ -17,8 +17,10 @@ _ATTRIBUTES = {
     "evaluate": "srat.evaluation.evaluate",
     "evaluate_run": "srat.runs.evaluating",
     "fit": "srat.training.fitting",
+    "list_runs": "srat.runs.listing",
     "load": "srat.runs.run",
     "map_run": "srat.runs.mapping",
+    "predict_files": "srat.inference.prediction",
     "report_runs": "srat.report.pages",
     "separability_of_run": "srat.runs.measuring",
 }
@@ -38,11 +40,13 @@ __all__ = [
     "evaluate_run",
     "feature_losses",
     "fit",
+    "list_runs",
     "load",
     "losses",
     "map_run",
     "methods",
     "models",
+    "predict_files",
     "report_runs",
     "separability_of_run",
     "weightings",
@@ -55,9 +59,11 @@ if TYPE_CHECKING:
     from srat.config.config import Config
     from srat.core.errors import UserError
     from srat.evaluation.evaluate import evaluate
+    from srat.inference.prediction import predict_files
     from srat.report.pages import report_runs
     from srat.runs.comparing import compare_runs
     from srat.runs.evaluating import evaluate_run
+    from srat.runs.listing import list_runs
     from srat.runs.mapping import map_run
     from srat.runs.measuring import separability_of_run
     from srat.runs.run import Run, data_of, load

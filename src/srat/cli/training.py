@@ -25,7 +25,6 @@ from srat.report.loggers import LoggingObserver, make_logger
 from srat.report.pages import page_of_training
 from srat.report.terminal.live import LiveObserver, make_console
 from srat.report.terminal.table import best_line, print_evaluation
-from srat.report.wording import described
 from srat.runs.evaluating import evaluate_weights
 from srat.runs.folder import RunFolder, Which
 from srat.runs.results import WAIT, Examined
@@ -229,7 +228,7 @@ def show_last(session: Session, evaluation: Evaluation) -> None:
 
 def new_folder(config: Config) -> Path:
     """Return a folder below runs/ that does not exist yet, named after the configuration."""
-    path = Path("runs") / f"{config.data.title}-{described(config.imbalance)}-{config.method}-{config.id[:6]}"
+    path = Path("runs") / f"{config.data.title}-{config.imbalance.title}-{config.method}-{config.id[:6]}"
     numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
 
@@ -254,7 +253,7 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     epochs = counted(config.epochs, "epoch")
     several = f", {processes} processes" if processes > 1 else ""
     return (
-        f"[bold]{config.method}[/bold] on [bold]{config.data.title}[/bold], imbalance {described(config.imbalance)}, "
+        f"[bold]{config.method}[/bold] on [bold]{config.data.title}[/bold], imbalance {config.imbalance.title}, "
         f"{config.model.name}, seed {config.seed}, {device}{several}\n"
         f"{said}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
         f"{epochs}, rate {config.optimizer.learning_rate:g}{', ' * bool(moves)}{moves} → {escape(printable(str(out)))}"

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from srat.attacks import AnyAttack
-from srat.data import Imbalance
 from srat.evaluation.comparison import WELL, Comparison
 
 
@@ -18,12 +17,6 @@ def budget_said(norm: str, epsilon: float) -> str:
     parts = epsilon * 255
     whole = norm == "linf" and abs(parts - round(parts)) < 1e-6
     return f"{'L∞' if norm == 'linf' else 'L2'}, ε = {f'{round(parts)}/255' if whole else f'{epsilon:g}'}"
-
-
-def described(imbalance: Imbalance) -> str:
-    """Return an imbalance in a word, such as "step-100"."""
-    ratio = getattr(imbalance, "ratio", None)
-    return imbalance.name + (f"-{ratio:g}" if ratio is not None else "")
 
 
 def sentences(rows: Sequence[Comparison], first: str, second: str) -> list[str]:
