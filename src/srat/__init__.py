@@ -16,6 +16,7 @@ _ATTRIBUTES = {
     "data_of": "srat.runs.run",
     "evaluate": "srat.evaluation.evaluate",
     "evaluate_run": "srat.runs.evaluating",
+    "export_run": "srat.report.exporting",
     "fit": "srat.training.fitting",
     "list_runs": "srat.runs.listing",
     "load": "srat.runs.run",
@@ -38,6 +39,7 @@ __all__ = [
     "data_of",
     "evaluate",
     "evaluate_run",
+    "export_run",
     "feature_losses",
     "fit",
     "list_runs",
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from srat.core.errors import UserError
     from srat.evaluation.evaluate import evaluate
     from srat.inference.prediction import predict_files
+    from srat.report.exporting import export_run
     from srat.report.pages import report_runs
     from srat.runs.comparing import compare_runs
     from srat.runs.evaluating import evaluate_run
