@@ -56,7 +56,8 @@ def audit_run(
     Args:
         path: the run's folder.
         checks: the names of the checks to make; all by default.
-        which: "last" for the weights of the last epoch, "best" for the best on the held-out part.
+        which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
+            ones before averaging.
         images: test images to attack, as many of each class.
         source: a naturally trained run to transfer adversarial images from; by default a small model is trained.
         data_dir: where the data's files are now; by default where they were.

@@ -89,7 +89,8 @@ def predict_files(
         attack: an attack, or a word such as "pgd-50", which gets norm and ε from the run's own threat model; by default
             the attack that the run was evaluated under. "natural" attacks nothing.
         epsilon: ε of an attack that is not given as such, in [0, 1] pixel units; the run's unless given.
-        which: "last" for the weights of the last epoch, "best" for the best on the held-out part.
+        which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
+            ones before averaging.
         model: the model to put the weights into, where the run was of the user's own.
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
         observer: told of progress, and of what can hardly be meant.

@@ -55,7 +55,8 @@ def export_run(
         to: "torch-export" or "onnx", one file: images in [0, 1] → logits and probabilities; "hub", a folder with the
             weights, the configuration, the run's page and a model card.
         out: the file, or a new or empty folder; by default model.pt2, model.onnx or hub in the run's folder.
-        which: "last" for the weights of the last epoch, "best" for the best on the held-out part.
+        which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
+            ones before averaging.
         model: the model to put the weights into, where the run was of the user's own.
 
     Raises:
@@ -85,7 +86,7 @@ def write_hub(folder: RunFolder, config: Config, facts: ModelFacts, which: Which
     strangers = out.exists() and (not out.is_dir() or any(out.iterdir()))
     require(not strangers, f"`out`: expected a new or an empty folder, got '{out}'")
     evaluation = folder.evaluation(which)
-    advice = how_to_evaluate(folder, "" if which == "last" else " --weights best")
+    advice = how_to_evaluate(folder, "" if which == "last" else f" --weights {which}")
     require(evaluation.exists(), f"a model card needs an evaluation of the weights, {evaluation}: {advice}")
     config = without_place(config)
     command = command_of(config)

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 
 from srat.attacks import AnyAttack
+from srat.config.config import Config
 from srat.evaluation.comparison import WELL, Comparison
+from srat.optimization.averaging import NoAveraging
+from srat.runs.folder import Which
 
 
 def budget_text(attack: AnyAttack) -> str:
@@ -17,6 +20,14 @@ def budget_said(norm: str, epsilon: float) -> str:
     parts = epsilon * 255
     whole = norm == "linf" and abs(parts - round(parts)) < 1e-6
     return f"{'L∞' if norm == 'linf' else 'L2'}, ε = {f'{round(parts)}/255' if whole else f'{epsilon:g}'}"
+
+
+def weights_text(config: Config, which: Which) -> str:
+    """Return whose weights they are, such as "last epoch" or "best epoch, averaged (ema)"."""
+    if which == "raw":
+        return "last epoch, not averaged"
+    averaging = config.averaging
+    return f"{which} epoch" + ("" if isinstance(averaging, NoAveraging) else f", averaged ({averaging.name})")
 
 
 def sentences(rows: Sequence[Comparison], first: str, second: str) -> list[str]:

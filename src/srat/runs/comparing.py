@@ -219,7 +219,7 @@ def read_evaluated(path: str, which: Which, images: int | None) -> EvaluatedRun:
     folder = RunFolder(Path(path))
     require(folder.exists, f"'{path}' is not a run's folder: there is no config.json in it")
     evaluation, examples = folder.evaluation(which, images), folder.examples(which, images)
-    options = ("" if which == "last" else " --weights best") + ("" if images is None else f" --images {images}")
+    options = ("" if which == "last" else f" --weights {which}") + ("" if images is None else f" --images {images}")
     there = ", ".join(sorted(file.name for file in folder.path.glob("examples*.safetensors"))) or "none"
     for file in (evaluation, examples):
         advice = f"{how_to_evaluate(folder, options)} (there is: {there})"

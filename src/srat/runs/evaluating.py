@@ -59,7 +59,8 @@ def evaluate_run(
         attacks: words such as "pgd-20" or "apgd-t", which get norm, ε, step size and restarts from the run's own
             threat model or from the arguments below; or attacks, which are taken as they are. By default the attack of
             the run's configuration.
-        which: "last" for the weights of the last epoch, "best" for the best on the held-out part.
+        which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
+            ones before averaging.
         norm: of the ball, "linf" or "l2"; the run's unless given.
         epsilon: ε, in [0, 1] pixel units; the run's unless given.
         step_size: α, in the same units; the run's unless given.

@@ -54,7 +54,8 @@ def separability_of_run(
 
     Args:
         path: the run's folder.
-        which: "last" for the weights of the last epoch, "best" for the best on the held-out part.
+        which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
+            ones before averaging.
         images: test images at the most, as many of each class.
         data_dir: where the data's files are now; by default where they were.
         model: the model to put the weights into, where the run was of the user's own.

@@ -33,7 +33,7 @@ class Arguments:
     """Results to compare, by their names in evaluation.json or as for srat evaluate; by default all that every run
     has."""
     weights: Which = "last"
-    """The weights of the last epoch, or of the best on the held-out part."""
+    """The weights of the last epoch, of the best on the held-out part, or (raw) of the last one before averaging."""
     images: int | None = None
     """Compare the evaluations on this many test images (srat evaluate --images)."""
     json: Path | None = None

@@ -14,6 +14,7 @@ from srat.cli.parsing import parse, run_word
 from srat.core.signals import Interrupted, deferring_signals
 from srat.report.terminal.live import LiveObserver, make_console
 from srat.report.terminal.table import print_evaluation
+from srat.report.wording import weights_text
 from srat.runs.evaluating import evaluate_run
 from srat.runs.folder import Which
 from srat.runs.opening import opened
@@ -36,7 +37,7 @@ class Arguments:
         ),
     ] = ()
     weights: Which = "last"
-    """The weights of the last epoch, or of the best on the held-out part."""
+    """The weights of the last epoch, of the best on the held-out part, or (raw) of the last one before averaging."""
     norm: NormName | None = None
     """Norm of the attack's ball; the run's unless given."""
     epsilon: float | None = None
@@ -91,7 +92,7 @@ def run(args: list[str]) -> int:
             device=arguments.device,
             observer=observer,
         )
-    title = f"{config.method} on {config.data.title}, weights of the {arguments.weights} epoch"
+    title = f"{config.method} on {config.data.title}, weights of the {weights_text(config, arguments.weights)}"
     print_evaluation(console, evaluation, title=title, held_out=folder.held_out)
     console.print(f"Kept in {evaluation.path}", highlight=False, markup=False, soft_wrap=True)
     return 0
