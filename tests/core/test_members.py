@@ -58,6 +58,71 @@ def test_the_guides_package_is_trained_with(srat, tmp_path):
     assert "the members of brier_losses cannot be imported (ModuleNotFoundError" in gone.stderr
 
 
+NUDGE = """
+from dataclasses import dataclass
+
+import torch
+
+from srat.attacks import Attack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nudge(Attack, name="nudge", aliases=("push",)):
+    norm: str = "linf"
+    epsilon: float = 0.5
+    step_size: float = 0.5
+    steps: int = 1
+
+    def perturb(self, loss_at, images, *, generator, scale=None):
+        return (images + min(self.steps * self.step_size, self.epsilon)).clamp(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dim(Attack, name="dim"):
+    epsilon: float = 0.5
+
+    def perturb(self, loss_at, images, *, generator, scale=None):
+        return (images - self.epsilon).clamp(0, 1)
+"""
+
+
+WORDS = """
+import json, re, sys
+from srat.cli import main
+from srat.cli.commands.completion import helped, names_of_values
+
+train, evaluate = json.loads(sys.argv[1])
+assert main(["train", *train]) == 0
+assert main(["evaluate", "run", "--device", "cpu", *evaluate]) == 0
+for command in ("train", "evaluate"):
+    assert "nudge, nudge-N" in re.sub(r"[\\s│]+", " ", helped(command))
+    assert "nudge" in names_of_values(command)["--attack"]
+    assert main([command, *["run"] * (command == "evaluate"), "--attack", "nudgee"]) == 2
+    assert main([command, *["run"] * (command == "evaluate"), "--attack", "dim", "--norm", "l2", "--epsilon", "1"]) == 2
+"""
+
+
+def test_an_installed_attack_trains_and_evaluates_by_its_words(srat, tmp_path):
+    install(tmp_path / "site", "nudges", "nudges", NUDGE)
+    train = [*TINY[:4], "--device", "cpu", "--evaluation.steps", "3", "--epsilon", "0.09", "--step-size", "0.03"]
+    train += ["--attack", "nudge-2", "--out", "run"]
+    evaluate = [word for name in ("push", "Nudge_5", "dim") for word in ("--attack", name)]
+    done = srat("-c", WORDS, json.dumps([train, evaluate]))
+    assert done.returncode == 0, done.stderr
+    ball = {"norm": "linf", "epsilon": 0.09, "step_size": 0.03}
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["attack"] == {"name": "nudge", **ball, "steps": 2}
+    results = json.loads((tmp_path / "run" / "evaluation.json").read_text())["results"]
+    assert results["nudge-3"]["attack"] == {"name": "nudge", **ball, "steps": 3}
+    assert results["nudge-5"]["attack"] == {"name": "nudge", **ball, "steps": 5}
+    assert results["dim"]["attack"] == {"name": "dim", "epsilon": 0.09}
+    training, in_training, evaluating, in_evaluating = done.stderr.splitlines()
+    assert "unknown attack 'nudgee', did you mean 'nudge'" in training
+    assert "unknown attack 'nudgee', did you mean 'nudge'" in evaluating
+    assert "dim attacks in linf, and the evaluation in l2" in in_training
+    assert "dim: expected the norm linf, got l2" in in_evaluating
+
+
 LATE = """
 from dataclasses import dataclass
 import srat

@@ -80,15 +80,6 @@ class PGD(IterativeAttack, name="pgd"):
             f"attack restarts: expected 1 without a random start, got {self.restarts}",
         )
 
-    @property
-    def label(self) -> str:
-        """ "pgd-20"; other norms and restarts are part of the name."""
-        return (
-            f"{self.name}-{self.steps}"
-            + ("" if self.norm == "linf" else f"-{self.norm}")
-            + (f"x{self.restarts}" if self.restarts > 1 else "")
-        )
-
     def doubts(self, shape: Shape) -> tuple[str, ...]:
         """Return what can hardly be meant about ball and steps."""
         steps = doubts_of_steps(self.epsilon, self.step_size, self.steps)
