@@ -30,7 +30,7 @@ class Clock(Observer):
     def __init__(self, steps=10**9):
         self.steps, self.count, self.told = steps, 0, 0
 
-    def step(self, count=1):
+    def images_done(self, count):
         self.count += 1
         self.told += count
         if self.count > self.steps:

@@ -165,13 +165,22 @@ def test_progress_in_a_terminal_is_a_bar():
     assert "\x1b[?25h" in last
 
 
+def test_an_evaluation_can_end_between_two_batches_and_a_training_ends_by_itself():
+    asked = []
+    observer = LiveObserver(Console(file=io.StringIO()), lambda: asked.append(True))
+    observer.step()
+    assert not asked
+    observer.images_done(3)
+    assert asked
+
+
 def test_progress_elsewhere_is_a_line_an_epoch():
     console = Console(file=io.StringIO(), width=40)
     observer = LiveObserver(console)
     observer.training(epochs=12, steps=1, done=0)
     observer.epoch(ROW)
     observer.evaluating("clean", images=3)
-    observer.step()
+    observer.images_done(3)
     observer.finished()
     text = console.file.getvalue()
     assert text.splitlines()[0].startswith("epoch  2/12  loss 1.23")

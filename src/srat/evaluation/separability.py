@@ -217,7 +217,7 @@ def features_of(
             said = f"{type(model).__name__} returns logits alone: expected an Output that has features"
             require(isinstance(output, Output), said)
             rows.append(F.normalize(output.features.float(), dim=1).double().cpu())
-            observer.step(len(chosen))
+            observer.images_done(len(chosen))
     observer.finished()
     return torch.cat(rows).numpy()
 

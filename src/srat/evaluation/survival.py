@@ -119,14 +119,14 @@ def outcome(trial: Trial, attack: AnyAttack, journal: Journal | None = None) -> 
     fresh = Progress.none(trial.dataset.labels)
     known = begun is not None and begun.plausible(rounds=len(searches), classes=len(trial.dataset.class_names))
     progress = begun.to(trial.device) if begun is not None and known else fresh
-    trial.observer.step(int(progress.at(trial.mine()).through(len(searches)).sum()))
+    trial.observer.images_done(int(progress.at(trial.mine()).through(len(searches)).sum()))
     for number, search in enumerate(searches):
         before = progress
         try:
             for images, found in search(before):
                 progress = progress.noted(images, number, found)
                 journal.tick(progress)
-                trial.observer.step(int(progress.at(images).through(len(searches)).sum()))
+                trial.observer.images_done(int(progress.at(images).through(len(searches)).sum()))
             # Each process knows what it has changed.
             changes = (processes.sum(new - old) for old, new in zip(before, progress, strict=True))
             progress = Progress(*(old + change for old, change in zip(before, changes, strict=True)))

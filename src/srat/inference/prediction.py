@@ -235,7 +235,7 @@ def _looked_into(files: ImageFiles, observer: Observer) -> list[_Looked]:
     for start in range(0, len(files), BATCH_SIZE):
         block = range(start, min(start + BATCH_SIZE, len(files)))
         looked += read_each(partial(_look, files, keep=fit), block, files.workers)
-        observer.step(len(block))
+        observer.images_done(len(block))
     observer.finished()
     return looked
 

@@ -102,11 +102,14 @@ class LoggingObserver(Observer):
         self._clock = _Clock()
         self._inner.training(epochs=epochs, steps=steps, done=done)
 
-    def step(self, count: int = 1) -> None:
-        """Take the time of a training step, and pass it on."""
-        if self._training:
-            self._clock.tick()
-        self._inner.step(count)
+    def step(self) -> None:
+        """Take the time, and pass it on."""
+        self._clock.tick()
+        self._inner.step()
+
+    def images_done(self, count: int) -> None:
+        """Pass it on."""
+        self._inner.images_done(count)
 
     def held_out(self, clean: Counts, robust: Counts) -> None:
         """Keep the accuracy of each class until the epoch ends, and pass it on."""
@@ -134,6 +137,10 @@ class LoggingObserver(Observer):
     def _named(self, tag: str) -> str:
         """Return the name of a metric; in natural training nothing is attacked."""
         return tag.replace("_attacked", "") if self._natural else tag
+
+    def reading(self, *, images: int) -> None:
+        """Pass it on."""
+        self._inner.reading(images=images)
 
     def evaluating(self, name: str, *, images: int) -> None:
         """Pass it on."""
