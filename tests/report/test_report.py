@@ -15,7 +15,7 @@ from srat.evaluation.counts import Counts
 from srat.evaluation.record import Evaluation, Result
 from srat.report.terminal.distribution import distribution_table, draw_distribution
 from srat.report.terminal.live import LiveObserver, make_console
-from srat.report.terminal.table import best_line, class_table, notes, percent, print_evaluation, trained_on
+from srat.report.terminal.table import accuracy_cell, best_line, class_table, notes, print_evaluation, trained_on
 from srat.statistics.intervals import Accuracy
 
 
@@ -105,9 +105,9 @@ def test_letters_and_emoji_that_are_joined_stay_so():
         assert printable(name) == name
 
 
-def test_percent():
-    assert percent(Accuracy(0.612, 0.5978, 0.626)) == "61.2  [59.8,  62.6]"
-    assert percent(Accuracy(math.nan, 0.0, 1.0)) == "–"
+def test_accuracy_cell():
+    assert accuracy_cell(Accuracy(0.612, 0.5978, 0.626)) == "61.2  [59.8,  62.6]"
+    assert accuracy_cell(Accuracy(math.nan, 0.0, 1.0)) == "–"
 
 
 def test_balanced_tests_need_no_note(evaluation):

@@ -169,11 +169,6 @@ def judged(count: int, total: int, *, warn: float, fail: float) -> Verdict:
     return "fail" if low > fail else "warn" if low > warn else "pass"
 
 
-def percent(count: float, total: float = 1.0) -> str:
-    """Return a share in per cent, such as "3.2 %"."""
-    return f"{100 * count / total:.1f} %" if total else "–"
-
-
 def stronger(threat: PGD, *, steps: int = 1, restarts: int = 1, alpha: float | None = None) -> PGD:
     """Return the claimed attack with so many times its steps and starts, and steps of another size."""
     return replace(
