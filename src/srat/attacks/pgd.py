@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from srat.attacks.base import Images, IterativeAttack
 from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
@@ -73,6 +74,7 @@ class PGD(IterativeAttack, name="pgd"):
         )
 
     @property
+    @override
     def label(self) -> str:
         """ "pgd-20"; other norms and restarts are part of the name."""
         return (
@@ -81,27 +83,28 @@ class PGD(IterativeAttack, name="pgd"):
             + (f"x{self.restarts}" if self.restarts > 1 else "")
         )
 
+    @override
     def doubts(self, shape: Shape) -> tuple[str, ...]:
-        """Return what can hardly be meant about ball and steps."""
         steps = doubts_of_steps(self.epsilon, self.step_size, self.steps)
         return named_doubts(self.label, doubts_of_ball(self.norm, self.epsilon, shape), steps)
 
     @property
+    @override
     def iterations(self) -> int:
-        """The number of steps."""
         return self.steps
 
     @property
+    @override
     def starts(self) -> int:
-        """The number of restarts."""
         return self.restarts
 
+    @override
     def noise(self, shape: Shape, *, generator: torch.Generator) -> Images | None:
         """Return noise uniform in the ball, or None without a random start."""
         return GEOMETRIES[self.norm].noise(shape, self.epsilon, generator=generator) if self.random_start else None
 
+    @override
     def step(self, adversarial: Images, gradient: Images, images: Images) -> Images:
-        """Return `pgd_step`."""
         return pgd_step(adversarial, gradient, images, norm=self.norm, epsilon=self.epsilon, step_size=self.step_size)
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from typing_extensions import override
 
 from srat.attacks import PGD, AnyAttack, Natural
 from srat.attacks.pgd import MOST_RESTARTS, MOST_STEPS
@@ -155,8 +156,8 @@ class Remade(nn.Module):
         super().__init__()
         self.model, self.change = model, change
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Return the changed logits."""
         return self.change(logits_at(self.model, images))
 
 

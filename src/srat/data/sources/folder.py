@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from typing_extensions import override
 
 from srat.core.errors import UserError, require
 from srat.core.members import NOT_IDENTITY, since
@@ -78,6 +79,7 @@ class Folder(Source, name="folder"):
         """How many files are read at a time."""
         return self.workers or min(max(1, cores() // neighbours()), MOST_THREADS)
 
+    @override
     def parts(self, record: Record | None = None) -> Parts:
         """Return the parts as the folder has them, or as a run has recorded them."""
         place = checked_folder(self.dir)
@@ -173,8 +175,8 @@ class Folder(Source, name="folder"):
             numbered=numbered,
         )
 
+    @override
     def read(self, part: Part) -> Dataset:
-        """Return the images of a part."""
         return self.parts().read(part)
 
 

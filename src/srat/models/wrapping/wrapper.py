@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import override
 
 from srat.core.checked import checked, said
 from srat.core.errors import UserError, require
@@ -111,8 +112,8 @@ class Wrapped(Classifier):
         return _layer(self.backbone, self._head)
 
     @taking_images
+    @override
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
-        """Return logits, features and embedding."""
         if self._original.module is not None:
             few = self.settle(images)
             for doubt in () if few is None else self.untold(few, training=self.backbone.training):
