@@ -23,7 +23,7 @@ def pgd_step(
     """Return x_{t+1} = Π(x_t + α · d_t) of projected gradient ascent, d_t the steepest direction in the norm.
 
     Π projects onto the ε-ball around the images and then clips to [0, 1]; that stays in the ball, for the
-    images are in [0, 1] themselves.
+    images are in [0, 1] themselves. In L∞ the result is the nearest point of both; in L2 a nearer one may exist.
 
     Args:
         adversarial: x_t, (batch, channels, height, width), in [0, 1].
