@@ -28,8 +28,9 @@ from srat.evaluation.feature_map import FeatureMap
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import CLEAN, Evaluation, Result
 from srat.report.html.charts import Series, chart, ticks
+from srat.report.html.confusion import confusions
 from srat.report.html.gallery import LARGEST_SIDE, Opinion, Specimen, make_gallery
-from srat.report.html.page import LARGEST_PAGE, confusions, render
+from srat.report.html.page import LARGEST_PAGE, render
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import verdict_of
 from srat.report.wording import budget_text
