@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
-from srat.attacks.base import Attack, Images, LossAt
+from srat.attacks.base import Attack, Images, LossAt, Scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,8 @@ class Natural(Attack, name="natural"):
         return "clean"
 
     @override
-    def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
-        del loss_at, generator
+    def perturb(
+        self, loss_at: LossAt, images: Images, *, generator: torch.Generator, scale: Scale | None = None
+    ) -> Images:
+        del loss_at, generator, scale
         return images

@@ -85,7 +85,8 @@ class Keeper(Unkept):
         interruption: Interruption,
         observer: Observer,
     ) -> None:
-        self._model, self._optimizer, self._run = training.module, training.optimizer, training.config.id
+        self._model, self._optimizer, self._parts = training.module, training.optimizer, training.parts
+        self._run = training.config.id
         self._processes, self._precision = training.processes, training.fabric.strategy.precision
         self._folder = folder
         self._cadence = cadence
@@ -153,7 +154,7 @@ class Keeper(Unkept):
             return
         state.scaler = self._precision.state_dict()
         with self._folder.writing():
-            save_checkpoint(self._folder.checkpoints, state, self._model, self._optimizer, run=self._run)
+            save_checkpoint(self._folder.checkpoints, state, self._model, self._optimizer, self._parts, run=self._run)
         self._cadence.saved(cost=time.monotonic() - start)
 
     @contextmanager
@@ -208,6 +209,7 @@ class Keeper(Unkept):
             self._folder.checkpoints,
             self._model,
             self._optimizer,
+            self._parts,
             run=self._run,
             notice=self._observer.notice,
             but=but,

@@ -9,7 +9,7 @@ from srat.config.config import Config
 from srat.core.errors import UserError, require
 from srat.core.gradients import is_inference
 from srat.data import Dataset, to_unit
-from srat.data.batches import smallest_batch
+from srat.data.feed import smallest_batch
 from srat.models import Classifier, Output, attacked, first_logits
 from srat.models.asking import device_of, doubts_about
 from srat.models.classifier import AttackMode, unmoved
@@ -59,8 +59,8 @@ def check_types(precision: PrecisionName, types: set[torch.dtype], notice: Calla
             notice(f"the weights are {short}: {lost}; model.float() with --precision {short} loses neither")
 
 
-def check_shares(model: nn.Module, train: Dataset, *, batch_size: int, processes: int) -> None:
-    """Raise ``UserError`` unless the model, in training, takes the smallest share of a batch that a process gets.
+def check_shares(model: nn.Module, train: Dataset, *, batch_size: int, processes: int) -> Output:
+    """Return what the model, in training, says of the smallest share of a batch that a process gets.
 
     BatchNorm cannot take one image where its maps have one pixel: it has no spread.
 
@@ -69,11 +69,14 @@ def check_shares(model: nn.Module, train: Dataset, *, batch_size: int, processes
         train: the images.
         batch_size: of all processes together.
         processes: how many share a batch.
+
+    Raises:
+        UserError: if it does not take so few images.
     """
     share = smallest_batch(len(train), batch_size) // processes
     output, failed = tried(model, train, share, "train_frozen_stats")
     if output is not None:
-        return
+        return output
     if share == 1 and len(train) > 1 and tried(model, train, 2, "train_frozen_stats")[0] is not None:
         one = "some batches have" if processes == 1 else f"in some batches, one of {processes} processes gets"
         advice = _advice(len(train), batch_size, processes)
