@@ -1,4 +1,4 @@
-"""What an optimizer is: settings that make one of torch's."""
+"""What an optimiser is: settings that make one of torch's."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Optimizer(Member, unnamed="sgd"):
         )
 
     def make(self, parameters: Iterable[nn.Parameter], *, scaled: bool = False) -> torch.optim.Optimizer:
-        """Return torch's optimizer of these parameters.
+        """Return torch's optimiser of these parameters.
 
         Args:
             parameters: what it moves.
