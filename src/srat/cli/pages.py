@@ -1,28 +1,23 @@
-"""What ``srat report RUN …`` does, and ``srat train`` at its end."""
+"""Pages of runs: what ``srat report RUN …`` writes, and ``srat train`` at its end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 
 from srat.cli.command_line import command_of
-from srat.cli.parsing import parse
 from srat.config.config import Config
-from srat.core.errors import UserError, nearest, printable, require
+from srat.core.errors import UserError, printable
 from srat.core.files import write_atomically
 from srat.core.signals import deferring_signals
 from srat.data import Dataset
 from srat.evaluation.feature_map import FeatureMap
-from srat.recipes.catalogue import names
 from srat.report.html.gallery import Specimen, make_gallery
 from srat.report.html.page import render
 from srat.report.html.record import RunRecord, read_record
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver
 from srat.runs.folder import RunFolder
-from srat.runs.opening import how_to_evaluate, opened, require_same_data
+from srat.runs.opening import require_same_data
 from srat.runs.results import WAIT
 from srat.runs.run import load_with_facts
 from srat.runtime.machine import telling_of_memory
@@ -31,55 +26,6 @@ MAPPED = 600
 """Training images on its map, at the most."""
 SHOWN = 12
 """Test images on a page."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """Show a run, or several side by side, as one self-contained HTML page.
-
-    Given the name of a recipe instead of a run (table1 to table4, figure1 to figure14, separation), show that table or
-    figure of the paper, made from your runs: 'srat report table1 --help'.
-    """
-
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …")] = ()
-    """The runs' folders."""
-    out: Path | None = None
-    """File to write; by default report.html in the run's folder, or in the current one for several runs."""
-    data_dir: Path | None = None
-    """Where the data's files are; as in training unless given."""
-    map: bool = True
-    """Draw the map of training features if there is none yet (takes seconds per run)."""
-    device: str = "auto"
-    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
-
-
-def run(args: list[str]) -> int:
-    """Write the page; return the exit code."""
-    arguments = parse(Arguments, args, command="report", default=Arguments())
-    require(len(arguments.runs) > 0, "srat report: expected the folder of a run, or the name of a table or figure")
-    for each in arguments.runs:
-        there = RunFolder(Path(each)).exists
-        require(there, f"'{each}' is neither a run's folder nor a table or figure{nearest(each, names())}")
-    several = len(arguments.runs) > 1
-    runs = [opened(each, "report", arguments.data_dir) for each in arguments.runs]
-    for folder, _ in runs:
-        how = how_to_evaluate(folder) if folder.of_own_model else f"{folder.how_to_go_on} it"
-        require(folder.evaluation("last").exists(), f"'{folder.path}' is not evaluated yet: {how}")
-    out = arguments.out or (Path("report.html") if several else runs[0][0].path / "report.html")
-    require(out.parent.is_dir() and not out.is_dir(), f"--out: expected the name of a file in a folder, got '{out}'")
-    from srat.report.findings import findings_of
-    from srat.runtime.fabric import make_fabric  # Fabric takes as long to import as torch
-
-    console, device = make_console(), str(make_fabric(arguments.device).device)
-    for folder, config in runs if arguments.map else ():
-        draw_map(folder, config, device, console)
-    records = [
-        read_record(folder, config, command=command_of(config), gallery=gallery_of(folder, config, device, console))
-        for folder, config in runs
-    ]
-    findings = findings_of(arguments.runs) if several else ()
-    write_page(records, out, console, findings=findings)
-    return 0
 
 
 def write_page(records: Sequence[RunRecord], out: Path, console: Console, findings: Sequence[str] = ()) -> None:
