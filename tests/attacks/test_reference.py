@@ -117,10 +117,10 @@ def test_few_classes_take_the_margin_and_say_so(classes):
 def test_four_to_nine_classes_have_fewer_targets():
     trial = before(classes=5)
     done = []
-    trial.observer.step = lambda count=1: done.append(count)
+    trial.observer.images_done = done.append
     with attacked(trial.model):
         assert torch.equal(outcome(trial, AutoAttack(epsilon=0.03)).survived, theirs(trial, STAGES, "linf", 0.03))
-    assert sum(done) == len(trial.dataset)  # each image is told of once, when it is done with
+    assert sum(done) == len(trial.dataset)  # each image is counted once, when it is done
 
 
 def test_dlr_is_undefined_on_three_classes():
