@@ -282,7 +282,7 @@ class TestConfusion:
     def test_is_counted_as_naive_loops_count(self, rng):
         labels = torch.randint(0, 4, (200,), generator=rng).tolist()
         predicted = torch.randint(0, 4, (200,), generator=rng).tolist()
-        # An image may be broken by logits that are no numbers, the largest of which is the true class's.
+        # An image may be broken by NaN logits, the largest of which is the true class's.
         broken_at = [-1 if predicted[i] == labels[i] and i % 5 else 3 for i in range(200)]
         record = a_record(examples=examples_of(labels, broken_at, predicted, HOSTILE))
         attacked, clean = confusions(record)

@@ -48,7 +48,7 @@ class Audit:
         """Return the audit that a file holds.
 
         Raises:
-            UserError: if it is none.
+            UserError: if the file is not an audit.
         """
         file = read_structured(path, _File, limit=_LARGEST_FILE, what="audit", advice="remove it")
         return cls(entries=tuple(each.entry() for each in file.checks))
@@ -63,7 +63,7 @@ class Audit:
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
-    # JSON has no NaN: figures that are no numbers are null.
+    # JSON has no NaN: NaN figures are null.
     figures = {name: value if math.isfinite(value) else None for name, value in finding.figures.items()}
     return {"verdict": finding.verdict, "evidence": finding.evidence, "figures": figures}
 
@@ -97,7 +97,7 @@ def chosen_checks(only: Sequence[str] = ()) -> list[Check]:
     """Return the checks of those names, or all, in alphabetical order.
 
     Args:
-        only: names of checks; all of them if there is none.
+        only: names of checks; all checks if empty.
 
     Raises:
         UserError: if there is no check of a name.
@@ -117,7 +117,7 @@ def audit(subject: Subject, only: Sequence[str] = (), told: Callable[[Entry], No
     Args:
         subject: the model, with all that is at hand of its data and its claims.
         only: the names of the checks to make; all by default.
-        told: told of each check when it is done.
+        told: called with each check when it is done.
 
     Raises:
         UserError: if there is no check of a name.

@@ -188,7 +188,7 @@ def evaluated(session: Session, test: Examined, run: Run, observer: Observer) ->
 
 
 def show_page(session: Session, test: Examined) -> None:
-    """Write the run's page and say where it is; say why there is none, if so."""
+    """Write the run's page and say where it is, or why there is no page."""
     if test.part is None:
         page_of_training(session.folder, session.config, test.dataset, session.device, session.console)
     else:

@@ -103,7 +103,7 @@ def examine(
         seed: of the attack's randomness; each image has its own, in batches of any size.
         batch_size: images in a batch.
         processes: those that share the images; each gets the outcome of all.
-        observer: told of the images that are done with.
+        observer: told how many images are finished.
         journal: keeps the progress, and knows of that before.
 
     Raises:

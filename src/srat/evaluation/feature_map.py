@@ -39,7 +39,7 @@ class FeatureMap:
     def __post_init__(self) -> None:
         known = all(0 <= label < len(self.class_names) for label in self.labels)
         require(known and len(self.labels) == len(self.points), "labels and points do not fit")
-        require(all(math.isfinite(x) for point in self.points for x in point), "points that are no numbers")
+        require(all(math.isfinite(x) for point in self.points for x in point), "points that are not numbers")
         require(all("scope" in each for each in self.separability), "separability without scopes")
 
     def is_of(self, weights: Path) -> bool:
@@ -55,7 +55,7 @@ class FeatureMap:
         """Return the map that a file holds.
 
         Raises:
-            UserError: if it is none.
+            UserError: if the file is not a map.
         """
         return read_structured(path, cls, limit=_LARGEST_FILE, what="map", advice="remove it")
 

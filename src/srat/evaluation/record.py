@@ -69,7 +69,7 @@ class Evaluation:
     @classmethod
     @checked
     def read(cls, path: Path) -> "Evaluation":
-        """Return the evaluation that a file holds; whatever can be derived is derived anew.
+        """Return the evaluation that a file holds; what can be derived is derived again.
 
         Raises:
             UserError: if the file is not such an evaluation.

@@ -189,7 +189,7 @@ def features_of(
         dataset: the images, on the model's device.
         attack: the attack, of which the last points are taken; ``Natural()`` leaves the images as they are.
         seed: of its randomness.
-        observer: told of the images that are done with.
+        observer: told how many images are finished.
 
     Raises:
         UserError: if the model does not say what its features are.

@@ -46,7 +46,7 @@ class Trial:
         dataset: the images.
         seed: of the attacks' randomness; every image has its own.
         batch_size: images in each pass.
-        observer: told of each image that this process is done with.
+        observer: told how many images this process has finished.
         processes: those that share the images.
     """
 
@@ -111,7 +111,7 @@ def outcome(trial: Trial, attack: AnyAttack, journal: Journal | None = None) -> 
     Args:
         trial: model and images.
         attack: the attack; ``Natural()`` leaves the images as they are.
-        journal: told of the progress, and asked for it at first; by default none is kept.
+        journal: keeps the progress, and gives it back at the start; by default none is kept.
     """
     journal, processes, searches = journal or Journal(), trial.processes, rounds(trial, attack)
     # One process reads: others may see other files, and all have to make the same batches.

@@ -54,7 +54,7 @@ def are_probabilities(logits: Float[Tensor, "batch classes"]) -> bool:
 
 
 class Likeness(NamedTuple):
-    """What outputs that are no logits look like."""
+    """What outputs that are not logits look like."""
 
     kind: str
     """What they look like."""
@@ -184,7 +184,7 @@ def part_at(output: object, place: Place) -> object:
     """Return a part of an output.
 
     Raises:
-        UserError: if there is none at this place.
+        UserError: if there is nothing at this place.
     """
     part = output
     for key in place:

@@ -9,7 +9,7 @@ from srat.core.errors import unknown
 from srat.recipes.base import Recipe
 
 _PARTS = ("__init__", "base", "catalogue", "making", "scales", "values")
-"""Modules of this package that are no recipe."""
+"""Modules of this package that are not recipes."""
 
 
 def names() -> list[str]:
@@ -27,7 +27,7 @@ def recipe(name: str) -> Recipe:
     """Return the recipe of that name.
 
     Raises:
-        UserError: if there is none.
+        UserError: if no recipe has that name.
     """
     if name not in names():
         raise unknown("recipe", name, names())

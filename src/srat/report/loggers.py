@@ -47,7 +47,7 @@ def make_logger(name: LoggerName, folder: Path, config: Config) -> Logger:
     if name == "csv":
         from lightning_fabric.loggers.csv_logs import CSVLogger
 
-        # Fabric's begins its file anew: each start has a folder of its own.
+        # Fabric's overwrites its file: each start gets a folder of its own.
         return CSVLogger(folder, name="csv")
     if name == "tensorboard":
         from lightning_fabric.loggers.tensorboard import TensorBoardLogger

@@ -130,7 +130,7 @@ def data_of(path: Path | str, *, data_dir: Path | str | None = None) -> Parts:
     """Return the data of a run as it recorded them: ``.train()``, ``.validation()`` and ``.test()``.
 
     What lies in a folder can change. A run keeps the images that it drew, by name and content, so that none that it
-    trained on is in its test part, wherever that image lies today; ``config.data.test()`` draws anew.
+    trained on is in its test part, wherever that image lies today; ``config.data.test()`` draws again.
 
     Args:
         path: the run's folder.

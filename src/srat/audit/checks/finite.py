@@ -1,4 +1,4 @@
-"""Logits that are no numbers."""
+"""Logits that are not numbers."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -110,7 +110,7 @@ def how_many(chosen: Chosen, files: ReadFiles) -> str:
 
 
 def row_of(path: Path, prediction: Prediction, class_names: Sequence[str]) -> Row:
-    """Return what is told of an image."""
+    """Return what is printed about an image."""
     probability, attacked = prediction.probability, prediction.attacked
     return {
         "file": os.fsencode(path).decode(errors="backslashreplace"),

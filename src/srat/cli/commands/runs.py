@@ -57,7 +57,7 @@ def run(args: list[str]) -> int:
 
 
 def row_of(run: RunFolder, folder: Path) -> Row:
-    """Return what is told of a run; of a damaged one, what is wrong."""
+    """Return what the list says about a run; about a damaged one, what is wrong."""
     name = str(run.path.relative_to(folder)) if run.path != folder else run.path.resolve().name
     empty = dict.fromkeys(_COLUMNS)
     try:

@@ -235,7 +235,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _other(path: Path) -> str:
-    """Return what a file is that is no image, by its ending."""
+    """Return what a file that is not an image is, by its ending."""
     if kind := OTHERS.get(path.suffix.lower()):
         return f"{kind} ({path.suffix.lower()})"
     if path.suffix[1:].isdecimal():  # of numbered files no two would end alike

@@ -53,7 +53,7 @@ def confusion_shares(outcome: Outcome, labels: Int[Tensor, " n"], classes: int) 
     survived = outcome.survived
     pairs = (labels * classes + outcome.predicted)[~survived]
     counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes).double()
-    # Of logits that are no numbers the true class may be the largest: right is what has survived.
+    # The true class may be the argmax of NaN logits: only what has survived is right.
     counts.diagonal().copy_(torch.bincount(labels[survived], minlength=classes))
     return 100 * counts / torch.bincount(labels, minlength=classes).clamp(min=1)[:, None]
 
