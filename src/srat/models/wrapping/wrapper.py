@@ -18,7 +18,8 @@ from srat.core.warn import warn
 from srat.core.words import number
 from srat.models.classifier import Architecture, Classifier, ImageShape, Normalization, Output, dtype_of
 from srat.models.inputs import taking_images, telling_what_fails
-from srat.models.outputs import Pick, Place, as_place, doubt_of, logits_of
+from srat.models.likeness import doubt_of
+from srat.models.outputs import Pick, Place, as_place, logits_of
 from srat.models.wrapping.following import follow, followers
 from srat.models.wrapping.looking import look
 from srat.models.wrapping.original import Original
