@@ -19,9 +19,10 @@ from srat.evaluation.evaluate import count
 from srat.evaluation.journal import Progress
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER
-from srat.evaluation.survival import Trial, outcome
+from srat.evaluation.survival import outcome
+from srat.evaluation.trial import Trial
 from srat.models import attacked
-from srat.runtime.processes import ALONE
+from srat.runtime.processes import ALONE, Processes
 
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
 
@@ -173,7 +174,7 @@ def test_within_by_hand(norm):
     assert within(points, center, norm=norm, epsilon=0.1).tolist() == [True, True, False, False, False, True]
 
 
-class One(survival.Processes):
+class One(Processes):
     """One of two processes, which hears nothing of the other's part."""
 
     def sum(self, tensor):

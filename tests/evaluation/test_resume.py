@@ -14,7 +14,8 @@ from srat.evaluation import journal as journal_room
 from srat.evaluation.journal import FileJournal, Journal, Progress, furthest
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER, Outcome
-from srat.evaluation.survival import Trial, outcome
+from srat.evaluation.survival import outcome
+from srat.evaluation.trial import Trial
 from srat.models import attacked
 from srat.models.backbones.small_cnn import small_cnn_backbone
 from srat.runtime.processes import Processes
