@@ -13,7 +13,7 @@ from typing import Literal
 
 from srat.core.errors import UserError
 from srat.core.words import counted, few
-from srat.data.reading.decoding import SUFFIXES, is_image, why_undecoded
+from srat.data.reading.formats import SUFFIXES, is_image, why_undecoded
 
 TABLES = frozenset({".csv", ".tsv"})
 """Endings of files that may name images and their classes."""
