@@ -1,7 +1,10 @@
 """Every public name, given what nobody can mean: it is understood, or refused in a line, and never breaks."""
 
 import dataclasses
+import importlib
 import math
+import pkgutil
+import types
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -235,3 +238,15 @@ def test_no_public_name_is_left_out():
 def test_contents_of_no_data_set_are_refused(value):
     with pytest.raises(UserError, match="^parts: expected a Dataset or None, got "):
         data.hash_contents(DATA, value)
+
+
+def test_no_package_hands_out_a_name_that_one_of_its_modules_has():
+    """Whoever imports the module would get whichever came last."""
+    names = ["srat", *(found.name for found in pkgutil.walk_packages(srat.__path__, "srat.") if found.ispkg)]
+    assert len(names) > 20
+    for name in names:
+        package = importlib.import_module(name)
+        modules = {found.name: found.ispkg for found in pkgutil.iter_modules(package.__path__)}
+        hidden = [each for each in modules if not isinstance(getattr(package, each, srat), types.ModuleType)]
+        replaced = [each for each in getattr(package, "__all__", ()) if modules.get(each) is False]
+        assert not hidden + replaced, name

@@ -19,9 +19,10 @@ from srat.evaluation.evaluate import count
 from srat.evaluation.journal import Progress
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER
-from srat.evaluation.survival import Trial, outcome
+from srat.evaluation.survival import outcome
+from srat.evaluation.trial import Trial
 from srat.models import attacked
-from srat.runtime.processes import ALONE
+from srat.runtime.processes import ALONE, Processes
 
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
 
@@ -117,10 +118,10 @@ def test_few_classes_take_the_margin_and_say_so(classes):
 def test_four_to_nine_classes_have_fewer_targets():
     trial = before(classes=5)
     done = []
-    trial.observer.step = lambda count=1: done.append(count)
+    trial.observer.images_done = done.append
     with attacked(trial.model):
         assert torch.equal(outcome(trial, AutoAttack(epsilon=0.03)).survived, theirs(trial, STAGES, "linf", 0.03))
-    assert sum(done) == len(trial.dataset)  # each image is told of once, when it is done with
+    assert sum(done) == len(trial.dataset)  # each image is counted once, when it is done
 
 
 def test_dlr_is_undefined_on_three_classes():
@@ -173,7 +174,7 @@ def test_within_by_hand(norm):
     assert within(points, center, norm=norm, epsilon=0.1).tolist() == [True, True, False, False, False, True]
 
 
-class One(survival.Processes):
+class One(Processes):
     """One of two processes, which hears nothing of the other's part."""
 
     def sum(self, tensor):

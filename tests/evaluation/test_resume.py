@@ -14,7 +14,8 @@ from srat.evaluation import journal as journal_room
 from srat.evaluation.journal import FileJournal, Journal, Progress, furthest
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER, Outcome
-from srat.evaluation.survival import Trial, outcome
+from srat.evaluation.survival import outcome
+from srat.evaluation.trial import Trial
 from srat.models import attacked
 from srat.models.backbones.small_cnn import small_cnn_backbone
 from srat.runtime.processes import Processes
@@ -30,7 +31,7 @@ class Clock(Observer):
     def __init__(self, steps=10**9):
         self.steps, self.count, self.told = steps, 0, 0
 
-    def step(self, count=1):
+    def images_done(self, count):
         self.count += 1
         self.told += count
         if self.count > self.steps:
@@ -163,7 +164,7 @@ def test_what_is_damaged_is_said_and_begun_anew(trial, tmp_path, damage):
     file.write_bytes(damage(file.read_bytes()))
     found, _, _ = passes(trial, Natural(), kept=journal(tmp_path, notice=said.append))
     assert all(map(torch.equal, found, passes(trial, Natural())[0]))
-    assert "begun anew" in said[0]
+    assert "starting over" in said[0]
 
 
 def test_names_that_begin_alike_are_told_apart(trial, tmp_path):

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from typing_extensions import override
 
 from srat.attacks import PGD, AnyAttack, Natural
 from srat.attacks.pgd import MOST_RESTARTS, MOST_STEPS
@@ -155,8 +156,8 @@ class Remade(nn.Module):
         super().__init__()
         self.model, self.change = model, change
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Return the changed logits."""
         return self.change(logits_at(self.model, images))
 
 
@@ -167,11 +168,6 @@ def judged(count: int, total: int, *, warn: float, fail: float) -> Verdict:
     """
     low = wilson(count, total).low
     return "fail" if low > fail else "warn" if low > warn else "pass"
-
-
-def percent(count: float, total: float = 1.0) -> str:
-    """Return a share in per cent, such as "3.2 %"."""
-    return f"{100 * count / total:.1f} %" if total else "–"
 
 
 def stronger(threat: PGD, *, steps: int = 1, restarts: int = 1, alpha: float | None = None) -> PGD:

@@ -15,11 +15,12 @@ from srat.core.errors import UserError, require
 from srat.core.gradients import taking_gradients
 from srat.core.words import counted
 from srat.data import Dataset, Source, to_unit
+from srat.data.image_folder.images import reading_notes
 from srat.data.image_folder.levels import dark_notes, dull_notes, levels_used
 from srat.data.image_folder.scan import Passed, not_an_image, scan, told_briefly
 from srat.data.reading.decoding import Header, read_header
 from srat.data.reading.image_files import ImageFiles, read_each, together
-from srat.data.sources.folder import Folder, reading_notes
+from srat.data.sources.folder import Folder
 from srat.evaluation.evaluate import examine
 from srat.evaluation.observer import Observer
 from srat.evaluation.serving import BATCH_SIZE, served
@@ -310,7 +311,7 @@ def _looked_into(files: ImageFiles, observer: Observer) -> list[_Looked]:
     for start in range(0, len(files), BATCH_SIZE):
         block = range(start, min(start + BATCH_SIZE, len(files)))
         looked += read_each(partial(_look, files, keep=fit), block, files.workers)
-        observer.step(len(block))
+        observer.images_done(len(block))
     observer.finished()
     return looked
 

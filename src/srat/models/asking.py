@@ -11,7 +11,8 @@ from srat.core.errors import require
 from srat.core.gradients import is_inference
 from srat.models.classifier import Classifier, attacked, dtype_of, unmoved
 from srat.models.inputs import telling_what_fails
-from srat.models.outputs import doubt_of, logits_of
+from srat.models.likeness import doubt_of
+from srat.models.outputs import logits_of
 from srat.models.wrapping.lazy import make_lazy_parts
 from srat.models.wrapping.looking import dtype_taken
 from srat.models.wrapping.wrapper import Wrapped

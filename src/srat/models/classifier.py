@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
+from typing_extensions import override
 
 from srat.core.checked import Checked, checked
 from srat.core.errors import require
@@ -92,8 +93,8 @@ class Classifier(nn.Module):
         self.projection = projection if projection is not None else nn.Identity()
 
     @taking_images
+    @override
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
-        """Return logits, features and embedding."""
         features, logits = self._told_of_size(self._called, self.normalization(images).to(dtype_of(self)), self)
         return Output(logits, features, self.embedded(features))
 

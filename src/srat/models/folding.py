@@ -50,7 +50,7 @@ class Folding:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Put the copies, folded anew, where the convolutions are, and nothing where BatchNorm is; then undo it."""
+        """Put copies, folded again, in place of the convolutions and nothing in place of BatchNorm; then undo it."""
         self.refresh()
         try:
             for (parent, name), stand_in in zip(self._sites, self._stand_ins, strict=True):

@@ -121,7 +121,7 @@ class _Between(Observer):
     def __init__(self, keeper: Unkept) -> None:
         self._keeper = keeper
 
-    def step(self, count: int = 1) -> None:
+    def images_done(self, count: int) -> None:
         """Pass it on."""
         del count
         self._keeper.between_batches()

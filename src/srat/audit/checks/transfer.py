@@ -5,8 +5,9 @@ from typing import ClassVar
 
 import torch
 
-from srat.audit.base import Check, Finding, Subject, judged, percent
+from srat.audit.base import Check, Finding, Subject, judged
 from srat.core.keyed_random import generator
+from srat.core.words import percent
 from srat.evaluation.serving import last_points, right, served
 from srat.models import logits_at
 

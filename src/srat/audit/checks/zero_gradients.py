@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from srat.attacks import input_gradient, started
-from srat.audit.base import Check, Finding, Subject, judged, percent
+from srat.audit.base import Check, Finding, Subject, judged
 from srat.core.keyed_random import generator
+from srat.core.words import percent
 from srat.evaluation.serving import loss_on, served
 
 

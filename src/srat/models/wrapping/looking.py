@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from srat.core.errors import UserError, require
 from srat.models.classifier import attacked, dtype_of, dtypes_of, unmoved
-from srat.models.outputs import Pick, Place, doubt_in_training
+from srat.models.likeness import doubt_in_training
+from srat.models.outputs import Pick, Place
 from srat.models.wrapping.lazy import make_lazy_parts
 from srat.models.wrapping.skeleton import require_same
 from srat.models.wrapping.watching import find_head, find_place_in_training, place_by_graph

@@ -24,7 +24,7 @@ def skeleton_of(module: nn.Module) -> nn.Module:
         UserError: if the module cannot be copied.
     """
     memo: dict[int, Any] = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    # Pruning and weight norm leave what they make of a weight beside it, and make it anew at each call.
+    # Pruning and weight norm leave what they make of a weight beside it, and make it again at each call.
     made = (value for part in module.modules() for value in vars(part).values() if isinstance(value, Tensor))
     memo |= {id(value): value.detach() for value in made if not value.is_leaf}
     try:
