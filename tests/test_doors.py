@@ -64,7 +64,7 @@ class TestEvaluate:
             ({"batch_size": 2.5}, "batch_size: expected a whole number, got 2.5"),
             ({"seed": "1"}, "seed: expected a whole number, got '1'"),
             ({"seed": None}, "seed: expected a whole number, got None"),
-            ({"attack": "pgd20"}, "unknown attack 'pgd20', did you mean 'pgd-20'?"),
+            ({"attack": "fgms"}, "unknown attack 'fgms', did you mean 'fgsm'?"),
             ({"attack": srat.attacks.PGD}, "got the class PGD itself"),
         ],
     )
@@ -113,7 +113,7 @@ def test_fit_and_load_know_home_and_torchs_devices(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"which": "first"}, "which: expected last or best, got 'first'"),
+        ({"which": "first"}, "which: expected one of last, best, raw, got 'first'"),
         ({"device": "gpu"}, "--device: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
         ({"device": "cpu:1"}, "got 'cpu:1'"),
         ({"device": "cuda:x"}, "got 'cuda:x'"),

@@ -30,7 +30,7 @@ from srat.evaluation.record import Evaluation, describe_attack, summary
 from srat.evaluation.serving import lent_exactly
 from srat.methods import objective
 from srat.models.heads import LinearHead
-from srat.optimization import schedules
+from srat.optimization.schedules import base as schedules
 from srat.statistics import intervals, paired
 
 LABELS, LOGITS, IMAGES = torch.tensor([0, 1, 0, 1]), torch.ones(4, 3), torch.full((4, 1, 5, 5), 0.5)
@@ -155,7 +155,6 @@ CALLS = {
     srat.Config.read: {"path": "/there/is/no/config.json"},
     objective.reduce_weighted: {"losses": LOGITS[:, 0], "weights": LOGITS[:, 1], "reduction": "mean"},
     schedules.scaled: {"epoch": 3, "epochs": 7},
-    schedules.learning_rate: {"epoch": 1, "base": 0.1, "milestones": [1], "factor": 0.1},
     theory.numerical_bias: {"data": theory.Gaussians(), "weight": 1.0},
     theory.monte_carlo: {"data": theory.Gaussians(), "weight": 1.0, "samples": 10, "seed": 0},
     theory.with_ratios: {"data": theory.Gaussians(), "ratios": [1.0]},
@@ -164,7 +163,7 @@ CALLS = {
 PACKAGES = (srat, attacks, data, feature_losses, losses, models, weightings)
 HANDED_OUT = {
     *("Accuracy", "Batch", "Counts", "Evaluation", "Examples", "Feed", "FeatureTerm", "Groups", "Journal", "Origin"),
-    *("Outcome", "Output", "Record", "Result", "Run", "TrainingData"),
+    *("Memory", "Outcome", "Output", "Record", "Result", "Run", "TrainingData"),
 }
 """What users are given, and need not make: records without checks of their own."""
 NOT_CHECKED = {
