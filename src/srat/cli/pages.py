@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from srat.cli.command_line import command_of
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.config.config import Config
 from srat.core.errors import UserError, nearest, printable, require
@@ -20,7 +21,7 @@ from srat.recipes.catalogue import names
 from srat.report.html.gallery import Specimen, make_gallery
 from srat.report.html.page import render
 from srat.report.html.record import RunRecord, read_record
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver
 from srat.runs.folder import RunFolder
 from srat.runs.opening import how_to_evaluate, opened, require_same_data
 from srat.runs.results import WAIT
@@ -70,7 +71,7 @@ def run(args: list[str]) -> int:
     from srat.report.findings import findings_of
     from srat.runtime.fabric import make_fabric  # Fabric takes as long to import as torch
 
-    console, device = make_console(), str(make_fabric(arguments.device).device)
+    console, device = make_console("report"), str(make_fabric(arguments.device).device)
     for folder, config in runs if arguments.map else ():
         draw_map(folder, config, device, console)
     records = [

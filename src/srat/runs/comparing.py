@@ -58,7 +58,7 @@ def common_attacks(runs: Sequence[EvaluatedRun], wanted: Sequence[str]) -> list[
     there = "; ".join(f"'{run.path}' has {', '.join(own)}" for run, own in zip(runs, results, strict=True))
     require(bool(common), f"the runs have no result in common (under the same attack, ε and steps): {there}")
     missing = "".join([name for name in wanted if name not in common][:1])
-    require(not missing, f"--attack {missing}: not every run has this result, or by another attack: {there}")
+    require(not missing, f"`attack` {missing}: not every run has this result, or by another attack: {there}")
     return list(dict.fromkeys(wanted)) or common
 
 

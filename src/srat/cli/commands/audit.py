@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from torch import nn
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.config.composition import compose
 from srat.config.config import Config
@@ -16,7 +17,7 @@ from srat.core.signals import deferring_signals
 from srat.data import Holdout, Parts
 from srat.data.imbalance import Step
 from srat.evaluation.observer import Observer
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import opened, parts_of, require_same_data, trained_images
 from srat.runs.run import ModelFacts
@@ -73,7 +74,7 @@ def run(args: list[str]) -> int:
     from srat.runs.results import WAIT
 
     chosen = chosen_checks(arguments.check)
-    console = make_console()
+    console = make_console("audit")
     width = max(len(check.name) for check in chosen)
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
         needed = frozenset[str]().union(*(check.needs for check in chosen))
@@ -113,7 +114,7 @@ def subject_of(
     if device == "cpu":
         keep_freed_memory()
     model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
-    parts = parts_of(folder, config, make_console())
+    parts = parts_of(folder, config, make_console("audit"))
     test = parts.test()
     require_same_data(test, facts)
     images = test.sample(arguments.images).to(device)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically
@@ -17,7 +18,6 @@ from srat.evaluation.examples import Examples
 from srat.evaluation.record import Evaluation
 from srat.report.findings import beside_the_method
 from srat.report.terminal.comparison import comparison_table, means_table
-from srat.report.terminal.live import make_console
 from srat.report.terminal.scopes import print_whole
 from srat.report.wording import SEEDS_ALONE, caveat, sentences
 from srat.runs.comparing import check_alike, common_attacks, contenders_of, read_evaluated
@@ -56,7 +56,7 @@ def run(args: list[str]) -> int:
     contenders = contenders_of(runs, common_attacks(runs, arguments.attack))
     first, *others = contenders
     examples, evaluation = runs[0].examples, runs[0].evaluation
-    console = make_console()
+    console = make_console("compare")
     if not others:
         for attack in first.survived:
             means = means_of(first, attack, examples.labels.numpy(), evaluation.class_names, evaluation.groups)

@@ -12,12 +12,13 @@ import tyro
 from srat.attacks import PGD, AnyAttack, Natural, ReferenceAttack, tell_doubts
 from srat.attacks.named import named
 from srat.attacks.projections import NormName
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.config.config import Config
 from srat.core.errors import require
 from srat.core.signals import Interrupted, deferring_signals
 from srat.evaluation.record import CLEAN
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.table import print_evaluation
 from srat.runs.evaluating import evaluate_run, named_number
 from srat.runs.folder import Which
@@ -77,7 +78,7 @@ def run(args: list[str]) -> int:
     processes = join()
     if device == "cpu":
         keep_freed_memory()
-    console = make_console(quiet=not processes.first)
+    console = make_console("evaluate", quiet=not processes.first)
     seed = config.seed if arguments.seed is None else arguments.seed
     parts = parts_of(folder, config, console)
     which, say = arguments.weights, partial(say_note, console)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from srat.cli.command_line import command_of
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.config.config import Config
 from srat.core.errors import printable, require
@@ -16,7 +17,6 @@ from srat.inference.exporting import KINDS
 from srat.report.card import model_card
 from srat.report.html.page import render
 from srat.report.html.record import read_record
-from srat.report.terminal.live import make_console
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import how_to_evaluate, opened
 from srat.runs.run import ModelFacts, load_with_facts
@@ -50,7 +50,7 @@ def run(args: list[str]) -> int:
     arguments = parse(Arguments, args, command="export", default=Arguments())
     folder, config = opened(arguments.run, "export")
     require(arguments.to is not None, f"srat export: expected --to torch-export, onnx or hub, as in {_EXAMPLE}")
-    say = make_console().print
+    say = make_console("export").print
     if arguments.to == "hub":
         out = arguments.out or folder.path / "hub"
         write_hub(folder, config, arguments.weights, out)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
 from srat.attacks.named import named
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically
@@ -25,7 +26,7 @@ from srat.data.image_folder.scan import Passed, told_briefly
 from srat.data.reading.image_files import together
 from srat.evaluation.record import describe_attack
 from srat.inference.prediction import Chosen, Prediction, ReadFiles, image_files, predict, read_images
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.names import Name
 from srat.report.terminal.scopes import print_whole, titled_table
 from srat.report.wording import budget_text
@@ -69,7 +70,7 @@ def run(args: list[str]) -> int:
     device = str(make_fabric(arguments.device).device)
     model, facts = load_with_facts(Path(name), which=arguments.weights, device=device)
     attack, class_names = chosen_attack(arguments, facts.config.evaluation), facts.class_names
-    progress = Console(stderr=True)
+    progress = make_console("predict", stderr=True)
     with deferring_signals() as interruption, LiveObserver(progress, interruption.check, lines=False) as observer:
         files = read_images(chosen.images, facts.shape, facts.config.data, observer=observer)
         for line in (how_many(chosen, files), *files.notes):
@@ -95,7 +96,7 @@ def check_arguments(arguments: Arguments) -> None:
 def give(rows: Sequence[Row], arguments: Arguments, attack: AnyAttack, *, classes: int) -> None:
     """Show the predictions, or write them where they are wanted."""
     if arguments.format == "table":
-        show(rows, make_console(), attack)
+        show(rows, make_console("predict"), attack)
         return
     text = as_csv(rows) if arguments.format == "csv" else as_json(rows, attack, classes)
     print(text, end="") if arguments.out is None else write_atomically(arguments.out, text)

@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.text import Text
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.config.config import Config
 from srat.core.errors import UserError, printable, require
 from srat.core.files import count_lines
 from srat.core.words import counted
 from srat.evaluation.record import CLEAN, Evaluation
-from srat.report.terminal.live import make_console
 from srat.report.terminal.names import Name
 from srat.report.terminal.scopes import print_whole, titled_table
 from srat.report.wording import described
@@ -119,7 +119,7 @@ def show(rows: Sequence[Row]) -> None:
     for row in rows:
         others = (Text(_said(name, row), style=_style(row) if name == "state" else "") for name in names[1:])
         table.add_row(Name(name=row["run"]), *others)
-    print_whole(make_console(), table)
+    print_whole(make_console("runs"), table)
 
 
 def _said(name: str, row: Row) -> str:

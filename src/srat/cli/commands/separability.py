@@ -6,9 +6,9 @@ from typing import Annotated
 
 import tyro
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.core.errors import require
-from srat.report.terminal.live import make_console
 from srat.runs.folder import Which
 from srat.runs.opening import opened
 
@@ -39,7 +39,7 @@ def run(args: list[str]) -> int:
     """Measure, print the tables; return the exit code."""
     arguments = parse(Arguments, args, command="separability", default=Arguments())
     folder, config = opened(arguments.run, "separability", arguments.data_dir)
-    console = make_console()
+    console = make_console("separability")
     if arguments.map:
         from srat.cli.pages import make_map
 
