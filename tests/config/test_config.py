@@ -194,7 +194,7 @@ def test_an_id_survives_json():
 
 def test_another_ball_needs_a_budget_of_its_own():
     assert compose(norm="l2", epsilon=0.5).attack == replace(compose().attack, norm="l2", epsilon=0.5)
-    with pytest.raises(UserError, match="--norm l2 needs --epsilon"):
+    with pytest.raises(UserError, match="`norm` l2 needs `epsilon`"):
         compose(norm="l2")
     with pytest.raises(UserError, match="fgsm attacks in linf"):
         compose(attack="fgsm", norm="l2", epsilon=0.5)

@@ -33,7 +33,7 @@ HINTS = {"--alpha": "--step-size", "--gpu": "--device", "--gpus": "--devices"}
 mean how many, some which."""
 _ELSEWHERE = {"report": ("srat.cli.pages",)}
 """Modules that have arguments of a command beside its own."""
-_PATH = re.compile(r"`([a-z]\w*(?:\.\w+)*)`(?: (true|false)\b)?")
+_PATH = re.compile(r"(?<!`)`([a-z]\w*(?:\.\w+)*)`(?!`)(?: (true|false)\b)?")
 
 
 def make_console(command: str, *, quiet: bool = False, stderr: bool = False) -> Console:
