@@ -119,7 +119,7 @@ def stepper(training: Training, batch: Batch) -> Function:
         nonlocal taken
         rng = partial(generator, 0, step=taken, rank=training.processes.rank, device=training.fabric.device)
         with tensor_float(training.config.precision == "tf32"):
-            train_step(training, batch, training.class_weights, rng)
+            train_step(training, batch, training.stage(training.config.epochs - 1), rng)
         taken += 1
 
     return step

@@ -32,6 +32,6 @@ training = set_up(config, make_fabric("cpu"), data, None, None)
 traced = step_bytes(training, batch_size=batch)
 before = peak()
 for step in range(3):
-    train_step(training, blank_batch(training, batch), torch.ones(10), partial(generator, 0, step=step))
+    train_step(training, blank_batch(training, batch), training.stage(0), partial(generator, 0, step=step))
 taken = peak() - before
 print(f"ResNet-18 width {width}, batch {batch}: traced {traced / 1e6:.0f} MB, taken {taken / 1e6:.0f} MB")

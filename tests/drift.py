@@ -63,7 +63,7 @@ def change_by_steps(trained, *, precision="fp32", compiled="off", device="cpu"):
             indices = torch.arange(64 - step % 2, device=device) + 64 * step
             batch = training.feed.batch(indices, training.feed.augmenting(0, step))
             rng = partial(generator, 0, step=step, device=device)
-            trainer.train_step(training, batch, training.class_weights, rng)
+            trainer.train_step(training, batch, training.stage(training.config.epochs - 1), rng)
     torch._dynamo.config.error_on_recompile = False
     return floats(training.module) - before
 

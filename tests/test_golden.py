@@ -44,7 +44,7 @@ def trace(method):
         indices = batches[step % len(batches)]
         rng = partial(generator, 0, step=step)
         batch = training.feed.batch(indices, rng("augment"))
-        sums = Sums(*train_step(training, batch, weights, rng).tolist())
+        sums = Sums(*train_step(training, batch, training.stage(0)._replace(weights=weights), rng).tolist())
         norm = torch.cat([p.detach().flatten() for p in training.module.parameters()]).double().norm().item()
         rows.append([round(x, 6) for x in (sums.objective / sums.examples, sums.correct / sums.examples, norm)])
     return rows

@@ -501,9 +501,9 @@ def test_18_in_a_step_of_the_trainer():
 
     def step(weight_of_the_absent):
         training = fitting.set_up(replace(tiny(), attack=Natural()), make_fabric("cpu"), data, None, None)
-        weights = torch.tensor([1.0, 1.0, 1.0, weight_of_the_absent])
+        stage = training.stage(0)._replace(weights=torch.tensor([1.0, 1.0, 1.0, weight_of_the_absent]))
         rng = partial(generator, 0)
-        return trainer.train_step(training, training.feed.batch(present, rng("augment")), weights, rng)
+        return trainer.train_step(training, training.feed.batch(present, rng("augment")), stage, rng)
 
     assert torch.equal(step(1.0), step(78.0))
 

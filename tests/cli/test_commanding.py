@@ -10,7 +10,7 @@ from srat.cli.commands.train import read_arguments
 from srat.config.composition import compose
 from srat.config.config import Config
 from srat.methods.table import METHODS
-from srat.optimization.schedules import Schedule
+from srat.optimization.schedules import Steps
 from srat.recipes.catalogue import names, recipe
 from srat.recipes.scales import base_config, default_data
 from srat.weightings import Fixed
@@ -40,7 +40,7 @@ def test_recipes_runs_come_back(name):
 ODD = {
     "flags that are off": compose(attack="pgd", batch_size=64),
     "no random start": replace(Config(), evaluation=replace(Config().evaluation, random_start=False)),
-    "nothing in a field": replace(Config(), schedule=Schedule(milestones=(3, 7), reweight_from=None)),
+    "nothing in a field": replace(Config(), schedule=Steps(milestones=(3, 7), reweight_from=None)),
     "custom": compose(method="ce", weighting="inverse-frequency", loss="focal"),
     "fixed weights": replace(Config(), weighting=Fixed(values=(1.0,) * 9 + (0.1,))),
     "in another ball": compose(norm="l2", epsilon=1.5),

@@ -27,7 +27,7 @@ from srat.losses import LDAM, Focal
 from srat.methods.objective import Objective
 from srat.methods.table import METHODS
 from srat.models import ImageShape
-from srat.optimization.schedules import Schedule
+from srat.optimization.schedules import Steps
 from srat.theory import Gaussians
 from srat.weightings import Fixed
 
@@ -35,7 +35,7 @@ MEMBERS = [kind() for family in (*FAMILIES.values(), ReferenceAttack) for kind i
 SETTINGS = [
     *MEMBERS,
     *chosen_checks(),
-    *(Config(), SGD(), InnerMaximization(), Schedule(), Objective(), Holdout(), Gaussians(), METHODS["srat-ldam"]),
+    *(Config(), SGD(), InnerMaximization(), Steps(), Objective(), Holdout(), Gaussians(), METHODS["srat-ldam"]),
     ImageShape(channels=3, height=8, width=8),
 ]
 FIELDS = [(made, field.name) for made in SETTINGS for field in dataclasses.fields(made)]
@@ -215,7 +215,7 @@ def test_norms_that_there_are_not(norm):
         (lambda: Config(evaluation=FGSM()), "Config.evaluation: expected a PGD, got an FGSM"),
         (lambda: Config(optimizer=SGD), "Config.optimizer: expected an SGD, got the class SGD itself"),
         (lambda: Config(precision="bf8"), "Config.precision: expected one of fp32, tf32, bf16, fp16, got 'bf8'"),
-        (lambda: Schedule(milestones=5), "Schedule.milestones: expected a list of whole numbers or None, got 5"),
+        (lambda: Steps(milestones=5), "Steps.milestones: expected a list of whole numbers or None, got 5"),
         (
             lambda: PGD(epsilon=8),
             "`epsilon`: expected above 0 and at most 1, in [0, 1] pixel units (8/255 is 0.0314), got 8; it looks like "

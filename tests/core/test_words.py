@@ -16,7 +16,7 @@ from srat.data import Holdout
 from srat.data.imbalance import Step
 from srat.models import wrap
 from srat.models.heads import CosineHead
-from srat.optimization.schedules import Schedule
+from srat.optimization.schedules import Steps
 from srat.statistics.intervals import wilson
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -65,7 +65,7 @@ def test_a_number_has_as_many_digits_as_it_takes(value, bounds, shown):
         (lambda x: SGD(momentum=x), 1),
         (lambda x: SGD(learning_rate=x), 1e3),
         (lambda x: Holdout(fraction=x), 0.5),
-        (lambda x: Schedule(factor=x), 1),
+        (lambda x: Steps(factor=x), 1),
         (lambda x: wrap(nn.Linear(2, 2), mean=[x], std=[0.5]), 1),
         (lambda x: wilson(x, 5), 5),
         (lambda x: theory.Gaussians(ratio=x), 1e100),

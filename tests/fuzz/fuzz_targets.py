@@ -43,13 +43,13 @@ class Target:
     seeds: Callable[[Path], list[bytes]]
 
 
-def model_and_optimizer() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """Return a small model, after a step, with its optimiser."""
+def model_and_optimizer() -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.nn.Module]:
+    """Return a small model, after a step, with its optimizer, and the parts beside them, none."""
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     model(torch.ones(1, 2)).sum().backward()
     optimizer.step()
-    return model, optimizer
+    return model, optimizer, torch.nn.ModuleDict()
 
 
 def with_true_digest(content: bytes) -> bytes:
@@ -74,11 +74,11 @@ def read_checkpoint(content: bytes, folder: Path) -> object:
 def checkpoint_seeds(folder: Path) -> list[bytes]:
     """Return a checkpoint with and one without best weights."""
     row = {"epoch": 0, "loss": 1.5, "held_out_robust": 0.5}
-    model, optimizer = model_and_optimizer()
+    model, optimizer, parts = model_and_optimizer()
     states = State(), State(epoch=1, history=[row], best_epoch=0, best_score=0.5, best_weights=model.state_dict())
     contents = []
     for state in states:
-        save_checkpoint(folder / "seeds", state, model, optimizer, run="a")
+        save_checkpoint(folder / "seeds", state, model, optimizer, parts, run="a")
         contents.append(max((folder / "seeds").iterdir()).read_bytes())
     return contents
 

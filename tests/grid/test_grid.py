@@ -27,7 +27,7 @@ from srat.grid.local import Serial
 from srat.grid.on_ray import OnRay
 from srat.grid.plan import jobs_of, planned
 from srat.models.backbones.linear import Linear
-from srat.optimization.schedules import Schedule
+from srat.optimization.schedules import Steps
 from srat.recipes.base import Cell
 from srat.recipes.catalogue import recipe
 from srat.recipes.scales import base_config
@@ -348,7 +348,7 @@ class TestSerially:
             data=replace(base.data, dir=tmp_path, verify=False),
             model=Linear(),
             epochs=1,
-            schedule=Schedule(milestones=()),
+            schedule=Steps(milestones=()),
             evaluation=replace(base.evaluation, steps=1),
         )
         cells = planned(recipe("table3"), base, ["srat-ldam", "step-10"])

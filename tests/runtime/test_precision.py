@@ -41,7 +41,7 @@ def set_up_for(config, device="cpu"):
 def one_step(training):
     rng = partial(generator, 0, device=training.fabric.device)
     batch = training.feed.batch(torch.arange(32, device=training.fabric.device), rng("augment"))
-    return trainer.train_step(training, batch, training.class_weights, rng)
+    return trainer.train_step(training, batch, training.stage(training.config.epochs - 1), rng)
 
 
 class Watched(TorchDispatchMode):

@@ -118,7 +118,7 @@ def one_step(processes, *, mistake=None):
     weights = torch.linspace(0.1, 3, 10)
     gradients = []
     training.optimizer.step = lambda *_: gradients.extend(p.grad.clone() for p in training.module.parameters())
-    sums = train_step(training, batch, weights, rng)
+    sums = train_step(training, batch, training.stage(0)._replace(weights=weights), rng)
     return torch.cat([g.flatten() for g in gradients]).numpy(), sums.numpy()
 
 
@@ -132,7 +132,7 @@ def whole_step(processes, *, synchronized=True):
     rng = partial(generator, 0, rank=processes.rank)
     for step in range(2):
         batch = training.feed.batch(torch.arange(11 * step, 11 * step + 11), rng("augment"))
-        train_step(training, batch, training.class_weights, rng)
+        train_step(training, batch, training.stage(training.config.epochs - 1), rng)
     return torch.cat([tensor.double().flatten() for tensor in training.module.state_dict().values()]).numpy()
 
 

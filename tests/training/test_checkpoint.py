@@ -21,7 +21,7 @@ def make():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
     model.to(memory_format=torch.channels_last)
-    return model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    return model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9), nn.ModuleDict()
 
 
 def step(model, optimizer):
@@ -30,9 +30,9 @@ def step(model, optimizer):
     optimizer.zero_grad()
 
 
-def load(folder, model, optimizer):
+def load(folder, model, optimizer, parts=None):
     said = []
-    state = load_checkpoint(folder, model, optimizer, run="a", notice=said.append)
+    state = load_checkpoint(folder, model, optimizer, parts or nn.ModuleDict(), run="a", notice=said.append)
     return state, said
 
 
@@ -42,7 +42,7 @@ def row(epoch):
 
 class TestRoundTrip:
     def test_everything_comes_back(self, tmp_path):
-        model, optimizer = make()
+        model, optimizer, parts = make()
         step(model, optimizer)
         best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         state = State(
@@ -56,8 +56,8 @@ class TestRoundTrip:
             best_score=1 / 3,
             best_weights=best,
         )
-        save_checkpoint(tmp_path / "c", state, model, optimizer, run="a")
-        other, other_optimizer = make()
+        save_checkpoint(tmp_path / "c", state, model, optimizer, parts, run="a")
+        other, other_optimizer, _ = make()
         back, said = load(tmp_path / "c", other, other_optimizer)
         assert said == []
         for name in ("epoch", "step", "rate_factor", "seconds", "history", "best_epoch", "best_score"):
@@ -71,10 +71,10 @@ class TestRoundTrip:
         assert all(torch.equal(a, b) for a, b in pairs)
 
     def test_the_optimisers_tensors_keep_their_layout(self, tmp_path):
-        model, optimizer = make()
+        model, optimizer, parts = make()
         step(model, optimizer)
-        save_checkpoint(tmp_path, State(), model, optimizer, run="a")
-        other, other_optimizer = make()
+        save_checkpoint(tmp_path, State(), model, optimizer, parts, run="a")
+        other, other_optimizer, _ = make()
         load(tmp_path, other, other_optimizer)
         for one, two in zip(optimizer.state.values(), other_optimizer.state.values(), strict=True):
             assert one["momentum_buffer"].stride() == two["momentum_buffer"].stride()
@@ -117,7 +117,7 @@ def two(tmp_path_factory):
     for position in (1, 2):
         model(torch.ones(1, 3)).sum().backward()
         optimizer.step()
-        save_checkpoint(folder, State(step=position), model, optimizer, run="a")
+        save_checkpoint(folder, State(step=position), model, optimizer, nn.ModuleDict(), run="a")
     return folder
 
 
@@ -218,7 +218,7 @@ class TestStrangers:
 
     @staticmethod
     def tensors():
-        model, _ = make()
+        model, *_ = make()
         return {f"model.{name}": tensor for name, tensor in model.state_dict().items()} | {"sums": no_sums()}
 
     def test_this_fixture_is_readable(self, tmp_path):

@@ -74,7 +74,12 @@ class TestStep:
             return generator(0, purpose)
 
         training.model.train()
-        train_step(training, training.feed.batch(torch.arange(32), rng("augment")), weights, rng)
+        train_step(
+            training,
+            training.feed.batch(torch.arange(32), rng("augment")),
+            training.stage(0)._replace(weights=weights),
+            rng,
+        )
         self.by_hand(reference, batch, weights, config, rng("attack"))
         for ours, theirs in zip(training.module.state_dict().values(), reference.state_dict().values(), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
@@ -108,10 +113,11 @@ class TestStep:
         training = set_up(tiny("cb-reweight"), make_fabric("cpu"), batch, None, None)
         present = torch.nonzero(batch.labels < 3).flatten()
         rng = partial(generator, 0)
-        sums = train_step(training, training.feed.batch(present, rng("augment")), torch.ones(4), rng)
+        stage = training.stage(0)._replace(weights=torch.ones(4))
+        sums = train_step(training, training.feed.batch(present, rng("augment")), stage, rng)
         other = set_up(tiny("cb-reweight"), make_fabric("cpu"), batch, None, None)
-        weights = torch.tensor([1.0, 1.0, 1.0, 78.0])
-        again = train_step(other, other.feed.batch(present, rng("augment")), weights, rng)
+        stage = stage._replace(weights=torch.tensor([1.0, 1.0, 1.0, 78.0]))
+        again = train_step(other, other.feed.batch(present, rng("augment")), stage, rng)
         assert torch.equal(sums, again)
         assert same(training.module.state_dict(), other.module.state_dict())
 
@@ -601,7 +607,7 @@ class TestResume:
 
 def small():
     training = set_up(tiny(), make_fabric("cpu"), *split(), None)
-    return training.module, training.optimizer
+    return training.module, training.optimizer, training.parts
 
 
 def split():

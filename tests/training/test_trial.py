@@ -9,7 +9,7 @@ from torch import nn
 from srat.config.composition import compose
 from srat.core.errors import UserError
 from srat.data import Dataset
-from srat.data.batches import epoch_batches, smallest_batch
+from srat.data.feed import epoch_batches, smallest_batch
 from srat.models import wrap
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.classifier import AttackMode

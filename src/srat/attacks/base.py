@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from srat.attacks.doubts import tell_doubts
+from srat.attacks.projections import Length
 from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.gradients import ordinary, taking_gradients
@@ -17,6 +18,8 @@ from srat.core.warn import warn
 from srat.data.pixels import check_attackable
 
 Images = Float[Tensor, "batch channels height width"]
+Scale = Float[Tensor, " batch"]
+"""What the budget of each image is multiplied by, (batch,), 0 or more."""
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits (batch, classes) and labels (batch,) → the loss of each example, (batch,)."""
 LossAt = Callable[[Tensor], Tensor]
@@ -47,20 +50,23 @@ class Attack(Member):
 
     @taking_gradients
     @checked
-    def __call__(self, loss_at: LossAt, images: Tensor, *, generator: torch.Generator) -> Images:
+    def __call__(
+        self, loss_at: LossAt, images: Tensor, *, generator: torch.Generator, scale: Scale | None = None
+    ) -> Images:
         """Return adversarial images.
 
         Args:
             loss_at: images → the loss of each, (batch,), to be made large.
             images: (batch, channels, height, width), in [0, 1].
             generator: the source of all randomness, on the images' device.
+            scale: (batch,), 0 or more, what ε and step size are multiplied by for each image; None for 1.
 
         Returns:
             Images of the same shape, in [0, 1] and within the budget.
 
         Raises:
-            UserError: if the images are not floating point in [0, 1], the generator is on another device, or the loss
-                is not one number an image.
+            UserError: if the images are not floating point in [0, 1], the generator is on another device, the scale
+                or the loss is not one number an image, or a scale is negative.
 
         Warns:
             UserWarning: on settings that can hardly be meant, and on a loss of NaN.
@@ -69,12 +75,16 @@ class Attack(Member):
         tell_doubts((self,), images.shape[1:], warn)
         there, here = generator.device.type, images.device.type
         require(there == here, f"generator: expected one on {here}, as the images are, got one on {there}")
+        if scale is not None:
+            _check_scale(scale, images)
         watched = _OfEach(loss_at)
-        adversarial = self.perturb(watched, images, generator=generator)
+        adversarial = self.perturb(watched, images, generator=generator, scale=scale)
         watched.tell_of_nan()
         return adversarial
 
-    def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
+    def perturb(
+        self, loss_at: LossAt, images: Images, *, generator: torch.Generator, scale: Scale | None = None
+    ) -> Images:
         """Do what a call does, for images known to be in [0, 1]; the checks wait for the device, this does not."""
         raise NotImplementedError
 
@@ -102,36 +112,59 @@ class IterativeAttack(Attack):
         """
         raise NotImplementedError
 
-    def step(self, adversarial: Images, gradient: Images, images: Images) -> Images:
+    def step(self, adversarial: Images, gradient: Images, images: Images, scale: Scale | None = None) -> Images:
         """Return the next point.
 
         Args:
             adversarial: x_t, (batch, channels, height, width), in [0, 1].
             gradient: ∇ₓ loss(x_t), of the same shape.
             images: the untouched images, in [0, 1].
+            scale: (batch,), what ε and step size are multiplied by for each image; None for 1.
         """
         raise NotImplementedError
 
-    def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
+    def perturb(
+        self, loss_at: LossAt, images: Images, *, generator: torch.Generator, scale: Scale | None = None
+    ) -> Images:
         """Return the last points; of several starts, for each image the one with the largest loss."""
-        worst = self._from_one_start(loss_at, images, generator)
+        worst = self._from_one_start(loss_at, images, generator, scale)
         if self.starts == 1:
             return worst
         with torch.no_grad():
             worst_loss = loss_at(worst)
             for _ in range(self.starts - 1):
-                candidate = self._from_one_start(loss_at, images, generator)
+                candidate = self._from_one_start(loss_at, images, generator, scale)
                 loss = loss_at(candidate)
                 worse = loss > worst_loss
                 worst = torch.where(worse[:, None, None, None], candidate, worst)
                 worst_loss = torch.where(worse, loss, worst_loss)
         return worst
 
-    def _from_one_start(self, loss_at: LossAt, images: Images, generator: torch.Generator) -> Images:
-        adversarial = started(images, self.noise(images.shape, generator=generator))
+    def _from_one_start(
+        self, loss_at: LossAt, images: Images, generator: torch.Generator, scale: Scale | None
+    ) -> Images:
+        noise = self.noise(images.shape, generator=generator)
+        adversarial = started(images, noise if noise is None or scale is None else noise * each(scale))
         for _ in range(self.iterations):
-            adversarial = self.step(adversarial, input_gradient(loss_at, adversarial), images)
+            adversarial = self.step(adversarial, input_gradient(loss_at, adversarial), images, scale)
         return adversarial
+
+
+def each(scale: Scale) -> Tensor:
+    """Return a number for each image as (batch, 1, 1, 1), to multiply images with."""
+    return scale[:, None, None, None]
+
+
+def scaled(length: float, scale: Scale | None) -> Length:
+    """Return a length, or that of each image as (batch, 1, 1, 1)."""
+    return length if scale is None else length * each(scale)
+
+
+def _check_scale(scale: Scale, images: Images) -> None:
+    there, here = scale.device.type, images.device.type
+    require(len(scale) == len(images), f"scale: expected one number for each of {len(images)} images, got {len(scale)}")
+    require(there == here, f"scale: expected it on {here}, as the images are, got {there}")
+    require(bool((scale >= 0).all() & scale.isfinite().all()), "scale: expected finite numbers, 0 or more")
 
 
 class _OfEach:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
-from srat.attacks.base import Images, IterativeAttack
+from srat.attacks.base import Images, IterativeAttack, Scale, scaled
 from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
-from srat.attacks.pgd import check_budget, pgd_step
-from srat.attacks.projections import GEOMETRIES, Shape
+from srat.attacks.pgd import ascend, check_budget
+from srat.attacks.projections import GEOMETRIES, Shape, check_length
 from srat.core.errors import require_field
 
 
@@ -36,9 +36,11 @@ class FGSM(IterativeAttack, name="fgsm"):
         """Return noise uniform in the ball, or None without a random start."""
         return GEOMETRIES["linf"].noise(shape, self.epsilon, generator=generator) if self.random_start else None
 
-    def step(self, adversarial: Images, gradient: Images, images: Images) -> Images:
+    def step(self, adversarial: Images, gradient: Images, images: Images, scale: Scale | None = None) -> Images:
         """Return the projected sign step."""
-        return pgd_step(adversarial, gradient, images, norm="linf", epsilon=self.epsilon, step_size=self._alpha)
+        check_length("step_size", self._alpha, images)
+        epsilon, step_size = scaled(self.epsilon, scale), scaled(self._alpha, scale)
+        return ascend(adversarial, gradient, images, norm="linf", epsilon=epsilon, step_size=step_size)
 
     def doubts(self, shape: Shape) -> tuple[str, ...]:
         """Return what can hardly be meant about ball and step."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from srat.attacks.base import Attack, Images, LossAt
+from srat.attacks.base import Attack, Images, LossAt, Scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,9 @@ class Natural(Attack, name="natural"):
         """ "clean", as results call what no attack touched."""
         return "clean"
 
-    def perturb(self, loss_at: LossAt, images: Images, *, generator: torch.Generator) -> Images:
+    def perturb(
+        self, loss_at: LossAt, images: Images, *, generator: torch.Generator, scale: Scale | None = None
+    ) -> Images:
         """Return ``images``."""
-        del loss_at, generator
+        del loss_at, generator, scale
         return images

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
-from srat.attacks.base import Images, IterativeAttack
+from srat.attacks.base import Images, IterativeAttack, Scale, scaled
 from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
-from srat.attacks.projections import GEOMETRIES, NormName, Shape, check_length
+from srat.attacks.projections import GEOMETRIES, Length, NormName, Shape, check_length
 from srat.core.checked import checked
 from srat.core.errors import require_field
 
@@ -37,6 +37,14 @@ def pgd_step(
     Source: Madry et al., 2018.
     """
     check_length("step_size", step_size, images)
+    check_length("epsilon", epsilon, images)
+    return ascend(adversarial, gradient, images, norm=norm, epsilon=epsilon, step_size=step_size)
+
+
+def ascend(
+    adversarial: Images, gradient: Images, images: Images, *, norm: NormName, epsilon: Length, step_size: Length
+) -> Images:
+    """Return `pgd_step`, of lengths that may be each image's own, (batch, 1, 1, 1)."""
     geometry = GEOMETRIES[norm]
     return geometry.project(geometry.step(adversarial, gradient, step_size), images, epsilon).clamp(0, 1)
 
@@ -94,9 +102,11 @@ class PGD(IterativeAttack, name="pgd"):
         """Return noise uniform in the ball, or None without a random start."""
         return GEOMETRIES[self.norm].noise(shape, self.epsilon, generator=generator) if self.random_start else None
 
-    def step(self, adversarial: Images, gradient: Images, images: Images) -> Images:
+    def step(self, adversarial: Images, gradient: Images, images: Images, scale: Scale | None = None) -> Images:
         """Return `pgd_step`."""
-        return pgd_step(adversarial, gradient, images, norm=self.norm, epsilon=self.epsilon, step_size=self.step_size)
+        check_length("step_size", self.step_size, images)
+        epsilon, step_size = scaled(self.epsilon, scale), scaled(self.step_size, scale)
+        return ascend(adversarial, gradient, images, norm=self.norm, epsilon=epsilon, step_size=step_size)
 
 
 def check_budget(epsilon: float, norm: NormName) -> None:

@@ -16,6 +16,8 @@ from srat.core.words import number
 
 Images = Float[Tensor, "batch channels height width"]
 Shape = Sequence[int]
+Length = float | Tensor
+"""A length in the units of the images, for all of them, or (batch, 1, 1, 1), for each its own."""
 NormName = Annotated[
     Literal["linf", "l2"],
     Spellings({"inf": "linf", "infinity": "linf", "linfinity": "linf", "∞": "linf", "l∞": "linf", "2": "l2"}),
@@ -36,7 +38,7 @@ def project_linf(images: Images, center: Images, epsilon: float) -> Images:
         UserError: if ε is negative, or beyond the images' type.
     """
     check_length("epsilon", epsilon, images)
-    return center + (images - center).clamp(-epsilon, epsilon)
+    return _into_linf(images, center, epsilon)
 
 
 @checked
@@ -52,8 +54,7 @@ def project_l2(images: Images, center: Images, epsilon: float) -> Images:
         UserError: if ε is negative, or beyond the images' type.
     """
     check_length("epsilon", epsilon, images)
-    delta = images - center
-    return center + delta * (epsilon / _length(delta).clamp(min=torch.finfo(delta.dtype).tiny)).clamp(max=1)
+    return _into_l2(images, center, epsilon)
 
 
 @checked
@@ -87,12 +88,23 @@ def check_length(name: str, length: float, images: Images) -> None:
         raise UserError(f"{name}: expected 0 to {most:.2g}, got {number(length, 0, most)}")
 
 
-def sign_step(images: Images, gradient: Images, step_size: float) -> Images:
+def _into_linf(images: Images, center: Images, epsilon: Length) -> Images:
+    return center + torch.clamp(images - center, -epsilon, epsilon)  # type: ignore[arg-type]
+
+
+def _into_l2(images: Images, center: Images, epsilon: Length) -> Images:
+    delta = images - center
+    return center + delta * (epsilon / _length(delta).clamp(min=torch.finfo(delta.dtype).tiny)).clamp(max=1)
+
+
+def sign_step(images: Images, gradient: Images, step_size: Length) -> Images:
     """Return the steepest ascent in L∞: x + α · sign(g)."""
+    if isinstance(step_size, Tensor):
+        return images + step_size * gradient.sign()
     return images.add(gradient.sign(), alpha=step_size)
 
 
-def normalized_step(images: Images, gradient: Images, step_size: float) -> Images:
+def normalized_step(images: Images, gradient: Images, step_size: Length) -> Images:
     """Return the steepest ascent in L2: x + α · g/‖g‖₂; a zero gradient moves nothing."""
     return images + step_size * gradient / _length(gradient).clamp(min=torch.finfo(gradient.dtype).tiny)
 
@@ -120,11 +132,11 @@ class Geometry:
     """How to draw a start, to step and to project in one norm."""
 
     noise: Callable[..., Tensor]
-    step: Callable[[Tensor, Tensor, float], Tensor]
-    project: Callable[[Tensor, Tensor, float], Tensor]
+    step: Callable[[Tensor, Tensor, Length], Tensor]
+    project: Callable[[Tensor, Tensor, Length], Tensor]
 
 
 GEOMETRIES: dict[NormName, Geometry] = {
-    "linf": Geometry(uniform_linf, sign_step, project_linf),
-    "l2": Geometry(uniform_l2, normalized_step, project_l2),
+    "linf": Geometry(uniform_linf, sign_step, _into_linf),
+    "l2": Geometry(uniform_l2, normalized_step, _into_l2),
 }

@@ -104,12 +104,19 @@ _HELP = {
     "data": "Data set",
     "imbalance": "Imbalance of the training set",
     "augmentation": "Augmentation",
+    "sampling": "Which training images an epoch draws",
     "model": "Architecture",
     "head": "Last layer",
     "attack": "Training attack",
+    "budget": "Size of the training attack's ball, by class and epoch",
     "loss": "Prediction loss",
+    "robust_loss": "What the logits under attack are compared with",
     "weighting": "Class weights",
     "feature_loss": "Feature loss",
+    "optimizer": "Optimizer",
+    "schedule": "Schedule of the learning rate",
+    "averaging": "Average of the weights, which is then evaluated and kept",
+    "weight_perturbation": "Where beside the weights the gradient is taken",
 }
 
 

@@ -245,8 +245,7 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     """Return what is about to happen, in three lines."""
     schedule, attack = config.schedule, config.attack
     said = f"attack {attack.label} (ε {getattr(attack, 'epsilon', 0):.4g})" if is_attacked(config) else "no attack"
-    milestones = [m for m in schedule.milestones_of(config.epochs) if m < config.epochs]
-    falls = f", × {schedule.factor:g} after {' and '.join(map(str, milestones))}" if milestones else ""
+    moves = schedule.described(config.epochs)
     first = schedule.reweight_epoch_of(config.epochs)
     since = f"after {counted(first, 'epoch')}" if first else "from the start"
     weights = f"weights {config.weighting.name} {since}"
@@ -256,5 +255,5 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
         f"[bold]{config.method}[/bold] on [bold]{config.data.title}[/bold], imbalance {described(config.imbalance)}, "
         f"{config.model.name}, seed {config.seed}, {device}{several}\n"
         f"{said}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
-        f"{epochs}, rate {config.optimizer.learning_rate:g}{falls} → {escape(printable(str(out)))}"
+        f"{epochs}, rate {config.optimizer.learning_rate:g}{', ' * bool(moves)}{moves} → {escape(printable(str(out)))}"
     )

@@ -15,6 +15,7 @@ from srat.core.errors import require, unknown
 from srat.core.members import choose
 from srat.data import Source
 from srat.methods.table import METHODS
+from srat.optimization.optimizers import SGD
 
 
 @checked
@@ -95,7 +96,8 @@ def _with_data(config: Config, name: Any) -> Config:
     config = replace(config, data=source, epochs=suggested.epochs)
     for family in ("model", "imbalance", "augmentation"):
         config = _with_member(config, family, getattr(suggested, family))
-    config = replace(config, optimizer=replace(config.optimizer, learning_rate=suggested.learning_rate))
+    if isinstance(config.optimizer, SGD):  # whose rates are no other optimizer's
+        config = replace(config, optimizer=replace(config.optimizer, learning_rate=suggested.learning_rate))
     return _with_budget(config, norm="linf", epsilon=suggested.epsilon, step_size=suggested.step_size)
 
 
@@ -122,9 +124,14 @@ def _with_member(config: Config, family: str, name: Any) -> Config:
         return replace(config, attack=_attack(config, name))
     member = _chosen(family, name, family.replace("_", " "))
     current = getattr(config, family)
+    if member is not name:
+        if type(member) is type(current):
+            return config
+        # What every member of the family has, such as the first epoch with weights, stays as it is.
+        shared = [f.name for f in dataclasses.fields(FAMILIES[family]) if f.default is not dataclasses.MISSING]
+        member = replace(member, **{name: getattr(current, name) for name in shared})
     changed: dict[str, Any] = {family: member}
-    same = type(member) is type(current) and member is not name
-    return config if same else replace(config, **changed)
+    return replace(config, **changed)
 
 
 def _attack(config: Config, name: Any) -> Attack:

@@ -3,23 +3,25 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import cattrs
 
 from srat.attacks import FGSM, PGD, Attack, Natural
+from srat.attacks.budgets import Budget, UniformBudget
 from srat.attacks.doubts import doubts_of_ball
 from srat.config.serialization import describe_mistake, differences, identity, make_converter
 from srat.core.checked import Checked, checked
-from srat.core.errors import UserError, require
+from srat.core.errors import UserError, require, require_field
 from srat.core.files import parse_json, read_bounded
-from srat.core.members import Member
+from srat.core.members import Member, since
 from srat.core.words import number
 from srat.data import Augmentation, Holdout, Imbalance, Source
 from srat.data.augmentation import NoAugmentation
 from srat.data.imbalance import Step
+from srat.data.sampling import Sampling, Shuffled
 from srat.data.sources.digits import Digits
 from srat.feature_losses import FeatureLoss
 from srat.losses import Loss
@@ -28,7 +30,11 @@ from srat.methods.table import METHODS
 from srat.models import Architecture, AttackMode, Head
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.heads import CosineHead, LossHead
-from srat.optimization.schedules import Schedule
+from srat.optimization.averaging import Averaging, NoAveraging
+from srat.optimization.optimizers import SGD, Optimizer
+from srat.optimization.schedules import Schedule, Steps
+from srat.optimization.weight_perturbations import NoPerturbation, WeightPerturbation
+from srat.robust_losses import RobustLoss, Standard
 from srat.runtime.precision import PrecisionName
 from srat.weightings import Weighting
 
@@ -37,35 +43,6 @@ _DEFAULT = METHODS[DEFAULT_METHOD]
 _DIGITS = Digits.suggested
 LARGEST_FILE = 1 << 20
 """Bytes of a configuration file that are read at the most; ours have two thousand."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SGD(Checked):
-    """Stochastic gradient descent with momentum, at the field's usual values; the paper does not give its optimiser."""
-
-    learning_rate: float = 0.1
-    """γ of the first epoch."""
-    momentum: float = 0.9
-    """Momentum."""
-    weight_decay: float = 5e-4
-    """Weight decay."""
-    nesterov: bool = False
-    """Nesterov's momentum."""
-
-    def __post_init__(self) -> None:
-        require(
-            0 < self.learning_rate < 1e3,
-            f"--optimizer.learning-rate: expected a number above 0, got {number(self.learning_rate, 0, 1e3)}",
-        )
-        require(
-            0 <= self.momentum < 1,
-            f"--optimizer.momentum: expected 0 ≤ momentum < 1, got {number(self.momentum, 0, 1)}",
-        )
-        require(
-            0 <= self.weight_decay < 1e3,
-            f"--optimizer.weight-decay: expected 0 or more, got {number(self.weight_decay, 0, 1e3)}",
-        )
-        require(not self.nesterov or self.momentum > 0, "--optimizer.nesterov needs a momentum above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +69,21 @@ class Config(Checked):
     imbalance: Imbalance = Step()
     holdout: Holdout = Holdout()
     augmentation: Augmentation = NoAugmentation()
+    sampling: Sampling = field(default=Shuffled(), metadata=since(Shuffled()))
     model: Architecture = SmallCNN()
     head: Head = LossHead()
     attack: Attack = PGD(epsilon=_DIGITS.epsilon, step_size=_DIGITS.step_size)
+    budget: Budget = field(default=UniformBudget(), metadata=since(UniformBudget()))
     inner: InnerMaximization = InnerMaximization()
     loss: Loss = _DEFAULT.loss
+    robust_loss: RobustLoss = field(default=Standard(), metadata=since(Standard()))
     weighting: Weighting = _DEFAULT.weighting
     feature_loss: FeatureLoss = _DEFAULT.feature_loss
     objective: Objective = Objective()
-    optimizer: SGD = SGD(learning_rate=_DIGITS.learning_rate)
-    schedule: Schedule = Schedule()
+    optimizer: Optimizer = SGD(learning_rate=_DIGITS.learning_rate)
+    schedule: Schedule = Steps()
+    averaging: Averaging = field(default=NoAveraging(), metadata=since(NoAveraging()))
+    weight_perturbation: WeightPerturbation = field(default=NoPerturbation(), metadata=since(NoPerturbation()))
     precision: PrecisionName = "fp32"
     """Arithmetic of training: bf16 and fp16 mix half precision in, tf32 rounds on GPUs; evaluation stays in fp32."""
     sync_batch_norm: bool = False
@@ -109,16 +91,15 @@ class Config(Checked):
     evaluation: PGD = PGD(epsilon=_DIGITS.epsilon, step_size=_DIGITS.step_size, steps=20)
 
     def __post_init__(self) -> None:
-        require(1 <= self.epochs <= 100_000, f"--epochs: expected 1 to 100,000, got {self.epochs}")
-        require(1 <= self.batch_size <= 1_000_000, f"--batch-size: expected 1 to 1,000,000, got {self.batch_size}")
-        late = [m for m in (*(self.schedule.milestones or ()), self.schedule.reweight_from or 0) if m >= self.epochs]
-        require(not late, f"--schedule: expected epochs below --epochs {self.epochs}, got {late[0] if late else ''}")
+        require_field(1 <= self.epochs <= 100_000, "epochs", "1 to 100,000", self.epochs)
+        require_field(1 <= self.batch_size <= 1_000_000, "batch_size", "1 to 1,000,000", self.batch_size)
+        self.schedule.check(self.epochs)
         linf = not isinstance(self.attack, FGSM) or self.evaluation.norm == "linf"
-        require(linf, f"--attack fgsm attacks in linf, and the evaluation in {self.evaluation.norm}; train with pgd")
+        require(linf, f"`attack` fgsm attacks in linf, and the evaluation in {self.evaluation.norm}; train with pgd")
         head, wanted = self.head.resolve(self.loss.head), self.loss.head
         if isinstance(head, CosineHead) and isinstance(wanted, CosineHead):
             own, of_loss = number(head.scale, wanted.scale), number(wanted.scale, head.scale)
-            same = f"--head.scale {own} and --loss.scale {of_loss} must be the same number"
+            same = f"`head.scale` {own} and `loss.scale` {of_loss} must be the same number"
             require(head.scale == wanted.scale, same)
 
     def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
@@ -226,12 +207,19 @@ FAMILIES: Mapping[str, type[Member]] = {
     "data": Source,
     "imbalance": Imbalance,
     "augmentation": Augmentation,
+    "sampling": Sampling,
     "model": Architecture,
     "head": Head,
     "attack": Attack,
+    "budget": Budget,
     "loss": Loss,
+    "robust_loss": RobustLoss,
     "weighting": Weighting,
     "feature_loss": FeatureLoss,
+    "optimizer": Optimizer,
+    "schedule": Schedule,
+    "averaging": Averaging,
+    "weight_perturbation": WeightPerturbation,
 }
 """The fields of a configuration that are a choice among members."""
 

@@ -3,10 +3,13 @@
 import dataclasses
 import json
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import cattrs
+from cattrs.gen import make_dict_structure_fn
 
 from srat.core.errors import UserError, nearest, unknown
 from srat.core.members import Member, members
@@ -29,7 +32,9 @@ def identity(value: Any, *, whole: bool = False) -> Any:
             if f.metadata.get("identity", True)
             and (whole or f.metadata.get("neutral", _ABSENT) != getattr(value, f.name))
         }
-        return {"name": value.name, **fields} if isinstance(value, Member) else fields
+        if isinstance(value, Member) and (whole or value.name != value.unnamed):
+            return {"name": value.name, **fields}
+        return fields
     return str(value) if isinstance(value, Path) else value
 
 
@@ -64,13 +69,13 @@ def _family_hooks(converter: cattrs.Converter, family: type[Member]) -> None:
 
     def structure(value: Any, _: Any) -> Any:
         known = members(family)
-        if not isinstance(value, dict) or "name" not in value:
+        if not isinstance(value, dict) or not (family.unnamed or "name" in value):
             raise UserError(f"expected an object with a name, one of: {', '.join(known)}")
-        if value["name"] not in known:
-            raise unknown(family.__name__.lower(), str(value["name"]), known)
-        kind = known[value["name"]]
+        name = value.get("name", family.unnamed)
+        if name not in known:
+            raise unknown(family.__name__.lower(), str(name), known)
         settings = {key: setting for key, setting in value.items() if key != "name"}
-        return converter.structure(neutral_values(kind) | settings, kind)
+        return converter.structure(settings, known[name])
 
     def unstructure(value: Member) -> dict[str, Any]:
         return {**converter.unstructure(value, type(value)), "name": value.name}
@@ -79,9 +84,20 @@ def _family_hooks(converter: cattrs.Converter, family: type[Member]) -> None:
     converter.register_unstructure_hook_func(lambda t: t is family, unstructure)
 
 
-def neutral_values(kind: type) -> dict[str, Any]:
-    """Return what a configuration meant that says nothing of a dataclass's younger fields."""
-    return {f.name: f.metadata["neutral"] for f in dataclasses.fields(kind) if "neutral" in f.metadata}
+def _neutral_hook(kind: type, converter: cattrs.Converter) -> Any:
+    """Return what reads a dataclass with younger fields: one of which nothing is said means what it meant before."""
+    neutral = {f.name: f.metadata["neutral"] for f in dataclasses.fields(kind) if "neutral" in f.metadata}
+    structure: Any = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
+
+    def read(value: Any, _: Any) -> Any:
+        missing = neutral.keys() - value.keys() if isinstance(value, dict) else ()
+        return replace(structure(value, kind), **{name: neutral[name] for name in missing})
+
+    return read
+
+
+def _has_younger_fields(kind: Any) -> bool:
+    return dataclasses.is_dataclass(kind) and any("neutral" in f.metadata for f in dataclasses.fields(kind))
 
 
 def make_converter(families: Iterable[type[Member]]) -> cattrs.Converter:
@@ -94,6 +110,7 @@ def make_converter(families: Iterable[type[Member]]) -> cattrs.Converter:
     converter.register_structure_hook(
         order, lambda value, _: value if value in ("label", "random") else converter.structure(value, tuple[int, ...])
     )
+    converter.register_structure_hook_factory(_has_younger_fields, partial(_neutral_hook, converter=converter))
     for family in families:
         _family_hooks(converter, family)
     return converter

@@ -24,17 +24,24 @@ class Member(Checked):
 
         class Loss(Member): ...
         class Focal(Loss, name="focal"): ...
+
+    A family that had a single member in version 0.1, which no configuration named, says which: ``unnamed="sgd"``.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]]
     hidden: ClassVar[bool]
+    unnamed: ClassVar[str] = ""
+    """The member that a configuration without a name means."""
 
-    def __init_subclass__(cls, *, name: str = "", aliases: tuple[str, ...] = (), hidden: bool = False) -> None:
+    def __init_subclass__(
+        cls, *, name: str = "", aliases: tuple[str, ...] = (), hidden: bool = False, unnamed: str = ""
+    ) -> None:
         super().__init_subclass__()
         cls.name = name
         cls.aliases = aliases
         cls.hidden = hidden
+        cls.unnamed = unnamed or cls.unnamed
 
 
 NOT_IDENTITY: Mapping[str, Any] = {"identity": False}

@@ -1,5 +1,6 @@
 """The batches of a run: keyed by epoch and step, so that one that goes on gets those that it would have got."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,16 +12,21 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
+from srat.core.checked import checked
+from srat.core.errors import require
 from srat.core.keyed_random import generator
 from srat.data.augmentation import Augmentation
-from srat.data.batches import epoch_batches
 from srat.data.dataset import Dataset
 from srat.data.pixels import to_unit
+from srat.data.sampling import Sampling
+from srat.runtime.machine import as_device
 from srat.runtime.processes import ALONE, Processes
 
 T = TypeVar("T")
 _AHEAD = 3
 """Batches that are made ready while the model computes."""
+_MOST = 1 << 31
+"""Examples whose order is drawn in memory."""
 
 
 class Batch(NamedTuple):
@@ -41,16 +47,25 @@ class Feed:
     Args:
         dataset: images and labels; the labels lie on the device.
         augmentation: what is done to the images, where they lie.
+        sampling: which examples an epoch draws.
         batch_size: the largest batch, over all processes.
+        epochs: of the run.
         seed: of order and augmentation.
         processes: whose images are which.
     """
 
     dataset: Dataset
     augmentation: Augmentation
+    sampling: Sampling
     batch_size: int
+    epochs: int
     seed: int
     processes: Processes = ALONE
+
+    @property
+    def steps(self) -> int:
+        """How many batches an epoch has."""
+        return count_batches(len(self.dataset), self.batch_size)
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from step ``first`` on."""
@@ -65,8 +80,9 @@ class Feed:
 
     def order(self, epoch: int) -> tuple[Int[Tensor, " batch"], ...]:
         """Return the examples of each batch of an epoch, on the device that the images are taken from."""
-        order = generator(self.seed, "order", epoch=epoch)
-        return epoch_batches(len(self.dataset), self.batch_size, generator=order, device=self.dataset.images.device)
+        rng = generator(self.seed, "order", epoch=epoch)
+        order = self.sampling.order(self.dataset.labels.cpu(), epoch=epoch, epochs=self.epochs, generator=rng)
+        return order.to(self.dataset.images.device).tensor_split(self.steps)
 
     def augmenting(self, epoch: int, step: int) -> torch.Generator:
         """Return the source of a step's augmentation."""
@@ -103,3 +119,47 @@ def ahead(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@checked
+def epoch_batches(
+    n: int,
+    batch_size: int,
+    *,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+) -> tuple[Int[Tensor, " batch"], ...]:
+    """Return a random order of ``n`` examples, cut into batches whose sizes differ by one at the most.
+
+    Equal batches leave no remainder, so that no image is dropped and BatchNorm never meets a batch of one.
+
+    Args:
+        n: number of examples.
+        batch_size: the largest size of a batch.
+        generator: decides the order; it lies on the CPU, so that the order is the same on every device.
+        device: where the images lie; the indices go there all at once.
+
+    Returns:
+        ⌈n / batch_size⌉ batches of indices.
+
+    Raises:
+        UserError: if there is no example, no room for one in a batch, or no such device.
+    """
+    require(1 <= n <= _MOST, f"n: expected 1 to {_MOST:,} examples, got {n}")
+    require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
+    return torch.randperm(n, generator=generator).to(as_device(device)).tensor_split(count_batches(n, batch_size))
+
+
+def smallest_batch(n: int, batch_size: int) -> int:
+    """Return how many examples the smallest batch of an epoch has.
+
+    Args:
+        n: number of examples.
+        batch_size: the largest size of a batch.
+    """
+    return n // count_batches(n, batch_size)
+
+
+def count_batches(n: int, batch_size: int) -> int:
+    """Return how many batches an epoch has, ⌈n / batch_size⌉."""
+    return math.ceil(n / batch_size)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from srat.core.members import Member
 
@@ -21,6 +21,19 @@ class FeatureTerm(NamedTuple):
     """Which anchors the objective averages over."""
 
 
+class Memory(nn.Module):
+    """What a feature loss remembers of earlier steps, in buffers, so that checkpoints hold it."""
+
+    def remember(self, features: Features, labels: Labels) -> None:
+        """Take in what a step has seen, after it.
+
+        Args:
+            features: (batch, dimensions), without their gradient.
+            labels: (batch,), the classes.
+        """
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureLoss(Member):
     """A loss on features, L_sep of Eq. 7."""
@@ -30,6 +43,22 @@ class FeatureLoss(Member):
         """Dimensions of the projection that the features pass through first; 0 for none."""
         return 0
 
-    def __call__(self, features: Features, labels: Labels) -> FeatureTerm | None:
-        """Return the loss of each anchor, or None if there is none to compute."""
+    def memory(self, *, dimensions: int, classes: int) -> Memory | None:
+        """Return what the loss remembers of earlier steps, empty; None if it looks at the batch alone.
+
+        Args:
+            dimensions: of a feature.
+            classes: how many there are.
+        """
+        del dimensions, classes
+        return None
+
+    def __call__(self, features: Features, labels: Labels, memory: Memory | None = None) -> FeatureTerm | None:
+        """Return the loss of each anchor, or None if there is none to compute.
+
+        Args:
+            features: (batch, dimensions).
+            labels: (batch,), integers in [0, classes).
+            memory: what `memory` has made, as it is after the steps before.
+        """
         raise NotImplementedError

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from srat.feature_losses.base import FeatureLoss, Features, FeatureTerm, Labels
+from srat.feature_losses.base import FeatureLoss, Features, FeatureTerm, Labels, Memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoFeatureLoss(FeatureLoss, name="none"):
     """No feature loss: λ · L_sep is 0 and costs nothing."""
 
-    def __call__(self, features: Features, labels: Labels) -> FeatureTerm | None:
+    def __call__(self, features: Features, labels: Labels, memory: Memory | None = None) -> FeatureTerm | None:
         """Return None."""
-        del features, labels
+        del features, labels, memory
         return None

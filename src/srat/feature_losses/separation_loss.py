@@ -15,7 +15,7 @@ from srat.core.checked import checked
 from srat.core.errors import UserError, require_field
 from srat.core.words import number
 from srat.data.counts import anywhere
-from srat.feature_losses.base import FeatureLoss, Features, FeatureTerm, Labels
+from srat.feature_losses.base import FeatureLoss, Features, FeatureTerm, Labels, Memory
 
 _LEAST = 1e-30
 """Of τ: floating point still holds 1/τ."""
@@ -176,7 +176,8 @@ class Separation(FeatureLoss, name="separation"):
         """Dimensions of the projection; 0 for none."""
         return self.projection_dimensions
 
-    def __call__(self, features: Features, labels: Labels) -> FeatureTerm | None:
+    def __call__(self, features: Features, labels: Labels, memory: Memory | None = None) -> FeatureTerm | None:
         """Return `separation`, counted over the anchors that have a positive."""
+        del memory
         values = separation_of(features, labels, self.temperature, normalize=self.normalize)
         return FeatureTerm(values, positive_of(labels))

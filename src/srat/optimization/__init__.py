@@ -1,1 +1,1 @@
-"""How weights move."""
+"""How weights move: optimizers, schedules, averaging, weight perturbations."""

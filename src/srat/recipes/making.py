@@ -9,6 +9,7 @@ from srat.config.config import Config
 from srat.core.errors import require_field
 from srat.data.imbalance import Exponential, Imbalance, Step
 from srat.methods.table import METHODS
+from srat.optimization.schedules import Steps
 from srat.recipes.base import Cell, Claim, Metric, Scope, Term
 from srat.recipes.scales import LARGEST_RATIO
 from srat.weightings import Fixed
@@ -69,10 +70,11 @@ PAIR_EPOCHS = 5
 
 def longer(base: Config, times: int) -> Config:
     """Return the configuration with more epochs, all of its schedule stretched; as it is at the paper's scale."""
-    if base.schedule.milestones is None:
+    schedule = base.schedule
+    if not isinstance(schedule, Steps) or schedule.milestones is None:
         return base
-    milestones = tuple(times * milestone for milestone in base.schedule.milestones)
-    return replace(base, epochs=times * base.epochs, schedule=replace(base.schedule, milestones=milestones))
+    milestones = tuple(times * milestone for milestone in schedule.milestones)
+    return replace(base, epochs=times * base.epochs, schedule=replace(schedule, milestones=milestones))
 
 
 def of_pair(base: Config, pairs: Mapping[str, tuple[int, int]]) -> list[Cell]:

@@ -10,7 +10,7 @@ from srat.data import Holdout
 from srat.data.imbalance import Step
 from srat.models.backbones.resnet import ResNet18
 from srat.models.backbones.small_cnn import SmallCNN
-from srat.optimization.schedules import Schedule
+from srat.optimization.schedules import Steps
 
 Scale = Literal["paper", "small"]
 LARGEST_RATIO = 100.0
@@ -48,7 +48,7 @@ def _small(config: Config) -> Config:
     """
     if config.data.name == "digits":
         return replace(
-            config, imbalance=Step(ratio=LARGEST_RATIO), epochs=10, schedule=Schedule(milestones=(6, 8), factor=0.1)
+            config, imbalance=Step(ratio=LARGEST_RATIO), epochs=10, schedule=Steps(milestones=(6, 8), factor=0.1)
         )
     if config.data.name == "fashion-mnist":
         return replace(
@@ -57,7 +57,7 @@ def _small(config: Config) -> Config:
             imbalance=Step(ratio=LARGEST_RATIO, cap=2_000),
             epochs=10,
             optimizer=replace(config.optimizer, learning_rate=0.05),
-            schedule=Schedule(milestones=(6, 8), factor=0.1),
+            schedule=Steps(milestones=(6, 8), factor=0.1),
         )
     if config.data.name in ("cifar10", "svhn"):
         return replace(
@@ -67,7 +67,7 @@ def _small(config: Config) -> Config:
             batch_size=32,
             epochs=30,
             optimizer=replace(config.optimizer, learning_rate=0.05),
-            schedule=Schedule(milestones=(18, 25), factor=0.1),
+            schedule=Steps(milestones=(18, 25), factor=0.1),
         )
     small = "one with a small scale (digits, fashion-mnist, cifar10, svhn)"
     raise FieldError("data", small, config.data.name)

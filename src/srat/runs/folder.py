@@ -22,7 +22,9 @@ from srat.data import Record, TrainingData
 from srat.models.wrapping.wrapper import Custom
 from srat.runs.metrics import Row
 
-Which = Literal["last", "best"]
+Which = Literal["last", "best", "raw"]
+"""Weights of the last epoch or of the best on the held-out part, averaged where the run averages its weights; or those
+of the last epoch as the last step left them, where the others are averaged."""
 Portion = int | Literal["new"] | None
 """Test images at the most, those that came since the run began, or all that it recorded."""
 _LOCK = ".lock"
@@ -81,7 +83,7 @@ class RunFolder:
         return self.path / "environment.json"
 
     def weights(self, which: Which) -> Path:
-        """The weights of the last epoch, or of the best on the held-out part."""
+        """The weights of the last epoch, of the best on the held-out part, or of the last one without averaging."""
         return self.path / f"model{_suffix(which)}.safetensors"
 
     def evaluation(self, which: Which, portion: Portion = None) -> Path:

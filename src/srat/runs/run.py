@@ -110,7 +110,8 @@ def load(
 
     Args:
         path: the run's folder, or a file of weights from one, which needs nothing beside it.
-        which: "last" for the weights of the last epoch, "best" for the best on the held-out part.
+        which: "last" for the weights of the last epoch, "best" for the best on the held-out part, both averaged where
+            the run averages its weights; "raw" for the last ones without the average.
         model: the model to put the weights into, where the run was of the user's own.
         device: where to put it: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
 
@@ -230,10 +231,9 @@ def _require_run(folder: RunFolder) -> None:
 def _weights_of(folder: RunFolder, which: Which) -> Path:
     file = folder.weights(which)
     _require_run(folder)
-    why = (
-        f"the run is unfinished; {folder.how_to_go_on} it"
-        if which == "last" or not folder.trained
-        else "the run held out no images to choose a best epoch with"
-    )
+    why = {
+        "best": "the run held out no images to choose a best epoch with",
+        "raw": "the run averaged no weights, so its last ones are the raw ones",
+    }.get(which if folder.trained else "last", f"the run is unfinished; {folder.how_to_go_on} it")
     require(file.exists(), f"there is no {file.name} in '{folder.path}': {why}")
     return file

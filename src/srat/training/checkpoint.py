@@ -17,11 +17,13 @@ from srat.runs.metrics import Row, no_sums
 
 T = TypeVar("T")
 KEPT = 2
+_COUNTER = "step"
+"""What an optimizer counts its steps with: the only slot that has not the shape of its parameter."""
 
 
 @dataclass(kw_only=True)
 class State:
-    """What changes while a run goes on, beside model and optimiser; all else follows from its configuration."""
+    """What changes while a run goes on, beside model, optimizer and parts; all else follows from its configuration."""
 
     epoch: int = 0
     """Epochs done."""
@@ -54,7 +56,7 @@ _FACTS = ("epoch", "step", "rate_factor", "scaler", "seconds", "history", "best_
 
 
 def save_checkpoint(
-    folder: Path, state: State, model: nn.Module, optimizer: torch.optim.Optimizer, *, run: str
+    folder: Path, state: State, model: nn.Module, optimizer: torch.optim.Optimizer, parts: nn.Module, *, run: str
 ) -> None:
     """Write the checkpoint of a state, and remove all but the last two; ``run`` is the configuration's id."""
     folder.mkdir(exist_ok=True)
@@ -62,6 +64,7 @@ def save_checkpoint(
         **_prefixed("model", model.state_dict()),
         **_prefixed("best", state.best_weights),
         **_prefixed("optimizer", _optimizer_tensors(optimizer)),
+        **_prefixed("parts", parts.state_dict()),
         "sums": state.sums,
     }
     path = folder / f"epoch-{state.epoch:06d}-step-{state.step:07d}.safetensors"
@@ -89,17 +92,19 @@ def load_checkpoint(
     folder: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
+    parts: nn.Module,
     *,
     run: str,
     notice: Callable[[str], None],
     but: Path | None = None,
 ) -> State | None:
-    """Put the newest whole checkpoint into model and optimiser, and return its state; None if there is no checkpoint.
+    """Put the newest whole checkpoint into model, optimizer and parts, and return its state; None if there is none.
 
     Args:
         folder: the checkpoints.
         model: the run's model.
-        optimizer: its optimiser.
+        optimizer: its optimizer.
+        parts: its state beside these.
         run: the configuration's id.
         notice: told of each damaged one, which is put aside.
         but: one not to take.
@@ -114,7 +119,7 @@ def load_checkpoint(
         except DamagedError as error:
             damaged[path] = error
             continue
-        state = _restore(file, model, optimizer, run)
+        state = _restore(file, model, optimizer, parts, run)
         for other, problem in damaged.items():
             other.replace(other.with_suffix(".damaged"))
             notice(f"{problem}; going on from the one before it, {path.name}")
@@ -124,11 +129,11 @@ def load_checkpoint(
     return None
 
 
-def _restore(file: TensorFile, model: nn.Module, optimizer: torch.optim.Optimizer, run: str) -> State:
+def _restore(file: TensorFile, model: nn.Module, optimizer: torch.optim.Optimizer, parts: nn.Module, run: str) -> State:
     try:
         require(file.facts.get("run") == run, "its configuration is another")
         now = _present_keys(file.shapes, model)
-        _check_shapes({now[key]: shape for key, shape in file.shapes.items()}, model, optimizer)
+        _check_shapes({now[key]: shape for key, shape in file.shapes.items()}, model, optimizer, parts)
         tensors = {now[key]: tensor for key, tensor in file.tensors().items()}
         facts = {name: fact for name, fact in file.facts.items() if name != "run"}
         state = State(**facts, sums=tensors["sums"], best_weights=_without("best", tensors))
@@ -136,6 +141,7 @@ def _restore(file: TensorFile, model: nn.Module, optimizer: torch.optim.Optimize
         weights = _without("model", tensors)
         tell_of_normalization(model, weights)
         model.load_state_dict(weights)
+        parts.load_state_dict(_without("parts", tensors))
         _load_optimizer_tensors(optimizer, _without("optimizer", tensors))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         why = str(error).splitlines()[-1].strip()
@@ -159,35 +165,44 @@ def _present_keys(given: Collection[str], model: nn.Module) -> dict[str, str]:
     return {key: present(key) for key in given}
 
 
-def _check_shapes(shapes: Mapping[str, tuple[int, ...]], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def _check_shapes(
+    shapes: Mapping[str, tuple[int, ...]], model: nn.Module, optimizer: torch.optim.Optimizer, parts: nn.Module
+) -> None:
     # Before anything is read: a stranger's file may hold more than memory does.
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     best = _without("best", shapes)
     require(_without("model", shapes) == wanted and (not best or best == wanted), "its model is another")
+    kept = {name: tuple(tensor.shape) for name, tensor in parts.state_dict().items()}
+    require(_without("parts", shapes) == kept, "its parts beside the model are others")
     parameters = [tuple(parameter.shape) for group in optimizer.param_groups for parameter in group["params"]]
     for name, shape in _without("optimizer", shapes).items():
-        index = name.partition(".")[0]
-        known = index.isdecimal() and int(index) < len(parameters) and parameters[int(index)] == shape
-        require(known, f"optimizer.{name}: of no parameter, or of another shape")
+        index, _, slot = name.partition(".")
+        known = index.isdecimal() and int(index) < len(parameters)
+        fits = known and shape == (() if slot == _COUNTER else parameters[int(index)])
+        require(fits, f"optimizer.{name}: of no parameter, or of another shape")
     require(shapes.get("sums") == tuple(no_sums().shape), "other sums")
     strange = [
-        name for name in shapes if name != "sums" and name.partition(".")[0] not in ("model", "best", "optimizer")
+        name
+        for name in shapes
+        if name != "sums" and name.partition(".")[0] not in ("model", "best", "optimizer", "parts")
     ]
     require(not strange, f"a tensor {''.join(strange[:1])}")
 
 
 def _check(state: State) -> None:
     numbers = (state.rate_factor, state.seconds, state.best_score)
-    require(all(type(n) is int and n >= 0 for n in (state.epoch, state.step)), "a position that is none")
+    require(all(type(n) is int and n >= 0 for n in (state.epoch, state.step)), "no such position in a run")
     require(isinstance(state.scaler, dict), "no state of a scaler")
     require(
         all(type(n) in (int, float) for n in (*numbers, *state.scaler.values())), "text where a number was expected"
     )
-    require(state.best_epoch is None or type(state.best_epoch) is int, "a best epoch that is none")
+    require(state.best_epoch is None or type(state.best_epoch) is int, "no such best epoch")
     require((state.best_epoch is None) == (not state.best_weights), "a best epoch without its weights")
     require(state.sums.dtype == torch.float64, "other sums")
     rows = isinstance(state.history, list) and len(state.history) == state.epoch
-    require(rows and all(isinstance(row, dict) and _plain(row) for row in state.history), "metrics that are none")
+    require(
+        rows and all(isinstance(row, dict) and _plain(row) for row in state.history), "not the metrics of its epochs"
+    )
     require(len({tuple(row) for row in state.history}) <= 1, "metrics of several kinds")
     require(0 < state.rate_factor <= 1, "no factor of a learning rate")
 
@@ -218,5 +233,6 @@ def _load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Tensors) 
         index, _, name = key.partition(".")
         parameter = parameters[int(index)]
         # In the parameter's layout, as it was: sums over another layout might round otherwise.
-        state.setdefault(int(index), {})[name] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+        like = tensor.to(parameter.device) if name == _COUNTER else torch.empty_like(parameter, requires_grad=False)
+        state.setdefault(int(index), {})[name] = like.copy_(tensor)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

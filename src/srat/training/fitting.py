@@ -73,7 +73,7 @@ def fit(
             there or has too little memory, or a loss that is not a number.
         Interrupted: when a signal has ended the run, and its state is saved.
     """
-    require(out is not None or on_divergence == "stop", "--on-divergence rollback needs --out, a folder of checkpoints")
+    require(out is not None or on_divergence == "stop", "`on_divergence` rollback needs `out`, a folder of checkpoints")
     task = Task(
         config=config if model is None else replace(config, model=Custom.of(model)),
         every=Every.parse(str(checkpoint_every)),
@@ -217,7 +217,7 @@ def validation_note(config: Config, parts: Parts) -> list[str]:
     if "validation" not in parts.there:
         return []
     if not config.holdout.fraction:
-        return ["the validation part of the data is not used (--holdout.fraction 0)"]
+        return ["the validation part of the data is not used (`holdout.fraction` 0)"]
     return ["the validation part of the data is held out to choose the best epoch"]
 
 
@@ -226,7 +226,7 @@ def as_run(training: Training, state: State, folder: Path | None) -> Run:
     return Run(
         config=training.config,
         folder=folder,
-        model=training.plain.eval(),
+        model=training.served.eval(),
         best_epoch=state.best_epoch,
         history=state.history,
         seconds=state.seconds,
@@ -285,7 +285,7 @@ def read_run(task: Task, folder: RunFolder) -> Run:
 
 
 def write_results(training: Training, state: State, folder: RunFolder) -> None:
-    """Write metrics, environment, and the weights of the best and, as the sign that all is done, of the last epoch."""
+    """Write metrics, environment, and the weights: those of the last epoch last, as the sign that all is done."""
     facts = ModelFacts(
         config=training.config,
         class_names=training.train.class_names,
@@ -304,5 +304,8 @@ def write_results(training: Training, state: State, folder: RunFolder) -> None:
     if state.best_epoch is not None:
         best = replace(facts, epoch=state.best_epoch)
         folder.write_weights("best", state.best_weights, best.to_json(state.best_weights))
-    last = training.module.state_dict()
+    if "average" in training.parts:
+        raw = training.module.state_dict()
+        folder.write_weights("raw", raw, facts.to_json(raw))
+    last = training.served.state_dict()
     folder.write_weights("last", last, facts.to_json(last))

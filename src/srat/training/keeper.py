@@ -85,7 +85,8 @@ class Keeper(Unkept):
         interruption: Interruption,
         observer: Observer,
     ) -> None:
-        self._model, self._optimizer, self._run = training.module, training.optimizer, training.config.id
+        self._model, self._optimizer, self._parts = training.module, training.optimizer, training.parts
+        self._run = training.config.id
         self._processes, self._precision = training.processes, training.fabric.strategy.precision
         self._folder = folder
         self._cadence = cadence
@@ -153,7 +154,7 @@ class Keeper(Unkept):
             return
         state.scaler = self._precision.state_dict()
         with self._folder.writing():
-            save_checkpoint(self._folder.checkpoints, state, self._model, self._optimizer, run=self._run)
+            save_checkpoint(self._folder.checkpoints, state, self._model, self._optimizer, self._parts, run=self._run)
         self._cadence.saved(cost=time.monotonic() - start)
 
     @contextmanager
@@ -179,7 +180,7 @@ class Keeper(Unkept):
             DivergenceError: if the run is to stop at divergence, or there is nothing left to try.
         """
         if self._on_divergence == "stop":
-            advice = "a lower --optimizer.learning-rate may help, or --on-divergence rollback goes on with half of it"
+            advice = "a lower `optimizer.learning_rate` may help, or `on_divergence` rollback goes on with half of it"
             raise DivergenceError(f"{error}; the last good checkpoint is kept: {advice}")
         self._processes.wait()
         files = list_checkpoints(self._folder.checkpoints)
@@ -190,7 +191,7 @@ class Keeper(Unkept):
         except UserError:  # the one before is damaged
             state, spent = self._load(), None
         if state is None or rate_factor <= LEAST_RATE_FACTOR:
-            advice = "the checkpoints are kept; start anew with a lower --optimizer.learning-rate"
+            advice = "the checkpoints are kept; start anew with a lower `optimizer.learning_rate`"
             raise DivergenceError(f"{error}; with {rate_factor:.2g} of the learning rate it still does: {advice}")
         state.rate_factor = rate_factor / 2
         self.save(state)
@@ -208,6 +209,7 @@ class Keeper(Unkept):
             self._folder.checkpoints,
             self._model,
             self._optimizer,
+            self._parts,
             run=self._run,
             notice=self._observer.notice,
             but=but,

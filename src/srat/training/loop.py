@@ -1,14 +1,15 @@
 """Algorithm 1: adversarial training with deferred weights and a feature loss."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import nn
 
-from srat.attacks import Natural
+from srat.attacks import PGD, Natural
+from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.core.keyed_random import derive_seed, generator
 from srat.evaluation.evaluate import count
@@ -24,11 +25,14 @@ from srat.training.session import Training
 from srat.training.step import train_step
 from srat.weightings import Uniform
 
+MOST_SELECTING_STEPS = 10
+"""Of the attack under which the best epoch is chosen."""
+
 
 def run_epochs(training: Training, keeper: Unkept, observer: Observer) -> State:
     """Train the epochs that are left, and return the state at the end."""
     config, device = training.config, training.fabric.device
-    steps = math.ceil(len(training.train) / config.batch_size)
+    steps = training.feed.steps
     state = keeper.restore()
     observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
     with (
@@ -52,18 +56,17 @@ def run_epochs(training: Training, keeper: Unkept, observer: Observer) -> State:
 def train_epoch(training: Training, state: State, keeper: Unkept, observer: Observer) -> None:
     """Train what is left of an epoch: Lines 3 to 8 of Algorithm 1, or 12 to 17 once the weights apply."""
     config, device, rank, epoch = training.config, training.fabric.device, training.processes.rank, state.epoch
-    rate = config.schedule.learning_rate(epoch, epochs=config.epochs, base=config.optimizer.learning_rate)
-    set_learning_rate(training.optimizer, rate * state.rate_factor)
-    deferred = not config.schedule.weights_apply(epoch, epochs=config.epochs)
-    weights = torch.ones_like(training.class_weights) if deferred else training.class_weights
+    first = training.stage(epoch)
     state.sums = state.sums.to(device)
     training.model.train()
     for step, batch in enumerate(training.feed.epoch(epoch, state.step), start=state.step):
+        stage = first._replace(step=first.step + step)
+        set_learning_rate(training.optimizer, training.learning_rate(stage.step) * state.rate_factor)
         rng = partial(generator, config.seed, epoch=epoch, step=step, rank=rank, device=device)
         # What the model itself draws, as Dropout does, comes from the global generator.
         torch.manual_seed(derive_seed(config.seed, "model", epoch=epoch, step=step, rank=rank))
         with telling_what_fits(training):
-            sums = train_step(training, batch, weights, rng)
+            sums = train_step(training, batch, stage, rng)
         state.sums = accumulate(state.sums, sums, step=step)
         state.step = step + 1
         observer.step()
@@ -72,9 +75,11 @@ def train_epoch(training: Training, state: State, keeper: Unkept, observer: Obse
     means = training_row(
         Sums(*state.sums.tolist()), has_feature_loss=not isinstance(config.feature_loss, NoFeatureLoss)
     )
+    deferred = not config.schedule.weights_apply(epoch, epochs=config.epochs)
     weighted = not (deferred or isinstance(config.weighting, Uniform))
-    row = {"epoch": epoch, "learning_rate": rate * state.rate_factor, "weights_apply": int(weighted), **means}
-    finish_epoch(state, row | validate(training, keeper, observer), training.module)
+    rate = training.learning_rate(first.step + training.feed.steps - 1) * state.rate_factor
+    row = {"epoch": epoch, "learning_rate": rate, "weights_apply": int(weighted), **means}
+    finish_epoch(state, row | validate(training, keeper, observer), training.served)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -84,18 +89,30 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def validate(training: Training, keeper: Unkept, observer: Observer) -> Row:
-    """Return accuracies on the held-out part, clean and under the training attack; empty without such a part."""
+    """Return accuracies on the held-out part, clean and under attack; empty without such a part."""
     config, held_out = training.config, training.held_out
     if held_out is None:
         return {}
     evaluated = partial(
-        count, training.plain, held_out, seed=config.seed, processes=training.processes, observer=_Between(keeper)
+        count, training.served, held_out, seed=config.seed, processes=training.processes, observer=_Between(keeper)
     )
     with telling_of_memory(f"the evaluation of the held-out part does not fit on {training.fabric.device}"):
         clean = evaluated(Natural())
-        robust = clean if isinstance(config.attack, Natural) else evaluated(config.attack)
+        attack = selecting_attack(config)
+        robust = clean if attack is None else evaluated(attack)
     observer.held_out(clean, robust)
     return held_out_row(clean, robust, training.groups)
+
+
+def selecting_attack(config: Config) -> PGD | None:
+    """Return what the best epoch is chosen under: the evaluation's attack, of ten steps and one start at the most.
+
+    It is not the training attack: one of a single step finds a model robust that has overfitted to it. Natural
+    training chooses by clean accuracy: None.
+    """
+    if isinstance(config.attack, Natural):
+        return None
+    return replace(config.evaluation, steps=min(config.evaluation.steps, MOST_SELECTING_STEPS), restarts=1)
 
 
 class _Between(Observer):
@@ -110,13 +127,13 @@ class _Between(Observer):
         self._keeper.between_batches()
 
 
-def finish_epoch(state: State, row: Row, module: nn.Module) -> None:
+def finish_epoch(state: State, row: Row, served: nn.Module) -> None:
     """Put an epoch into the state; its weights too, if its classes' mean accuracy under attack is the best so far."""
     state.history.append(row)
     state.epoch, state.step, state.sums = state.epoch + 1, 0, no_sums()
     if row.get("held_out_robust", -1.0) > state.best_score:
         state.best_score, state.best_epoch = row["held_out_robust"], row["epoch"]
-        state.best_weights = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+        state.best_weights = {name: tensor.detach().clone() for name, tensor in served.state_dict().items()}
 
 
 @contextmanager
@@ -128,10 +145,10 @@ def telling_what_fits(training: Training) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         wanted = training.config.batch_size
-        told = f"out of memory on {training.fabric.device} with --batch-size {wanted}"
+        told = f"out of memory on {training.fabric.device} with `batch_size` {wanted}"
         if training.processes.count > 1:  # only this one may have run out: the others take part in no trial
             raise UserError(f"{told} in {training.processes.count} processes") from error
         rng = partial(generator, training.config.seed, device=training.fabric.device)
         fitting = largest_batch(training, rng, error)
-        advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of one fits"
+        advice = f"`batch_size` {fitting} fits" if fitting else "not even a batch of one fits"
         raise UserError(f"{told}; {advice}") from error

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ from srat.runtime.machine import available, is_out_of_memory
 from srat.runtime.processes import ALONE
 from srat.training.session import Training, make_optimizer
 from srat.training.step import Rng, train_step
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -56,7 +58,7 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def step_bytes(training: Training, *, batch_size: int) -> int:
-    """Return how many bytes a training run takes beside data and weights: optimiser, best weights, a step.
+    """Return how many bytes a training run takes beside data and weights: optimizer, best weights, a step.
 
     The step is traced with tensors that have shapes and no contents, so that it costs no memory itself. What the
     libraries below take for themselves comes on top.
@@ -67,9 +69,11 @@ def step_bytes(training: Training, *, batch_size: int) -> int:
     """
     device = training.fabric.device
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    module = _without_contents(training.module, fake)
+    module, parts = _without_contents(training.module, fake), _without_contents(training.parts, fake)
     rng = torch.Generator(device=device)
     with fake, Footprint() as footprint:
+        footprint.count((*parts.parameters(), *parts.buffers()))
+        kept = footprint.live
         footprint.count((*module.parameters(), *module.buffers()))
         weights = footprint.live
         half = training.config.precision == "fp16"  # whose scaler looks at its numbers; bf16 takes as much
@@ -81,12 +85,13 @@ def step_bytes(training: Training, *, batch_size: int) -> int:
             model=_Bare(module, training.fabric.autocast),
             folding=None,
             optimizer=make_optimizer(config, module),
+            parts=parts,
             processes=ALONE,
         )
-        train_step(traced, blank_batch(training, batch_size), torch.ones_like(training.class_weights), lambda _: rng)
-        # What is left when the step is done is the optimiser's: it was not there yet at the peak.
+        train_step(traced, blank_batch(training, batch_size), training.stage(config.epochs - 1), lambda _: rng)
+        # What is left when the step is done is the optimizer's: it was not there yet at the peak.
         momentum = footprint.live - weights
-    best = weights if training.held_out is not None else 0
+    best = weights - kept if training.held_out is not None else 0
     return int(footprint.peak - weights + momentum + best)
 
 
@@ -106,13 +111,13 @@ def check_memory(training: Training, *, notice: Callable[[str], None]) -> None:
         needed = step_bytes(training, batch_size=math.ceil(batch / count))
         least = step_bytes(training, batch_size=min(2, batch)) if needed > there else 0
     except Exception as error:  # a user's model may do anything that needs contents
-        notice(f"how much memory a step takes could not be told beforehand ({type(error).__name__}: {error})")
+        notice(f"the memory that a step needs cannot be estimated ({type(error).__name__}: {error})")
         return
     if needed > there:
         fitting = max(0, int((there - least) / max(needed - least, 1) * batch))
-        advice = f"--batch-size {fitting} would fit" if fitting else "not even the smallest batch would fit"
+        advice = f"`batch_size` {fitting} would fit" if fitting else "not even the smallest batch would fit"
         raise UserError(
-            f"a step of --batch-size {batch} needs at least {size(needed)} on {training.fabric.device}, "
+            f"a step of `batch_size` {batch} needs at least {size(needed)} on {training.fabric.device}, "
             f"there are {size(there)}; {advice}"
         )
 
@@ -120,7 +125,7 @@ def check_memory(training: Training, *, notice: Callable[[str], None]) -> None:
 def largest_batch(training: Training, rng: Rng, failed: BaseException) -> int:
     """Return the largest batch, of halves of halves, whose step goes through here and now; 0 if none does.
 
-    The steps are real, and spoil model and optimiser: this is for a run that ends.
+    The steps are real, and spoil model and optimizer: this is for a run that ends.
 
     Args:
         training: what ran out of memory.
@@ -128,14 +133,14 @@ def largest_batch(training: Training, rng: Rng, failed: BaseException) -> int:
         failed: how it ran out of it.
     """
     batch = min(training.config.batch_size, len(training.train))
-    weights = torch.ones_like(training.class_weights)
+    stage = training.stage(training.config.epochs - 1)
     while batch := batch // 2:
         traceback.clear_frames(failed.__traceback__)  # which hold on to the tensors of the step that failed
         training.optimizer.zero_grad()
         if training.fabric.device.type == "cuda":
             torch.cuda.empty_cache()
         try:
-            train_step(training, blank_batch(training, batch), weights, rng)
+            train_step(training, blank_batch(training, batch), stage, rng)
         except Exception as error:
             require(is_out_of_memory(error), f"out of memory, and then {error}")
             failed = error
@@ -166,7 +171,7 @@ class _Bare(nn.Module):
         return Output(*(tensor.float() for tensor in output))
 
 
-def _without_contents(module: nn.Module, fake: FakeTensorMode) -> nn.Module:
+def _without_contents(module: M, fake: FakeTensorMode) -> M:
     memo: dict[int, Any] = {}
     for tensor in (*module.parameters(), *module.buffers()):
         empty = fake.from_tensor(tensor.detach())

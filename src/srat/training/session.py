@@ -1,11 +1,11 @@
-"""Model, optimiser and data of a run, on its device."""
+"""Model, optimizer and data of a run, on its device."""
 
 import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,12 +17,14 @@ from srat.attacks import Natural
 from srat.config.config import Config
 from srat.core.errors import require
 from srat.data import Dataset, Feed, to_unit
-from srat.data.batches import smallest_batch
+from srat.data.feed import smallest_batch
 from srat.evaluation.groups import Groups, groups
+from srat.feature_losses import Memory
 from srat.models import attacked, channel_statistics
 from srat.models.classifier import BatchNorm
 from srat.models.folding import Folding, find_folding
 from srat.models.sync_batch_norm import synchronize
+from srat.optimization.averaging import blend_
 from srat.runs.run import build_model, image_shape
 from srat.runtime.compiling import CompileChoice, compile_in_place
 from srat.runtime.precision import compute_dtype, tensor_float
@@ -33,6 +35,27 @@ _SAMPLE = 1 << 29
 """Numbers, at the most, that normalisation is made of: all of CIFAR's, those of 3,500 photographs of 224²."""
 _PART = 1 << 24
 """Numbers that are looked at at once."""
+
+
+class Stage(NamedTuple):
+    """Where in the run a step is, and what holds there."""
+
+    epoch: int
+    """Counted from 0."""
+    step: int
+    """Of the run, counted from 0."""
+    weights: Float[Tensor, " classes"]
+    """w of each class; ones before the weights apply."""
+    scales: Float[Tensor, " classes"] | None
+    """What each class's budget is multiplied by; None for 1."""
+
+    def weights_of(self, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Return w of each example."""
+        return self.weights[labels]
+
+    def scale_of(self, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"] | None:
+        """Return what each example's budget is multiplied by."""
+        return None if self.scales is None else self.scales[labels]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,10 +71,13 @@ class Training:
     folding: Folding | None
     """For the attack's passes; None if there is nothing to fold."""
     optimizer: torch.optim.Optimizer
+    parts: nn.ModuleDict
+    """All state beside model and optimizer, as buffers: the average of the weights, a feature loss's memory."""
     feed: Feed
     held_out: Dataset | None
     groups: Groups
     class_counts: Int[Tensor, " classes"]
+    """Examples of each class that an epoch draws."""
     class_weights: Float[Tensor, " classes"]
     under: Bool[Tensor, " classes"]
     """Which classes are under-represented."""
@@ -67,9 +93,32 @@ class Training:
         return cast(nn.Module, self.model.module)
 
     @property
-    def plain(self) -> nn.Module:
-        """The model as it was built: the same layers and weights, its call not compiled."""
-        return copy.copy(self.module)
+    def served(self) -> nn.Module:
+        """What is evaluated, kept and exported: the average of the weights, or the model itself, not compiled."""
+        return self.parts["average"] if "average" in self.parts else copy.copy(self.module)
+
+    @property
+    def memory(self) -> Memory | None:
+        """What the feature loss remembers of earlier steps."""
+        return cast(Memory, self.parts["memory"]) if "memory" in self.parts else None
+
+    def stage(self, epoch: int) -> Stage:
+        """Return what holds at the first step of an epoch."""
+        config = self.config
+        apply = config.schedule.weights_apply(epoch, epochs=config.epochs)
+        scales = config.budget.scales(self.train.counts, epoch, epochs=config.epochs)
+        return Stage(
+            epoch=epoch,
+            step=epoch * self.feed.steps,
+            weights=self.class_weights if apply else torch.ones_like(self.class_weights),
+            scales=None if scales is None else scales.to(self.class_weights),
+        )
+
+    def learning_rate(self, step: int) -> float:
+        """Return the schedule's learning rate at a step of the run."""
+        config = self.config
+        base = config.optimizer.learning_rate
+        return config.schedule.learning_rate(step, steps=self.feed.steps, epochs=config.epochs, base=base)
 
     @contextmanager
     def lent(self) -> Iterator[nn.Module]:
@@ -78,25 +127,40 @@ class Training:
         with attacked(self.module, self.config.inner.batch_norm) as served, folded:
             yield served
 
+    def backward(self, loss: Float[Tensor, ""]) -> None:
+        """Put the gradient into the parameters: the sum over the processes, of which Fabric takes the mean."""
+        self.fabric.backward(loss * self.processes.count)
+
+    def unscale(self) -> None:
+        """Undo fp16's scaling of the gradient."""
+        if self.config.precision == "fp16":
+            # Fabric would not, with a fused optimizer, which unscales by itself: then it does so no more.
+            wrapped, precision = cast(Any, self.optimizer), cast(Any, self.fabric.strategy.precision)
+            precision.scaler.unscale_(wrapped.optimizer)
+
     def gradient_norm(self) -> Float[Tensor, ""]:
-        """Return the length of the gradient with respect to all parameters.
+        """Return the length of the gradient with respect to all parameters, once it is unscaled.
 
         Under fp16 a step whose gradient overflows is left out, with a smaller scale for the next; it counts as 0.
         """
-        scaled = self.config.precision == "fp16"
-        if scaled:
-            # Fabric would not, with a fused optimiser, which unscales by itself: then it does so no more.
-            wrapped, precision = cast(Any, self.optimizer), cast(Any, self.fabric.strategy.precision)
-            precision.scaler.unscale_(wrapped.optimizer)
         gradients = [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
         norm = get_total_norm(gradients)
-        return norm.nan_to_num(0.0, 0.0, 0.0) if scaled else norm
+        return norm.nan_to_num(0.0, 0.0, 0.0) if self.config.precision == "fp16" else norm
 
-    def average_statistics(self) -> None:
-        """Give BatchNorm's running statistics the mean over the processes, each of which has seen its own images."""
+    def settle(self, stage: Stage, embedding: Float[Tensor, "batch _"], labels: Int[Tensor, " batch"]) -> None:
+        """Bring what follows the weights to where they are after a step.
+
+        BatchNorm's running statistics become the mean over the processes, each of which has seen its own images; then
+        the average of the weights moves, and the feature loss's memory takes the batch in.
+        """
         if self.processes.count > 1:
             norms = [module for module in self.module.modules() if isinstance(module, BatchNorm)]
             self.processes.average_(b for norm in norms for b in norm.buffers() if b.is_floating_point())
+        if "average" in self.parts:
+            share = self.config.averaging.share(stage.step, steps=self.feed.steps, epochs=self.config.epochs)
+            blend_(self.parts["average"], self.module, share)
+        if self.memory is not None:
+            self.memory.remember(embedding.detach(), labels)
 
 
 def set_up(
@@ -123,7 +187,7 @@ def set_up(
         notice: told if it cannot be compiled.
     """
     smallest = smallest_batch(len(train), config.batch_size)
-    told = f"--batch-size {config.batch_size}: expected at least one image for each of {processes.count} processes"
+    told = f"`batch_size` {config.batch_size}: expected at least one image for each of {processes.count} processes"
     require(smallest >= processes.count, f"{told}, got batches of {smallest}")
     train = train.to(fabric.device)
     if model is None:
@@ -135,8 +199,8 @@ def set_up(
         synchronize(model)
     done = compile_in_place(model, compiled, fabric.device, notice)
     wrapped, optimizer = fabric.setup(model, make_optimizer(config, model))
-    check_shares(copy.copy(model), train, batch_size=config.batch_size, processes=processes.count)
-    rare = groups(train.counts)
+    output = check_shares(copy.copy(model), train, batch_size=config.batch_size, processes=processes.count)
+    rare, drawn = groups(train.counts), config.sampling.drawn(train.counts)
     return Training(
         config=config,
         fabric=fabric,
@@ -145,17 +209,20 @@ def set_up(
         compiled=done,
         folding=folding_for(config, model, train),
         optimizer=optimizer,
+        parts=make_parts(config, copy.copy(model), output.embedding.shape[1], len(train.class_names)).to(fabric.device),
         feed=Feed(
             dataset=train,
             augmentation=config.augmentation,
+            sampling=config.sampling,
             batch_size=config.batch_size,
+            epochs=config.epochs,
             seed=config.seed,
             processes=processes,
         ),
         held_out=held_out.to(fabric.device) if held_out is not None else None,
         groups=rare,
-        class_counts=torch.tensor(train.counts, device=fabric.device),
-        class_weights=config.weighting.weights(train.counts).to(fabric.device),
+        class_counts=torch.tensor(drawn, device=fabric.device),
+        class_weights=config.weighting.weights(drawn).to(fabric.device),
         under=torch.tensor([c in rare.under for c in range(len(train.counts))], device=fabric.device),
     )
 
@@ -181,18 +248,21 @@ def folding_for(config: Config, model: nn.Module, train: Dataset) -> Folding | N
 
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of a configuration."""
-    sgd = config.optimizer
-    made = torch.optim.SGD(
-        model.parameters(),
-        lr=sgd.learning_rate,
-        momentum=sgd.momentum,
-        weight_decay=sgd.weight_decay,
-        nesterov=sgd.nesterov,
-        fused=True,
-    )
-    if config.precision == "fp16" and sgd.momentum:
-        # A first step that overflows is left out, but not the making of its momentum, of memory as it was found.
-        for parameter in model.parameters():
-            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return made
+    """Return the optimizer of a configuration."""
+    return config.optimizer.make(model.parameters(), scaled=config.precision == "fp16")
+
+
+def make_parts(config: Config, model: nn.Module, dimensions: int, classes: int) -> nn.ModuleDict:
+    """Return the state that a configuration's members keep beside model and optimizer.
+
+    Args:
+        config: the run.
+        model: on its device, its call not compiled.
+        dimensions: of an embedding.
+        classes: how many there are.
+    """
+    made = {
+        "average": config.averaging.begin(model),
+        "memory": config.feature_loss.memory(dimensions=dimensions, classes=classes),
+    }
+    return nn.ModuleDict({name: part for name, part in made.items() if part is not None})

@@ -9,60 +9,89 @@ from torch import Tensor, nn
 from srat.attacks import LossAt
 from srat.data import Batch
 from srat.losses.cross_entropy_loss import entropy_of
+from srat.methods.objective import Value
 from srat.models import Output, logits_at
+from srat.robust_losses import References
 from srat.runs.metrics import batch_sums
 from srat.runtime.precision import rescale_gradient
-from srat.training.session import Training
+from srat.training.session import Stage, Training
 
 Rng = Callable[[str], torch.Generator]
+Logits = Float[Tensor, "batch classes"]
 
 
-def train_step(
-    training: Training, batch: Batch, weights: Float[Tensor, " classes"], rng: Rng
-) -> Float[Tensor, " sums"]:
+def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Float[Tensor, " sums"]:
     """Do one step of Algorithm 1 (Lines 4 to 7, 13 to 16) and return its ``Sums``.
 
     Args:
-        training: model, optimiser, objective.
+        training: model, optimizer, configuration.
         batch: the examples.
-        weights: (classes,), w of each class; ones before the weights apply.
+        stage: where in the run the step is, and what holds there.
         rng: a purpose → the generator for it in this step.
     """
-    config, labels = training.config, batch.labels
+    config, labels, own = training.config, batch.labels, batch.labels[batch.own]
+
+    # Lines 4-5: the inner maximization.
     with training.lent() as served:
-        loss_at = inner_loss(training, served, labels[batch.own])
-        adversarial = config.attack.perturb(loss_at, batch.images, generator=rng("attack"))
-    logits, embedding = gathered(training, training.model(adversarial), len(labels))
-    losses = config.loss(logits, labels, training.class_counts)
-    value = config.objective(losses, weights[labels], config.feature_loss(embedding, labels))
-    # The gradient is the sum over the processes, of which Fabric takes the mean.
-    training.fabric.backward(value.total * training.processes.count)
-    sums = batch_sums(value, logits, labels, training.under[labels], training.gradient_norm())
+        loss_at = inner_loss(training, served, batch.images, own)
+        adversarial = config.attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
+
+    def minimized() -> tuple[Value, Output]:  # Line 6: Eq. 7.
+        output = gathered(training, training.model(adversarial), len(labels))
+        losses = config.robust_loss.outer(output.logits, references(training, batch))
+        term = config.feature_loss(output.embedding, labels, training.memory)
+        return config.objective(losses, stage.weights_of(labels), term), output
+
+    def ascend() -> None:
+        training.backward(minimized()[0].total)
+
+    with config.weight_perturbation.perturbed(training.module, ascend, epoch=stage.epoch, epochs=config.epochs):
+        value, output = minimized()
+        training.backward(value.total)
+    training.unscale()
+    sums = batch_sums(value, output.logits, labels, training.under[labels], training.gradient_norm())
+
+    # Line 7: the update.
     training.optimizer.step()
     training.optimizer.zero_grad()
-    training.average_statistics()
+    training.settle(stage, output.embedding, labels)
     return sums
 
 
-def gathered(training: Training, output: Output, n: int) -> tuple[Float[Tensor, "batch _"], Float[Tensor, "batch _"]]:
-    """Return logits and embedding of the whole batch of ``n``, so that objective and metrics are those of the batch.
+def gathered(training: Training, output: Output, n: int) -> Output:
+    """Return what the model says of the whole batch of ``n``, so that objective and metrics are those of the batch.
 
-    They are fp32, whatever the model computes in.
+    It is in fp32, whatever the model computes in.
     """
-    logits, embedding = output.logits.float(), output.embedding.float()
+    logits, features, embedding = (tensor.float() for tensor in output)
     if training.processes.count == 1:
-        return logits, embedding
+        return Output(logits, features, embedding)
     width = logits.shape[1]
     rows = training.processes.gather(torch.cat((logits, embedding), dim=1), n)
-    return rows[:, :width], rows[:, width:]
+    return Output(rows[:, :width], features, rows[:, width:])
 
 
-def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " own"]) -> LossAt:
-    """Return what the training attack maximises; the model computes in the run's precision, the loss in fp32.
+def references(training: Training, batch: Batch) -> References:
+    """Return what the robust loss compares the logits of adversarial images with."""
+    config, labels = training.config, batch.labels
+    clean = None
+    if config.robust_loss.sees_clean:
+        clean = gathered(training, training.model(batch.images), len(labels)).logits
+    return References(labels, lambda logits: config.loss(logits, labels, training.class_counts), clean)
+
+
+def inner_loss(training: Training, served: nn.Module, images: Tensor, labels: Int[Tensor, " own"]) -> LossAt:
+    """Return what the training attack maximizes; the model computes in the run's precision, the loss in fp32.
 
     Class weights, being positive, would move no step of it. In exact arithmetic it does not matter either which of
     cross-entropy, focal and LDAM it is: of a softmax they are falling functions of p_y alone, so that their gradients
     differ in length only. In float32 they part where p_y rounds to 1.
+
+    Args:
+        training: model and configuration.
+        served: the model as it is lent to the attack.
+        images: this process's, without the attack.
+        labels: theirs.
     """
     config, autocast = training.config, training.fabric.autocast
 
@@ -71,9 +100,18 @@ def inner_loss(training: Training, served: nn.Module, labels: Int[Tensor, " own"
             logits = logits_at(served, images)
         return rescale_gradient(logits) if config.precision == "fp16" else logits
 
-    def usual(logits: Tensor, labels: Tensor) -> Tensor:
+    def prediction(logits: Logits) -> Tensor:
         if config.inner.loss == "training":
             return config.loss(logits, labels, training.class_counts)
         return entropy_of(logits, labels)
+
+    clean = None
+    if config.robust_loss.sees_clean:
+        with torch.no_grad():
+            clean = asked(images)
+    compared = References(labels, prediction, clean)
+
+    def usual(logits: Logits, _: Tensor) -> Tensor:
+        return config.robust_loss.inner(logits, compared)
 
     return lambda x: config.attack.loss(usual, asked(x), labels)

@@ -1,0 +1,21 @@
+"""No weight perturbation."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from torch import nn
+
+from srat.optimization.weight_perturbations.base import WeightPerturbation
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoPerturbation(WeightPerturbation, name="none"):
+    """Take the gradient at the weights as they are."""
+
+    def perturbed(
+        self, module: nn.Module, backward: Callable[[], None], *, epoch: int, epochs: int
+    ) -> AbstractContextManager[None]:
+        """Return a context that does nothing."""
+        del module, backward, epoch, epochs
+        return nullcontext()

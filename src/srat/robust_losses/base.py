@@ -1,0 +1,46 @@
+"""What a robust loss is: L_i of an example, made of its logits under attack and what these are compared with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from srat.core.members import Member
+from srat.losses.base import Labels, Logits, PerExample
+
+
+class References(NamedTuple):
+    """What logits under attack are compared with."""
+
+    labels: Labels
+    """(batch,), the classes."""
+    prediction: Callable[[Logits], PerExample]
+    """Logits → the prediction loss of each example against its label."""
+    clean: Logits | None
+    """(batch, classes), of the images without the attack, where the loss asks for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustLoss(Member):
+    """What is compared with what: labels, what the model says of the clean image, what a teacher says."""
+
+    sees_clean: ClassVar[bool] = False
+    """Whether it asks for the logits of the clean images."""
+
+    def inner(self, logits: Logits, references: References) -> PerExample:
+        """Return what the training attack makes large, (batch,).
+
+        Args:
+            logits: of the images under attack, (batch, classes), from the model that the attack sees.
+            references: ``prediction`` is what the run's ``inner.loss`` says; ``clean`` comes from the same model, and
+                no gradient goes through it.
+        """
+        raise NotImplementedError
+
+    def outer(self, logits: Logits, references: References) -> PerExample:
+        """Return L_i, (batch,), which the objective weighs, reduces and minimises.
+
+        Args:
+            logits: of the adversarial images, (batch, classes), from the model in train mode.
+            references: ``prediction`` is the run's prediction loss; ``clean`` has its gradient.
+        """
+        raise NotImplementedError
