@@ -686,7 +686,7 @@ class TestFolders:
             fit(tiny(), **option)
 
     def test_a_rollback_needs_checkpoints(self):
-        with pytest.raises(UserError, match="needs --out"):
+        with pytest.raises(UserError, match="needs `out`"):
             fit(tiny(), on_divergence="rollback")
 
 

@@ -12,7 +12,7 @@ import cattrs
 from srat.attacks import FGSM, PGD, Attack, Natural
 from srat.attacks.budgets import Budget, UniformBudget
 from srat.attacks.doubts import doubts_of_ball
-from srat.config.serialization import describe_mistake, differences, identity, make_converter
+from srat.config.serialization import describe_mistake, differences, identity, make_converter, with_its_place
 from srat.core.checked import Checked, checked
 from srat.core.errors import UserError, require, require_field
 from srat.core.files import parse_json, read_bounded
@@ -175,7 +175,7 @@ class Config(Checked):
             config: Config = _CONVERTER.structure(content, cls)
         except cattrs.BaseValidationError as error:
             mistakes = cattrs.transform_error(error, path="", format_exception=describe_mistake)
-            raise UserError(f"{where}: {mistakes[0].removesuffix(' @ ')}") from error
+            raise UserError(f"{where}: {with_its_place(mistakes[0])}") from error
         except RecursionError as error:
             raise UserError(f"{where}: too deep") from error
         return config

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -128,3 +129,15 @@ def describe_mistake(error: BaseException, kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"expected one of {', '.join(map(str, get_args(kind)))}, got {str(error).split(' not in ')[0]}"
     return str(error)
+
+
+def with_its_place(mistake: str) -> str:
+    """Return a mistake with the path of the setting in the file: "`steps`: … @ .attack" as "attack.steps: …".
+
+    Without backticks: it is not for a flag to mend.
+    """
+    text, _, place = mistake.rpartition(" @ ")
+    if not text.startswith("`"):
+        return mistake.removesuffix(" @ ")
+    prefix = f"{place}.".lstrip(".")
+    return re.sub(r"`([\w.]+)`", r"\1", re.sub(r"^`(\w+)`", rf"`{prefix}\1`", text))
