@@ -88,7 +88,7 @@ class TestSixteenBits:
             levels[0, 0] = most
             (tmp_path / "bee").mkdir(exist_ok=True)
             Image.fromarray(levels).save(tmp_path / "bee" / f"{i}.png")
-        said = f"10 images of more than 8 bits use only levels up to {most:,} of 65,535, so they would be dark: `data"
+        said = f"10 images of more than 8 bits use only levels up to {most:,} of 65,535, so they would be dark: "
         assert any(said in note for note in Folder(dir=tmp_path).parts().notes) == dark
         assert (said in cli("data", "folder", tmp_path)[1]) == dark
         assert not any("dark" in note for note in Folder(dir=tmp_path, white_level=most).parts().notes)

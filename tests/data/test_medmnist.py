@@ -214,7 +214,7 @@ def test_says_in_one_line_what_is_wrong(capsys, command, words, said):
     ("change", "said"),
     [
         ({"size": 32}, "expected one of 28, 64, 128, 224, got 32"),
-        ({"dataset": "chestmnist"}, "`data.dataset` chestmnist"),
+        ({"dataset": "chestmnist"}, "data.dataset chestmnist"),
         ({"dataset": "dermamnis"}, "unknown set 'dermamnis', did you mean 'dermamnist'"),
     ],
 )
