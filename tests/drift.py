@@ -40,7 +40,7 @@ def attack_of_the_trainer(trained, *, precision="fp32", folding=True, compiled="
         training = training if folding else replace(training, folding=None)
         images, labels = to_unit(data.images).to(device), data.labels.to(device)
         with training.lent() as served:
-            loss_at = trainer.inner_loss(training, served, labels)
+            loss_at = trainer.inner_loss(training, served, images, labels)
             gradient = input_gradient(loss_at, images).clone()
             adversarial = config.attack.perturb(loss_at, images, generator=generator(0, "attack", device=device))
     with torch.no_grad():

@@ -44,7 +44,7 @@ class Target:
 
 
 def model_and_optimizer() -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.nn.Module]:
-    """Return a small model, after a step, with its optimizer, and the parts beside them, none."""
+    """Return a small model, after a step, with its optimiser, and the parts beside them, none."""
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     model(torch.ones(1, 2)).sum().backward()

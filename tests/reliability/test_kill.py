@@ -1,6 +1,7 @@
 """The short form of kill.py: a run that is killed at any moment ends as if it had not been."""
 
 import random
+import shlex
 import shutil
 import signal
 import time
@@ -13,6 +14,9 @@ from srat.evaluation.record import Evaluation
 from srat.training.checkpoint import list_checkpoints
 
 WORDS = [*RUN, "--epochs", "4", "--model.width", "8", "--checkpoint-every", "1"]
+MEMBERS = shlex.split(
+    "--sampling class-balanced --feature-loss separation-queue --optimizer adamw --schedule cosine --averaging ema"
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +34,19 @@ def seconds(whole, tmp_path_factory):
     return time.monotonic() - start
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_run_ends_in_the_same_bytes(whole, seconds, tmp_path, number):
-    seen = killed_run(tmp_path, WORDS, kills=6, number=number, draw=random.Random(0), longest=seconds / 2)
+def test_a_terminated_run_ends_in_the_same_bytes(whole, seconds, tmp_path):
+    seen = killed_run(tmp_path, WORDS, kills=6, number=signal.SIGTERM, draw=random.Random(0), longest=seconds / 2)
     assert seen["kills"] >= 1
     assert different(whole, tmp_path) == []
+
+
+def test_a_killed_run_ends_in_the_same_bytes(seconds, tmp_path):
+    """With a member of each family that has state, slots or an order of its own."""
+    assert run(tmp_path / "whole", [*WORDS, *MEMBERS]) == 0
+    kills = {"kills": 6, "number": signal.SIGKILL, "draw": random.Random(0), "longest": seconds / 2}
+    assert killed_run(tmp_path / "cut", [*WORDS, *MEMBERS], **kills)["kills"] >= 1
+    assert (tmp_path / "cut" / "model-raw.safetensors").exists()
+    assert different(tmp_path / "whole", tmp_path / "cut") == []
 
 
 def test_a_killed_autoattack_ends_in_the_same_bytes(whole, tmp_path):

@@ -15,8 +15,8 @@ from functools import partial
 import psutil
 import pytest
 import torch
-import torch.multiprocessing as mp
 
+from several import free_port, in_processes
 from srat.attacks import PGD, Natural
 from srat.cli.launching import processes_to_launch, require_room
 from srat.config.composition import compose
@@ -32,48 +32,11 @@ from srat.methods.objective import reduce_anchors
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.runs.folder import RunFolder
 from srat.runtime.fabric import make_fabric
-from srat.runtime.processes import ALONE, Processes, join
+from srat.runtime.processes import ALONE, Processes
 from srat.training.checkpoint import list_checkpoints
 from srat.training.fitting import fit
 from srat.training.session import set_up
 from srat.training.step import train_step
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
-def worker(rank, count, port, function, queue):
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE=str(count),
-        LOCAL_WORLD_SIZE=str(count),
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=port,
-    )
-    torch.set_num_threads(1)
-    make_fabric("cpu")
-    queue.put((rank, function(join())))
-    join().wait()
-
-
-def in_processes(count, function):
-    """Run ``function(processes)`` in several processes, and return what each gives back."""
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["srat.training.fitting"]
-    )  # which takes seconds to import: once, not for each of them
-    queue, arguments = context.SimpleQueue(), (count, free_port(), function)
-    started = mp.start_processes(worker, (*arguments, queue), nprocs=count, join=False, start_method="forkserver")
-    results = dict(queue.get() for _ in range(count))
-    while not started.join(30):
-        pass
-    return [results[rank] for rank in range(count)]
 
 
 @pytest.mark.parametrize(("n", "count"), [(10, 1), (10, 3), (7, 7), (128, 5)])

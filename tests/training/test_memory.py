@@ -113,7 +113,7 @@ def test_a_model_that_cannot_be_traced_is_not_judged(monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: 100)
     said = []
     check_memory(training(wrap(Curious(), mean=[0.5], std=[0.5])), notice=said.append)
-    assert "could not be told beforehand" in said[0]
+    assert "cannot be estimated" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 import srat
 import srat.training.session
-from srat.attacks import input_gradient
+from srat.attacks import FGSM, Natural, input_gradient
 from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.errors import UserError
@@ -204,7 +204,7 @@ class TestFit:
         logits = training.module.eval()(batch.images).logits
         ldam = config.loss(logits, batch.labels, training.class_counts)
         expected = {"cross-entropy": F.cross_entropy(logits, batch.labels, reduction="none"), "training": ldam}
-        got = inner_loss(training, training.module, batch.labels)(batch.images)
+        got = inner_loss(training, training.module, batch.images, batch.labels)(batch.images)
         torch.testing.assert_close(got, expected[name])
 
     @pytest.mark.parametrize("method", ["ce", "focal", "ldam"])
@@ -217,7 +217,9 @@ class TestFit:
             training = set_up(
                 replace(config, inner=replace(config.inner, loss=loss)), make_fabric("cpu"), batch, None, None
             )
-            gradient = input_gradient(inner_loss(training, training.module.eval(), batch.labels), batch.images)
+            gradient = input_gradient(
+                inner_loss(training, training.module.eval(), batch.images, batch.labels), batch.images
+            )
             gradients.append(F.normalize(gradient.flatten(1), dim=1))
         torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
 
@@ -247,12 +249,12 @@ class TestEpochs:
             orders.append((indices.tolist(), torch.rand(2, generator=generator.clone_state()).tolist()))
             return real_images(feed, indices, generator)
 
-        def spy(training, batch, weights, rng):
+        def spy(training, batch, stage, rng):
             rate = training.optimizer.param_groups[0]["lr"]
             indices, augmenting = orders.pop()
             draws = (torch.rand(2, generator=rng("attack")).tolist(), augmenting)
-            seen.append((rate, weights.tolist(), indices, str(draws)))
-            return real(training, batch, weights, rng)
+            seen.append((rate, stage.weights.tolist(), indices, str(draws)))
+            return real(training, batch, stage, rng)
 
         monkeypatch.setattr(Feed, "images", spy_images)
         monkeypatch.setattr(trainer, "train_step", spy)
@@ -313,9 +315,23 @@ class TestEpochs:
         monkeypatch.setattr(trainer, "validate", scripted)
         assert fit(tiny()).best_epoch == 1
 
+    @pytest.mark.parametrize(("steps", "chosen_by"), [(20, 10), (7, 7)])
+    def test_the_best_epoch_is_chosen_by_the_evaluations_attack(self, monkeypatch, steps, chosen_by):
+        attacks, real = [], trainer.count
+        monkeypatch.setattr(
+            trainer, "count", lambda *a, **k: attacks.append(a[2] if len(a) > 2 else k["attack"]) or real(*a, **k)
+        )
+        config = tiny(epochs=1)
+        evaluation = replace(config.evaluation, steps=steps, restarts=3)
+        fit(replace(config, attack=FGSM(epsilon=config.evaluation.epsilon), evaluation=evaluation))
+        assert attacks == [Natural(), replace(evaluation, steps=chosen_by, restarts=1)]
+        attacks.clear()
+        fit(tiny("natural", epochs=1))
+        assert attacks == [Natural()]
+
     def test_the_feature_loss_sees_the_projection(self, monkeypatch):
         dimensions = []
-        monkeypatch.setattr(Separation, "__call__", lambda self, features, labels: dimensions.append(features.shape[1]))
+        monkeypatch.setattr(Separation, "__call__", lambda self, features, *_: dimensions.append(features.shape[1]))
         config = tiny(epochs=1)
         fit(replace(config, feature_loss=replace(config.feature_loss, projection_dimensions=6)))
         assert set(dimensions) == {6}

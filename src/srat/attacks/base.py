@@ -160,7 +160,7 @@ def scaled(length: float, scale: Scale | None) -> Length:
     return length if scale is None else length * each(scale)
 
 
-def _check_scale(scale: Scale, images: Images) -> None:
+def _check_scale(scale: Tensor, images: Tensor) -> None:
     there, here = scale.device.type, images.device.type
     require(len(scale) == len(images), f"scale: expected one number for each of {len(images)} images, got {len(scale)}")
     require(there == here, f"scale: expected it on {here}, as the images are, got {there}")

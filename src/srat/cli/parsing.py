@@ -113,7 +113,7 @@ _HELP = {
     "robust_loss": "What the logits under attack are compared with",
     "weighting": "Class weights",
     "feature_loss": "Feature loss",
-    "optimizer": "Optimizer",
+    "optimizer": "Optimiser",
     "schedule": "Schedule of the learning rate",
     "averaging": "Average of the weights, which is then evaluated and kept",
     "weight_perturbation": "Where beside the weights the gradient is taken",

@@ -22,10 +22,11 @@ from srat.data import Parts
 from srat.data.constant import constant_notes
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import CLEAN, Evaluation
+from srat.optimization.optimizers import SGD
 from srat.report.loggers import LoggingObserver, make_logger
 from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.table import best_line, print_evaluation
-from srat.report.wording import described
+from srat.report.wording import described, weights_text
 from srat.runs.evaluating import evaluate_run
 from srat.runs.folder import RunFolder, Which
 from srat.runs.results import WAIT, Examined
@@ -36,6 +37,9 @@ from srat.runtime.processes import Processes, join
 from srat.training.checkpoint import list_checkpoints, position_of
 from srat.training.fitting import fit
 from srat.weightings import Uniform
+
+BESIDE = ("sampling", "budget", "robust_loss", "averaging", "weight_perturbation")
+"""What is said before a training where it is not as usual."""
 
 
 def train(options: Options, config: Config) -> None:
@@ -221,7 +225,7 @@ def is_finished(folder: RunFolder, config: Config) -> bool:
 
 def show_last(session: Session, evaluation: Evaluation) -> None:
     """Print the table of classes of the last epoch's weights."""
-    title = f"{session.config.method} on {session.config.data.title}, last epoch"
+    title = f"{session.config.method} on {session.config.data.title}, {weights_text(session.config, 'last')}"
     print_evaluation(session.console, evaluation, title=title, held_out=session.folder.held_out)
 
 
@@ -245,15 +249,19 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     """Return what is about to happen, in three lines."""
     schedule, attack = config.schedule, config.attack
     said = f"attack {attack.label} (ε {getattr(attack, 'epsilon', 0):.4g})" if is_attacked(config) else "no attack"
-    moves = schedule.described(config.epochs)
+    rate = ", ".join(filter(None, (f"rate {config.optimizer.learning_rate:g}", schedule.described(config.epochs))))
     first = schedule.reweight_epoch_of(config.epochs)
     since = f"after {counted(first, 'epoch')}" if first else "from the start"
     weights = f"weights {config.weighting.name} {since}"
+    usual = Config()
+    chosen = [name for name in BESIDE if getattr(config, name) != getattr(usual, name)]
+    beside = "".join(f", {name.replace('_', ' ')} {getattr(config, name).name}" for name in chosen)
+    optimizer = "" if isinstance(config.optimizer, SGD) else f"{config.optimizer.name}, "
     epochs = counted(config.epochs, "epoch")
     several = f", {processes} processes" if processes > 1 else ""
     return (
         f"[bold]{config.method}[/bold] on [bold]{config.data.title}[/bold], imbalance {described(config.imbalance)}, "
         f"{config.model.name}, seed {config.seed}, {device}{several}\n"
-        f"{said}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}\n"
-        f"{epochs}, rate {config.optimizer.learning_rate:g}{', ' * bool(moves)}{moves} → {escape(printable(str(out)))}"
+        f"{said}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}{beside}\n"
+        f"{epochs}, {optimizer}{rate} → {escape(printable(str(out)))}"
     )

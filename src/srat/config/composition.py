@@ -96,7 +96,7 @@ def _with_data(config: Config, name: Any) -> Config:
     config = replace(config, data=source, epochs=suggested.epochs)
     for family in ("model", "imbalance", "augmentation"):
         config = _with_member(config, family, getattr(suggested, family))
-    if isinstance(config.optimizer, SGD):  # whose rates are no other optimizer's
+    if isinstance(config.optimizer, SGD):  # whose rates are no other optimiser's
         config = replace(config, optimizer=replace(config.optimizer, learning_rate=suggested.learning_rate))
     return _with_budget(config, norm="linf", epsilon=suggested.epsilon, step_size=suggested.step_size)
 

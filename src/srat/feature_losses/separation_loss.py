@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
@@ -53,17 +53,38 @@ def separation(
 
 
 def separation_of(
-    features: Features, labels: Labels, temperature: float, *, normalize: bool
+    features: Features,
+    labels: Labels,
+    temperature: float,
+    *,
+    normalize: bool,
+    others: tuple[Float[Tensor, "others dimensions"], Int[Tensor, " others"]] | None = None,
 ) -> Float[Tensor, " batch"]:
-    """Return `separation` of what is known to be right: to look at features is to wait for them."""
+    """Return `separation` of what is known to be right: to look at features is to wait for them.
+
+    Args:
+        features: as in `separation`.
+        labels: likewise.
+        temperature: likewise.
+        normalize: likewise.
+        others: features and labels of earlier steps, which stand beside the batch's in P(i) and in the sum over a;
+            they are no anchors and get no gradient. A label of −1 stands for a feature that is not there.
+    """
     with torch.autocast(features.device.type, enabled=False):
-        z = _wide(features)
-        z = F.normalize(z, dim=1) if normalize else z
-        losses: Tensor = _Separation.apply(z, labels, temperature)  # type: ignore[no-untyped-call]
+        z = _scaled(features, normalize=normalize)
+        pool, pool_labels = z.detach(), labels
+        if others is not None:
+            pool = torch.cat((pool, _scaled(others[0], normalize=normalize)))
+            pool_labels = torch.cat((labels, others[1]))
+        losses: Tensor = _Separation.apply(z, labels, pool, pool_labels, temperature)  # type: ignore[no-untyped-call]
     return losses
 
 
-def _wide(features: Features) -> Features:
+def _scaled(features: Float[Tensor, "n dimensions"], *, normalize: bool) -> Float[Tensor, "n dimensions"]:
+    return F.normalize(_wide(features), dim=1) if normalize else _wide(features)
+
+
+def _wide(features: Float[Tensor, "n dimensions"]) -> Float[Tensor, "n dimensions"]:
     return features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
 
 
@@ -85,40 +106,48 @@ class _Separation(Function):
     """The loss of given z, with its gradient in closed form: of a large batch's pairs nothing is kept in between."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    def forward(ctx: Any, z: Tensor, labels: Tensor, pool: Tensor, pool_labels: Tensor, temperature: float) -> Tensor:
         ctx.temperature = temperature
-        chunks = _chunks(len(z))
+        chunks = _chunks(len(z), len(pool))
         if len(chunks) == 1:
-            losses, slope = _anchors(z, labels, temperature, chunks[0])
-            ctx.save_for_backward(z, labels, slope)
+            losses, slope = _anchors(labels, pool, pool_labels, temperature, chunks[0])
+            ctx.save_for_backward(labels, pool, pool_labels, slope)
             return losses
-        ctx.save_for_backward(z, labels)
-        return torch.cat([_anchors(z, labels, temperature, rows)[0] for rows in chunks])
+        ctx.save_for_backward(labels, pool, pool_labels)
+        return torch.cat([_anchors(labels, pool, pool_labels, temperature, rows)[0] for rows in chunks])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        z, labels, *kept = ctx.saved_tensors
-        gradient = torch.zeros_like(z)
-        for rows in _chunks(len(z)):
-            slope = kept[0] if kept else _anchors(z, labels, ctx.temperature, rows)[1]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None, None]:
+        labels, pool, pool_labels, *kept = ctx.saved_tensors
+        n = len(labels)
+        gradient = torch.zeros_like(pool[:n])
+        for rows in _chunks(n, len(pool)):
+            slope = kept[0] if kept else _anchors(labels, pool, pool_labels, ctx.temperature, rows)[1]
             slope = slope * upstream[rows, None]
-            gradient[rows].addmm_(slope, z)
-            gradient.addmm_(slope.T, z[rows])
-        return gradient, None, None
+            gradient[rows].addmm_(slope, pool)
+            gradient.addmm_(slope[:, :n].T, pool[rows])
+        return gradient, None, None, None, None
 
 
-def _chunks(n: int) -> list[slice]:
-    size = max(1, _CHUNK // max(n, 1))
-    return [slice(start, min(start + size, n)) for start in range(0, max(n, 1), size)]
+def _chunks(anchors: int, pool: int) -> list[slice]:
+    size = max(1, _CHUNK // max(pool, 1))
+    return [slice(start, min(start + size, anchors)) for start in range(0, max(anchors, 1), size)]
 
 
-def _anchors(z: Tensor, labels: Tensor, temperature: float, rows: slice) -> tuple[Tensor, Tensor]:
-    """Return L of the anchors ``rows``, and ∂L_i/∂(z_i·z_j) = (softmax_{a ≠ i}(S_i)_j − [j ∈ P(i)]/|P(i)|) / τ."""
-    similarity = (z[rows] @ z.T).div_(temperature)
+def _anchors(
+    labels: Tensor, pool: Tensor, pool_labels: Tensor, temperature: float, rows: slice
+) -> tuple[Tensor, Tensor]:
+    """Return L of the anchors ``rows``, and ∂L_i/∂(z_i·z_j) = (softmax_{a ≠ i}(S_i)_j − [j ∈ P(i)]/|P(i)|) / τ.
+
+    The anchors are the first of the pool.
+    """
+    similarity = (pool[rows] @ pool.T).div_(temperature)
     # A finite fill: a batch of one has nobody else, and logsumexp over −∞ alone would have a NaN gradient.
-    similarity.diagonal(rows.start).fill_(torch.finfo(z.dtype).min)
-    positive = (labels[rows, None] == labels).to(z.dtype)
+    similarity.diagonal(rows.start).fill_(torch.finfo(pool.dtype).min)
+    if len(pool) > len(labels):
+        similarity.masked_fill_(pool_labels < 0, torch.finfo(pool.dtype).min)
+    positive = (labels[rows, None] == pool_labels).to(pool.dtype)
     positive.diagonal(rows.start).zero_()
     counts = positive.sum(dim=1, keepdim=True)
     shares = positive.div_(counts.clamp(min=1))

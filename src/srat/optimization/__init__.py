@@ -1,1 +1,1 @@
-"""How weights move: optimizers, schedules, averaging, weight perturbations."""
+"""How weights move: optimisers, schedules, averaging, weight perturbations."""

@@ -11,7 +11,7 @@ from srat.models import ImageShape
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.sheets import Sheet, in_markdown
-from srat.report.wording import budget_text
+from srat.report.wording import budget_text, weights_text
 from srat.statistics.intervals import Accuracy
 
 _LIMITS = (
@@ -31,9 +31,10 @@ def model_card(record: RunRecord, shape: ImageShape) -> str:
     """
     config, evaluation = record.config, record.evaluation
     counts = evaluation.train_counts
+    whose = weights_text(config, record.which)
     parts = [
         _front_matter(record),
-        f"# {config.method} on {config.data.title}{', weights of the best epoch' if record.which == 'best' else ''}",
+        f"# {config.method} on {config.data.title}{'' if whose == 'last epoch' else f', weights of the {whose}'}",
         in_markdown(verdict_of(record).sentence),
         "## Use",
         "```python\nimport srat\n\n"

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 from srat.attacks import AnyAttack
+from srat.config.config import Config
 from srat.data import Imbalance
 from srat.evaluation.comparison import WELL, Comparison
+from srat.optimization.averaging import NoAveraging
+from srat.runs.folder import Which
 
 
 def budget_text(attack: AnyAttack) -> str:
@@ -24,6 +27,14 @@ def described(imbalance: Imbalance) -> str:
     """Return an imbalance in a word, such as "step-100"."""
     ratio = getattr(imbalance, "ratio", None)
     return imbalance.name + (f"-{ratio:g}" if ratio is not None else "")
+
+
+def weights_text(config: Config, which: Which) -> str:
+    """Return whose weights they are, such as "last epoch" or "best epoch, averaged (ema)"."""
+    if which == "raw":
+        return "last epoch, not averaged"
+    averaging = config.averaging
+    return f"{which} epoch" + ("" if isinstance(averaging, NoAveraging) else f", averaged ({averaging.name})")
 
 
 def sentences(rows: Sequence[Comparison], first: str, second: str) -> list[str]:

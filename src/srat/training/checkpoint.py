@@ -18,12 +18,12 @@ from srat.runs.metrics import Row, no_sums
 T = TypeVar("T")
 KEPT = 2
 _COUNTER = "step"
-"""What an optimizer counts its steps with: the only slot that has not the shape of its parameter."""
+"""What an optimiser counts its steps with: the only slot that has not the shape of its parameter."""
 
 
 @dataclass(kw_only=True)
 class State:
-    """What changes while a run goes on, beside model, optimizer and parts; all else follows from its configuration."""
+    """What changes while a run goes on, beside model, optimiser and parts; all else follows from its configuration."""
 
     epoch: int = 0
     """Epochs done."""
@@ -98,12 +98,12 @@ def load_checkpoint(
     notice: Callable[[str], None],
     but: Path | None = None,
 ) -> State | None:
-    """Put the newest whole checkpoint into model, optimizer and parts, and return its state; None if there is none.
+    """Put the newest whole checkpoint into model, optimiser and parts, and return its state; None if there is none.
 
     Args:
         folder: the checkpoints.
         model: the run's model.
-        optimizer: its optimizer.
+        optimizer: its optimiser.
         parts: its state beside these.
         run: the configuration's id.
         notice: told of each damaged one, which is put aside.

@@ -58,7 +58,7 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def step_bytes(training: Training, *, batch_size: int) -> int:
-    """Return how many bytes a training run takes beside data and weights: optimizer, best weights, a step.
+    """Return how many bytes a training run takes beside data and weights: optimiser, best weights, a step.
 
     The step is traced with tensors that have shapes and no contents, so that it costs no memory itself. What the
     libraries below take for themselves comes on top.
@@ -89,7 +89,7 @@ def step_bytes(training: Training, *, batch_size: int) -> int:
             processes=ALONE,
         )
         train_step(traced, blank_batch(training, batch_size), training.stage(config.epochs - 1), lambda _: rng)
-        # What is left when the step is done is the optimizer's: it was not there yet at the peak.
+        # What is left when the step is done is the optimiser's: it was not there yet at the peak.
         momentum = footprint.live - weights
     best = weights - kept if training.held_out is not None else 0
     return int(footprint.peak - weights + momentum + best)
@@ -125,7 +125,7 @@ def check_memory(training: Training, *, notice: Callable[[str], None]) -> None:
 def largest_batch(training: Training, rng: Rng, failed: BaseException) -> int:
     """Return the largest batch, of halves of halves, whose step goes through here and now; 0 if none does.
 
-    The steps are real, and spoil model and optimizer: this is for a run that ends.
+    The steps are real, and spoil model and optimiser: this is for a run that ends.
 
     Args:
         training: what ran out of memory.

@@ -1,4 +1,4 @@
-"""Model, optimizer and data of a run, on its device."""
+"""Model, optimiser and data of a run, on its device."""
 
 import copy
 import math
@@ -72,7 +72,7 @@ class Training:
     """For the attack's passes; None if there is nothing to fold."""
     optimizer: torch.optim.Optimizer
     parts: nn.ModuleDict
-    """All state beside model and optimizer, as buffers: the average of the weights, a feature loss's memory."""
+    """All state beside model and optimiser, as buffers: the average of the weights, a feature loss's memory."""
     feed: Feed
     held_out: Dataset | None
     groups: Groups
@@ -134,7 +134,7 @@ class Training:
     def unscale(self) -> None:
         """Undo fp16's scaling of the gradient."""
         if self.config.precision == "fp16":
-            # Fabric would not, with a fused optimizer, which unscales by itself: then it does so no more.
+            # Fabric would not, with a fused optimiser, which unscales by itself: then it does so no more.
             wrapped, precision = cast(Any, self.optimizer), cast(Any, self.fabric.strategy.precision)
             precision.scaler.unscale_(wrapped.optimizer)
 
@@ -248,12 +248,12 @@ def folding_for(config: Config, model: nn.Module, train: Dataset) -> Folding | N
 
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimizer of a configuration."""
+    """Return the optimiser of a configuration."""
     return config.optimizer.make(model.parameters(), scaled=config.precision == "fp16")
 
 
 def make_parts(config: Config, model: nn.Module, dimensions: int, classes: int) -> nn.ModuleDict:
-    """Return the state that a configuration's members keep beside model and optimizer.
+    """Return the state that a configuration's members keep beside model and optimiser.
 
     Args:
         config: the run.

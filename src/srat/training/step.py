@@ -24,29 +24,29 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
     """Do one step of Algorithm 1 (Lines 4 to 7, 13 to 16) and return its ``Sums``.
 
     Args:
-        training: model, optimizer, configuration.
+        training: model, optimiser, configuration.
         batch: the examples.
         stage: where in the run the step is, and what holds there.
         rng: a purpose → the generator for it in this step.
     """
     config, labels, own = training.config, batch.labels, batch.labels[batch.own]
 
-    # Lines 4-5: the inner maximization.
+    # Lines 4-5: the inner maximisation.
     with training.lent() as served:
         loss_at = inner_loss(training, served, batch.images, own)
         adversarial = config.attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
 
-    def minimized() -> tuple[Value, Output]:  # Line 6: Eq. 7.
+    def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
         output = gathered(training, training.model(adversarial), len(labels))
         losses = config.robust_loss.outer(output.logits, references(training, batch))
         term = config.feature_loss(output.embedding, labels, training.memory)
         return config.objective(losses, stage.weights_of(labels), term), output
 
     def ascend() -> None:
-        training.backward(minimized()[0].total)
+        training.backward(minimised()[0].total)
 
     with config.weight_perturbation.perturbed(training.module, ascend, epoch=stage.epoch, epochs=config.epochs):
-        value, output = minimized()
+        value, output = minimised()
         training.backward(value.total)
     training.unscale()
     sums = batch_sums(value, output.logits, labels, training.under[labels], training.gradient_norm())
@@ -81,7 +81,7 @@ def references(training: Training, batch: Batch) -> References:
 
 
 def inner_loss(training: Training, served: nn.Module, images: Tensor, labels: Int[Tensor, " own"]) -> LossAt:
-    """Return what the training attack maximizes; the model computes in the run's precision, the loss in fp32.
+    """Return what the training attack maximises; the model computes in the run's precision, the loss in fp32.
 
     Class weights, being positive, would move no step of it. In exact arithmetic it does not matter either which of
     cross-entropy, focal and LDAM it is: of a softmax they are falling functions of p_y alone, so that their gradients

@@ -48,7 +48,7 @@ class Arguments:
     check: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A check by name; may be given several times; by default all."""
     weights: Which = "last"
-    """The weights of the last epoch, or of the best on the held-out part."""
+    """The weights of the last epoch, of the best on the held-out part, or (raw) of the last one before averaging."""
     images: int = 500
     """Number of test images to attack, equally many of each class."""
     source: Path | None = None

@@ -38,7 +38,7 @@ class Arguments:
     attack: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Results to compare, by their names in evaluation.json; by default all that every run has."""
     weights: Which = "last"
-    """The weights of the last epoch, or of the best on the held-out part."""
+    """The weights of the last epoch, of the best on the held-out part, or (raw) of the last one before averaging."""
     images: int | None = None
     """Compare the evaluations on this many test images (srat evaluate --images)."""
     json: Path | None = None

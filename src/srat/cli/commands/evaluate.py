@@ -20,6 +20,7 @@ from srat.core.signals import Interrupted, deferring_signals
 from srat.evaluation.record import CLEAN
 from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.table import print_evaluation
+from srat.report.wording import weights_text
 from srat.runs.evaluating import evaluate_run, named_number
 from srat.runs.folder import Which
 from srat.runs.opening import opened, parts_of, say_note
@@ -38,7 +39,7 @@ class Arguments:
     """fgsm, pgd-N and pgd-margin-N for any N, apgd-ce, apgd-t, fab-t, square, autoattack (these four, by the reference
     implementation); may be given several times; by default the one of the run's configuration."""
     weights: Which = "last"
-    """The weights of the last epoch, or of the best on the held-out part."""
+    """The weights of the last epoch, of the best on the held-out part, or (raw) of the last one before averaging."""
     norm: NormName | None = None
     """Norm of the attack's ball; the run's unless given."""
     epsilon: float | None = None
@@ -101,7 +102,7 @@ def run(args: list[str]) -> int:
             observer=observer,
             anew=arguments.anew,
         )
-    title = f"{config.method} on {config.data.title}, weights of the {which} epoch"
+    title = f"{config.method} on {config.data.title}, weights of the {weights_text(config, which)}"
     print_evaluation(console, evaluation, title=title, held_out=folder.held_out)
     console.print(f"Kept in {folder.evaluation(which, test.part)}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -42,7 +42,7 @@ class Arguments:
     out: Path | None = None
     """File to write, for hub a new or empty folder; by default model.pt2, model.onnx or hub in the run's folder."""
     weights: Which = "last"
-    """The weights of the last epoch, or of the best on the held-out part."""
+    """The weights of the last epoch, of the best on the held-out part, or (raw) of the last one before averaging."""
 
 
 def run(args: list[str]) -> int:

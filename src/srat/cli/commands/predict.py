@@ -56,7 +56,7 @@ class Arguments:
     epsilon: float | None = None
     """ε of the attack, in [0, 1] pixel units; as in the run's evaluation unless given."""
     weights: Which = "last"
-    """The weights of the last epoch, or of the best on the held-out part."""
+    """The weights of the last epoch, of the best on the held-out part, or (raw) of the last one before averaging."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
 

@@ -24,7 +24,7 @@ class Arguments:
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
     """The run's folder."""
     weights: Which = "last"
-    """The weights of the last epoch, or of the best on the held-out part."""
+    """The weights of the last epoch, of the best on the held-out part, or (raw) of the last one before averaging."""
     images: int | None = None
     """Use at most this many test images (2,000), or training images with --map (1,000), equally many of each class."""
     map: bool = False

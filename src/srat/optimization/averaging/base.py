@@ -13,7 +13,7 @@ from srat.models.classifier import BatchNorm
 
 @dataclass(frozen=True, kw_only=True)
 class Averaging(Member):
-    """An average of the weights over the steps, w̄ ← w̄ + share · (w − w̄)."""
+    """An average a of the weights w over the steps, a ← a + share · (w − a)."""
 
     def begin(self, model: nn.Module) -> nn.Module | None:
         """Return what becomes the average, a copy of the model in eval mode; None if there is to be no average.

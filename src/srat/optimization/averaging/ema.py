@@ -8,7 +8,7 @@ from srat.optimization.averaging.base import Averaging, check_start
 
 @dataclass(frozen=True, kw_only=True)
 class EMA(Averaging, name="ema"):
-    """Exponential moving average of the weights, w̄ ← d w̄ + (1 − d) w after each step t.
+    """Exponential moving average a of the weights w: a ← d a + (1 − d) w after each step t.
 
     d is min(decay, (1 + t) / (10 + t)), and 0 before the start, as Gowal et al., 2020, train.
     """

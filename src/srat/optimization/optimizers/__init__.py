@@ -1,4 +1,4 @@
-"""Optimizers (a file each): from gradients to a step of the weights."""
+"""Optimisers (a file each): from gradients to a step of the weights."""
 
 from srat.core.members import import_members
 from srat.optimization.optimizers.adamw import AdamW

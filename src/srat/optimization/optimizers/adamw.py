@@ -14,7 +14,8 @@ from srat.optimization.optimizers.base import Optimizer, check_weight_decay
 class AdamW(Optimizer, name="adamw"):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), for transformers and fine-tuning.
 
-    With moving averages m of the gradient and v of its square, w ← w − γ (m̂ / (√v̂ + ϵ) + λ w).
+    With moving averages m of the gradient and v of its square, freed of their bias towards 0 at the start,
+    w ← w − γ (m / (√v + ϵ) + λ w).
     """
 
     learning_rate: float = 1e-3
@@ -24,7 +25,7 @@ class AdamW(Optimizer, name="adamw"):
     beta2: float = 0.999
     """Decay of its square's."""
     stability: float = 1e-8
-    """ϵ, added to √v̂."""
+    """ϵ, added to √v."""
     weight_decay: float = 0.01
     """λ, multiplied by the learning rate, apart from the gradient."""
 

@@ -1,4 +1,4 @@
-"""What an optimizer is: settings that make one of torch's."""
+"""What an optimiser is: settings that make one of torch's."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Optimizer(Member, unnamed="sgd"):
         require_field(0 < rate < 1e3, "optimizer.learning_rate", "a number above 0 and below 1000", rate, 0, 1e3)
 
     def make(self, parameters: Iterable[nn.Parameter], *, scaled: bool = False) -> torch.optim.Optimizer:
-        """Return torch's optimizer of these parameters.
+        """Return torch's optimiser of these parameters.
 
         Args:
             parameters: what it moves.

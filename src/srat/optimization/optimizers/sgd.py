@@ -12,7 +12,7 @@ from srat.optimization.optimizers.base import Optimizer, check_weight_decay
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(Optimizer, name="sgd"):
-    """Stochastic gradient descent with momentum, at the field's usual values; the paper does not give its optimizer."""
+    """Stochastic gradient descent with momentum, at the field's usual values; the paper does not give its optimiser."""
 
     learning_rate: float = 0.1
     """γ, which the schedule multiplies."""

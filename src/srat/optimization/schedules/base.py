@@ -65,7 +65,7 @@ class Schedule(Member, unnamed="steps"):
             step: of the run, counted from 0.
             steps: of an epoch.
             epochs: of the run.
-            base: γ, the optimizer's.
+            base: γ, the optimiser's.
         """
         rate = base * self.share(step / steps, epochs=epochs)
         rising = self.warmup * steps

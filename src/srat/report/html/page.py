@@ -17,7 +17,7 @@ from srat.report.html.charts import Chart, Series, chart
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.terminal.names import fitted
-from srat.report.wording import budget_text
+from srat.report.wording import budget_text, weights_text
 from srat.statistics.intervals import Accuracy
 from srat.version import version
 
@@ -132,13 +132,14 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
     """Return what the template of a run is given."""
     evaluation = record.evaluation
     threat = record.robust.counts
+    whose = weights_text(record.config, record.which)
     return {
         "id": f"run{number}",
         "name": record.name,
         "record": record,
         "config": record.config,
         "title": f"{record.config.method} on {record.config.data.title}"
-        + (", weights of the best epoch" if record.which == "best" else ""),
+        + ("" if whose == "last epoch" else f", weights of the {whose}"),
         "verdict": verdict_of(record),
         "attack": attack_text(record),
         "budget": budget_text(record.config.evaluation),

@@ -1,0 +1,76 @@
+"""The feature separation loss over the batch and a queue of earlier features."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from srat.core.errors import require
+from srat.feature_losses.base import Features, FeatureTerm, Labels, Memory
+from srat.feature_losses.separation_loss import Separation, positive_of, separation_of
+
+_MOST = 1 << 20
+
+
+class Queue(Memory):
+    """The last features and their classes; a new one takes the place of the oldest.
+
+    Args:
+        size: how many are kept.
+        dimensions: of a feature.
+    """
+
+    features: Float[Tensor, "size dimensions"]
+    labels: Int[Tensor, " size"]
+    """−1 where nothing has come yet."""
+    oldest: Int[Tensor, ""]
+    """Where the next feature goes."""
+
+    def __init__(self, size: int, dimensions: int) -> None:
+        super().__init__()
+        self.register_buffer("features", torch.zeros(size, dimensions))
+        self.register_buffer("labels", torch.full((size,), -1))
+        self.register_buffer("oldest", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def remember(self, features: Features, labels: Labels) -> None:
+        """Put a batch, or the last of it that the queue holds, in the place of the oldest features."""
+        size = len(self.labels)
+        features, labels = features[-size:], labels[-size:]
+        places = (self.oldest + torch.arange(len(labels), device=labels.device)) % size
+        self.features[places] = features.to(self.features.dtype)
+        self.labels[places] = labels
+        self.oldest.add_(len(labels)).remainder_(size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuedSeparation(Separation, name="separation-queue"):
+    """Feature separation over the batch and a queue of earlier features (as He et al., 2020, and Wang et al., 2020).
+
+    Anchors are those of the batch. On Step-100 most anchors of a rare class have no positive in a batch of 128.
+    """
+
+    size: int = 1024
+    """Features of earlier steps that are kept."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(1 <= self.size <= _MOST, f"`feature_loss.size`: expected 1 to {_MOST:,}, got {self.size}")
+
+    def memory(self, *, dimensions: int, classes: int) -> Memory | None:
+        """Return an empty queue."""
+        del classes
+        return Queue(self.size, dimensions)
+
+    def __call__(self, features: Features, labels: Labels, memory: Memory | None = None) -> FeatureTerm | None:
+        """Return `separation` with the queue beside the batch, counted over the anchors that have a positive."""
+        if not isinstance(memory, Queue):
+            return super().__call__(features, labels)
+        others = memory.features, memory.labels
+        values = separation_of(features, labels, self.temperature, normalize=self.normalize, others=others)
+        return FeatureTerm(values, _positive(labels, memory.labels))
+
+
+def _positive(labels: Labels, queued: Int[Tensor, " size"]) -> Bool[Tensor, " batch"]:
+    return positive_of(torch.cat((labels, queued)))[: len(labels)]

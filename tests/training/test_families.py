@@ -1,0 +1,227 @@
+"""Every member of the families that a step is made of: resumed, traced, folded, shared and compiled as any other."""
+
+import json
+import signal
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+import srat
+from several import in_processes
+from srat.attacks import PGD
+from srat.config.composition import compose
+from srat.config.config import FAMILIES, Config
+from srat.core.keyed_random import generator
+from srat.core.members import choices
+from srat.core.signals import Interrupted
+from srat.core.tensor_file import open_tensors
+from srat.data import Dataset
+from srat.data.imbalance import Step
+from srat.evaluation.observer import Observer
+from srat.models.backbones.small_cnn import SmallCNN
+from srat.runs.folder import RunFolder
+from srat.runtime.fabric import make_fabric
+from srat.runtime.processes import ALONE
+from srat.training.fitting import fit
+from srat.training.memory_estimate import step_bytes
+from srat.training.session import set_up
+from srat.training.step import train_step
+
+OF_A_STEP = (
+    "sampling",
+    "budget",
+    "loss",
+    "robust_loss",
+    "weighting",
+    "feature_loss",
+    "optimizer",
+    "schedule",
+    "averaging",
+    "weight_perturbation",
+)
+MEMBERS = [(family, name) for family in OF_A_STEP for name in choices(FAMILIES[family])]
+OTHERS = [
+    (family, name)
+    for family, name in MEMBERS
+    if family not in ("loss", "weighting") and name != getattr(compose(method="srat-ce"), family).name
+]
+"""Beside those that every other test of the trainer has, and families of pure functions."""
+TOGETHER = {
+    "sampling": "class-balanced",
+    "feature_loss": "separation-queue",
+    "optimizer": "adamw",
+    "schedule": "cosine",
+    "averaging": "ema",
+}
+"""One of each family that has state, an order or slots of its own."""
+
+
+def small(**members):
+    """Return a run of two epochs of four steps; what needs values gets some."""
+    config = compose(method="srat-ce", epochs=2, batch_size=16, imbalance=Step(ratio=5, cap=12), **members)
+    if config.weighting.name == "fixed":
+        config = replace(config, weighting=replace(config.weighting, values=tuple(range(1, 11))))
+    attack = PGD(epsilon=0.1, step_size=0.05, steps=2)
+    config = replace(config, model=SmallCNN(width=2), attack=attack, evaluation=replace(config.evaluation, steps=2))
+    return replace(config, schedule=replace(config.schedule, warmup=0.5, reweight_from=1))
+
+
+class StopAfter(Observer):
+    def __init__(self, steps):
+        self.left = steps
+
+    def step(self, count=1):
+        self.left -= 1
+        if self.left == 0:
+            raise Interrupted(signal.SIGTERM)
+
+
+def content(folder):
+    """Return everything that a run leaves, but for how long it took."""
+    files = [*folder.glob("*.safetensors"), folder / "metrics.csv", folder / "config.json"]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def small_set(images=40, channels=1):
+    pixels = torch.rand(images, channels, 8, 8, generator=torch.Generator().manual_seed(0))
+    return Dataset(pixels, torch.arange(images) % 10, tuple("0123456789"))
+
+
+def stepped(training, steps=3, size=20):
+    """Return what all tensors of a training are after some steps."""
+    training.model.train()
+    n = len(training.train)
+    for step in range(steps):
+        rng = partial(generator, 0, step=step, rank=training.processes.rank)
+        indices = torch.arange(size * step, size * step + size) % n
+        stage = training.stage(1)._replace(step=step)
+        train_step(training, training.feed.batch(indices, rng("augment")), stage, rng)
+    return {**training.module.state_dict(), **training.parts.state_dict()}
+
+
+@pytest.mark.parametrize(("family", "name"), OTHERS)
+def test_a_run_stopped_within_an_epoch_ends_in_the_same_bytes(family, name, tmp_path):
+    config = small(**{family: name})
+    options = {"device": "cpu", "compiled": "off", "checkpoint_every": "1"}
+    fit(config, out=tmp_path / "whole", **options)
+    with pytest.raises(Interrupted):
+        fit(config, out=tmp_path / "cut", observer=StopAfter(6), **options)
+    fit(config, out=tmp_path / "cut", **options)
+    whole = content(tmp_path / "whole")
+    assert content(tmp_path / "cut") == whole
+    assert ("model-raw.safetensors" in whole) == (config.averaging.name != "none")
+
+
+@pytest.mark.parametrize(("family", "name"), MEMBERS)
+def test_a_member_is_written_and_read(family, name):
+    config = small(**{family: name})
+    assert Config.from_json(config.to_json()) == config
+    assert json.loads(config.to_json())[family]["name"] == name
+    same = getattr(small(), family).name == name
+    assert (config.id == small().id) == same
+    assert bool(config.differences(small())) != same
+
+
+@pytest.mark.parametrize(("family", "name"), OTHERS)
+def test_its_memory_is_traced_and_the_run_left_as_it_is(family, name):
+    training = set_up(small(**{family: name}), make_fabric("cpu"), small_set(), small_set(), None)
+    before = {k: t.clone() for k, t in {**training.module.state_dict(), **training.parts.state_dict()}.items()}
+    one, two = (step_bytes(training, batch_size=n) for n in (100, 200))
+    after = {**training.module.state_dict(), **training.parts.state_dict()}
+    assert 0 < one < two
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_slots_and_an_average_are_counted():
+    def of(**members):
+        return step_bytes(set_up(small(**members), make_fabric("cpu"), small_set(), None, None), batch_size=20)
+
+    parameters = sum(p.nbytes for p in set_up(small(), make_fabric("cpu"), small_set(), None, None).module.parameters())
+    assert of(optimizer="adamw") - of() == pytest.approx(parameters, rel=0.05)  # two slots in place of one
+    # The average lies on the device before the step is, and so is not asked for once more.
+    assert of(averaging="ema") - of() < 0.5 * parameters
+
+
+@pytest.mark.parametrize(("family", "name"), OTHERS)
+def test_folding_changes_nothing(family, name):
+    def after(folded):
+        training = set_up(small(**{family: name}), make_fabric("cpu"), small_set(), None, None)
+        assert training.folding is not None
+        return stepped(training if folded else replace(training, folding=None))
+
+    plain = after(False)
+    for key, tensor in after(True).items():
+        torch.testing.assert_close(tensor, plain[key], rtol=1e-3, atol=1e-3, msg=key)
+
+
+def without_noise(config):
+    """BatchNorm over all processes, and an attack that draws nothing: then the number of processes is no matter."""
+    attack = PGD(epsilon=0.1, step_size=0.02, steps=2, random_start=False)
+    return replace(config, attack=attack, sync_batch_norm=True)
+
+
+def shared_steps(processes, **members):
+    config = without_noise(small(**members))
+    state = stepped(set_up(config, make_fabric("cpu"), small_set(channels=3), None, None, processes=processes), size=11)
+    return {name: tensor.numpy() for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("members", [TOGETHER, {"averaging": "swa", "schedule": "one-cycle"}])
+def test_two_processes_are_one(members):
+    alone = shared_steps(ALONE, **members)
+    for ours in in_processes(2, partial(shared_steps, **members)):
+        for name, array in alone.items():
+            torch.testing.assert_close(
+                torch.from_numpy(ours[name]), torch.from_numpy(array), rtol=1e-3, atol=1e-4, msg=name
+            )
+
+
+def test_the_average_is_served_kept_and_chosen_and_the_raw_weights_beside_it(tmp_path):
+    config = small(averaging="ema")
+    run = fit(config, out=tmp_path, device="cpu", compiled="off")
+    last, raw = (srat.load(tmp_path, which=which).state_dict() for which in ("last", "raw"))
+    assert all(torch.equal(last[name], tensor) for name, tensor in run.model.state_dict().items())
+    assert any(not torch.equal(last[name], raw[name]) for name in last)
+    best = open_tensors(RunFolder(tmp_path).weights("best")).tensors()
+    if run.best_epoch == config.epochs - 1:
+        assert all(torch.equal(best[name], last[name]) for name in last)
+    plain = fit(small(), device="cpu", compiled="off").model.state_dict()
+    # To average is to look on: the weights move as they would without.
+    assert all(torch.equal(plain[name], raw[name]) for name in raw)
+
+
+def test_there_are_no_raw_weights_without_an_average(tmp_path):
+    fit(small(), out=tmp_path, device="cpu", compiled="off")
+    with pytest.raises(srat.UserError, match="the run averaged no weights"):
+        srat.load(tmp_path, which="raw")
+
+
+def test_a_model_in_half_precision_is_not_averaged():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).bfloat16()
+    model = srat.models.wrap(net, mean=[0.5], std=[0.5])
+    with pytest.raises(srat.UserError, match=r"averaging.*fp32.*bfloat16"):
+        set_up(small(averaging="ema"), make_fabric("cpu"), small_set(), None, model)
+
+
+def test_a_new_schedule_keeps_the_first_epoch_with_weights():
+    assert compose(method="cb-reweight", schedule="cosine").schedule.reweight_from == 0
+    assert compose(method="cb-reweight", schedule="cosine").method == "cb-reweight"
+
+
+def test_a_new_optimizer_has_its_own_rate_whatever_the_data():
+    assert compose(optimizer="adamw").optimizer.learning_rate == 1e-3
+    assert compose(compose(optimizer="adamw"), data="cifar10").optimizer.learning_rate == 1e-3
+
+
+def test_configurations_of_before_are_read():
+    config = compose()
+    content = config.to_plain()
+    for family in ("sampling", "budget", "robust_loss", "averaging", "weight_perturbation"):
+        del content[family]
+    for family in ("optimizer", "schedule"):
+        del content[family]["name"]
+    del content["schedule"]["warmup"]
+    assert Config.from_plain(content) == config
