@@ -13,7 +13,7 @@ from srat.cli.commands.train import read_arguments
 from srat.cli.naming import ALSO, HINTS, all_flags, in_flags, make_console
 
 HOUSE = Path(srat.__file__).parent
-WORDS_OF_COMMANDS = {"grid/plan.py", "runs/comparing.py"}
+WORDS_OF_COMMANDS = {"grid/plan.py", "report/exporting.py", "runs/comparing.py"}
 """Modules that make whole commands out of words."""
 
 
@@ -103,7 +103,7 @@ class TestOtherNames:
         assert read_arguments(["--lr=0.3"])[1] == read_arguments(["--learning-rate", "0.3"])[1]
 
     def test_lead_to_flags_that_there_are(self):
-        from srat.cli.command_line import flag
+        from srat.config.command_line import flag
 
         assert {flag(path) for path in ALSO.values()} <= all_flags("train")
         assert not (ALSO.keys() | HINTS.keys()) & all_flags("train")

@@ -74,15 +74,6 @@ class PGD(IterativeAttack, name="pgd"):
         require_field(1 <= restarts <= MOST_RESTARTS, "restarts", f"1 to {MOST_RESTARTS:,}", restarts)
         require_field(self.random_start or restarts == 1, "restarts", "1 without a random start", restarts)
 
-    @property
-    def label(self) -> str:
-        """ "pgd-20"; other norms and restarts are part of the name."""
-        return (
-            f"{self.name}-{self.steps}"
-            + ("" if self.norm == "linf" else f"-{self.norm}")
-            + (f"x{self.restarts}" if self.restarts > 1 else "")
-        )
-
     def doubts(self, shape: Shape) -> tuple[str, ...]:
         """Return what can hardly be meant about ball and steps."""
         steps = doubts_of_steps(self.epsilon, self.step_size, self.steps)

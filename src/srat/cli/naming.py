@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from srat.cli.command_line import SHORT, flag, words_of
+from srat.config.command_line import SHORT, flag, words_of
 from srat.config.config import FAMILIES
 from srat.core.members import members
 from srat.report.terminal import live

@@ -48,6 +48,8 @@ class Evaluation:
     class_names: tuple[str, ...]
     train_counts: tuple[int, ...]
     results: Mapping[str, Result] = field(default_factory=dict)
+    path: Path | None = field(default=None, compare=False, repr=False)
+    """The file that holds it, if one does."""
 
     @property
     def groups(self) -> Groups:
@@ -84,6 +86,7 @@ class Evaluation:
                 class_names=tuple(str(name) for name in content["class_names"]),
                 train_counts=_integers(content["train_counts"], len(content["class_names"])),
                 results=results,
+                path=path,
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: not a readable evaluation ({type(error).__name__}: {error})") from error
