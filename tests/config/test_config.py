@@ -141,7 +141,7 @@ class TestWordsForTheTrainingAttack:
 
     @pytest.mark.parametrize(("word", "said"), [("pgdd", ", did you mean 'pgd'"), ("pgd-0", ""), ("fgsm-2", "")])
     def test_what_there_is_not(self, word, said):
-        with pytest.raises(UserError, match=f"unknown attack '{word}'{said}|attack steps: expected 1 to"):
+        with pytest.raises(UserError, match=f"unknown attack '{word}'{said}|`steps`: expected 1 to"):
             compose(attack=word)
 
 
