@@ -10,7 +10,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srat.core.errors import UserError
+from srat.core.errors import FieldError
 from srat.theory import COUNTEREXAMPLE, RATIOS, Gaussians, monte_carlo, normal_cdf, numerical_bias, with_ratios
 
 CONVENTIONS = ("exact", "paper")
@@ -159,8 +159,10 @@ class TestTheorems:
     ("field", "value"), [("dimensions", 0), ("eta", 0.0), ("sigma", -1.0), ("ratio", 0.5), ("eta", float("nan"))]
 )
 def test_refuses_what_is_no_such_distribution(field, value):
-    with pytest.raises(UserError, match=f"--{field}"):
+    with pytest.raises(FieldError) as caught:
         Gaussians(**{field: value})
+    assert caught.value.field == field
+    assert str(caught.value.got) == str(value)  # NaN is not NaN
 
 
 class TestCommand:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from srat.core.checked import Checked, checked
-from srat.core.errors import require
+from srat.core.errors import require, require_field
 from srat.core.words import number
 
 Convention = Literal["exact", "paper"]
@@ -58,15 +58,11 @@ class Gaussians(Checked):
     """What 1ᵀx varies by."""
 
     def __post_init__(self) -> None:
-        require(self.dimensions >= 1, f"--dimensions: expected 1 or more, got {self.dimensions}")
+        require_field(self.dimensions >= 1, "dimensions", "1 or more", self.dimensions)
         for name, value in (("eta", self.eta), ("sigma", self.sigma)):
-            require(
-                1e-100 < value < 1e100,
-                f"--{name}: expected a number from 1e-100 to 1e100, got {number(value, 1e-100, 1e100)}",
-            )
-        require(
-            1 <= self.ratio < 1e100, f"--ratio: expected a number from 1 to 1e100, got {number(self.ratio, 1, 1e100)}"
-        )
+            inside = 1e-100 < value < 1e100
+            require_field(inside, name, "a number from 1e-100 to 1e100", value, 1e-100, 1e100)
+        require_field(1 <= self.ratio < 1e100, "ratio", "a number from 1 to 1e100", self.ratio, 1, 1e100)
 
     @property
     def spread(self) -> float:

@@ -10,6 +10,7 @@ import torchattacks
 from torch import nn
 from torch.nn import functional as F
 
+from refusals import refusing
 from srat.attacks import (
     FGSM,
     PGD,
@@ -305,28 +306,33 @@ def test_labels():
     ],
 )
 def test_refuses_names_of_attacks_that_are_not_there(name):
-    with pytest.raises(UserError, match=r"unknown attack|attack steps"):
+    with pytest.raises(UserError, match=r"unknown attack|`steps`"):
         named(name, PGD())
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("kind", "field", "value"),
     [
-        lambda: PGD(epsilon=0.0),
-        lambda: PGD(epsilon=8.0),
-        lambda: PGD(epsilon=math.nan),
-        lambda: PGD(step_size=0.0),
-        lambda: PGD(steps=0),
-        lambda: PGD(restarts=0),
-        lambda: PGD(restarts=2, random_start=False),
-        lambda: FGSM(epsilon=2.0),
-        lambda: FGSM(step_size=-1.0),
-        lambda: named("fgsm", PGD(norm="l2")),
+        (PGD, "epsilon", 0.0),
+        (PGD, "epsilon", 8.0),
+        (PGD, "step_size", 0.0),
+        (PGD, "steps", 0),
+        (PGD, "restarts", 0),
+        (FGSM, "epsilon", 2.0),
+        (FGSM, "step_size", -1.0),
     ],
 )
-def test_refuses_what_is_out_of_range(make):
-    with pytest.raises(UserError):
-        make()
+def test_refuses_what_is_out_of_range(kind, field, value):
+    with refusing(field, value):
+        kind(**{field: value})
+
+
+def test_refuses_what_cannot_be():
+    with refusing("restarts", 2):
+        PGD(restarts=2, random_start=False)
+    for make in (lambda: PGD(epsilon=math.nan), lambda: named("fgsm", PGD(norm="l2"))):
+        with pytest.raises(UserError):
+            make()
 
 
 def test_margin_by_hand():

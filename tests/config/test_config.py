@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from refusals import refusing
 from srat.attacks import FGSM, PGD, Natural, PGDMargin, ReferenceAttack
 from srat.attacks.autoattack import AutoAttack
 from srat.config.composition import compose
@@ -140,7 +141,7 @@ class TestWordsForTheTrainingAttack:
 
     @pytest.mark.parametrize(("word", "said"), [("pgdd", ", did you mean 'pgd'"), ("pgd-0", ""), ("fgsm-2", "")])
     def test_what_there_is_not(self, word, said):
-        with pytest.raises(UserError, match=f"unknown attack '{word}'{said}|attack steps: expected 1 to"):
+        with pytest.raises(UserError, match=f"unknown attack '{word}'{said}|`steps`: expected 1 to"):
             compose(attack=word)
 
 
@@ -164,14 +165,17 @@ def test_data_of_the_users_own_is_left_as_uneven_as_it_is():
         ({"feature_loss": "x"}, "unknown feature loss 'x'; there are: none, separation"),
         ({"model": "custom"}, "unknown model 'custom'"),
         ({"imbalance": "none", "ratio": 10}, "none has no ratio"),
-        ({"epochs": 0}, "--epochs"),
-        ({"batch_size": 0}, "--batch-size"),
-        ({"epsilon": -1.0}, "epsilon"),
     ],
 )
 def test_refuses_what_there_is_not(options, said):
     with pytest.raises(UserError, match=said):
         compose(**options)
+
+
+@pytest.mark.parametrize(("field", "value"), [("epochs", 0), ("batch_size", 0), ("epsilon", -1.0), ("step_size", 0.0)])
+def test_refuses_values_that_cannot_be(field, value):
+    with refusing(field, value):
+        compose(**{field: value})
 
 
 def test_refuses_a_head_of_another_scale_than_the_loss():
@@ -230,7 +234,7 @@ def test_an_id_survives_json():
 
 def test_another_ball_needs_a_budget_of_its_own():
     assert compose(norm="l2", epsilon=0.5).attack == replace(compose().attack, norm="l2", epsilon=0.5)
-    with pytest.raises(UserError, match="--norm l2 needs --epsilon"):
+    with pytest.raises(UserError, match="`norm` l2 needs `epsilon`"):
         compose(norm="l2")
     with pytest.raises(UserError, match="fgsm attacks in linf"):
         compose(attack="fgsm", norm="l2", epsilon=0.5)
@@ -287,8 +291,11 @@ def changed(**changes):
         (changed(epochs=1.5), "expected int, got 1.5"),
         (changed(epochs=True), "expected int, got true"),
         (changed(attack__random_start=1), "expected bool, got 1"),
-        (changed(epochs=-1), "--epochs: expected 1 to"),
-        (changed(attack__steps=0), "attack steps: expected 1"),
+        (changed(epochs=-1), "^c.json: epochs: expected .*, got -1$"),
+        (changed(attack__steps=0), "^c.json: attack.steps: expected .*, got 0$"),
+        (changed(evaluation__epsilon=0.0), "^c.json: evaluation.epsilon: expected .*, got 0$"),
+        (changed(loss__scale=-1), "^c.json: loss.scale: expected .*, got -1$"),
+        (changed(schedule__reweight_from=999), "^c.json: schedule: expected epochs below epochs 40, got 999$"),
         (changed(objective__reduction="sum"), "expected one of weighted_mean, mean, got sum @ .objective"),
         (changed(schedule__milestones=[3, 1]), "rising epochs"),
     ],

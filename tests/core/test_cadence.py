@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from refusals import refusing
 from srat.core.cadence import Cadence, Every
-from srat.core.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_says_what_is_written(text, every):
 
 @pytest.mark.parametrize("text", ["", "0", "0m", "-1", "1.5", "1h", "10s", "auto 3", "nan", "1e3", "9" * 20])
 def test_refuses_what_says_nothing(text):
-    with pytest.raises(UserError, match=r"--checkpoint-every: expected auto, a number of steps \(200\) or minutes"):
+    with refusing("checkpoint_every", text):
         Every.parse(text)
 
 

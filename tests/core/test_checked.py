@@ -218,7 +218,7 @@ def test_norms_that_there_are_not(norm):
         (lambda: Steps(milestones=5), "Steps.milestones: expected a list of whole numbers or None, got 5"),
         (
             lambda: PGD(epsilon=8),
-            "epsilon: expected above 0 and at most 1, in [0, 1] pixel units (8/255 is 0.0314), got 8; it looks like "
+            "`epsilon`: expected above 0 and at most 1, in [0, 1] pixel units (8/255 is 0.0314), got 8; it looks like "
             "units of 255: write 8/255",
         ),
         (lambda: replace(PGD(), steps="10"), "PGD.steps: expected a whole number, got '10'"),

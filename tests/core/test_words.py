@@ -101,5 +101,5 @@ def _said_beyond(make, value, bound):
 
 
 def test_two_scales_that_differ_a_little_are_told_apart():
-    with pytest.raises(UserError, match=r"--head.scale 30\.000000001 and --loss.scale 30 must be the same number"):
+    with pytest.raises(UserError, match=r"`head.scale` 30\.000000001 and `loss.scale` 30 must be the same number"):
         Config(head=CosineHead(scale=30.000000001))

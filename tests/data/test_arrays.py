@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import srat
+from refusals import refusing
 from srat.cli import main
 from srat.config.config import Config
 from srat.core.errors import UserError
@@ -409,17 +410,17 @@ class TestDrawnTest:
         own = source(train=range(60), val=range(60, 70))
         with pytest.raises(UserError) as error:
             own.parts()
-        ways = "--data.validation test tests on the validation part, --data.validation held-out draws a test from the"
+        ways = "`data.validation` test tests on the validation part, `data.validation` held-out draws a test from the"
         said = f"{own.dir}: there are parts for training and validation, and none for the test: {ways} training part"
         assert str(error.value) == said
-        with pytest.raises(UserError, match="--data.validation test, but there is a test part, too"):
+        with pytest.raises(UserError, match="`data.validation` test, but there is a test part, too"):
             replace(source(train=range(9), val=range(9, 18), test=range(18, 27)), validation="test").parts()
         assert source(train=range(9), val=range(9, 18), test=range(18, 27)).parts().there == {*PARTS}
 
     def test_is_refused_where_it_would_take_a_whole_class(self, source):
         tested = next(i for i in range(1, 999, 3) if hashed_share(content_digest(images_of([i])[0].tobytes())) < 0.2)
         others = [i for i in range(90) if i % CLASSES != 1]
-        with pytest.raises(UserError, match=r"no training image in class 1: --data.test-fraction 0.2 draws .*smaller"):
+        with pytest.raises(UserError, match=r"no training image in class 1: `data.test_fraction` 0.2 draws .*smaller"):
             source(train=[*others, tested]).parts()
         chosen = Arrays(dir=source(train=[*others, tested]).dir, classes=(0, 2))
         assert chosen.train().class_names == ("0", "2")
@@ -446,7 +447,7 @@ class TestDrawnTest:
 
     @pytest.mark.parametrize("share", [0.0, 1.0, -1.0])
     def test_of_no_share_is_refused(self, share):
-        with pytest.raises(UserError, match="--data.test-fraction: expected a share between 0 and 1"):
+        with refusing("data.test_fraction", share):
             Arrays(test_fraction=share)
 
     def test_changes_no_id_of_version_0_1(self):

@@ -9,6 +9,7 @@ import torch
 from folders import classes, deep_png, deep_ppm, deep_sgi, deep_tiff, encoded, put
 from PIL import Image
 
+from refusals import refusing
 from srat.cli import main
 from srat.core.errors import UserError
 from srat.data import Dataset, survey
@@ -76,7 +77,7 @@ class TestSixteenBits:
 
     def test_above_that_level_are_refused(self, tmp_path):
         Image.fromarray(np.full((4, 4), 5_000, np.uint16)).save(tmp_path / "x.png")
-        with pytest.raises(UserError, match=r"x.png: a grey level of 5,000, above --data.white-level 4095"):
+        with pytest.raises(UserError, match=r"x.png: a grey level of 5,000, above `data.white_level` 4095"):
             decoded(tmp_path / "x.png", white_level=4_095)
 
     @pytest.mark.parametrize(("most", "dark"), [(4_095, True), (32_000, True), (40_000, False), (65_535, False)])
@@ -87,7 +88,7 @@ class TestSixteenBits:
             levels[0, 0] = most
             (tmp_path / "bee").mkdir(exist_ok=True)
             Image.fromarray(levels).save(tmp_path / "bee" / f"{i}.png")
-        said = f"10 images of more than 8 bits use only levels up to {most:,} of 65,535, so they would be dark: --data"
+        said = f"10 images of more than 8 bits use only levels up to {most:,} of 65,535, so they would be dark: "
         assert any(said in note for note in Folder(dir=tmp_path).parts().notes) == dark
         assert (said in cli("data", "folder", tmp_path)[1]) == dark
         assert not any("dark" in note for note in Folder(dir=tmp_path, white_level=most).parts().notes)
@@ -331,7 +332,7 @@ class TestTransparency:
 
     @pytest.mark.parametrize("wrong", ["whit", "", "#12", "rgba(1,2,3,4)"])
     def test_a_background_is_a_colour(self, wrong):
-        with pytest.raises(UserError, match=r"--data.background: expected a colour or none"):
+        with refusing("data.background", wrong):
             Folder(background=wrong)
 
     def test_another_background_is_another_content(self, tmp_path):

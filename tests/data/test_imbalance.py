@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refusals import refusing
 from srat.core.errors import UserError
 from srat.data import exponential_counts, prepare, select, step_counts
 from srat.data.dataset import Dataset, Source
@@ -195,7 +196,7 @@ class TestHoldout:
         assert torch.equal(one, again)
         assert not torch.equal(one, other)
 
-    @pytest.mark.parametrize("fields", [{"fraction": -0.1}, {"fraction": 0.9}, {"minimum": -1}])
-    def test_refuses_what_is_out_of_range(self, fields):
-        with pytest.raises(UserError, match="--holdout"):
-            Holdout(**fields)
+    @pytest.mark.parametrize(("field", "value"), [("fraction", -0.1), ("fraction", 0.9), ("minimum", -1)])
+    def test_refuses_what_is_out_of_range(self, field, value):
+        with refusing(f"holdout.{field}", value):
+            Holdout(**{field: value})

@@ -84,7 +84,7 @@ class TestValidation:
     def test_without_a_test_is_asked_about(self, tmp_path):
         classes(tmp_path / "train", "ant", "bee", n=20)
         classes(tmp_path / "val", "ant", "bee", n=3)
-        refused(tmp_path, "--data.validation test tests on the validation part, --data.validation held-out draws")
+        refused(tmp_path, "`data.validation` test tests on the validation part, `data.validation` held-out draws")
         assert counts(tmp_path, validation="test") == {"train": {"ant": 20, "bee": 20}, "test": {"ant": 3, "bee": 3}}
         drawn = counts(tmp_path, validation="held-out")
         assert drawn["validation"] == {"ant": 3, "bee": 3}
@@ -156,7 +156,7 @@ class TestFoldersWithinClasses:
         for i in range(loose):
             put(tmp_path / name / ("photos" if name == "deep" else "") / f"{i}.png")
         said = (
-            f"{name} holds several folders of images .*, which may be the classes: .*, or --data.layout classes takes"
+            f"{name} holds several folders of images .*, which may be the classes: .*, or `data.layout` classes takes"
         )
         refused(tmp_path, said)
         expected = {path.split("/")[0] for path in NESTED[name]}
@@ -166,7 +166,7 @@ class TestFoldersWithinClasses:
         for part in ("train", "test"):
             for path in NESTED["raw"]:
                 classes(tmp_path / part / path, "images", n=5)
-        refused(tmp_path, "--data.layout parts takes extra, raw as the classes")
+        refused(tmp_path, "`data.layout` parts takes extra, raw as the classes")
         assert counts(tmp_path, layout="parts") == {part: {"extra": 5, "raw": 10} for part in ("train", "test")}
 
     @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ class TestClassesThatAreCalledLikeParts:
     def test_are_asked_about_where_it_cannot_be_told(self, tmp_path):
         classes(tmp_path / "train", "steam", "diesel")
         classes(tmp_path, "bus", "car")
-        refused(tmp_path, "train may be a part of the data, or a class beside the others; --data.layout parts or")
+        refused(tmp_path, "train may be a part of the data, or a class beside the others; `data.layout` parts or")
         assert set(counts(tmp_path, layout="classes")["train"]) == {"train", "bus", "car"}
         assert set(counts(tmp_path, layout="parts")["train"]) == {"steam", "diesel"}
 
@@ -238,13 +238,13 @@ class TestClassesThatAreCalledLikeParts:
     @pytest.mark.parametrize("names", [("trainA", "testA", "trainB", "testB"), ("test tubes", "training shoes")])
     def test_that_speak_of_several_parts_are_asked_about(self, tmp_path, names):
         classes(tmp_path, *names)
-        refused(tmp_path, "may be parts of the data; --data.layout classes takes them as classes")
+        refused(tmp_path, "may be parts of the data; `data.layout` classes takes them as classes")
         assert set(counts(tmp_path, layout="classes")["train"]) == set(names)
 
     def test_that_hold_the_same_folders_are_asked_about(self, tmp_path):
         for domain in ("amazon", "dslr", "webcam"):
             classes(tmp_path / domain, "bike", "mug")
-        refused(tmp_path, r"hold the same folders \(bike, mug\): name one of them with --data-dir")
+        refused(tmp_path, r"hold the same folders \(bike, mug\): name one of them with `data.dir`")
         assert set(counts(tmp_path, layout="classes")["train"]) == {"amazon", "dslr", "webcam"}
 
     def test_two_folders_of_one_part_are_refused(self, tmp_path):
@@ -380,7 +380,7 @@ class TestTables:
     def test_and_folders_that_say_otherwise_are_asked_about(self, tmp_path):
         classes(tmp_path, "part_1", "part_2", n=2)
         table(tmp_path / "labels.csv", "file,label", "part_10.png,x", "part_20.png,y", "part_11.png,x", "part_21.png,y")
-        refused(tmp_path, "labels.csv says other classes than the folders part_1, part_2; --data.layout table or")
+        refused(tmp_path, "labels.csv says other classes than the folders part_1, part_2; `data.layout` table or")
         assert set(counts(tmp_path, layout="table", test_fraction=0.5)["train"]) == {"x", "y"}
         assert set(counts(tmp_path, layout="classes", test_fraction=0.5)["train"]) == {"part_1", "part_2"}
 
@@ -408,7 +408,7 @@ class TestTables:
         table(
             tmp_path / "t.csv", "filename,label,Class,width", "a.png,x,1,8", "b.png,y,2,8", "c.png,x,3,8", "d.png,y,1,8"
         )
-        said = "t.csv: the column label says the class; not used: Class (--data.label-column takes another)"
+        said = "t.csv: the column label says the class; not used: Class (`data.label_column` takes another)"
         assert said in Folder(dir=tmp_path, test_fraction=0.5).found(tmp_path).notes
         named = Folder(dir=tmp_path, test_fraction=0.5, label_column="label").found(tmp_path)
         assert not [note for note in named.notes if "not used" in note]
@@ -624,7 +624,7 @@ class TestFoldersOfNoKnownPart:
         for part in ("train", name, *(["test"] if tested else [])):
             classes(tmp_path / part, "ant", "bee")
         if not tested:
-            refused(tmp_path, "train may be a part of the data, or a class beside the others; --data.layout parts or")
+            refused(tmp_path, "train may be a part of the data, or a class beside the others; `data.layout` parts or")
         found = Folder(dir=tmp_path, layout="parts").found(tmp_path)
         assert {each.why for each in found.passed} == {f"in {name}, whose name says no part"}
         assert len(found.passed) == 40

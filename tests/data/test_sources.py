@@ -19,6 +19,7 @@ import scipy.io
 import torch
 from PIL import Image
 
+from refusals import refusing
 from srat.core.errors import UserError
 from srat.core.members import choices
 from srat.data import Source
@@ -397,7 +398,7 @@ class TestArrays:
             Arrays(dir=tmp_path / "one.npy").train()
         with pytest.raises(UserError, match="does not exist"):
             Arrays(dir=tmp_path / "none.npz").train()
-        with pytest.raises(UserError, match="--data-dir FILE"):
+        with refusing("data.dir", None):
             Arrays().train()
 
     def test_refuses_a_truncated_file(self, arrays, save):
@@ -492,7 +493,7 @@ class TestFolder:
         files = {
             f"{part}/{c}/{i}.png": ((n, n), "L") for part, n in (("train", 4), ("test", 5)) for c in "ab" for i in "01"
         }
-        with pytest.raises(UserError, match="--data.size resizes"):
+        with pytest.raises(UserError, match="`data.size` resizes"):
             Folder(dir=make(files)).train()
 
     def test_resizes(self, make, ten):
@@ -501,7 +502,7 @@ class TestFolder:
 
     def test_refuses_differing_sizes_without_a_size(self, make, ten):
         folder = make({**ten, **{f"cat/large{i}.png": ((40, 30), "L") for i in range(9)}})
-        with pytest.raises(UserError, match=r"pixels, but .* --data.size resizes"):
+        with pytest.raises(UserError, match=r"pixels, but .* `data.size` resizes"):
             Folder(dir=folder).train()
 
     def test_refuses_an_empty_class(self, make, ten):
@@ -542,14 +543,28 @@ class TestFolder:
             Folder(dir=folder).train()
 
     def test_refuses_what_is_no_folder(self, tmp_path):
-        for given, said in ((None, "--data-dir DIR"), (tmp_path / "none", "does not exist"), (__file__, "is a file")):
-            with pytest.raises(UserError, match=said):
-                Folder(dir=given if given is None else type(tmp_path)(given)).train()
+        with refusing("data.dir", None):
+            Folder().train()
+        for given, said in ((tmp_path / "none", "does not exist"), (type(tmp_path)(__file__), "is a file")):
+            with pytest.raises(UserError, match=f"`data.dir`: expected a folder, got '{given}', which {said}"):
+                Folder(dir=given).train()
 
-    @pytest.mark.parametrize("fields", [{"size": 1}, {"size": 5000}, {"test_fraction": 0.0}, {"test_fraction": 1.0}])
-    def test_refuses_what_is_out_of_range(self, fields):
-        with pytest.raises(UserError, match="--data"):
-            Folder(**fields)
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("size", 1),
+            ("size", 5000),
+            ("test_fraction", 0.0),
+            ("test_fraction", 1.0),
+            ("workers", 0),
+            ("workers", 1025),
+            ("white_level", 0),
+            ("white_level", 65_536),
+        ],
+    )
+    def test_refuses_what_is_out_of_range(self, field, value):
+        with refusing(f"data.{field}", value):
+            Folder(**{field: value})
 
 
 class TestFetch:
@@ -589,5 +604,5 @@ class TestFetch:
 
     def test_says_what_is_missing_where_there_is_no_server(self, tmp_path):
         remote = Remote(name="file.bin", url="http://127.0.0.1:9/file.bin", md5="0" * 32)
-        with pytest.raises(UserError, match=r"put file.bin there, or name its folder with --data-dir or SRAT_DATA_DIR"):
+        with pytest.raises(UserError, match=r"put file.bin there, or name its folder with `data.dir` or SRAT_DATA_DIR"):
             fetch(remote, tmp_path, ["file.bin"])

@@ -78,7 +78,7 @@ class TestTheRule:
         classes(tmp_path, "ant", n=20)
         tested = next(name for name in (f"{i}.png" for i in range(99)) if share(name) < 0.2)
         put(tmp_path / "bee" / tested)
-        with pytest.raises(UserError, match=r"no training image in class bee: --data.test-fraction 0.2 draws"):
+        with pytest.raises(UserError, match=r"no training image in class bee: `data.test_fraction` 0.2 draws"):
             Folder(dir=tmp_path).parts()
 
     def test_no_test_of_one_name_a_class_is_refused_without_advice_that_cannot_help(self, tmp_path):

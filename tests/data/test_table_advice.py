@@ -8,7 +8,7 @@ from srat.data.sources.folder import Folder
 from srat.data.survey import survey
 
 N = 10
-WANTED = r"or a table with columns of file names and classes \(--data.file-column, --data.label-column\), found "
+WANTED = r"or a table with columns of file names and classes \(`data.file_column`, `data.label_column`\), found "
 
 
 def images(folder, *, n=N, start=0):
@@ -119,7 +119,7 @@ class TestPartsWithTables:
         table(parts / "test.csv", "id_code", "100", "101")
         refused(
             parts,
-            r"--data.file-column and --data.label-column name a table's columns.*\(its first line: id_code, kind\)",
+            r"`data.file_column` and `data.label_column` name a table's columns.*\(its first line: id_code, kind\)",
         )
         found = Folder(dir=parts, file_column="id_code", label_column="kind", test_fraction=0.5).found(parts)
         assert len(found.paths) == N

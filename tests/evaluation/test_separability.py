@@ -169,7 +169,7 @@ def test_a_model_without_features_is_refused():
             10_000,
             "separability: expected at least 11 images of each of two classes, got 30 and 10 at the most",
         ),
-        ((30, 30, 2), 32, "--images: expected at least 33, 11 of each of 3 classes, got 32"),
+        ((30, 30, 2), 32, "`images`: expected at least 33, 11 of each of 3 classes, got 32"),
     ],
 )
 def test_a_sample_is_asked_for_only_where_one_is_enough(available, images, said):

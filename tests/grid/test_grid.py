@@ -131,7 +131,7 @@ class TestPlan:
         assert len(planned(recipe("table1"), base_config("small", "digits"), filters)) == count
 
     def test_a_filter_that_nothing_meets_is_told_the_words(self):
-        with pytest.raises(UserError, match=r"--filter srat-x: .*srat-focal.*step-100"):
+        with pytest.raises(UserError, match=r"`filter` srat-x: .*srat-focal.*step-100"):
             planned(recipe("table1"), base_config("small", "digits"), ["srat-x"])
 
     def test_what_is_left_of_a_run(self, tmp_path):
@@ -331,7 +331,7 @@ class TestSerially:
         jobs = jobs_of([cell(), cell("lost", data=compose(data="folder").data)], [0], tmp_path, mapped=True)
         failures = run(jobs, Serial(slots=2, threads=1, device="cpu"), tmp_path)
         assert [failure.job.label for failure in failures] == ["lost step-10 seed 0"]
-        assert "expected --data-dir" in failures[0].error
+        assert "--data-dir: expected" in failures[0].error
         assert failures[0].log.read_text().count("srat: error") == 1
         assert jobs[0].finished
         assert len(json.loads(jobs[0].folder.map.read_text())["points"]) > 500
@@ -425,7 +425,7 @@ class TestCommand:
             (["grid", "table1", "--threads", "0"], "--threads: expected 1 or more"),
             (["grid", "table1", "--gpus-per-run", "-1"], "--gpus-per-run: expected 0 or more"),
             (["grid", "table1", "--retries", "-1"], "--retries: expected 0 or more"),
-            (["grid", "table1", "--scale", "small", "--data", "cifar100"], "--data cifar100"),
+            (["grid", "table1", "--scale", "small", "--data", "cifar100"], "got 'cifar100'"),
             (["grid", "table1", "--data", "cifar11"], "unknown data set 'cifar11'"),
         ],
     )
@@ -472,9 +472,9 @@ class TestOnRay:
     def test_more_than_the_cluster_has_is_refused(self, monkeypatch):
         for name, value in (("init", None), ("shutdown", None), ("cluster_resources", {"CPU": 2.0})):
             monkeypatch.setattr(f"ray.{name}", lambda *_, value=value, **__: value)
-        with pytest.raises(UserError, match="--gpus-per-run 0.5: the cluster has 0 GPUs in all"):
+        with pytest.raises(UserError, match="`gpus_per_run` 0.5: the cluster has 0 GPUs in all"):
             OnRay(address=None, cpus=1, gpus=0.5, retries=0, device="cpu")
-        with pytest.raises(UserError, match="--threads 3: the cluster has 2 CPUs in all"):
+        with pytest.raises(UserError, match="`threads` 3: the cluster has 2 CPUs in all"):
             OnRay(address=None, cpus=3, gpus=0, retries=0, device="cpu")
 
     def test_an_address_without_a_cluster_is_refused(self, monkeypatch):
@@ -482,5 +482,5 @@ class TestOnRay:
             raise ConnectionError("nobody there")
 
         monkeypatch.setattr("ray.init", init)
-        with pytest.raises(UserError, match="--address 127.0.0.1:1: no cluster there"):
+        with pytest.raises(UserError, match="`address` 127.0.0.1:1: no cluster there"):
             OnRay(address="127.0.0.1:1", cpus=1, gpus=0, retries=0, device="cpu")

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from refusals import refusing
 from srat.attacks import PGD, Natural
 from srat.core.errors import UserError
 from srat.data.imbalance import exponential_counts, step_counts
@@ -200,10 +201,10 @@ def test_figure_5s_78_is_what_the_effective_number_gives():
 
 
 def test_a_data_set_without_a_small_scale_is_refused():
-    with pytest.raises(UserError, match="--data cifar100"):
+    with refusing("data", "cifar100"):
         base_config("small", "cifar100")
 
 
 def test_a_pair_of_a_data_set_without_one_is_refused():
-    with pytest.raises(UserError, match="--data svhn"):
+    with refusing("data", "svhn"):
         recipe("figure2").cells(base_config("small", "svhn"))

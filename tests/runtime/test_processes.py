@@ -331,7 +331,7 @@ class TestCommand:
         done = self.train(tmp_path / "run", "--data", "folder", "--devices", "2", "--debug")
         assert done.returncode == 2
         assert "Traceback" in done.stderr
-        assert "expected --data-dir DIR" in done.stderr
+        assert "--data-dir: expected" in done.stderr
 
     @pytest.mark.parametrize("debug", [(), ("--debug",)])
     def test_an_error_of_another_process_is_told(self, tmp_path, debug):

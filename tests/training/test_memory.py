@@ -87,10 +87,10 @@ def test_refuses_what_cannot_fit_and_says_what_does(monkeypatch):
     needed = {n: step_bytes(traced, batch_size=n) for n in (64, 128)}
     monkeypatch.setattr(machine, "free_memory", lambda: (needed[64] + needed[128]) // 2)
     with pytest.raises(
-        UserError, match=r"a step of --batch-size 128 needs at least .*B on cpu, there are .*B; --batch"
+        UserError, match=r"a step of `batch_size` 128 needs at least .*B on cpu, there are .*B; `batch"
     ) as e:
         check_memory(traced, notice=print)
-    fitting = int(str(e.value).split("--batch-size ")[2].split()[0])
+    fitting = int(str(e.value).split("`batch_size` ")[2].split()[0])
     assert 64 < fitting < 128
     assert step_bytes(traced, batch_size=fitting) <= machine.free_memory()
 
@@ -162,7 +162,7 @@ def test_out_of_memory_gives_the_batch_size_that_fits(monkeypatch, tmp_path, err
     for room in (trainer, memory_estimate):
         monkeypatch.setattr(room, "train_step", narrow)
     config = replace(compose(method="ce", epochs=1), model=SmallCNN(width=4), holdout=Holdout(fraction=0))
-    with pytest.raises(UserError, match="out of memory on cpu with --batch-size 128; --batch-size 32 fits"):
+    with pytest.raises(UserError, match="out of memory on cpu with `batch_size` 128; `batch_size` 32 fits"):
         fit(config, out=tmp_path)
 
 

@@ -702,7 +702,7 @@ class TestFolders:
             fit(tiny(), **option)
 
     def test_a_rollback_needs_checkpoints(self):
-        with pytest.raises(UserError, match="needs --out"):
+        with pytest.raises(UserError, match="needs `out`"):
             fit(tiny(), on_divergence="rollback")
 
 
@@ -800,7 +800,7 @@ def test_refuses_data_that_leave_a_class_empty():
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:99", ""])
 def test_refuses_a_device_that_is_not_there(device):
-    with pytest.raises(UserError, match="--device"):
+    with pytest.raises(UserError, match="^`device`"):
         make_fabric(device)
 
 

@@ -66,7 +66,7 @@ class TestTypes:
     @pytest.mark.parametrize("precision", ["bf16", "fp16"])
     @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
     def test_mixed_precision_wants_fp32(self, precision, dtype):
-        with pytest.raises(UserError, match=f"--precision {precision}: expected a model with fp32 weights, got float"):
+        with pytest.raises(UserError, match=f"`precision` {precision}: expected a model with fp32 weights, got float"):
             fit(tiny(precision=precision), model=own(dtype))
         fit(tiny(precision=precision, epochs=1), model=own())
 

@@ -51,10 +51,10 @@ class TestShares:
     @pytest.mark.parametrize(
         ("images", "batch_size", "processes", "said"),
         [
-            (10, 1, 1, "--batch-size 1: some batches have one image, .*; --batch-size 2 is large enough"),
-            (3, 2, 1, "--batch-size 2: some batches have one image, .*; --batch-size 3 is large enough"),
-            (40, 2, 2, "in some batches, one of 2 processes gets one image, .*; --batch-size 4 is large enough"),
-            (10, 6, 3, "in some batches, one of 3 processes gets one image, .*; --batch-size 10 is large enough"),
+            (10, 1, 1, "`batch_size` 1: some batches have one image, .*; `batch_size` 2 is large enough"),
+            (3, 2, 1, "`batch_size` 2: some batches have one image, .*; `batch_size` 3 is large enough"),
+            (40, 2, 2, "in some batches, one of 2 processes gets one image, .*; `batch_size` 4 is large enough"),
+            (10, 6, 3, "in some batches, one of 3 processes gets one image, .*; `batch_size` 10 is large enough"),
             (3, 3, 2, "in some batches, one of 2 processes gets one image, .*; 3 training images are too few"),
             (10, 2, 1, None),
             (40, 4, 2, None),
@@ -77,7 +77,7 @@ class TestShares:
             UserError, match=r"cannot be trained on batches of 1 .*\(ValueError: .* spatial element"
         ) as e:
             check_shares(own(layer), data(10), batch_size=1, processes=1)
-        assert "--batch-size" not in str(e.value)
+        assert "`batch_size`" not in str(e.value)
 
     def test_of_other_sizes_are_tried_as_they_are(self):
         check_shares(own(OnPairs()), data(20), batch_size=4, processes=1)

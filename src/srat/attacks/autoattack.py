@@ -13,7 +13,7 @@ from srat.attacks.doubts import doubts_of_ball, named_doubts, tell_doubts
 from srat.attacks.pgd import check_budget
 from srat.attacks.projections import NormName, Shape
 from srat.core.checked import checked
-from srat.core.errors import require
+from srat.core.errors import require, require_field
 from srat.core.gradients import ordinary, taking_gradients
 from srat.core.warn import warn
 from srat.data.pixels import check_attackable
@@ -153,7 +153,7 @@ class Square(ReferenceAttack, name="square"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(1 <= self.queries <= 10**9, f"queries: expected at least 1, got {self.queries}")
+        require_field(1 <= self.queries <= 10**9, "queries", "1 to 1,000,000,000", self.queries)
 
     @property
     def label(self) -> str:

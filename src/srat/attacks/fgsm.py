@@ -10,7 +10,7 @@ from srat.attacks.base import Images, IterativeAttack, Scale, scaled
 from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
 from srat.attacks.pgd import ascend, check_budget
 from srat.attacks.projections import GEOMETRIES, Shape, check_length
-from srat.core.errors import require
+from srat.core.errors import require_field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,8 @@ class FGSM(IterativeAttack, name="fgsm"):
 
     def __post_init__(self) -> None:
         check_budget(self.epsilon, "linf")
-        require(
-            self.step_size is None or self.step_size > 0, f"step size: expected a positive number, got {self.step_size}"
-        )
+        step = self.step_size
+        require_field(step is None or step > 0, "step_size", "a positive number", step, 0)
 
     @property
     @override

@@ -9,8 +9,7 @@ from srat.attacks.base import Images, IterativeAttack, Scale, scaled
 from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
 from srat.attacks.projections import GEOMETRIES, Length, NormName, Shape, check_length
 from srat.core.checked import checked
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 
 MOST_STEPS = 10_000
 MOST_RESTARTS = 1_000
@@ -70,16 +69,11 @@ class PGD(IterativeAttack, name="pgd"):
 
     def __post_init__(self) -> None:
         check_budget(self.epsilon, self.norm)
-        require(
-            0 < self.step_size < float("inf"), f"step size: expected a positive number, got {number(self.step_size, 0)}"
-        )
-        require(1 <= self.steps <= MOST_STEPS, f"attack steps: expected 1 to {MOST_STEPS:,}, got {self.steps}")
-        said = f"attack restarts: expected 1 to {MOST_RESTARTS:,}, got {self.restarts}"
-        require(1 <= self.restarts <= MOST_RESTARTS, said)
-        require(
-            self.random_start or self.restarts == 1,
-            f"attack restarts: expected 1 without a random start, got {self.restarts}",
-        )
+        step, steps, restarts = self.step_size, self.steps, self.restarts
+        require_field(0 < step < float("inf"), "step_size", "a positive number", step, 0)
+        require_field(1 <= steps <= MOST_STEPS, "steps", f"1 to {MOST_STEPS:,}", steps)
+        require_field(1 <= restarts <= MOST_RESTARTS, "restarts", f"1 to {MOST_RESTARTS:,}", restarts)
+        require_field(self.random_start or restarts == 1, "restarts", "1 without a random start", restarts)
 
     @override
     def doubts(self, shape: Shape) -> tuple[str, ...]:
@@ -112,6 +106,6 @@ def check_budget(epsilon: float, norm: NormName) -> None:
     """Raise ``UserError`` unless ε is a budget in [0, 1] pixel units: at most 1 in L∞, finite in L2."""
     limit = 1.0 if norm == "linf" else 1e4
     of_bytes = 1 < epsilon <= 255 and norm == "linf"
-    advice = f"; it looks like units of 255: write {epsilon:g}/255" if of_bytes else ""
+    advice = f"it looks like units of 255: write {epsilon:g}/255" if of_bytes else ""
     wanted = f"above 0 and at most {limit:g}, in [0, 1] pixel units (8/255 is 0.0314)"
-    require(0 < epsilon <= limit, f"epsilon: expected {wanted}, got {number(epsilon, 0, limit)}{advice}")
+    require_field(0 < epsilon <= limit, "epsilon", wanted, epsilon, 0, limit, advice=advice)

@@ -30,19 +30,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     An audit that fails returns 3.
     """
-    args = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in args
+    given = list(sys.argv[1:] if argv is None else argv)
+    debug, args = "--debug" in given, [arg for arg in given if arg != "--debug"]
     try:
         with deferring_signals() as interruption:
-            code = dispatch([arg for arg in args if arg != "--debug"], debug)
+            code = dispatch(args, debug)
             sys.stdout.flush()
             if code == 0:
                 interruption.check()
         return code
     except LostPeerError as error:
-        return fail(str(error), LOST_PEER, debug)
+        return fail(shown(error, args), LOST_PEER, debug)
     except UserError as error:
-        return fail(str(error), 2, debug)
+        return fail(shown(error, args), 2, debug)
     except BrokenPipeError:
         # The reader of our output left (as `| head` does); what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" ({error.filename})" if error.filename else ""
         return fail(f"{error.strerror or error}{where}; files written before are intact", 2, debug)
     except Interrupted as stop:
-        return fail(str(stop), stop.exit_code, debug, kind="")
+        return fail(shown(stop, args), stop.exit_code, debug, kind="")
     except KeyboardInterrupt:
         return fail("stopped at once", 130, debug, kind="")
     except Exception as error:
@@ -105,6 +105,16 @@ def at_home(word: str) -> str:
     """
     flag, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
     return f"{flag}{equals}{os.path.expanduser(value)}"  # noqa: PTH111 - a Path would change words that are not paths
+
+
+def shown(error: BaseException, args: Sequence[str]) -> str:
+    """Return an error's text with flags of the command that ``args`` name in the place of the settings' paths."""
+    text = str(error)
+    if "`" not in text or args[0] not in COMMANDS:
+        return text
+    from srat.cli.naming import in_flags  # which brings torch
+
+    return in_flags(text, args[0])
 
 
 def fail(message: str, code: int, debug: bool, kind: str = "error: ") -> int:

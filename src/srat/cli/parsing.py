@@ -15,6 +15,8 @@ import tyro
 
 from srat.attacks.named import attack_words
 from srat.attacks.projections import NormName
+from srat.cli.naming import ALSO, HINTS, NAMES, flags_of, flags_of_member
+from srat.config.command_line import flag
 from srat.config.config import FAMILIES
 from srat.core.errors import UserError, nearest, require, unknown
 from srat.core.members import choices as member_names
@@ -40,7 +42,7 @@ def parse(kind: type[T], args: list[str], *, command: str, default: T, stray: Ca
     """
     value, left = _quietly(kind, args, command=command, default=default)
     if left:
-        flags = _flags(kind, command, default)
+        flags = sorted({"--help", *flags_of(default)})
         given = next((word.split("=")[0] for word in left if word.startswith("-")), None)
         if given is None:
             raise UserError(f"expected no further word, got '{left[0]}'{stray(left[0])}")
@@ -48,7 +50,8 @@ def parse(kind: type[T], args: list[str], *, command: str, default: T, stray: Ca
         if turned not in flags and (choice := _choice_for(turned, kind)):
             raise UserError(f"{turned} goes with {choice}, which is not chosen here")
         hint = nearest(turned, [turned]) if turned in flags else _siblings(given, flags) or nearest(turned, flags)
-        raise UserError(f"unknown flag '{given}'{hint}; 'srat {command} --help' lists them all")
+        typed = next(word.split("=")[0] for word in args if _as_we_call_it(word).split("=")[0] == given)
+        raise UserError(f"unknown flag '{typed}'{hint}; 'srat {command} --help' lists them all")
     return value
 
 
@@ -103,18 +106,6 @@ BUDGET_FLAGS = (
 
 MOST_COLUMNS = 100
 """Of a help."""
-ELSEWHERE = {
-    "--lr": "--optimizer.learning-rate",
-    "--wd": "--optimizer.weight-decay",
-    "--bs": "--batch-size",
-    "--eps": "--epsilon",
-    "--alpha": "--step-size",
-    "--dataset": "--data",
-    "--arch": "--model",
-    "--gpu": "--device",
-    "--gpus": "--devices",
-}
-"""What other programs call our flags."""
 
 _HELP = {
     "method": "Row of the paper's table; sets loss, weighting, deferral, feature loss",
@@ -140,12 +131,14 @@ _HELP = {
 def _quietly(kind: type[T], args: list[str], *, command: str, default: T) -> tuple[T, list[str]]:
     # With this encoding tyro frames what it says, and both readers below look for the frames.
     helped, said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
-    args = _with_norms_as_we_write_them([_decimal(word) for word in args])
+    args = _with_norms_as_we_write_them([_decimal(_as_we_call_it(word)) for word in args])
     # In a wide terminal tyro sets its frames side by side, where no sentence can be followed.
     width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
     try:
         with contextlib.redirect_stdout(helped), contextlib.redirect_stderr(said), columns(width):
-            value, left = tyro.cli(kind, prog=f"srat {command}", args=args, default=default, return_unknown_args=True)
+            value, left = tyro.cli(
+                kind, prog=f"srat {command}", args=args, default=default, return_unknown_args=True, registry=NAMES
+            )
     except SystemExit as ending:
         helped.seek(0)
         if ending.code in (0, None):
@@ -239,8 +232,10 @@ def plain_error(said: str, about: str = "") -> str:
         return str(unknown("value", wrong[1], there)).replace("unknown value", f"{wrong[2]}: unknown value", 1)
     if missing := re.fullmatch(r"Missing value for argument '(\S+?)'\. Expected .*", said):
         return f"{missing[1]}: expected a value, got none"
-    # What a dataclass of ours refuses names its flag itself; tyro puts the field's path in front of it.
-    said = re.sub(r"^Error parsing [a-z][\w.-]*: ", "", said)
+    # What a dataclass of ours refuses names its setting itself, but for an attack, which has its place in several.
+    # tyro puts the place in front: "run.attack", in the arguments' configuration.
+    if placed := re.fullmatch(r"Error parsing \w+(?:\.([a-z][\w.-]*))?: (.*)", said):
+        said = re.sub(r"^`(\w+)`", rf"`{placed[1]}.\1`", placed[2]) if placed[1] else placed[2]
     said = re.sub(r"^Error parsing (--[\w.-]+)\S*:", r"\1:", said)
     said = re.sub(r"invalid literal for int\(\) with base 10:", "expected a whole number, got", said)
     said = re.sub(r"could not convert string to float:", "expected a number, got", said)
@@ -259,33 +254,17 @@ def _unfit(found: re.Match[str]) -> str:
     return f"expected {' or '.join(wanted) or found[1]}, got {found[2]}"
 
 
-def _flags(kind: type[T], command: str, default: T) -> list[str]:
-    helped = io.StringIO()
-    with contextlib.redirect_stdout(helped), contextlib.suppress(SystemExit):
-        tyro.cli(kind, prog=f"srat {command}", args=["--help"], default=default)
-    return sorted(set(re.findall(r"--[a-z][\w.-]*\w", helped.getvalue())))
-
-
 def _choice_for(given: str, kind: type) -> str:
     """Return which choices a flag goes with if it belongs to members that are not chosen; "" otherwise."""
     families = [family for family in FAMILIES if family in _names_within(kind)]
     for family in families:
-        having = [name for name, member in members(FAMILIES[family]).items() if given in _flags_of(member, family)]
+        there = members(FAMILIES[family]).items()
+        having = [name for name, member in there if given in flags_of_member(member, family)]
         if having:
             *first, last = having
             names = f"{', '.join(first)} or {last}" if first else last
-            return f"--{_flag_name(family)} {names}"
+            return f"{flag(family)} {names}"
     return ""
-
-
-def _flags_of(member: type, family: str) -> set[str]:
-    """Return the flags of a member's settings, by their paths and by their short names."""
-    hints = get_type_hints(member, include_extras=True)
-    marks = [mark for field in fields(member) for mark in getattr(hints[field.name], "__metadata__", ())]
-    short = {alias for mark in marks for alias in getattr(mark, "aliases", None) or ()}
-    long = [(f"--{_flag_name(family)}.", _flag_name(field.name), hints[field.name]) for field in fields(member)]
-    turned_off = {f"{path}no-{name}" for path, name, kind in long if kind is bool}
-    return short | {f"{path}{name}" for path, name, _ in long} | turned_off
 
 
 def _names_within(kind: type) -> set[str]:
@@ -295,13 +274,15 @@ def _names_within(kind: type) -> set[str]:
     return {field.name for field in fields(kind)} | {name for one in inner for name in _names_within(one)}
 
 
-def _flag_name(field: str) -> str:
-    return field.replace("_", "-")
+def _as_we_call_it(word: str) -> str:
+    """Return a word with our flag in the place of one that other programs have for the same."""
+    given, equals, value = word.partition("=")
+    return f"{flag(ALSO[given])}{equals}{value}" if given in ALSO else word
 
 
 def _turned(given: str) -> str:
-    """Return what a flag is called here that others call otherwise, and ``--data.no-x`` of ``--no-data.x``."""
-    return ELSEWHERE.get(given, re.sub(r"^--no-([\w-]+\.)", r"--\1no-", given))
+    """Return what a flag may be called here that others call otherwise, and ``--data.no-x`` of ``--no-data.x``."""
+    return HINTS.get(given, re.sub(r"^--no-([\w-]+\.)", r"--\1no-", given))
 
 
 def _siblings(given: str, flags: list[str]) -> str:

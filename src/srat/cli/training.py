@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from srat.attacks import Natural
+from srat.cli.naming import make_console
 from srat.cli.options import Options
 from srat.config.config import Config
 from srat.core.errors import printable, require
@@ -23,7 +24,7 @@ from srat.evaluation.record import CLEAN, Evaluation
 from srat.optimization.optimizers import SGD
 from srat.report.loggers import LoggingObserver, make_logger
 from srat.report.pages import page_of_training
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.table import best_line, print_evaluation
 from srat.report.wording import weights_text
 from srat.runs.evaluating import evaluate_weights
@@ -75,7 +76,7 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
         folder=RunFolder(processes.told(options.out or new_folder(config))),
         device=device,
         processes=processes,
-        console=make_console(quiet=not processes.first),
+        console=make_console("train", quiet=not processes.first),
     )
     session.folder.check(config)
     own = f"'{session.folder.path}' is a run of a model of your own, which no command can build"

@@ -1,4 +1,4 @@
-"""From a configuration back to the words that make it."""
+"""From a configuration back to the words that make it, and from a setting to its flag."""
 
 import json
 import shlex
@@ -12,8 +12,8 @@ from srat.models.wrapping.wrapper import Custom
 
 _LONG = 8
 """Characters of a number above which it is written as so many 255ths, if it is that."""
-_SHORT = {"data.dir": "data_dir", "data.dataset": "data.name", "imbalance.ratio": "ratio"}
-"""Settings that have a flag of another name."""
+SHORT = {"data.dir": "data_dir", "data.dataset": "data.name", "imbalance.ratio": "ratio"}
+"""Settings that have a flag of another name; beside one without a prefix, that of the path works, too."""
 
 
 def command_of(config: Config) -> str:
@@ -42,15 +42,30 @@ def command_of(config: Config) -> str:
         budget = {name: value for name, value in shared.items() if value != getattr(base.attack, name)}
         budget |= {"epsilon": shared["epsilon"]} if "norm" in budget else {}  # budgets of another norm are others
         base = compose(base, **budget)
-        words += [word for name, value in budget.items() for word in _words(name, value)]
+        words += [word for name, value in budget.items() for word in words_of(name, value)]
     for path, value in _differing(base.to_plain(), config.to_plain()):
-        words += _words(path, value)
+        words += words_of(path, value)
     return shlex.join(words)
 
 
 def flag(path: str) -> str:
-    """Return the flag of a setting."""
-    return f"--{_SHORT.get(path, path).replace('_', '-')}"
+    """Return the flag of a setting.
+
+    Args:
+        path: where it is in a configuration, or among the arguments of a command.
+    """
+    return f"--{SHORT.get(path, path).replace('_', '-')}"
+
+
+def words_of(path: str, value: Any) -> list[str]:
+    """Return the words that give a setting a value of JSON's."""
+    if isinstance(value, bool):
+        head, _, last = path.rpartition(".")
+        name = last if value else f"no-{last}"
+        return [flag(f"{head}.{name}" if head else name)]
+    if isinstance(value, list):
+        return [flag(path), *(_text(each) for each in value)]
+    return [flag(path), _text(value)]
 
 
 def _differing(base: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -59,16 +74,6 @@ def _differing(base: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str =
             yield from _differing(base.get(name, {}), value, f"{prefix}{name}.")
         elif name not in base or base[name] != value:
             yield f"{prefix}{name}", value
-
-
-def _words(path: str, value: Any) -> list[str]:
-    if isinstance(value, bool):
-        head, _, last = path.rpartition(".")
-        name = last if value else f"no-{last}"
-        return [flag(f"{head}.{name}" if head else name)]
-    if isinstance(value, list):
-        return [flag(path), *(_text(each) for each in value)]
-    return [flag(path), _text(value)]
 
 
 def _text(value: Any) -> str:

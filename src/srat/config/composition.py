@@ -59,7 +59,7 @@ def compose(
     other_ball = norm is not None and norm != config.evaluation.norm
     require(
         not other_ball or epsilon is not None,
-        f"--norm {norm} needs --epsilon: budgets of another norm are of another size",
+        f"`norm` {norm} needs `epsilon`: budgets of another norm are of another size",
     )
     config = _with_budget(config, norm=norm, epsilon=epsilon, step_size=step_size)
     if ratio is not None:

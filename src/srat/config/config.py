@@ -12,7 +12,7 @@ from srat.attacks.budgets import Budget, UniformBudget
 from srat.attacks.doubts import doubts_of_ball
 from srat.config.serialization import differences, identity, make_converter
 from srat.core.checked import Checked, checked
-from srat.core.errors import UserError, require
+from srat.core.errors import UserError, require, require_field
 from srat.core.files import parse_json, read_bounded
 from srat.core.members import Member, since
 from srat.core.structuring import structured
@@ -90,15 +90,15 @@ class Config(Checked):
     evaluation: PGD = PGD(epsilon=_DIGITS.epsilon, step_size=_DIGITS.step_size, steps=20)
 
     def __post_init__(self) -> None:
-        require(1 <= self.epochs <= 100_000, f"--epochs: expected 1 to 100,000, got {self.epochs}")
-        require(1 <= self.batch_size <= 1_000_000, f"--batch-size: expected 1 to 1,000,000, got {self.batch_size}")
+        require_field(1 <= self.epochs <= 100_000, "epochs", "1 to 100,000", self.epochs)
+        require_field(1 <= self.batch_size <= 1_000_000, "batch_size", "1 to 1,000,000", self.batch_size)
         self.schedule.check(self.epochs)
         linf, norm = not self.attack.of_linf_alone() or self.evaluation.norm == "linf", self.evaluation.norm
         require(linf, f"`attack`: {self.attack.name} attacks in linf, and the evaluation in {norm}; train with pgd")
         head, wanted = self.head.resolve(self.loss.head), self.loss.head
         if isinstance(head, CosineHead) and isinstance(wanted, CosineHead):
             own, of_loss = number(head.scale, wanted.scale), number(wanted.scale, head.scale)
-            same = f"--head.scale {own} and --loss.scale {of_loss} must be the same number"
+            same = f"`head.scale` {own} and `loss.scale` {of_loss} must be the same number"
             require(head.scale == wanted.scale, same)
 
     def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from srat.core.errors import UserError
+from srat.core.errors import FieldError
 
 COST = 0.01
 """Unless told otherwise, checkpoints take this share of the time, …"""
@@ -32,9 +32,7 @@ class Every:
         number, unit = (float(match[1]), match[2] or "steps") if match else (0.0, "")
         in_minutes = unit.startswith("m")
         if number <= 0 or not (in_minutes or number.is_integer()):
-            raise UserError(
-                f"--checkpoint-every: expected auto, a number of steps (200) or minutes (10m), got '{text}'"
-            )
+            raise FieldError("checkpoint_every", "auto, a number of steps (200) or minutes (10m)", text)
         return cls(seconds=60 * number) if in_minutes else cls(steps=int(number))
 
 

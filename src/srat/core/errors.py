@@ -1,7 +1,14 @@
-"""What goes wrong by the user's making, said in one line."""
+"""What goes wrong by the user's making, said in one line.
+
+A setting is named by its path in a configuration, in backticks: `schedule.factor`. So Python and JSON call it; the
+command line shows its flag instead.
+"""
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+from srat.core.words import number
 
 LONGEST = 1_500
 JOINERS = "\u200c\u200d"
@@ -17,6 +24,36 @@ class UserError(ValueError):
         # A stranger's names come in here: no line break, no terminal's control sequence, no page of text.
         line = printable(" ".join(message.split()))
         super().__init__(line if len(line) <= LONGEST else f"{line[:LONGEST]} …")
+
+
+class FieldError(UserError):
+    """A setting has a value that it cannot have.
+
+    Args:
+        field: its path in a configuration, ``"schedule.factor"``; of an attack, which has its place in several, the
+            name of its field.
+        expected: what was expected, ``"a number above 0 and at most 1"``.
+        got: the value that came.
+        bounds: those of the numbers expected, so that the text shows on which side of them ``got`` lies.
+        advice: what to do about it.
+    """
+
+    def __init__(self, field: str, expected: str, got: Any, bounds: tuple[float, ...] = (), advice: str = "") -> None:
+        self.field, self.expected, self.got, self.bounds, self.advice = field, expected, got, bounds, advice
+        then = f"; {advice}" if advice else ""
+        super().__init__(f"`{field}`: expected {expected}, got {_shown(got, bounds)}{then}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how another process makes the same."""
+        return type(self), (self.field, self.expected, self.got, self.bounds, self.advice)
+
+
+def _shown(value: Any, bounds: tuple[float, ...]) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_shown(each, bounds) for each in value) or "none"
+    if isinstance(value, float):
+        return number(value, *bounds)
+    return "none" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
 
 
 class LostPeerError(UserError):
@@ -49,3 +86,9 @@ def require(condition: bool, message: str) -> None:
     """Raise ``UserError(message)`` unless ``condition`` holds."""
     if not condition:
         raise UserError(message)
+
+
+def require_field(condition: bool, field: str, expected: str, got: Any, *bounds: float, advice: str = "") -> None:
+    """Raise `FieldError` unless ``condition`` holds; its text is made only then."""
+    if not condition:
+        raise FieldError(field, expected, got, bounds, advice)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -56,7 +57,7 @@ def structured(content: Any, kind: type[T], converter: cattrs.Converter = _CONVE
         return converter.structure(content, kind)
     except cattrs.BaseValidationError as error:
         mistakes = cattrs.transform_error(error, path="", format_exception=_mistake)
-        raise UserError(mistakes[0].removesuffix(" @ ")) from error
+        raise UserError(_with_its_place(mistakes[0])) from error
     except RecursionError as error:
         raise UserError("too deep") from error
 
@@ -94,3 +95,15 @@ def _mistake(error: BaseException, kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"expected one of {', '.join(map(str, get_args(kind)))}, got {str(error).split(' not in ')[0]}"
     return str(error)
+
+
+def _with_its_place(mistake: str) -> str:
+    """Return a mistake with the path of the setting in the file: "`steps`: … @ .attack" as "attack.steps: …".
+
+    Without backticks: it is not for a flag to mend.
+    """
+    text, _, place = mistake.rpartition(" @ ")
+    if not text.startswith("`"):
+        return mistake.removesuffix(" @ ")
+    prefix = f"{place}.".lstrip(".")
+    return re.sub(r"`([\w.]+)`", r"\1", re.sub(r"^`(\w+)`", rf"`{prefix}\1`", text))

@@ -7,7 +7,7 @@ from jaxtyping import Num
 from torch import Tensor
 from torch.nn import functional as F
 
-from srat.core.errors import require
+from srat.core.errors import require_field
 from srat.core.members import Member
 
 Images = Num[Tensor, "batch channels height width"]
@@ -66,7 +66,7 @@ class CropFlip(Augmentation, name="crop-flip"):
     """Largest shift, in pixels."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.padding <= 64, f"--augmentation.padding: expected 0 to 64 pixels, got {self.padding}")
+        require_field(0 <= self.padding <= 64, "augmentation.padding", "0 to 64 pixels", self.padding)
 
     def __call__(self, images: Images, *, generator: torch.Generator) -> Images:
         """Return `random_flip` of `random_crop`."""

@@ -5,16 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-import tyro
 from jaxtyping import Int
 from torch import Tensor
-from tyro.constructors import PrimitiveConstructorSpec
 
 from srat.core.checked import Checked, checked
-from srat.core.errors import UserError, require
+from srat.core.errors import UserError, require, require_field
 from srat.core.members import NOT_IDENTITY, Member
 from srat.data.counts import anywhere, require_labels
 from srat.data.labels import as_labels
@@ -24,23 +22,6 @@ from srat.data.record import Part, Record
 from srat.runtime.machine import as_device, available
 
 Device = torch.device | str
-
-
-def _path_of(words: list[str]) -> Path | None:
-    """Return the path that a word says; an empty one, as of a shell's unset variable, is not the current folder."""
-    if words == [""]:
-        raise ValueError("expected a path, got ''")
-    return None if words == ["None"] else Path(*words)
-
-
-_PATH_OR_NONE: PrimitiveConstructorSpec[Path | None] = PrimitiveConstructorSpec(
-    nargs=1,
-    metavar="{None}|PATH",
-    instance_from_str=_path_of,
-    is_instance=lambda value: value is None or isinstance(value, Path),
-    str_from_instance=lambda value: [str(value)],
-)
-DataDir = Annotated[Path | None, tyro.conf.arg(aliases=("--data-dir",)), _PATH_OR_NONE]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +71,8 @@ class Dataset(Checked):
             UserError: if one is not there, or named twice.
         """
         there = len(self.class_names)
-        odd = [str(label) for label, times in Counter(labels).items() if times > 1 or not 0 <= label < there]
-        require(not odd, f"--data.classes: expected labels from 0 to {there - 1}, each once, got {', '.join(odd)}")
+        odd = tuple(label for label, times in Counter(labels).items() if times > 1 or not 0 <= label < there)
+        require_field(not odd, "data.classes", f"labels from 0 to {there - 1}, each once", odd)
         renumbered = torch.full((there,), -1)
         renumbered[list(labels)] = torch.arange(len(labels))
         new = renumbered[self.labels]
@@ -125,7 +106,7 @@ class Dataset(Checked):
             UserError: if that is less than one of each class.
         """
         classes = len(self.class_names)
-        require(images >= classes, f"--images: expected at least one of each of {classes} classes, got {images}")
+        require_field(images >= classes, "images", f"at least one of each of {classes} classes", images)
         each = images // classes
         by_class = [(self.labels == c).nonzero().flatten()[:each] for c in range(len(self.class_names))]
         chosen = torch.cat(by_class).sort().values
@@ -264,7 +245,7 @@ class Source(Member):
 class FileSource(Source):
     """A published data set that lies in files."""
 
-    dir: DataDir = field(default=None, metadata=NOT_IDENTITY)
+    dir: Path | None = field(default=None, metadata=NOT_IDENTITY)
     """Folder that holds the files (else $SRAT_DATA_DIR, else the download cache)."""
     verify: bool = field(default=True, metadata=NOT_IDENTITY)
     """Compare the files' checksums with the published ones."""

@@ -7,9 +7,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from srat.core.checked import Checked, checked
-from srat.core.errors import require
+from srat.core.errors import require_field
 from srat.core.keyed_random import generator
-from srat.core.words import number
 from srat.data.counts import require_labels
 
 
@@ -23,11 +22,9 @@ class Holdout(Checked):
     """Images held out of each class at the least (but never more than half of it)."""
 
     def __post_init__(self) -> None:
-        require(
-            0 <= self.fraction <= 0.5,
-            f"--holdout.fraction: expected a share from 0 to 0.5, got {number(self.fraction, 0, 0.5)}",
-        )
-        require(self.minimum >= 0, f"--holdout.minimum: expected 0 or more, got {self.minimum}")
+        fraction = self.fraction
+        require_field(0 <= fraction <= 0.5, "holdout.fraction", "a share from 0 to 0.5", fraction, 0, 0.5)
+        require_field(self.minimum >= 0, "holdout.minimum", "0 or more", self.minimum)
 
     @checked
     def split(self, labels: Int[Tensor, " n"], *, seed: int) -> tuple[Int[Tensor, " train"], Int[Tensor, " held"]]:

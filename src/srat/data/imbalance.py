@@ -4,24 +4,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-import tyro
 from jaxtyping import Int
 from torch import Tensor
 from typing_extensions import override
 
 from srat.core.checked import checked
-from srat.core.errors import UserError, require
+from srat.core.errors import FieldError, UserError, require, require_field
 from srat.core.keyed_random import generator
 from srat.core.members import Member
-from srat.core.words import number
 from srat.data.counts import require_labels
 
 Counts = Sequence[int]
 ClassOrder = Literal["label", "random"] | tuple[int, ...]
-Ratio = Annotated[float, tyro.conf.arg(aliases=("--ratio",))]
 
 
 @checked
@@ -131,7 +128,7 @@ class NoImbalance(Imbalance, name="none"):
 
 @dataclass(frozen=True, kw_only=True)
 class _Profile(Imbalance):
-    ratio: Ratio = 10.0
+    ratio: float = 10.0
     """K, the largest class divided by the smallest."""
     cap: int | None = None
     """Keep at most this many of any class, before the ratio applies; makes the ratio exact on uneven data."""
@@ -140,7 +137,7 @@ class _Profile(Imbalance):
 
     def __post_init__(self) -> None:
         _checked(self.ratio)
-        require(self.cap is None or self.cap >= 1, f"--imbalance.cap: expected at least 1, got {self.cap}")
+        require_field(self.cap is None or self.cap >= 1, "imbalance.cap", "at least 1", self.cap)
 
     @checked
     @override
@@ -185,14 +182,11 @@ class Explicit(Imbalance, name="counts"):
     @override
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
         del seed
-        require(
-            len(self.keep) == len(class_counts),
-            f"--imbalance.keep: expected a count for each of {len(class_counts)} classes, got {len(self.keep)}",
-        )
+        classes, given = len(class_counts), len(self.keep)
+        require_field(given == classes, "imbalance.keep", f"a count for each of {classes} classes", given)
         for c, (count, available) in enumerate(zip(self.keep, class_counts, strict=True)):
-            require(
-                1 <= count <= available, f"--imbalance.keep: class {c} has {available} training images, got {count}"
-            )
+            of_class = f"1 to {available} of class {c}, its training images"
+            require_field(1 <= count <= available, "imbalance.keep", of_class, count)
         return self.keep
 
 
@@ -208,8 +202,7 @@ def class_order(order: ClassOrder, classes: int, *, seed: int) -> tuple[int, ...
         return tuple(torch.randperm(classes, generator=generator(seed, "class-order")).tolist())
     given = tuple(c for c in order if isinstance(c, int))
     if sorted(given) != list(range(classes)):
-        got = " ".join(map(str, order))
-        raise UserError(f"--imbalance.class-order: expected each label from 0 to {classes - 1} once, got {got}")
+        raise FieldError("imbalance.class_order", f"each label from 0 to {classes - 1} once", order)
     return given
 
 
@@ -218,7 +211,7 @@ def _require_classes(class_counts: Counts) -> None:
 
 
 def _checked(ratio: float) -> float:
-    require(math.isfinite(ratio) and ratio >= 1, f"--ratio: expected a number of at least 1, got {number(ratio, 1)}")
+    require_field(math.isfinite(ratio) and ratio >= 1, "imbalance.ratio", "a number of at least 1", ratio, 1)
     return ratio
 
 
@@ -228,6 +221,7 @@ def _kept(class_counts: Counts, shares: Sequence[float], ratio: float) -> tuple[
     empty = [c for c, count in enumerate(counts) if count < 1]
     if empty:
         raise UserError(
-            f"--ratio {ratio:g} leaves class {empty[0]} without a training image: it has only {class_counts[empty[0]]}"
+            f"`imbalance.ratio` {ratio:g} leaves class {empty[0]} without a training image: "
+            f"it has only {class_counts[empty[0]]}"
         )
     return counts

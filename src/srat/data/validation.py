@@ -24,12 +24,12 @@ def with_use(parts: Mapping[Part, T], validation: ValidationUse, place: Path) ->
         UserError: if that is to be asked for.
     """
     ways = (
-        "--data.validation test tests on the validation part, --data.validation held-out draws a test from the "
+        "`data.validation` test tests on the validation part, `data.validation` held-out draws a test from the "
         "training part"
     )
     asked = validation != "auto" or "validation" not in parts or "test" in parts
     require(asked, f"{place}: there are parts for training and validation, and none for the test: {ways}")
     if validation == "test" and "validation" in parts:
-        require("test" not in parts, f"{place}: --data.validation test, but there is a test part, too")
+        require("test" not in parts, f"{place}: `data.validation` test, but there is a test part, too")
         return {"train": parts["train"], "test": parts["validation"]}
     return dict(parts)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from srat.attacks import Attack
 from srat.core.checked import checked
-from srat.core.errors import UserError, require
+from srat.core.errors import UserError, require, require_field
 from srat.core.gradients import taking_gradients
 from srat.core.keyed_random import generator
 from srat.data import Dataset, to_unit
@@ -158,8 +158,8 @@ def require_enough(available: Sequence[int], images: int) -> None:
     """
     _check_two(available)
     each, classes = NEIGHBOURS + 1, len(available)
-    least = f"--images: expected at least {each * classes:,}, {each} of each of {classes} classes, got {images:,}"
-    require(images >= each * classes, least)
+    least = f"at least {each * classes:,}, {each} of each of {classes} classes"
+    require_field(images >= each * classes, "images", least, images)
 
 
 def _check_two(counts: Sequence[int]) -> None:

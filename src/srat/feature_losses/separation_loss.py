@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from srat.core.checked import checked
-from srat.core.errors import UserError, require
+from srat.core.errors import UserError, require_field
 from srat.core.words import number
 from srat.data.counts import anywhere
 from srat.feature_losses.base import FeatureLoss, Features, FeatureTerm, Labels, Memory
@@ -180,9 +180,8 @@ def positive_of(labels: Labels) -> Bool[Tensor, " batch"]:
 
 def check_temperature(temperature: float, where: str) -> None:
     """Raise ``UserError`` unless τ is positive; ``where`` says whose."""
-    require(temperature > 0, f"{where}: expected a positive number, got {number(temperature, 0)}")
-    least = f"{where}: expected at least {_LEAST:g}, got {number(temperature, _LEAST)}"
-    require(temperature >= _LEAST, least)
+    require_field(temperature > 0, where, "a positive number", temperature, 0)
+    require_field(temperature >= _LEAST, where, f"at least {_LEAST:g}", temperature, _LEAST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,11 +196,9 @@ class Separation(FeatureLoss, name="separation"):
     """Put a projection of this many dimensions between features and loss; 0 for none."""
 
     def __post_init__(self) -> None:
-        check_temperature(self.temperature, "--feature-loss.temperature")
-        require(
-            self.projection_dimensions >= 0,
-            f"--feature-loss.projection-dimensions: expected 0 or more, got {self.projection_dimensions}",
-        )
+        check_temperature(self.temperature, "feature_loss.temperature")
+        dimensions = self.projection_dimensions
+        require_field(dimensions >= 0, "feature_loss.projection_dimensions", "0 or more", dimensions)
 
     @property
     def projection(self) -> int:

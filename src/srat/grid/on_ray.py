@@ -102,21 +102,21 @@ class OnRay(Executor):
         try:
             ray: Any = importlib.import_module("ray")
         except ModuleNotFoundError as error:
-            raise UserError("--executor ray needs Ray: pip install 'srat[ray]'") from error
+            raise UserError("`executor` ray needs Ray: pip install 'srat[ray]'") from error
         self._ray = ray
         self._device, self._threads = device, cpus
         ours = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="error")
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UserError(f"--address {address}: no cluster there ({error})") from error
+            raise UserError(f"`address` {address}: no cluster there ({error})") from error
         finally:
             signal.signal(signal.SIGTERM, ours)  # Ray has put in one that raises
         there = ray.cluster_resources()
-        for option, wanted, name in (("--threads", cpus, "CPU"), ("--gpus-per-run", gpus, "GPU")):
+        for option, wanted, name in (("threads", cpus, "CPU"), ("gpus_per_run", gpus, "GPU")):
             if wanted > there.get(name, 0):
                 ray.shutdown()
-                raise UserError(f"{option} {wanted:g}: the cluster has {there.get(name, 0):g} {name}s in all")
+                raise UserError(f"`{option}` {wanted:g}: the cluster has {there.get(name, 0):g} {name}s in all")
         self._task = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_retries=retries, retry_exceptions=[_CrashedError], max_calls=1
         )(_work)

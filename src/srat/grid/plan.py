@@ -85,7 +85,7 @@ def planned(recipe: Recipe, base: Config, filters: Sequence[str] = ()) -> list[C
     words = {id(cell): {cell.row, cell.column, *cell.row.split(), *cell.column.split()} for cell in cells}
     chosen = [cell for cell in cells if all(fnmatch.filter(words[id(cell)], pattern) for pattern in filters)]
     there = ", ".join(dict.fromkeys(name for cell in cells for name in (cell.row, cell.column)))
-    require(bool(chosen), f"--filter {' --filter '.join(filters)}: no run has all of that; there are: {there}")
+    require(bool(chosen), f"`filter` {' '.join(filters)}: no run has all of that; there are: {there}")
     return chosen
 
 

@@ -130,7 +130,7 @@ def needed(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise UserError("--to onnx needs ONNX: pip install 'srat[onnx]'") from error
+        raise UserError("`to` onnx needs ONNX: pip install 'srat[onnx]'") from error
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from srat.core.checked import checked
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.data.counts import ClassCounts
 from srat.losses.base import Labels, Logits, Loss, PerExample
 from srat.losses.cross_entropy_loss import cross_entropy, entropy_of
@@ -41,7 +40,7 @@ def _focused(entropy: PerExample, gamma: float) -> PerExample:
 
 def check_gamma(gamma: float, where: str) -> None:
     """Raise ``UserError`` unless γ is one; ``where`` says whose."""
-    require(0 <= gamma <= 100, f"{where}: expected 0 to 100, got {number(gamma, 0, 100)}")
+    require_field(0 <= gamma <= 100, where, "0 to 100", gamma, 0, 100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,7 @@ class Focal(Loss, name="focal"):
     """γ, how much less; 0 is cross-entropy."""
 
     def __post_init__(self) -> None:
-        check_gamma(self.gamma, "--loss.gamma")
+        check_gamma(self.gamma, "loss.gamma")
 
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
         """Return `focal`."""

@@ -7,8 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from srat.core.checked import checked
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.data.counts import ClassCounts, check_counts
 from srat.losses.base import Labels, Logits, Loss, PerExample, checked_labels
 from srat.losses.cross_entropy_loss import entropy_of
@@ -78,12 +77,12 @@ def _lowered(logits: Logits, labels: Labels, margins: Float[Tensor, " classes"])
 
 def check_max_margin(margin: float, where: str) -> None:
     """Raise ``UserError`` unless a margin is one between cosines; ``where`` says whose."""
-    require(0 <= margin <= 2, f"{where}: expected 0 to 2, got {number(margin, 0, 2)}")
+    require_field(0 <= margin <= 2, where, "0 to 2", margin, 0, 2)
 
 
 def check_scale(scale: float, where: str) -> None:
     """Raise ``UserError`` unless a scale of logits is one; ``where`` says whose."""
-    require(scale > 0, f"{where}: expected a positive number, got {number(scale, 0)}")
+    require_field(scale > 0, where, "a positive number", scale, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +95,8 @@ class LDAM(Loss, name="ldam"):
     """s, the scale of the cosine head's logits."""
 
     def __post_init__(self) -> None:
-        check_max_margin(self.max_margin, "--loss.max-margin")
-        check_scale(self.scale, "--loss.scale")
+        check_max_margin(self.max_margin, "loss.max_margin")
+        check_scale(self.scale, "loss.scale")
 
     @property
     def head(self) -> Head:

@@ -8,8 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from srat.core.checked import Checked, checked
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.feature_losses import FeatureTerm
 
 PerExample = Float[Tensor, " batch"]
@@ -63,10 +62,8 @@ class Objective(Checked):
     """λ, the weight of the feature loss; the paper does not give it."""
 
     def __post_init__(self) -> None:
-        require(
-            0 <= self.feature_weight < float("inf"),
-            f"--objective.feature-weight: expected 0 or more, got {number(self.feature_weight, 0)}",
-        )
+        weight = self.feature_weight
+        require_field(0 <= weight < float("inf"), "objective.feature_weight", "0 or more", weight, 0)
 
     def __call__(self, losses: PerExample, weights: PerExample, term: FeatureTerm | None) -> Value:
         """Return the objective of a batch.

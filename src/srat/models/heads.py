@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from srat.core.checked import checked
-from srat.core.errors import require
+from srat.core.errors import require, require_field
 from srat.core.members import Member
 from srat.core.words import number
 
@@ -88,7 +88,7 @@ class CosineHead(Head, name="cosine"):
     """s, the largest logit."""
 
     def __post_init__(self) -> None:
-        require(self.scale > 0, f"--head.scale: expected a positive number, got {number(self.scale, 0)}")
+        require_field(self.scale > 0, "head.scale", "a positive number", self.scale, 0)
 
     @override
     def build(self, dimensions: int, classes: int) -> nn.Module:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from srat.config.composition import compose
 from srat.config.config import Config
-from srat.core.errors import require
+from srat.core.errors import require_field
 from srat.data.imbalance import Exponential, Imbalance, Step
 from srat.methods.table import METHODS
 from srat.optimization.schedules import Steps
@@ -86,7 +86,7 @@ def of_pair(base: Config, pairs: Mapping[str, tuple[int, int]]) -> list[Cell]:
         base: what the runs start from.
         pairs: for each data set the labels of the two, the common one first.
     """
-    require(base.data.name in pairs, f"--data {base.data.name}: expected one of {', '.join(pairs)} for this figure")
+    require_field(base.data.name in pairs, "data", f"one of {', '.join(pairs)} for this figure", base.data.name)
     base = replace(
         base,
         data=replace(base.data, classes=pairs[base.data.name]),

@@ -5,7 +5,7 @@ from typing import Literal
 
 from srat.config.composition import compose
 from srat.config.config import Config
-from srat.core.errors import UserError
+from srat.core.errors import FieldError
 from srat.data import Holdout
 from srat.data.imbalance import Step
 from srat.models.backbones.resnet import ResNet18
@@ -69,4 +69,5 @@ def _small(config: Config) -> Config:
             optimizer=replace(config.optimizer, learning_rate=0.05),
             schedule=Steps(milestones=(18, 25), factor=0.1),
         )
-    raise UserError(f"--data {config.data.name}: expected one with a small scale: digits, fashion-mnist, cifar10, svhn")
+    small = "one with a small scale (digits, fashion-mnist, cifar10, svhn)"
+    raise FieldError("data", small, config.data.name)

@@ -55,7 +55,7 @@ def make_logger(name: LoggerName, folder: Path, config: Config) -> Logger:
         try:
             return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
         except ModuleNotFoundError as error:
-            raise UserError("--logger tensorboard needs TensorBoard: pip install 'srat[tensorboard]'") from error
+            raise UserError("`logger` tensorboard needs TensorBoard: pip install 'srat[tensorboard]'") from error
     if name == "wandb":
         return _from_lightning("wandb", "WandbLogger", {"name": folder.name, "save_dir": folder, "project": project})
     options = {"run_name": folder.name, "save_dir": str(folder), "experiment_name": project}
@@ -70,7 +70,7 @@ def _from_lightning(name: str, kind: str, options: Mapping[str, Any]) -> Logger:
         except ModuleNotFoundError:
             continue
         return logger
-    raise UserError(f"--logger {name} needs {name} and Lightning: pip install {name} lightning")
+    raise UserError(f"`logger` {name} needs {name} and Lightning: pip install {name} lightning")
 
 
 class LoggingObserver(Observer):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srat.core.errors import UserError, require
+from srat.core.errors import UserError, require, require_field
 from srat.core.files import write_atomically
 from srat.statistics.intervals import Mean
 
@@ -52,8 +52,8 @@ _STYLE: Any = {
 def check_plot(path: Path) -> None:
     """Raise ``UserError`` unless ``path`` is the name of a .png, .svg or .pdf in a folder that exists."""
     known = path.suffix.lower() in FORMATS and not path.is_dir()
-    require(known, f"--plot: expected the name of a file ending in {', '.join(FORMATS)}, got '{path}'")
-    require(path.parent.is_dir(), f"--plot: there is no folder '{path.parent}'")
+    require_field(known, "plot", f"the name of a file ending in {', '.join(FORMATS)}", str(path))
+    require(path.parent.is_dir(), f"`plot`: there is no folder '{path.parent}'")
 
 
 def draw(paths: list[Path], make: Callable[[], "Figure"]) -> None:

@@ -155,7 +155,7 @@ def common_attacks(runs: Sequence[EvaluatedRun], wanted: Sequence[str]) -> list[
     require(bool(common), f"the runs have no result in common (under the same attack, ε and steps): {there}")
     chosen = [name if name in common else result_meant(name, runs[0].config) for name in wanted]
     missing = "".join([name for name, found in zip(wanted, chosen, strict=True) if found not in common][:1])
-    require(not missing, f"--attack {missing}: not every run has this result, or by another attack: {there}")
+    require(not missing, f"`attack` {missing}: not every run has this result, or by another attack: {there}")
     return list(dict.fromkeys(chosen)) or common
 
 

@@ -132,7 +132,7 @@ class RunFolder:
             differing = Config.read(self.config).differences(config)
             require(
                 not differing,
-                f"--out: '{self.path}' holds another run, with {', '.join(differing)} ({self.how_to_go_on} that one)",
+                f"`out`: '{self.path}' holds another run, with {', '.join(differing)} ({self.how_to_go_on} that one)",
             )
             return
         ours = {_LOCK, self.checkpoints.name}
@@ -141,7 +141,7 @@ class RunFolder:
         )
         require(
             not strangers and not self.path.is_file(),
-            f"--out: expected a new or an empty folder, got '{self.path}', which holds something else",
+            f"`out`: expected a new or an empty folder, got '{self.path}', which holds something else",
         )
 
     @contextmanager
@@ -160,7 +160,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"--out: the folder '{self.path}' cannot be made ({error.strerror})") from error
+            raise UserError(f"`out`: the folder '{self.path}' cannot be made ({error.strerror})") from error
         file = self.path / _LOCK
         try:
             with FileLock(file, is_singleton=True).acquire(timeout=wait):

@@ -51,7 +51,7 @@ class Examined:
             told: called with what is left out.
         """
         if new:
-            require(images is None, "--new-images takes all of them: leave out --images")
+            require(images is None, "`new_images` takes all of them: leave out `images`")
             return replace(cls.of(parts.unrecorded(told)), part="new")
         test = cls.of(parts.test(), images)
         return replace(test, part=len(test.dataset)) if parts.missing.get("test") and test.part is None else test

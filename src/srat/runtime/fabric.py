@@ -35,13 +35,13 @@ def make_fabric(device: str | torch.device, precision: PrecisionName = "fp32") -
     """
     kind, index = parse_device(device)
     world, here = world_size(), neighbours()
-    require(world == 1 or not index, f"--device {device}: several processes take a device each; say --device cuda")
+    require(world == 1 or not index, f"`device` {device}: several processes take a device each; say `device` cuda")
     available = torch.cuda.device_count()
     wanted = int(index or 0) + 1 if world == 1 else here
     # "auto" is no leave to train on the CPU beside GPUs that are too few, or with processes that disagree.
     missing = available < wanted and (kind == "cuda" or (kind == "auto" and available > 0))
     there = f"found {available}" if world == 1 else f"found {available} for {here} processes"
-    require(not missing, f"--device {device}: there is no such CUDA device here ({there}); try --device cpu")
+    require(not missing, f"`device` {device}: there is no such CUDA device here ({there}); try `device` cpu")
     accelerator = "cuda" if kind == "cuda" or (kind == "auto" and available >= wanted) else "cpu"
     if world == 1:
         return make_fabric_alone(torch.device(accelerator, int(index or 0)), precision)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from srat.core.errors import UserError, require
+from srat.core.errors import UserError, require, require_field
 from srat.core.files import size
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -63,10 +63,8 @@ def parse_device(device: str | torch.device) -> tuple[str, str]:
     kind, _, index = str(device).partition(":")
     index = "" if str(device) == "cpu:0" else index
     known = kind == "cuda" or (kind in ("auto", "cpu") and not index)
-    require(
-        known and (not index or index.isdecimal()),
-        f"--device: expected auto, cpu, cuda or cuda:N, got '{device}'",
-    )
+    known = known and (not index or index.isdecimal())
+    require_field(known, "device", "auto, cpu, cuda or cuda:N", str(device))
     return kind, index
 
 
@@ -84,7 +82,7 @@ def as_device(device: str | torch.device) -> torch.device:
     if kind == "auto":
         kind = "cuda" if there else "cpu"
     missing = kind == "cuda" and int(index or 0) >= there
-    require(not missing, f"--device {device}: there is no such CUDA device here (found {there}); try --device cpu")
+    require(not missing, f"`device` {device}: there is no such CUDA device here (found {there}); try `device` cpu")
     return torch.device(f"{kind}:{index}" if index else kind)
 
 

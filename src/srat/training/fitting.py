@@ -73,7 +73,7 @@ def fit(
             there or has too little memory, or a loss that is not a number.
         Interrupted: when a signal has ended the run, and its state is saved.
     """
-    require(out is not None or on_divergence == "stop", "--on-divergence rollback needs --out, a folder of checkpoints")
+    require(out is not None or on_divergence == "stop", "`on_divergence` rollback needs `out`, a folder of checkpoints")
     task = Task(
         config=config if model is None else replace(config, model=Custom.of(model)),
         every=Every.parse(str(checkpoint_every)),
@@ -217,7 +217,7 @@ def validation_note(config: Config, parts: Parts) -> list[str]:
     if "validation" not in parts.there:
         return []
     if not config.holdout.fraction:
-        return ["the validation part of the data is not used (--holdout.fraction 0)"]
+        return ["the validation part of the data is not used (`holdout.fraction` 0)"]
     return ["the validation part of the data is held out to choose the best epoch"]
 
 

@@ -223,7 +223,7 @@ class FolderKeeper(Stopwatch, Keeper):
             DivergenceError: if the run is to stop at divergence, or there is nothing left to try.
         """
         if self._on_divergence == "stop":
-            advice = "a lower --optimizer.learning-rate may help, or --on-divergence rollback goes on with half of it"
+            advice = "a lower `optimizer.learning_rate` may help, or `on_divergence` rollback goes on with half of it"
             raise DivergenceError(f"{error}; the last good checkpoint is kept: {advice}")
         self._processes.wait()
         files = list_checkpoints(self._folder.checkpoints)
@@ -234,7 +234,7 @@ class FolderKeeper(Stopwatch, Keeper):
         except UserError:  # the one before is damaged
             state, spent = self._load(), None
         if state is None or rate_factor <= LEAST_RATE_FACTOR:
-            advice = "the checkpoints are kept; start anew with a lower --optimizer.learning-rate"
+            advice = "the checkpoints are kept; start anew with a lower `optimizer.learning_rate`"
             raise DivergenceError(f"{error}; with {rate_factor:.2g} of the learning rate it still does: {advice}")
         state.rate_factor = rate_factor / 2
         self.save(state)

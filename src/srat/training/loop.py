@@ -146,10 +146,10 @@ def telling_what_fits(training: Training) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         wanted = training.config.batch_size
-        told = f"out of memory on {training.fabric.device} with --batch-size {wanted}"
+        told = f"out of memory on {training.fabric.device} with `batch_size` {wanted}"
         if training.processes.count > 1:  # only this one may have run out: the others take part in no trial
             raise UserError(f"{told} in {training.processes.count} processes") from error
         rng = partial(generator, training.config.seed, device=training.fabric.device)
         fitting = largest_batch(training, rng, error)
-        advice = f"--batch-size {fitting} fits" if fitting else "not even a batch of one fits"
+        advice = f"`batch_size` {fitting} fits" if fitting else "not even a batch of one fits"
         raise UserError(f"{told}; {advice}") from error

@@ -115,9 +115,9 @@ def check_memory(training: Training, *, notice: Callable[[str], None]) -> None:
         return
     if needed > there:
         fitting = max(0, int((there - least) / max(needed - least, 1) * batch))
-        advice = f"--batch-size {fitting} would fit" if fitting else "not even the smallest batch would fit"
+        advice = f"`batch_size` {fitting} would fit" if fitting else "not even the smallest batch would fit"
         raise UserError(
-            f"a step of --batch-size {batch} needs at least {size(needed)} on {training.fabric.device}, "
+            f"a step of `batch_size` {batch} needs at least {size(needed)} on {training.fabric.device}, "
             f"there are {size(there)}; {advice}"
         )
 

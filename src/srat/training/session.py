@@ -187,7 +187,7 @@ def set_up(
         notice: told if it cannot be compiled.
     """
     smallest = smallest_batch(len(train), config.batch_size)
-    told = f"--batch-size {config.batch_size}: expected at least one image for each of {processes.count} processes"
+    told = f"`batch_size` {config.batch_size}: expected at least one image for each of {processes.count} processes"
     require(smallest >= processes.count, f"{told}, got batches of {smallest}")
     train = train.to(fabric.device)
     if model is None:

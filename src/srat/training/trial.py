@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from srat.config.config import Config
-from srat.core.errors import UserError, require
+from srat.core.errors import UserError, require, require_field
 from srat.core.gradients import is_inference
 from srat.data import Dataset, to_unit
 from srat.data.feed import smallest_batch
@@ -28,10 +28,9 @@ def check_fit(config: Config, model: nn.Module, train: Dataset, notice: Callable
         notice: told of what is lost in half precision, and of outputs that do not look like logits.
     """
     require(isinstance(model, Classifier), f"model: expected srat.models.wrap(…) around a {type(model).__name__}")
-    asked = config.feature_loss.projection > 0 and isinstance(model.projection, nn.Identity)
-    require(
-        not asked, "--feature-loss.projection-dimensions: expected 0 with a model of your own, which has no projection"
-    )
+    asked, none = config.feature_loss.projection, "0 with a model of your own, which has no projection"
+    missing = asked > 0 and isinstance(model.projection, nn.Identity)
+    require_field(not missing, "feature_loss.projection_dimensions", none, asked)
     images = to_unit(train.images[:LOOKED_AT]).to(device_of(model, torch.device("cpu")))
     logits, classes = first_logits(model, images), len(train.class_names)
     require(logits.shape[1] == classes, f"model: expected {classes} logits, one for each class, got {logits.shape[1]}")
@@ -47,8 +46,8 @@ def check_types(precision: PrecisionName, types: set[torch.dtype], notice: Calla
     """Refuse mixed precision over weights that are not fp32, and tell of what half precision loses of an update."""
     other = sorted(str(dtype).removeprefix("torch.") for dtype in types - {torch.float32})
     mixed = compute_dtype(precision) != torch.float32
-    said = f"--precision {precision}: expected a model with fp32 weights, got {', '.join(other)}"
-    require(not (mixed and other), f"{said}; --precision fp32 leaves them as they are, model.float() makes them fp32")
+    said = f"`precision` {precision}: expected a model with fp32 weights, got {', '.join(other)}"
+    require(not (mixed and other), f"{said}; `precision` fp32 leaves them as they are, model.float() makes them fp32")
     for dtype in (torch.float16, torch.bfloat16):
         if dtype in types:
             part = round(2 / torch.finfo(dtype).eps)
@@ -56,7 +55,7 @@ def check_types(precision: PrecisionName, types: set[torch.dtype], notice: Calla
                 dtype is torch.float16
             )
             short = "fp16" if dtype is torch.float16 else "bf16"
-            notice(f"the weights are {short}: {lost}; model.float() with --precision {short} loses neither")
+            notice(f"the weights are {short}: {lost}; model.float() with `precision` {short} loses neither")
 
 
 def check_shares(model: nn.Module, train: Dataset, *, batch_size: int, processes: int) -> Output:
@@ -81,7 +80,7 @@ def check_shares(model: nn.Module, train: Dataset, *, batch_size: int, processes
         one = "some batches have" if processes == 1 else f"in some batches, one of {processes} processes gets"
         advice = _advice(len(train), batch_size, processes)
         raise UserError(
-            f"--batch-size {batch_size}: {one} one image, which this model's layers cannot train on; {advice}"
+            f"`batch_size` {batch_size}: {one} one image, which this model's layers cannot train on; {advice}"
         )
     raise UserError(f"the model cannot be trained on batches of {share} of these images ({failed})")
 
@@ -104,4 +103,4 @@ def tried(model: nn.Module, train: Dataset, images: int, mode: AttackMode) -> tu
 def _advice(images: int, batch_size: int, processes: int) -> str:
     larger = (size for size in range(batch_size + 1, images + 1) if smallest_batch(images, size) // processes > 1)
     fitting = next(larger, None)
-    return f"{images} training images are too few" if fitting is None else f"--batch-size {fitting} is large enough"
+    return f"{images} training images are too few" if fitting is None else f"`batch_size` {fitting} is large enough"

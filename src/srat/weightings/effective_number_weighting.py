@@ -7,8 +7,7 @@ import torch
 from typing_extensions import override
 
 from srat.core.checked import checked
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.data.counts import ClassCounts
 from srat.weightings.base import ClassWeights, Scale, Weighting, positive_counts, to_majority_one, to_mean_one
 
@@ -30,11 +29,16 @@ def effective_number(class_counts: ClassCounts, beta: float = 0.9999) -> ClassWe
 
     Source: Cui et al., 2019; footnote 3 of the paper.
     """
-    require(0 <= beta < 1, f"beta: expected 0 ≤ β < 1, got {number(beta, 0, 1)}")
+    check_beta(beta, "beta")
     counts = positive_counts(class_counts)
     # −expm1(n log β) is 1 − β^n without the cancellation as β nears 1.
     volume = -torch.expm1(counts * math.log(beta)) if beta > 0 else torch.ones_like(counts)
     return to_mean_one(1 / volume)
+
+
+def check_beta(beta: float, where: str) -> None:
+    """Raise ``UserError`` unless β is one; ``where`` says whose."""
+    require_field(0 <= beta < 1, where, "0 ≤ β < 1", beta, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +51,7 @@ class EffectiveNumber(Weighting, name="effective-number"):
     """What is 1: the mean over the classes, or the largest class."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.beta < 1, f"--weighting.beta: expected 0 ≤ β < 1, got {number(self.beta, 0, 1)}")
+        check_beta(self.beta, "weighting.beta")
 
     @checked
     @override

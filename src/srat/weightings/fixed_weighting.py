@@ -6,8 +6,7 @@ import torch
 from typing_extensions import override
 
 from srat.core.checked import checked
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.data.counts import ClassCounts, check_counts
 from srat.weightings.base import ClassWeights, Weighting
 
@@ -20,15 +19,13 @@ class Fixed(Weighting, name="fixed"):
     """A weight for each class, in the order of the labels."""
 
     def __post_init__(self) -> None:
-        bad = [w for w in self.values if not 0 < w < float("inf")]
-        require(not bad, f"--weighting.values: expected positive numbers, got {', '.join(number(w, 0) for w in bad)}")
+        bad = tuple(w for w in self.values if not 0 < w < float("inf"))
+        require_field(not bad, "weighting.values", "positive numbers", bad, 0)
 
     @checked
     @override
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
         check_counts(class_counts)
-        require(
-            len(self.values) == len(class_counts),
-            f"--weighting.values: expected a weight for each of {len(class_counts)} classes, got {len(self.values)}",
-        )
+        classes, there = len(class_counts), len(self.values)
+        require_field(there == classes, "weighting.values", f"a weight for each of {classes} classes", there)
         return torch.tensor(self.values)

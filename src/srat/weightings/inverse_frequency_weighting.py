@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from srat.core.checked import checked
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.data.counts import ClassCounts
 from srat.weightings.base import ClassWeights, Scale, Weighting, positive_counts, to_majority_one, to_mean_one
 
@@ -31,7 +30,7 @@ def inverse_frequency(class_counts: ClassCounts, power: float = 1.0) -> ClassWei
 
 def check_power(power: float, where: str) -> None:
     """Raise ``UserError`` unless an exponent is one; ``where`` says whose."""
-    require(0 <= power <= 10, f"{where}: expected 0 to 10, got {number(power, 0, 10)}")
+    require_field(0 <= power <= 10, where, "0 to 10", power, 0, 10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ class InverseFrequency(Weighting, name="inverse-frequency"):
     """What is 1: the mean over the classes, or the largest class."""
 
     def __post_init__(self) -> None:
-        check_power(self.power, "--weighting.power")
+        check_power(self.power, "weighting.power")
 
     @checked
     @override

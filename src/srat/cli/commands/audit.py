@@ -6,10 +6,11 @@ from typing import Annotated
 
 import tyro
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse, run_word
 from srat.core.errors import printable
 from srat.core.signals import deferring_signals
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver
 from srat.runs.folder import Which
 from srat.runs.opening import opened
 from srat.runtime.machine import as_device, keep_freed_memory
@@ -51,7 +52,7 @@ def run(args: list[str]) -> int:
     from srat.audit.suite import chosen_checks
     from srat.report.terminal.audit import audit_line, conclusion
 
-    console = make_console()
+    console = make_console("audit")
     width = max(len(check.name) for check in chosen_checks(arguments.check))
     if as_device(arguments.device).type == "cpu":
         keep_freed_memory()

@@ -7,12 +7,12 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically
 from srat.report.findings import beside_the_method
 from srat.report.terminal.comparison import comparison_table, means_table
-from srat.report.terminal.live import make_console
 from srat.report.terminal.scopes import print_whole
 from srat.report.wording import SEEDS_ALONE, caveat, sentences
 from srat.runs.comparing import RunComparison, compare_runs
@@ -49,7 +49,7 @@ def run(args: list[str]) -> int:
     require(count >= 2, f"srat compare: expected the folders of at least two runs, got {count}")
     found = compare_runs(arguments.runs, attacks=arguments.attack, which=arguments.weights, images=arguments.images)
     show = show_differences if found.others else show_means
-    show(found, make_console())
+    show(found, make_console("compare"))
     if arguments.json is not None:
         write_atomically(arguments.json, found.to_json())
     return 0

@@ -12,6 +12,7 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import choices_class, family_flag, parse, parse_choices
 from srat.config.command_line import command_of
 from srat.config.composition import compose
@@ -28,7 +29,6 @@ from srat.data.survey import Survey, survey
 from srat.data.twins import twin_notes
 from srat.report.plots import check_plot
 from srat.report.terminal.distribution import distribution_table, draw_distribution
-from srat.report.terminal.live import make_console
 from srat.report.terminal.scopes import print_whole
 from srat.report.terminal.survey import remarks, suggested_batch, suggested_size, survey_table
 
@@ -70,7 +70,7 @@ def run(args: list[str]) -> int:
     args = [name, "--data-dir", *args[1:]] if name == Folder.name and args[1:] and not args[1].startswith("-") else args
     shown = Choices(imbalance=config.imbalance.name)
     default = Arguments(choices=shown, source=config.data, imbalance=config.imbalance)
-    return show(parse(Arguments, args, command=COMMAND, default=default), make_console())
+    return show(parse(Arguments, args, command=COMMAND, default=default), make_console(COMMAND))
 
 
 def show(arguments: Arguments, console: Console) -> int:
@@ -122,7 +122,7 @@ def notes_on(source: Source, datasets: Mapping[Part, Dataset | None]) -> Iterato
 
 def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> bool:
     """Print what a folder holds, what is wrong with it, and the command to train on it; return whether there is one."""
-    told = Console(stderr=True)
+    told = make_console(COMMAND, stderr=True)
     with Progress(console=told, transient=True, disable=not told.is_terminal) as progress:
         task = progress.add_task("looking at images", total=None)
         found = survey(source, lambda n, count: progress.update(task, completed=n, total=count))

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from rich.text import Text
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.core.errors import printable
 from srat.core.files import size
@@ -19,7 +20,6 @@ from srat.core.members import members
 from srat.data import Source
 from srat.data.dataset import FileSource
 from srat.data.reading.downloads import search_folders
-from srat.report.terminal.live import make_console
 from srat.report.terminal.scopes import print_whole, titled_table
 from srat.runtime.cores import cores
 from srat.runtime.machine import free_memory
@@ -61,7 +61,7 @@ def run(args: list[str]) -> int:
     for line in lines:
         table.add_row(line.what, Text(printable(line.found), style="yellow" if line.advice else ""))
     table.show_header = False
-    console = make_console()
+    console = make_console("doctor")
     print_whole(console, table)
     for line in lines:
         if line.advice:

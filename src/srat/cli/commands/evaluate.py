@@ -10,9 +10,10 @@ import tyro
 
 from srat.attacks.named import attack_words
 from srat.attacks.projections import NormName
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse, run_word
 from srat.core.signals import Interrupted, deferring_signals
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.table import print_evaluation
 from srat.report.wording import weights_text
 from srat.runs.evaluating import evaluate_run
@@ -70,7 +71,7 @@ def run(args: list[str]) -> int:
     folder, config = opened(run_word(arguments.run, "evaluate"))
     if as_device(arguments.device).type == "cpu":
         keep_freed_memory()
-    console = make_console(quiet=not is_first())
+    console = make_console("evaluate", quiet=not is_first())
     with (
         saying_that_it_goes_on(),
         deferring_signals() as interruption,

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import tyro
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse, run_word
 from srat.core.errors import UserError, printable
 from srat.report.exporting import ExportedRun, Format, export_run
-from srat.report.terminal.live import make_console
 from srat.runs.folder import Which
 from srat.runs.opening import opened
 
@@ -42,7 +42,7 @@ def run(args: list[str]) -> int:
     if arguments.to is None:
         raise UserError(f"srat export: expected --to torch-export, onnx or hub, as in {_EXAMPLE}")
     exported = export_run(folder.path, arguments.to, out=arguments.out, which=arguments.weights)
-    make_console().print(printable(said(exported)), highlight=False, markup=False, soft_wrap=True)
+    make_console("export").print(printable(said(exported)), highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

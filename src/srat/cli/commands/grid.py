@@ -10,6 +10,7 @@ import torch
 import tyro
 from rich.text import Text
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.cli.recipes import RecipeChoice, described_choice, read_base
 from srat.core.errors import printable, require
@@ -21,7 +22,6 @@ from srat.grid.plan import jobs_of, planned
 from srat.recipes.catalogue import recipe
 from srat.report.terminal.board import Board
 from srat.report.terminal.listing import Listing
-from srat.report.terminal.live import make_console
 from srat.report.terminal.scopes import print_whole, titled_table
 
 FAILED = 3
@@ -70,7 +70,7 @@ def run(args: list[str]) -> int:
     require(arguments.gpus_per_run >= 0, f"--gpus-per-run: expected 0 or more, got {arguments.gpus_per_run:g}")
     require(arguments.retries >= 0, f"--retries: expected 0 or more, got {arguments.retries}")
     found = recipe(arguments.name)
-    console = make_console()
+    console = make_console("grid")
     if found.kind == "distribution":
         console.print(f"{found.title}: nothing to train; 'srat report {arguments.name}' draws it", highlight=False)
         return 0

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from srat.attacks import AnyAttack, Natural
 from srat.attacks.named import attack_words
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically
@@ -24,7 +25,7 @@ from srat.core.words import counted
 from srat.data.reading.image_files import together
 from srat.evaluation.record import describe_attack
 from srat.inference.prediction import Prediction, predict_files
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.names import Name
 from srat.report.terminal.scopes import print_whole, titled_table
 from srat.report.wording import budget_text
@@ -68,7 +69,7 @@ def run(args: list[str]) -> int:
     arguments = parse(Arguments, args, command="predict", default=Arguments())
     check_arguments(arguments)
     name, *images = arguments.words
-    progress = Console(stderr=True)
+    progress = make_console("predict", stderr=True)
     with deferring_signals() as interruption, LiveObserver(progress, interruption.check, lines=False) as observer:
         found = predict_files(
             name,
@@ -100,7 +101,7 @@ def check_arguments(arguments: Arguments) -> None:
 def give(rows: Sequence[Row], arguments: Arguments, attack: AnyAttack, *, classes: int) -> None:
     """Show the predictions, or write them where they are wanted."""
     if arguments.format == "table":
-        show(rows, make_console(), attack)
+        show(rows, make_console("predict"), attack)
         return
     text = as_csv(rows) if arguments.format == "csv" else as_json(rows, attack, classes)
     print(text, end="") if arguments.out is None else write_atomically(arguments.out, text)

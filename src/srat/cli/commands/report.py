@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.cli.recipes import RecipeChoice, described_choice, read_base
 from srat.config.config import Config
@@ -16,7 +17,7 @@ from srat.recipes.catalogue import names, recipe
 from srat.recipes.scales import LARGEST_RATIO
 from srat.report.paper.outcome import Outcome, collect
 from srat.report.paper.page import make_page
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.scopes import print_whole
 from srat.runs.folder import RunFolder
 
@@ -69,7 +70,7 @@ def show_runs(args: list[str]) -> int:
         require(there, f"'{each}' is neither a run's folder nor a table or figure{nearest(each, names())}")
     from srat.report.pages import report_runs  # which takes as long to import as torch
 
-    console = make_console()
+    console = make_console("report")
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
         file = report_runs(
             arguments.runs,
@@ -98,7 +99,7 @@ def show_recipe(args: list[str]) -> int:
     out = arguments.out or Path("reports") / f"{choice.scale}-{cells[0].config.data.name}"
     require(not out.is_file(), f"--out: expected a folder, '{out}' is a file")
     page = make_page(outcome)
-    console = make_console()
+    console = make_console("report")
     for sheet in [*page.sheets, *([page.claims] if page.claims else [])]:
         print_whole(console, sheet.to_rich())
     files = page.write(out, about(outcome, base))

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 import tyro
 from rich.text import Text
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.core.errors import printable, require
 from srat.core.words import counted
-from srat.report.terminal.live import make_console
 from srat.report.terminal.names import Name
 from srat.report.terminal.scopes import print_whole, titled_table
 from srat.runs.listing import Row, list_runs
@@ -66,7 +66,7 @@ def show(rows: Sequence[Row]) -> None:
     for row in rows:
         others = (Text(_said(name, row), style=_style(row) if name == "state" else "") for name in names[1:])
         table.add_row(Name(name=row["run"]), *others)
-    print_whole(make_console(), table)
+    print_whole(make_console("runs"), table)
 
 
 def _said(name: str, row: Row) -> str:

@@ -7,11 +7,12 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse, run_word
 from srat.core.errors import printable, require
 from srat.core.signals import deferring_signals
 from srat.evaluation.record import Evaluation
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.scopes import print_whole
 from srat.runs.folder import Which
 from srat.runs.opening import opened
@@ -43,7 +44,7 @@ def run(args: list[str]) -> int:
     """Measure, print the tables; return the exit code."""
     arguments = parse(Arguments, args, command="separability", default=Arguments())
     folder, config = opened(run_word(arguments.run, "separability"))
-    console = make_console()
+    console = make_console("separability")
     if arguments.map:
         require(arguments.weights == "last", "--map uses the weights of the last epoch; leave out --weights best")
         draw(arguments, folder.map, console)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.core.errors import require
 from srat.core.signals import deferring_signals
 from srat.report.plots import check_plot
-from srat.report.terminal.live import make_console
 from srat.report.terminal.scopes import print_whole
 from srat.report.terminal.theory import counterexample_table, draw_theory, lemma_table, theorem_table
 from srat.theory import Gaussians
@@ -52,7 +52,7 @@ def run(args: list[str]) -> int:
     if arguments.plot is not None:
         check_plot(arguments.plot)
     exact = Gaussians(dimensions=arguments.dimensions, eta=arguments.eta, sigma=arguments.sigma, ratio=arguments.ratio)
-    console = make_console()
+    console = make_console("theory")
     with deferring_signals() as interruption:
         table = lemma_table(
             exact,

@@ -36,7 +36,7 @@ def check_drawn(rows: Rows, parts: Mapping[Part, Positions], test_fraction: floa
     tested = len(without_image(rows, parts["test"], chosen)) < len(_used(rows, chosen))
     hopeless = f"{rows.place}: no test can be drawn, as all images of a class are alike; put test images into the file"
     require((tested and not untrained) or _differ(rows, torch.cat((parts["train"], parts["test"]))), hopeless)
-    drawn = f"--data.test-fraction {number(test_fraction, 0, 1)} draws the test by the hash of each image's content"
+    drawn = f"`data.test_fraction` {number(test_fraction, 0, 1)} draws the test by the hash of each image's content"
     said = f"{rows.place}: no training image in class {few_classes(untrained)}: {drawn}; a smaller one may help"
     require(not untrained, said)
     advice = "a larger one may help, or test images in the file"

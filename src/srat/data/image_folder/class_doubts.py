@@ -21,7 +21,7 @@ def require_no_doubt(branch: Branch, answer: LayoutName) -> None:
     kinds = [part for part in PARTS if words & PART_WORDS[part]]
     names = few([each.name for each in branch.folders])
     may_be = f"{branch.path}: the folders {names} may be parts of the data"
-    require(len(kinds) < 2, f"{may_be}; --data.layout {answer} takes them as classes")
+    require(len(kinds) < 2, f"{may_be}; `data.layout` {answer} takes them as classes")
     _require_not_nested(branch, answer)
 
 
@@ -35,19 +35,19 @@ def _require_no_parts_inside(branch: Branch, answer: LayoutName) -> None:
     ]
     said = f"{branch.path}: the parts lie within the classes ({few(inside)}); put the classes within the parts, as in "
     first = inside[0].split("/")[0] if inside else ""
-    require(not inside, f"{said}train/{first}, or --data.layout {answer} reads each class as a whole")
+    require(not inside, f"{said}train/{first}, or `data.layout` {answer} reads each class as a whole")
 
 
 def _require_not_nested(branch: Branch, answer: LayoutName) -> None:
     """Raise ``UserError`` if the images of a folder are in folders that may be the classes themselves."""
     below = {each.name: _may_be_classes(each) for each in branch.folders}
     deep = {name: folders for name, folders in below.items() if folders}
-    takes = f"--data.layout {answer} takes {few([*below])} as the classes"
+    takes = f"`data.layout` {answer} takes {few([*below])} as the classes"
     sets = {frozenset(map(normal, folders)) for folders in deep.values()}
     same = few(sorted(map(str, next(iter(sets), ()))))
     alike = len(deep) == len(below) > 1 and len(sets) == 1
     said = (
-        f"{branch.path}: the folders {few([*below])} hold the same folders ({same}): name one of them with --data-dir"
+        f"{branch.path}: the folders {few([*below])} hold the same folders ({same}): name one of them with `data.dir`"
     )
     require(not alike, f"{said}, or {takes}")
     first, folders = next(iter(deep.items()), ("", []))

@@ -59,7 +59,7 @@ def _require_folders(branch: Branch) -> None:
     others = sorted({each.why for each in branch.passed if each.kind != "hidden"}) if not branch.folders else []
     found = there + f"; {counted(loose, 'image lies', 'images lie')} loose in it" * bool(loose)
     found += shortcomings(branch) + _misplaced(branch) + f"; there are: {few(others)}" * bool(others)
-    table = "or a table with columns of file names and classes (--data.file-column, --data.label-column)"
+    table = "or a table with columns of file names and classes (`data.file_column`, `data.label_column`)"
     enough = len(full) > 1 or (branch.folders and not tabled and (full or not loose))
     require(bool(enough), f"{branch.path}: expected one folder per class, {table}, found {found}")
 

@@ -32,7 +32,7 @@ def parts_by_folders(top: Branch, columns: Columns, *, sure: bool) -> dict[Part,
     if not parts:
         _refuse_unsorted(top, [each for _, each in named], columns)
     clear = sure or ("train" in kinds and (len(set(kinds)) > 1 or not others))
-    ways = "--data.layout parts or --data.layout classes says which"
+    ways = "`data.layout` parts or `data.layout` classes says which"
     either = "a part of the data, or a class" if len(named) == 1 else "parts of the data, or classes"
     require(clear, f"{top.path}: {names} may be {either} beside the others; {ways}")
     require("train" in kinds, f"{top.path}: expected a training part, got {names}")
@@ -48,8 +48,8 @@ def _refuse_unsorted(top: Branch, named: Sequence[Branch], columns: Columns) -> 
     require_one(top, usable(top, columns))
     names = ", ".join(each.name for each in named)
     unsorted = f"{top.path}: the images in {names} are neither in one folder per class nor in a table of classes"
-    flags = "; --data.file-column and --data.label-column name a table's columns" * bool(top.tables)
-    ways = f" (--data.layout classes takes these folders as classes{flags})"
+    flags = "; `data.file_column` and `data.label_column` name a table's columns" * bool(top.tables)
+    ways = f" (`data.layout` classes takes these folders as classes{flags})"
     said = [shortcomings(top), *(shortcomings(each, f"{each.name}/") for each in named)]
     raise UserError(f"{unsorted}{ways}{''.join(said)}")
 
@@ -93,7 +93,7 @@ def labelled(
     require(not idle, f"{branch.path}: {'; '.join(each.names_nothing for each in idle[:1])}")
     if tables and layout == "auto":
         names = {row.label for table in tables for row in listed(table, branch).images}
-        ways = "--data.layout table or --data.layout classes says which"
+        ways = "`data.layout` table or `data.layout` classes says which"
         either = f"{branch.path}: {tables[0].path.name} says other classes than the folders {few(folders)}; {ways}"
         require(names <= set(folders), either)
     return by_folders(branch, sure=sure, answer=answer)

@@ -74,7 +74,7 @@ def by_table(branch: Branch, tables: Sequence[Table]) -> Labelled:
         UserError: if there is no such table, or several.
     """
     there = ", ".join(path.name for path in branch.tables) or "none"
-    flags = "--data.file-column and --data.label-column name them"
+    flags = "`data.file_column` and `data.label_column` name them"
     wanted = f"{branch.path}: expected a table with columns of file names and classes ({flags}); there are: {there}"
     require(bool(tables), wanted + shortcomings(branch))
     require_one(branch, tables)

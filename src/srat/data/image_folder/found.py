@@ -67,7 +67,7 @@ def check_drawn(found: Found, test_fraction: float) -> tuple[str, ...]:
     for part, each in counts.items():
         for _, label in found.parts[part]:  # type: ignore[index]
             each[label] += 1
-    why = "" if found.own_test else f": --data.test-fraction {test_fraction} draws by the hash of each file's name"
+    why = "" if found.own_test else f": `data.test_fraction` {test_fraction} draws by the hash of each file's name"
     untrained = _of(found.class_names, counts["train"])
     fails = untrained or not any(counts["test"])
     hopeless = "no test can be drawn, as each class has one image, or several of one name; add some, or a folder test"

@@ -165,7 +165,7 @@ def common_size(headers: Sequence[Header], paths: Sequence[Path]) -> tuple[int, 
     first = headers[0].size
     for header, path in zip(headers, paths, strict=True):
         said = f"{path}: {size_text(header.size)} pixels, but {paths[0]} has {size_text(first)}"
-        require(header.size == first, f"{said}; --data.size resizes them all")
+        require(header.size == first, f"{said}; `data.size` resizes them all")
     return first
 
 

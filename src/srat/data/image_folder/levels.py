@@ -78,7 +78,7 @@ def dark_notes(levels: Sequence[int], there: int, white_level: int, *, way: str 
         most, all_dark = max(dark), len(dark) == len(levels)
         of = "" if all_dark else f"of {len(levels):,} "
         use = counted(len(dark), f"{of}image of more than 8 bits uses", f"{of}images of more than 8 bits use")
-        scaled = f"--data.white-level {most} makes {most:,} white"
+        scaled = f"`data.white_level` {most} makes {most:,} white"
         ways = scaled if all_dark else "the others are brighter: scale the files alike before they are read"
         only = f"only levels up to {most:,} of {white_level:,}{_looked_at(len(levels), there)}"
         yield f"{use} {only}, so they would be dark: {way or ways}"

@@ -180,7 +180,7 @@ def _notes(table: Table, rows: _Rows) -> list[str]:
 def _unread_labels(table: Table) -> list[str]:
     """Return what is to be said of columns that could be the classes, and are not read."""
     others = ", ".join(table.other_labels)
-    ways = "--data.label-column takes another"
+    ways = "`data.label_column` takes another"
     return [f"the column {table.label} says the class; not used: {others} ({ways})"] if others else []
 
 

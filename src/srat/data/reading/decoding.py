@@ -188,7 +188,7 @@ def _eight_bits(image: "Image.Image", white_level: int) -> "Image.Image":
         )
         return Image.fromarray(np.rint(levels * 255).astype(np.uint8))
     require(low >= 0 and high <= WHITEST, f"grey levels from {low:,} to {high:,}, expected 0 to {WHITEST:,}")
-    require(high <= white_level, f"a grey level of {high:,}, above --data.white-level {white_level}")
+    require(high <= white_level, f"a grey level of {high:,}, above `data.white_level` {white_level}")
     plain = Image.fromarray((levels.astype(np.int64) * 255 // white_level).astype(np.uint8))
     if _is_transparent(image):  # one level of 16 bits is clear
         clear = levels == image.info["transparency"]

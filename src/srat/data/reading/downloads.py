@@ -40,7 +40,7 @@ def search_folders(given: Path | None) -> list[Path]:
 
 
 def require_folder(given: Path) -> Path:
-    """Return the folder of --data-dir.
+    """Return the folder that was given.
 
     Raises:
         UserError: if it is not a folder.
@@ -51,7 +51,7 @@ def require_folder(given: Path) -> Path:
         is_folder, what = False, "does not exist"
     except OSError as error:
         is_folder, what = False, f"cannot be reached ({error.strerror})"
-    require(is_folder, f"--data-dir: expected a folder, got '{given}', which {what}")
+    require(is_folder, f"`data.dir`: expected a folder, got '{given}', which {what}")
     return given
 
 
@@ -83,7 +83,7 @@ def fetch(remote: Remote, given: Path | None, wanted: Sequence[str]) -> Path:
     except (RequestException, OSError, ValueError) as error:
         raise UserError(
             f"{remote.name} is not in {folder} and could not be fetched from {remote.url} ({type(error).__name__}): "
-            f"put {' or '.join(wanted)} there, or name its folder with --data-dir or SRAT_DATA_DIR"
+            f"put {' or '.join(wanted)} there, or name its folder with `data.dir` or SRAT_DATA_DIR"
         ) from error
     return Path(path)
 
@@ -105,7 +105,7 @@ def check_md5_of(path: Path, md5: str) -> None:
 
 
 def _require_sum(got: str, md5: str, path: Path | str) -> None:
-    said = f"{path}: wrong checksum, expected MD5 {md5}, got {got}; --data.no-verify reads it all the same"
+    said = f"{path}: wrong checksum, expected MD5 {md5}, got {got}; `data.verify` false reads it all the same"
     require(got == md5, said)
 
 

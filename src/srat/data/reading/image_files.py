@@ -103,7 +103,7 @@ class ImageFiles:
         if self.stays:
             return self
         needed = 2 * self.nbytes
-        advice = "; a smaller --data.size needs less, and --data.streaming auto leaves them in their files"
+        advice = "; a smaller `data.size` needs less, and `data.streaming` auto leaves them in their files"
         require_memory(needed * neighbours(), f"{len(self):,} images of {self.width} × {self.height} pixels", advice)
         try:
             return self[:]

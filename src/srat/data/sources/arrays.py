@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from srat.core.errors import UserError, require
+from srat.core.errors import FieldError, require, require_field
 from srat.core.members import since
 from srat.data.array_file.names import OF_VERSION_0_1
 from srat.data.array_file.rows import read_rows, require_legible
 from srat.data.array_file.split import as_it_lies, recalled
-from srat.data.dataset import DataDir, Dataset, Parts, Source, Suggested
+from srat.data.dataset import Dataset, Parts, Source, Suggested
 from srat.data.record import Part, Record
 from srat.data.validation import ValidationUse
 
@@ -22,7 +22,7 @@ class Arrays(Source, name="arrays"):
 
     suggested: ClassVar[Suggested] = Suggested(imbalance="none", augmentation="none")
 
-    dir: DataDir = None
+    dir: Path | None = None
     """The .npz file; images n × H × W, n × H × W × C or n × C × H × W, levels 0 to 255 or floating point in [0, 1]."""
     test_fraction: float = field(default=0.2, metadata=since(0.2))
     """Share of the images that is the test where the file has none; which ones follows from their contents."""
@@ -31,8 +31,8 @@ class Arrays(Source, name="arrays"):
     """A validation part is held out to choose the best epoch, or is the test where there is none."""
 
     def __post_init__(self) -> None:
-        fraction = f"--data.test-fraction: expected a share between 0 and 1, got {self.test_fraction}"
-        require(0 < self.test_fraction < 1, fraction)
+        share = self.test_fraction
+        require_field(0 < share < 1, "data.test_fraction", "a share between 0 and 1", share, 0, 1)
 
     @override
     def parts(self, record: Record | None = None) -> Parts:
@@ -62,9 +62,9 @@ class Arrays(Source, name="arrays"):
 
 
 def _checked(path: Path | None) -> Path:
-    """Return the file of ``--data-dir``, or raise ``UserError``."""
+    """Return the file that was given, or raise ``UserError``."""
     if path is None:
-        raise UserError("--data arrays: expected --data-dir FILE.npz, got none")
+        raise FieldError("data.dir", "an .npz file", None)
     what = "is a folder" if path.is_dir() else "does not exist"
-    require(path.is_file(), f"--data-dir: expected an .npz file, got '{path}', which {what}")
+    require(path.is_file(), f"`data.dir`: expected an .npz file, got '{path}', which {what}")
     return path

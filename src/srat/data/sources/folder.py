@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from srat.core.errors import UserError, require
+from srat.core.errors import FieldError, require, require_field
 from srat.core.members import NOT_IDENTITY, since
-from srat.data.dataset import DataDir, Dataset, Parts, Source, Suggested
+from srat.data.dataset import Dataset, Parts, Source, Suggested
 from srat.data.image_folder.found import Found, check_drawn, whole
 from srat.data.image_folder.images import Color, FolderImages, Reading
 from srat.data.image_folder.labelled import LayoutName
@@ -35,7 +35,7 @@ class Folder(Source, name="folder"):
 
     suggested: ClassVar[Suggested] = Suggested(imbalance="none")
 
-    dir: DataDir = None
+    dir: Path | None = None
     """The folder."""
     size: int | None = None
     """Height and width to resize to; needed where the images' sizes differ."""
@@ -61,16 +61,12 @@ class Folder(Source, name="folder"):
     """Threads that decode; by default as many as there are cores, 16 at the most."""
 
     def __post_init__(self) -> None:
-        require(self.size is None or 4 <= self.size <= 1024, f"--data.size: expected 4 to 1024 pixels, got {self.size}")
-        require(
-            0 < self.test_fraction < 1,
-            f"--data.test-fraction: expected a share between 0 and 1, got {self.test_fraction}",
-        )
-        workers = self.workers is None or 1 <= self.workers <= 1024
-        require(workers, f"--data.workers: expected 1 to 1,024 threads, got {self.workers}")
-        levels = f"--data.white-level: expected 1 to {WHITEST:,}, got {self.white_level}"
-        require(1 <= self.white_level <= WHITEST, levels)
-        require(_is_colour(self.background), f"--data.background: expected a colour or none, got '{self.background}'")
+        size, share, workers, white = self.size, self.test_fraction, self.workers, self.white_level
+        require_field(size is None or 4 <= size <= 1024, "data.size", "4 to 1024 pixels", size)
+        require_field(0 < share < 1, "data.test_fraction", "a share between 0 and 1", share, 0, 1)
+        require_field(workers is None or 1 <= workers <= 1024, "data.workers", "1 to 1,024 threads", workers)
+        require_field(1 <= white <= WHITEST, "data.white_level", f"1 to {WHITEST:,}", white)
+        require_field(_is_colour(self.background), "data.background", "a colour or none", self.background)
 
     @property
     def threads(self) -> int:
@@ -170,9 +166,9 @@ class Folder(Source, name="folder"):
 
 
 def checked_folder(path: Path | None) -> Path:
-    """Return the folder of ``--data-dir``, or raise ``UserError``."""
+    """Return the folder that was given, or raise ``UserError``."""
     if path is None:
-        raise UserError("--data folder: expected --data-dir DIR, a folder of images, got none")
+        raise FieldError("data.dir", "a folder of images", None)
     return require_folder(path)
 
 

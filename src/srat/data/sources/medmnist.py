@@ -1,13 +1,12 @@
 """MedMNIST: medical images of small sizes, in an .npz file each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-import tyro
 from typing_extensions import override
 
-from srat.core.errors import UserError, nearest, require
+from srat.core.errors import FieldError, UserError, nearest, require, require_field
 from srat.data.array_file.values import read_images, read_labels
 from srat.data.dataset import Dataset, FileSource, Suggested
 from srat.data.reading.downloads import Remote, check_md5_of, fetch, locate, search_folders
@@ -22,26 +21,26 @@ _NAMES = ", ".join(SETS)
 
 @dataclass(frozen=True, kw_only=True)
 class MedMNIST(FileSource, name="medmnist"):
-    """One of MedMNIST's sets of medical images, --data.name dermamnist and others (Yang et al., 2023)."""
+    """One of MedMNIST's sets of medical images such as dermamnist (Yang et al., 2023)."""
 
     # As its authors train: a ResNet-18, 100 epochs, no augmentation. Mirrored, a left kidney would be a right one.
     suggested: ClassVar[Suggested] = Suggested(imbalance="none", augmentation="none", epochs=100)
     there: ClassVar[frozenset[Part]] = frozenset({"train", "validation", "test"})
 
-    dataset: Annotated[str | None, tyro.conf.arg(name="name", metavar="NAME", help=f"Which of them: {_NAMES}.")] = None
+    dataset: str | None = field(default=None, metadata={"help": f"Which of them: {_NAMES}."})
     size: Size = 28
     """Height and width of the images."""
 
     def __post_init__(self) -> None:
         name = self.dataset
-        require(name not in VOLUMES, f"--data.name {name}: it holds volumes, not images; there are: {_NAMES}")
-        several = f"--data.name {name}: its images may have several classes each, and a classifier gives one"
+        require(name not in VOLUMES, f"`data.dataset` {name}: it holds volumes, not images; there are: {_NAMES}")
+        several = f"`data.dataset` {name}: its images may have several classes each, and a classifier gives one"
         require(name not in SEVERAL_LABELS, f"{several}; there are: {_NAMES}")
         hint = nearest((name or "").lower(), SETS)
-        require(name is None or name in SETS, f"--data.name: unknown set '{name}'{hint}; there are: {_NAMES}")
+        require(name is None or name in SETS, f"`data.dataset`: unknown set '{name}'{hint}; there are: {_NAMES}")
         # Of JSON, 28.0 equals 28 and would be another configuration.
         sized = isinstance(self.size, int) and self.size in SIZES
-        require(sized, f"--data.size: expected {', '.join(map(str, SIZES))}, got {self.size}")
+        require_field(sized, "data.size", ", ".join(map(str, SIZES)), self.size)
 
     @property
     @override
@@ -52,7 +51,7 @@ class MedMNIST(FileSource, name="medmnist"):
     @override
     def read(self, part: Part) -> Dataset:
         if self.dataset is None:
-            raise UserError(f"--data medmnist: expected --data.name NAME, got none; there are: {_NAMES}")
+            raise FieldError("data.dataset", "the name of one of its sets", None, advice=f"there are: {_NAMES}")
         published, path = SETS[self.dataset], self._file(self.dataset)
         images, labels = (f"{_FILES[part]}_{kind}" for kind in ("images", "labels"))
         arrays = read_npz(path, (images, labels))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from srat.core.errors import require
+from srat.core.errors import require_field
 from srat.models.classifier import Architecture, ImageShape
 
 
@@ -70,7 +70,7 @@ class ResNet18(Architecture, name="resnet18"):
     """Channels of the first stage."""
 
     def __post_init__(self) -> None:
-        require(1 <= self.width <= 1024, f"--model.width: expected 1 to 1024 channels, got {self.width}")
+        require_field(1 <= self.width <= 1024, "model.width", "1 to 1024 channels", self.width)
 
     @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:

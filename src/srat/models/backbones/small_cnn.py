@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 from typing_extensions import override
 
-from srat.core.errors import require
+from srat.core.errors import require_field
 from srat.models.classifier import Architecture, ImageShape
 
 
@@ -39,7 +39,7 @@ class SmallCNN(Architecture, name="small-cnn"):
     """Channels of the first convolution."""
 
     def __post_init__(self) -> None:
-        require(1 <= self.width <= 1024, f"--model.width: expected 1 to 1024 channels, got {self.width}")
+        require_field(1 <= self.width <= 1024, "model.width", "1 to 1024 channels", self.width)
 
     @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:

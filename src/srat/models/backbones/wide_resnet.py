@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from srat.core.errors import require
+from srat.core.errors import require_field
 from srat.models.classifier import Architecture, ImageShape
 
 
@@ -68,11 +68,9 @@ class WideResNet(Architecture, name="wide-resnet"):
     """Factor on the channels."""
 
     def __post_init__(self) -> None:
-        require(
-            10 <= self.depth <= 1_000 and self.depth % 6 == 4,
-            f"--model.depth: expected 6·k + 4 (10, 16, 22, 28, 34, …) up to 1,000, got {self.depth}",
-        )
-        require(1 <= self.widen <= 64, f"--model.widen: expected 1 to 64, got {self.widen}")
+        deep = 10 <= self.depth <= 1_000 and self.depth % 6 == 4
+        require_field(deep, "model.depth", "6·k + 4 (10, 16, 22, 28, 34, …) up to 1,000", self.depth)
+        require_field(1 <= self.widen <= 64, "model.widen", "1 to 64", self.widen)
 
     @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:

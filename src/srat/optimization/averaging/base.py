@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from srat.core.errors import require
+from srat.core.errors import require, require_field
 from srat.core.members import Member
-from srat.core.words import number
 from srat.models.classifier import BatchNorm
 
 
@@ -69,4 +68,4 @@ def _averaged(model: nn.Module) -> list[Tensor]:
 
 def check_start(start: float) -> None:
     """Raise ``UserError`` unless a start is a part of the run."""
-    require(0 <= start < 1, f"`averaging.start`: expected 0 or more and less than 1, got {number(start, 0, 1)}")
+    require_field(0 <= start < 1, "averaging.start", "0 or more and less than 1", start, 0, 1)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.optimization.averaging.base import Averaging, check_start
 
 
@@ -22,7 +21,7 @@ class EMA(Averaging, name="ema"):
     """Part of the run during which the average is the weights themselves."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.decay < 1, f"`averaging.decay`: expected 0 ≤ decay < 1, got {number(self.decay, 0, 1)}")
+        require_field(0 <= self.decay < 1, "averaging.decay", "0 ≤ decay < 1", self.decay, 0, 1)
         check_start(self.start)
 
     @override

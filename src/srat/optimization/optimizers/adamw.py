@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.optimization.optimizers.base import Optimizer, check_weight_decay
 
 
@@ -35,11 +34,9 @@ class AdamW(Optimizer, name="adamw"):
         super().__post_init__()
         for name in ("beta1", "beta2"):
             beta = getattr(self, name)
-            require(0 <= beta < 1, f"`optimizer.{name}`: expected 0 ≤ {name} < 1, got {number(beta, 0, 1)}")
-        require(
-            0 < self.stability < 1,
-            f"`optimizer.stability`: expected a number between 0 and 1, got {number(self.stability, 0, 1)}",
-        )
+            require_field(0 <= beta < 1, f"optimizer.{name}", f"0 ≤ {name} < 1", beta, 0, 1)
+        small = self.stability
+        require_field(0 < small < 1, "optimizer.stability", "a number between 0 and 1", small, 0, 1)
         check_weight_decay(self.weight_decay)
 
     @override

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from srat.core.errors import require
+from srat.core.errors import require_field
 from srat.core.members import Member
-from srat.core.words import number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +18,8 @@ class Optimizer(Member, unnamed="sgd"):
     """γ, which the schedule multiplies."""
 
     def __post_init__(self) -> None:
-        require(
-            0 < self.learning_rate < 1e3,
-            f"`optimizer.learning_rate`: expected a number above 0, got {number(self.learning_rate, 0, 1e3)}",
-        )
+        rate = self.learning_rate
+        require_field(0 < rate < 1e3, "optimizer.learning_rate", "a number above 0 and below 1000", rate, 0, 1e3)
 
     def make(self, parameters: Iterable[nn.Parameter], *, scaled: bool = False) -> torch.optim.Optimizer:
         """Return torch's optimiser of these parameters.
@@ -36,7 +33,5 @@ class Optimizer(Member, unnamed="sgd"):
 
 def check_weight_decay(weight_decay: float) -> None:
     """Raise ``UserError`` unless a weight decay is one."""
-    require(
-        0 <= weight_decay < 1e3,
-        f"`optimizer.weight_decay`: expected 0 or more, got {number(weight_decay, 0, 1e3)}",
-    )
+    decay = weight_decay
+    require_field(0 <= decay < 1e3, "optimizer.weight_decay", "0 or more and below 1000", decay, 0, 1e3)

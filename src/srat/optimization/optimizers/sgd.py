@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.optimization.optimizers.base import Optimizer, check_weight_decay
 
 
@@ -27,15 +26,11 @@ class SGD(Optimizer, name="sgd"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            0 <= self.momentum < 1,
-            f"`optimizer.momentum`: expected 0 ≤ momentum < 1, got {number(self.momentum, 0, 1)}",
-        )
+        momentum = self.momentum
+        require_field(0 <= momentum < 1, "optimizer.momentum", "0 ≤ momentum < 1", momentum, 0, 1)
         check_weight_decay(self.weight_decay)
-        require(
-            not self.nesterov or self.momentum > 0,
-            f"`optimizer.nesterov`: expected a momentum above 0 with it, got {number(self.momentum)}",
-        )
+        moving = not self.nesterov or momentum > 0
+        require_field(moving, "optimizer.nesterov", "a momentum above 0 with it", momentum, 0)
 
     @override
     def make(self, parameters: Iterable[nn.Parameter], *, scaled: bool = False) -> torch.optim.Optimizer:

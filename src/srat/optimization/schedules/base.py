@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 
 from srat.core.checked import checked
-from srat.core.errors import require
+from srat.core.errors import require_field
 from srat.core.members import Member, since
-from srat.core.words import number
 
 PAPER_EPOCHS = 200
 PAPER_MILESTONES = (160, 180)
@@ -32,23 +31,16 @@ class Schedule(Member, unnamed="steps"):
     """Epochs, or parts of one, over which the rate first rises in a line."""
 
     def __post_init__(self) -> None:
-        require(
-            self.reweight_from is None or self.reweight_from >= 0,
-            f"`schedule.reweight_from`: expected 0 or more, got {self.reweight_from}",
-        )
-        require(
-            0 <= self.warmup < float("inf"),
-            f"`schedule.warmup`: expected 0 or more epochs, got {number(self.warmup, 0)}",
-        )
+        first, warmup = self.reweight_from, self.warmup
+        require_field(first is None or first >= 0, "schedule.reweight_from", "0 or more", first)
+        require_field(0 <= warmup < float("inf"), "schedule.warmup", "0 or more epochs", warmup, 0)
 
     def check(self, epochs: int) -> None:
         """Raise ``UserError`` if the schedule names an epoch that a run of ``epochs`` does not have."""
-        late = [epoch for epoch in (*self.named_epochs, self.reweight_from or 0) if epoch >= epochs]
-        require(not late, f"`schedule`: expected epochs below `epochs` {epochs}, got {late[0] if late else ''}")
-        require(
-            self.warmup <= epochs,
-            f"`schedule.warmup`: expected at most the {epochs} epochs of the run, got {number(self.warmup, 0)}",
-        )
+        late = tuple(epoch for epoch in (*self.named_epochs, self.reweight_from or 0) if epoch >= epochs)
+        require_field(not late, "schedule", f"epochs below `epochs` {epochs}", late[:1])
+        most = f"at most the {epochs} epochs of the run"
+        require_field(self.warmup <= epochs, "schedule.warmup", most, self.warmup, epochs)
 
     @property
     def named_epochs(self) -> tuple[int, ...]:

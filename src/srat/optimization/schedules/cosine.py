@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.optimization.schedules.base import Schedule
 
 
@@ -22,7 +21,7 @@ class Cosine(Schedule, name="cosine"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.last <= 1, f"`schedule.last`: expected 0 to 1, got {number(self.last, 0, 1)}")
+        require_field(0 <= self.last <= 1, "schedule.last", "0 to 1", self.last, 0, 1)
 
     @override
     def share(self, time: float, *, epochs: int) -> float:

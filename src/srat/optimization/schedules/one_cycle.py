@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.optimization.schedules.base import Schedule
 from srat.optimization.schedules.cosine import half_cosine
 
@@ -26,10 +25,10 @@ class OneCycle(Schedule, name="one-cycle"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 < self.rise < 1, f"`schedule.rise`: expected a number between 0 and 1, got {number(self.rise, 0, 1)}")
+        require_field(0 < self.rise < 1, "schedule.rise", "a number between 0 and 1", self.rise, 0, 1)
         for name in ("first", "last"):
             value = getattr(self, name)
-            require(0 <= value <= 1, f"`schedule.{name}`: expected 0 to 1, got {number(value, 0, 1)}")
+            require_field(0 <= value <= 1, f"schedule.{name}", "0 to 1", value, 0, 1)
 
     @override
     def share(self, time: float, *, epochs: int) -> float:

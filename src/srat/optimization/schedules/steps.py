@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from srat.core.errors import require
-from srat.core.words import number
+from srat.core.errors import require_field
 from srat.optimization.schedules.base import PAPER_MILESTONES, Schedule, scaled
 
 
@@ -20,15 +19,10 @@ class Steps(Schedule, name="steps"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            0 < self.factor <= 1,
-            f"`schedule.factor`: expected a number above 0 and at most 1, got {number(self.factor, 0, 1)}",
-        )
-        steps = self.milestones or ()
-        require(
-            list(steps) == sorted(set(steps)) and min(steps, default=1) >= 1,
-            f"`schedule.milestones`: expected rising epochs from 1 on, got {steps}",
-        )
+        factor, steps = self.factor, self.milestones or ()
+        require_field(0 < factor <= 1, "schedule.factor", "a number above 0 and at most 1", factor, 0, 1)
+        rising = list(steps) == sorted(set(steps)) and min(steps, default=1) >= 1
+        require_field(rising, "schedule.milestones", "rising epochs from 1 on", steps)
 
     @property
     @override

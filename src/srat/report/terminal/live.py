@@ -15,7 +15,20 @@ from srat.evaluation.observer import Observer
 
 
 class PatientConsole(Console):
-    """A console that falls silent when its reader leaves, as ``| head`` does: what is going on shall go on."""
+    """A console that falls silent when its reader leaves, as ``| head`` does: what is going on shall go on.
+
+    Args:
+        words: makes of a text that is to be printed what is shown.
+        options: rich's.
+    """
+
+    def __init__(self, *, words: Callable[[str], str] = str, **options: Any) -> None:
+        super().__init__(**options)
+        self._words = words
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts, and whatever else rich can."""
+        super().print(*(self._words(each) if isinstance(each, str) else each for each in objects), **options)
 
     def on_broken_pipe(self) -> None:
         """Print into nothing from now on."""
@@ -23,10 +36,16 @@ class PatientConsole(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def make_console(*, quiet: bool = False) -> Console:
-    """Return the console to print to; where it is no terminal, nothing is cut to a width."""
-    console = PatientConsole(quiet=quiet)
-    return console if console.is_terminal else PatientConsole(quiet=quiet, width=200)
+def make_console(*, quiet: bool = False, stderr: bool = False, words: Callable[[str], str] = str) -> Console:
+    """Return the console to print to; where it is no terminal, nothing is cut to a width.
+
+    Args:
+        quiet: whether it prints nothing.
+        stderr: whether it prints to the standard error.
+        words: makes of a text that is to be printed what is shown.
+    """
+    console = PatientConsole(quiet=quiet, stderr=stderr, words=words)
+    return console if console.is_terminal else PatientConsole(quiet=quiet, stderr=stderr, words=words, width=200)
 
 
 class LiveObserver(Observer):
@@ -109,7 +128,7 @@ class LiveObserver(Observer):
 
     def notice(self, text: str) -> None:
         """Print a notice above the bar."""
-        self._console.print(Text(f"note: {printable(text)}", style="yellow"), soft_wrap=True)
+        self._console.print(f"note: {printable(text)}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
     def finished(self) -> None:
         """Take the bar down; what a training run showed last stays."""

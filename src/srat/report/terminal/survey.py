@@ -64,7 +64,7 @@ def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
         yield printable(note), False
     if counts and min(counts) < SMALL:
         yield (
-            "up to half of a small class is held out to choose the best epoch; --holdout.fraction 0 holds out none",
+            "up to half of a small class is held out to choose the best epoch; `holdout.fraction` 0 holds out none",
             False,
         )
     if found.sizes:
