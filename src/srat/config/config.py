@@ -1,6 +1,5 @@
 """Everything that decides a run, as one value: written to JSON, read back, and named by its hash."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any, Literal
 from srat.attacks import PGD, Attack, Natural
 from srat.attacks.budgets import Budget, UniformBudget
 from srat.attacks.doubts import doubts_of_ball
-from srat.config.serialization import differences, identity, make_converter
+from srat.config.serialization import differences, id_of, identity, make_converter
 from srat.core.checked import Checked, checked
 from srat.core.errors import UserError, require, require_field
 from srat.core.files import parse_json, read_bounded
@@ -124,8 +123,7 @@ class Config(Checked):
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits that name this configuration: a hash of all that decides the result."""
-        text = json.dumps(self._identity(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return id_of(self._identity())
 
     def differences(self, other: "Config") -> list[str]:
         """Return what decides a result and differs, each as "field this (not the other)"."""

@@ -1,6 +1,8 @@
 """Configurations as JSON and back: strict about types and keys, clear about mistakes."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -36,6 +38,12 @@ def identity(value: Any, *, whole: bool = False) -> Any:
             return {"name": value.name, **fields}
         return fields
     return str(value) if isinstance(value, Path) else value
+
+
+def id_of(content: Any) -> str:
+    """Return twelve hexadecimal digits that name what `identity` returns."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
