@@ -10,8 +10,9 @@ from typing import Any
 from srat.attacks import FGSM, PGD, Attack
 from srat.attacks.projections import NormName
 from srat.config.config import FAMILIES, Config
-from srat.core.checked import checked, said
+from srat.core.checked import checked
 from srat.core.errors import require, unknown
+from srat.core.kinds import said
 from srat.core.members import choose
 from srat.data import Source
 from srat.methods.table import METHODS
