@@ -40,6 +40,7 @@ RNG, ONE = torch.Generator(), torch.ones(1)
 SURVIVED, SUM = np.array([[True, False, True]] * 2), intervals.Sum(0.5, 0.4, 0.6)
 FEATURES, CLASSES = np.arange(66.0).reshape(22, 3), np.arange(22) % 2
 GROUPS, COUNTS = groups([3, 2]), Counts(correct=(1, 1), total=(2, 2))
+NO_RUN = "/there/is/no/run"
 NOWHERE = srat.Config(data=Arrays(dir="/there/is/no/such.npz"))
 
 
@@ -135,6 +136,21 @@ CALLS = {
     srat.fit: {"config": NOWHERE, "out": None, "device": "cpu", "model": None, "observer": None}
     | {"checkpoint_every": "auto", "on_divergence": "stop", "compiled": "off", "record": None},
     srat.load: {"path": "/there/is/no/run", "which": "last", "device": "cpu", "model": None},
+    srat.evaluate_run: {"path": NO_RUN, "attacks": ("pgd-2",), "which": "last", "norm": None, "seed": None}
+    | {"epsilon": None, "step_size": None, "restarts": None, "images": None, "new_images": False, "anew": False}
+    | {"data_dir": None, "model": None, "device": "cpu", "observer": None},
+    srat.audit_run: {"path": NO_RUN, "checks": ("finite",), "which": "last", "images": 9, "source": None, "seed": None}
+    | {"data_dir": None, "model": None, "device": "cpu", "observer": None, "begun": silent, "told": silent},
+    srat.compare_runs: {"paths": [NO_RUN, NO_RUN], "attacks": ("clean",), "which": "last", "images": None},
+    srat.export_run: {"path": NO_RUN, "to": "onnx", "out": None, "which": "last", "model": None},
+    srat.list_runs: {"folder": NO_RUN},
+    srat.map_run: {"path": NO_RUN, "images": 9, "data_dir": None, "model": None, "device": "cpu", "observer": None},
+    srat.predict_files: {"run": NO_RUN, "paths": ["/there/is/no/image.png"], "attack": None, "epsilon": None}
+    | {"which": "last", "model": None, "device": "cpu", "observer": None, "told": silent},
+    srat.report_runs: {"paths": [NO_RUN], "out": None, "data_dir": None, "draw_map": False, "device": "cpu"}
+    | {"observer": None, "told": silent},
+    srat.separability_of_run: {"path": NO_RUN, "which": "last", "images": 9, "data_dir": None, "model": None}
+    | {"device": "cpu", "observer": None},
     srat.data_of: {"path": "/there/is/no/run", "data_dir": None},
     srat.Config.read: {"path": "/there/is/no/config.json"},
     objective.reduce_weighted: {"losses": LOGITS[:, 0], "weights": LOGITS[:, 1], "reduction": "mean"},
@@ -165,7 +181,7 @@ ABSURD = [
     *(LABELS - 5, LABELS > 0, LOGITS.to(torch.complex64), LOGITS.to(torch.int8), LOGITS.half(), LOGITS.to_sparse()),
     *(np.array(["a"]), np.array([None]), np.zeros(4, "M8[s]"), np.ones((3, 7)) > 0, np.full((22, 3), np.nan)),
 ]
-CODE = {"loss_at", "tell", "notice"}
+CODE = {"loss_at", "tell", "notice", "begun", "told"}
 """Functions of the user's: what they raise is theirs."""
 
 

@@ -10,11 +10,20 @@ _ATTRIBUTES = {
     "Config": "srat.config.config",
     "Run": "srat.runs.run",
     "UserError": "srat.core.errors",
+    "audit_run": "srat.audit.auditing",
+    "compare_runs": "srat.runs.comparing",
     "compose": "srat.config.composition",
     "data_of": "srat.runs.run",
     "evaluate": "srat.evaluation.evaluate",
+    "evaluate_run": "srat.runs.evaluating",
+    "export_run": "srat.report.exporting",
     "fit": "srat.training.fitting",
+    "list_runs": "srat.runs.listing",
     "load": "srat.runs.run",
+    "map_run": "srat.runs.mapping",
+    "predict_files": "srat.inference.prediction",
+    "report_runs": "srat.report.pages",
+    "separability_of_run": "srat.runs.measuring",
 }
 _PACKAGES = ("attacks", "data", "feature_losses", "losses", "methods", "models", "weightings")
 
@@ -23,25 +32,43 @@ __all__ = [
     "Run",
     "UserError",
     "attacks",
+    "audit_run",
+    "compare_runs",
     "compose",
     "data",
     "data_of",
     "evaluate",
+    "evaluate_run",
+    "export_run",
     "feature_losses",
     "fit",
+    "list_runs",
     "load",
     "losses",
+    "map_run",
     "methods",
     "models",
+    "predict_files",
+    "report_runs",
+    "separability_of_run",
     "weightings",
 ]
 
 if TYPE_CHECKING:
     from srat import attacks, data, feature_losses, losses, methods, models, weightings
+    from srat.audit.auditing import audit_run
     from srat.config.composition import compose
     from srat.config.config import Config
     from srat.core.errors import UserError
     from srat.evaluation.evaluate import evaluate
+    from srat.inference.prediction import predict_files
+    from srat.report.exporting import export_run
+    from srat.report.pages import report_runs
+    from srat.runs.comparing import compare_runs
+    from srat.runs.evaluating import evaluate_run
+    from srat.runs.listing import list_runs
+    from srat.runs.mapping import map_run
+    from srat.runs.measuring import separability_of_run
     from srat.runs.run import Run, data_of, load
     from srat.training.fitting import fit
 

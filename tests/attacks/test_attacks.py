@@ -22,7 +22,8 @@ from srat.attacks import (
     project_l2,
     project_linf,
 )
-from srat.attacks.named import named
+from srat.attacks.autoattack import APGDCE
+from srat.attacks.named import attack_names, attack_words, named
 from srat.attacks.projections import GEOMETRIES, normalized_step, uniform_l2, uniform_linf
 from srat.core.errors import UserError
 from srat.core.members import members
@@ -247,15 +248,37 @@ def test_attack_is_its_start_and_its_steps(loss_at, images):
 @pytest.mark.parametrize(
     ("name", "attack"),
     [
-        ("pgd-20", PGD(steps=20)),
-        ("pgd-7", PGD(steps=7)),
-        ("fgsm", FGSM()),
+        ("pgd", PGD(steps=9, epsilon=0.02)),
+        ("pgd-20", PGD(steps=20, epsilon=0.02)),
+        ("PGD_020", PGD(steps=20, epsilon=0.02)),
+        ("pgd20", PGD(steps=20, epsilon=0.02)),
+        ("Pgd_Margin7", PGDMargin(steps=7, epsilon=0.02)),
+        ("fgsm", FGSM(epsilon=0.02)),
+        ("APGD_CE", APGDCE(epsilon=0.02)),
         ("natural", Natural()),
         ("clean", Natural()),
     ],
 )
 def test_names(name, attack):
-    assert named(name, PGD()) == attack
+    assert named(name, PGD(steps=9, epsilon=0.02)) == attack
+
+
+def test_every_setting_that_a_threat_model_has_is_given():
+    threat = PGD(norm="l2", epsilon=0.5, step_size=0.1, steps=9, restarts=3)
+    assert named("pgd-margin", threat) == PGDMargin(norm="l2", epsilon=0.5, step_size=0.1, steps=9, restarts=3)
+    plain = PGD(epsilon=0.05, step_size=0.01, steps=9, random_start=False)
+    assert named("pgd", plain) == plain
+    assert named("fgsm", plain) == FGSM(epsilon=0.05)
+    assert named("fgsm", PGD(epsilon=0.05)) == FGSM(epsilon=0.05)  # which begins where it begins by itself
+
+
+def test_the_lists_of_words():
+    assert attack_names(training=True) == ["fgsm", "natural", "pgd", "pgd-margin"]
+    assert attack_names()[4:] == ["apgd-ce", "apgd-t", "autoattack", "fab-t", "square"]
+    assert attack_words(training=True) == ["fgsm", "natural", "pgd", "pgd-N", "pgd-margin", "pgd-margin-N"]
+    assert attack_words()[6:] == attack_names()[4:]
+    for word in attack_words():
+        assert named(word.replace("-N", "-3"), PGD())
 
 
 def test_labels():
@@ -265,7 +288,21 @@ def test_labels():
 
 
 @pytest.mark.parametrize(
-    "name", ["pgd", "pgd-0", "pdg-20", "pgd--1", "autoattack-2", "pgd-margin-", "apgd", "square-5"]
+    "name",
+    [
+        "",
+        "-3",
+        "pgd-N",
+        "pgd-0",
+        "pgd-1000000000",
+        "fgsm-2",
+        "pdg-20",
+        "pgd--1",
+        "autoattack-2",
+        "pgd-margin-",
+        "apgd",
+        "square-5",
+    ],
 )
 def test_refuses_names_of_attacks_that_are_not_there(name):
     with pytest.raises(UserError, match=r"unknown attack|attack steps"):

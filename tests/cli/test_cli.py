@@ -185,6 +185,14 @@ class TestEvaluate:
         assert cli("evaluate", finished, "--attack", "pgd-2")[0] == 0
         assert json.loads((finished / "evaluation.json").read_text())["results"]["pgd-2"] == before
 
+    def test_a_name_alone_takes_the_steps_of_the_run(self, cli, finished):
+        before = json.loads((finished / "evaluation.json").read_text())["results"]
+        for word in ("pgd", "PGD_2", "clean"):
+            code, out, _ = cli("evaluate", finished, "--attack", word)
+            assert code == 0
+            assert "evaluating" not in out
+        assert json.loads((finished / "evaluation.json").read_text())["results"] == before
+
     def test_several_of_the_suite_in_one_call(self, cli, finished):
         words = [word for name in ("pgd-margin-3", "apgd-ce") for word in ("--attack", name)]
         code, out, _ = cli("evaluate", finished, *words, "--step-size", "0.05", "--device", "cpu")
@@ -471,7 +479,7 @@ class TestMistakes:
 
         before = signal.getsignal(getattr(signal, name))
         with monkeypatch.context() as patch:
-            patch.setattr(srat.cli.training, "evaluate_run", interrupted)
+            patch.setattr(srat.cli.training, "evaluate_weights", interrupted)
             assert cli("train", *QUICK, "--out", "x")[::2] == (
                 code,
                 f"srat: stopped by {name}: the training is done; 'srat train --out x' continues with the evaluation\n",
@@ -667,6 +675,11 @@ class TestCompare:
         assert rows[0]["only_first"] == int((right[0] & ~right[1]).sum())
         assert rows[0]["difference"] == pytest.approx(float(right[1].float().mean() - right[0].float().mean()))
 
+    @pytest.mark.parametrize(("word", "name"), [("natural", "clean"), ("pgd", "pgd-2"), ("PGD2", "pgd-2")])
+    def test_results_by_the_words_of_their_attacks(self, cli, finished, others, word, name):
+        out = cli("compare", finished, others / "ce", "--attack", word)[1]
+        assert f"ce against srat-ldam, {name}, 500 images" in out
+
     def test_tells_what_else_the_runs_differ_in(self, cli, finished, others, tmp_path):
         words = ["--method", "ce", *QUICK, "--epochs", "1", "--seed", "4"]
         assert main(["train", *words, "--out", str(tmp_path / "short")]) == 0
@@ -768,7 +781,7 @@ class TestAudit:
         assert not (finished / "audit.json").exists()
 
     def test_the_whole_is_kept(self, cli, finished, monkeypatch):
-        monkeypatch.setattr("srat.cli.commands.audit.SOURCE_STEPS", 20)
+        monkeypatch.setattr("srat.audit.auditing.SOURCE_STEPS", 20)
         code, out, _ = cli("audit", finished, "--images", "50", "--device", "cpu")
         assert code in (0, 3)
         assert out.splitlines()[-1] == f"Kept in {finished / 'audit.json'}"
@@ -795,7 +808,7 @@ class TestAudit:
             (("nowhere",), "'nowhere' is not a run's folder"),
             (("RUN", "--check", "all"), "unknown check 'all'; there are: balance"),
             (("RUN", "--images", "0"), "--images: expected at least one of each of 10 classes"),
-            (("RUN", "--source", "RUN"), "--source: expected a naturally trained run, got srat-ldam"),
+            (("RUN", "--source", "RUN"), ": expected a naturally trained run, got srat-ldam"),
             (("RUN", "--check", "transfer", "--source", "SMALL"), "of other classes, or of images of another size"),
             (
                 ("SMALL", "--data-dir", "LARGE"),

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from srat.cli.command_line import command_of
 from srat.cli.commands.train import read_arguments
+from srat.config.command_line import command_of
 from srat.config.composition import compose
 from srat.config.config import Config
 from srat.methods.table import METHODS

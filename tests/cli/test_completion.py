@@ -6,9 +6,12 @@ import subprocess
 
 import pytest
 
+from srat.attacks.named import attack_names, attack_words
 from srat.cli import COMMANDS, main
-from srat.cli.commands.completion import flags_of, helped, inner_names
-from srat.cli.parsing import MOST_COLUMNS, plain_help
+from srat.cli.commands.completion import flags_of, helped, inner_names, names_of_values
+from srat.cli.parsing import MOST_COLUMNS, choices_of, plain_help
+from srat.config.composition import compose
+from srat.config.config import FAMILIES
 
 ASK = """
 source "$1"; shift
@@ -69,6 +72,28 @@ def test_bash_offers(script, tmp_path, words, offered):
     )
     assert done.stderr == ""
     assert sorted(done.stdout.splitlines()) == sorted(offered)
+
+
+@pytest.mark.parametrize("family", ["method", *FAMILIES])
+def test_the_names_of_a_family_complete_are_in_the_help_and_are_what_a_wrong_one_is_told(cli, family):
+    flag, names = f"--{family.replace('_', '-')}", choices_of(family)
+    assert names_of_values("train")[flag] == names
+    said = re.sub(r"[\s│]+", " ", helped("train"))
+    assert f" {', '.join(names)}." in said or family == "attack"
+    for name in names:
+        code, _, err = cli("train", flag, f"{name}x")
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"'{name}x', did you mean '{name}" in err
+        assert f"there are: {names[0]}" in err
+        assert compose(**{family: name.upper().replace("-", "_")}) == compose(**{family: name})
+
+
+def test_the_words_of_attacks_are_one_list():
+    for command, words in (("train", attack_words(training=True)), ("evaluate", attack_words()), ("predict", None)):
+        said = re.sub(r"[\s│]+", " ", helped(command))
+        assert ", ".join(words or attack_words()) in said
+        names = attack_names(training=command == "train")
+        assert names_of_values(command)["--attack"] == names
 
 
 def test_zsh(capsys):

@@ -235,7 +235,7 @@ class TestMessages:
         Path("a/config.json").write_text(json.dumps(content))
         code, _, err = cli(command, "a", *(["b"] if command == "compare" else []))
         assert code == 2
-        assert "no command can build your own model; srat.evaluate(model, images, labels)" in err
+        assert "no command can build your own model; srat.evaluate_run('a', model=…)" in err
         assert "'srat" not in err
 
     @pytest.mark.parametrize(

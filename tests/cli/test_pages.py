@@ -108,7 +108,7 @@ def test_without_weights_it_has_no_images_and_says_so(cli, runs):
         ([], "expected the folder of a run, or the name of a table or figure"),
         (["nowhere"], "'nowhere' is neither a run's folder nor a table or figure"),
         (["tabel1"], "'tabel1' is neither a run's folder nor a table or figure, did you mean 'table1'"),
-        (["runs/a", "--out", "no/where.html"], "--out: expected the name of a file in a folder"),
+        (["runs/a", "--out", "no/where.html"], "expected the name of a file in a folder"),
         (["runs/a", "--scale", "small"], "unknown flag '--scale'"),
     ],
 )

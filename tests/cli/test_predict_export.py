@@ -122,7 +122,7 @@ class TestPredict:
             (["run", "images", "--attack", "pdg-20"], "unknown attack 'pdg-20'"),
             (["run", "images", "--epsilon", "-1"], "epsilon"),
             (["run", "images", "--out", "x.csv"], "--out: expected --format csv or json"),
-            (["run", "images", "--format", "csv", "--out", "no/x.csv"], "--out: expected the name of a file"),
+            (["run", "images", "--format", "csv", "--out", "no/x.csv"], ": expected the name of a file"),
             (["run", "run"], "'run' has no image in it"),
         ],
     )
@@ -185,8 +185,8 @@ class TestExport:
             (["run"], "expected --to torch-export, onnx or hub"),
             (["run", "--to", "onxx"], "--to"),
             (["nowhere", "--to", "onnx"], "'nowhere' is not a run's folder"),
-            (["run", "--to", "onnx", "--out", "no/m.onnx"], "--out: expected the name of a file"),
-            (["run", "--to", "hub", "--out", "images"], "--out: expected a new or an empty folder"),
+            (["run", "--to", "onnx", "--out", "no/m.onnx"], ": expected the name of a file"),
+            (["run", "--to", "hub", "--out", "images"], ": expected a new or an empty folder"),
             (["run", "--to", "onnx", "--weights", "best"], "there is no model-best.safetensors"),
         ],
     )

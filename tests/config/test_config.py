@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from srat.attacks import FGSM, PGD, Natural
+from srat.attacks import FGSM, PGD, Natural, PGDMargin, ReferenceAttack
+from srat.attacks.autoattack import AutoAttack
 from srat.config.composition import compose
 from srat.config.config import FAMILIES, SGD, Config, InnerMaximization
 from srat.core.errors import UserError
@@ -106,6 +107,41 @@ def test_natural_training_keeps_the_evaluations_budget_for_later():
     assert config.attack == Natural()
     assert compose(config, attack="pgd").attack.epsilon == 0.05
     assert compose(config, attack="fgsm").attack == FGSM(epsilon=0.05)
+
+
+class TestWordsForTheTrainingAttack:
+    BASE = compose(norm="l2", epsilon=0.5, step_size=0.1)
+
+    def test_steps_are_part_of_the_word(self):
+        assert compose(attack="pgd-7") == replace(compose(), attack=replace(compose().attack, steps=7))
+        for word in ("pgd-margin-3", "PGD_MARGIN_3", "pgd-margin3"):
+            ball = {"norm": "l2", "epsilon": 0.5, "step_size": 0.1}
+            assert compose(self.BASE, attack=word).attack == PGDMargin(steps=3, **ball)
+            assert compose(self.BASE, attack=word).evaluation == self.BASE.evaluation
+
+    def test_other_settings_of_the_same_kind_stay(self):
+        base = replace(self.BASE, attack=replace(self.BASE.attack, restarts=3, step_size=0.2))
+        assert compose(base, attack="pgd").attack == base.attack
+        assert compose(base, attack="pgd-7").attack == replace(base.attack, steps=7)
+
+    def test_how_hard_to_search_is_no_part_of_the_threat_model(self):
+        base = replace(self.BASE, evaluation=replace(self.BASE.evaluation, restarts=5))
+        attack = compose(base, attack="pgd-margin").attack
+        assert (attack.steps, attack.restarts) == (10, 1)
+
+    def test_clean_is_natural(self):
+        assert compose(attack="clean") == compose(attack="natural")
+        assert compose(attack="clean").method == "natural-srat-ldam"
+
+    @pytest.mark.parametrize("word", [*choices(ReferenceAttack), "APGD_T", AutoAttack()])
+    def test_a_reference_attack_cannot_train(self, word):
+        with pytest.raises(UserError, match=r"is for evaluation alone; what can train: fgsm, natural, pgd, pgd-N, "):
+            compose(attack=word)
+
+    @pytest.mark.parametrize(("word", "said"), [("pgdd", ", did you mean 'pgd'"), ("pgd-0", ""), ("fgsm-2", "")])
+    def test_what_there_is_not(self, word, said):
+        with pytest.raises(UserError, match=f"unknown attack '{word}'{said}|attack steps: expected 1 to"):
+            compose(attack=word)
 
 
 def test_naming_what_is_there_already_keeps_its_settings():

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from one_file_each import ADDED
 
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "extend.md"
 TINY = ("--model", "linear", "--epochs", "1", "--attack.steps", "3", "--device", "cpu")
@@ -57,6 +58,71 @@ def test_the_guides_package_is_trained_with(srat, tmp_path):
     assert "the members of brier_losses cannot be imported (ModuleNotFoundError" in gone.stderr
 
 
+NUDGE = """
+from dataclasses import dataclass
+
+import torch
+
+from srat.attacks import Attack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nudge(Attack, name="nudge", aliases=("push",)):
+    norm: str = "linf"
+    epsilon: float = 0.5
+    step_size: float = 0.5
+    steps: int = 1
+
+    def perturb(self, loss_at, images, *, generator, scale=None):
+        return (images + min(self.steps * self.step_size, self.epsilon)).clamp(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dim(Attack, name="dim"):
+    epsilon: float = 0.5
+
+    def perturb(self, loss_at, images, *, generator, scale=None):
+        return (images - self.epsilon).clamp(0, 1)
+"""
+
+
+WORDS = """
+import json, re, sys
+from srat.cli import main
+from srat.cli.commands.completion import helped, names_of_values
+
+train, evaluate = json.loads(sys.argv[1])
+assert main(["train", *train]) == 0
+assert main(["evaluate", "run", "--device", "cpu", *evaluate]) == 0
+for command in ("train", "evaluate"):
+    assert "nudge, nudge-N" in re.sub(r"[\\s│]+", " ", helped(command))
+    assert "nudge" in names_of_values(command)["--attack"]
+    assert main([command, *["run"] * (command == "evaluate"), "--attack", "nudgee"]) == 2
+    assert main([command, *["run"] * (command == "evaluate"), "--attack", "dim", "--norm", "l2", "--epsilon", "1"]) == 2
+"""
+
+
+def test_an_installed_attack_trains_and_evaluates_by_its_words(srat, tmp_path):
+    install(tmp_path / "site", "nudges", "nudges", NUDGE)
+    train = [*TINY[:4], "--device", "cpu", "--evaluation.steps", "3", "--epsilon", "0.09", "--step-size", "0.03"]
+    train += ["--attack", "nudge-2", "--out", "run"]
+    evaluate = [word for name in ("push", "Nudge_5", "dim") for word in ("--attack", name)]
+    done = srat("-c", WORDS, json.dumps([train, evaluate]))
+    assert done.returncode == 0, done.stderr
+    ball = {"norm": "linf", "epsilon": 0.09, "step_size": 0.03}
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["attack"] == {"name": "nudge", **ball, "steps": 2}
+    results = json.loads((tmp_path / "run" / "evaluation.json").read_text())["results"]
+    assert results["nudge-3"]["attack"] == {"name": "nudge", **ball, "steps": 3}
+    assert results["nudge-5"]["attack"] == {"name": "nudge", **ball, "steps": 5}
+    assert results["dim"]["attack"] == {"name": "dim", "epsilon": 0.09}
+    training, in_training, evaluating, in_evaluating = done.stderr.splitlines()
+    assert "unknown attack 'nudgee', did you mean 'nudge'" in training
+    assert "unknown attack 'nudgee', did you mean 'nudge'" in evaluating
+    assert "dim attacks in linf, and the evaluation in l2" in in_training
+    assert "dim: expected the norm linf, got l2" in in_evaluating
+
+
 LATE = """
 from dataclasses import dataclass
 import srat
@@ -84,3 +150,48 @@ except srat.UserError as error:
 def test_a_class_that_is_defined_after_the_import_is_a_member(srat):
     done = srat("-c", LATE)
     assert done.returncode == 0, done.stderr
+
+
+FAMILIES_ADDED = [kind for kind in ADDED if kind not in ("check", "recipe")]
+
+
+@pytest.fixture
+def added(tmp_path, srat):
+    """The same command line, with a package that adds a member of each kind, in a file each."""
+    site = tmp_path / "site"
+    site.mkdir()
+    groups = {"srat.members": [], "srat.recipes": []}
+    for kind, code in ADDED.items():
+        (site / f"our_{kind}.py").write_text(code)
+        groups["srat.recipes" if kind == "recipe" else "srat.members"].append(f"ours-{kind} = our_{kind}".strip())
+    facts = site / "ours-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: ours\nVersion: 1.0\n")
+    points = "\n".join(f"[{group}]\n" + "\n".join(lines) for group, lines in groups.items())
+    (facts / "entry_points.txt").write_text(points + "\n")
+    return srat
+
+
+def name_in(code):
+    return re.search(r'name="([\w-]+)"', code)[1]
+
+
+def test_a_member_of_any_kind_is_one_file(added, tmp_path):
+    chosen = {kind: name_in(ADDED[kind]) for kind in FAMILIES_ADDED}
+    words = [word for kind, name in chosen.items() for word in (f"--{kind.replace('_', '-')}", name)]
+    trained = added("-m", "srat", "train", *words, "--epochs", "2", "--device", "cpu", "--out", "run")
+    assert trained.returncode == 0, trained.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert {kind: config[kind]["name"] for kind in chosen} == chosen
+    assert config["model"] == {"name": "flat", "width": 8}
+    assert (tmp_path / "run" / "model-raw.safetensors").exists()
+    helped = added("-m", "srat", "train", "--help", *words).stdout
+    assert all(name in helped for name in chosen.values())
+    assert "--attack.steps" in helped
+    evaluated = added("-m", "srat", "evaluate", "run", "--attack", "jump", "--device", "cpu")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "jump-20" in json.loads((tmp_path / "run" / "evaluation.json").read_text())["results"]
+    audited = added("-m", "srat", "audit", "run", "--check", "many", "--device", "cpu")
+    assert audited.returncode == 0, audited.stderr
+    made = added("-m", "srat", "grid", "ours-recipe", "--seeds", "1", "--executor", "serial", "--device", "cpu")
+    assert made.returncode == 0, made.stderr

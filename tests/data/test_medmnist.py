@@ -11,7 +11,7 @@ import torch
 
 import srat
 from srat.cli import main
-from srat.cli.command_line import command_of
+from srat.config.command_line import command_of
 from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.data import prepare

@@ -740,7 +740,7 @@ class TestCommands:
             "ce",
         )
         assert cli("train", *words, *self.WORDS, "--device", "cpu", "--out", tmp_path / "r")[0] == 0
-        folder, config = opened(str(tmp_path / "r"), "audit")
+        folder, config = opened(tmp_path / "r")
         before = {str(path) for path in trained_images(folder, config, config.data.parts(folder.record)).images.paths}
         lost = sorted(before)[::4]
         for path in lost:
@@ -751,8 +751,8 @@ class TestCommands:
 
     def test_a_missing_training_image_does_not_stop_an_audit(self, trained, cli, monkeypatch):
         (trained / "d" / next(iter(RunFolder(trained / "r").record.parts["train"]))).unlink()
-        monkeypatch.setattr("srat.cli.commands.audit.SOURCE_EPOCHS", 1)
-        monkeypatch.setattr("srat.cli.commands.audit.SOURCE_STEPS", 1)
+        monkeypatch.setattr("srat.audit.auditing.SOURCE_EPOCHS", 1)
+        monkeypatch.setattr("srat.audit.auditing.SOURCE_STEPS", 1)
         code, out, err = cli("audit", trained / "r", "--check", "transfer", "--device", "cpu", "--images", 4)
         assert code in (0, 3), err
         assert "is gone" in out

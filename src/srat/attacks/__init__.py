@@ -1,7 +1,7 @@
 """Attacks (a file each), and the projections that they share."""
 
 from srat.attacks.autoattack import ReferenceAttack
-from srat.attacks.base import Attack, IterativeAttack, LossAt, input_gradient, started
+from srat.attacks.base import Adversary, Attack, IterativeAttack, LossAt, input_gradient, started
 from srat.attacks.doubts import tell_doubts
 from srat.attacks.fgsm import FGSM
 from srat.attacks.natural import Natural
@@ -18,6 +18,7 @@ AnyAttack = Attack | ReferenceAttack
 __all__ = [
     "FGSM",
     "PGD",
+    "Adversary",
     "AnyAttack",
     "Attack",
     "IterativeAttack",

@@ -8,14 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from srat.attacks.base import Images
+from srat.attacks.base import Adversary, Images
 from srat.attacks.doubts import doubts_of_ball, named_doubts, tell_doubts
 from srat.attacks.pgd import check_budget
 from srat.attacks.projections import NormName, Shape
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.gradients import ordinary, taking_gradients
-from srat.core.members import Member
 from srat.core.warn import warn
 from srat.data.pixels import check_attackable
 
@@ -26,7 +25,7 @@ _MOST_TARGETS = 9
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReferenceAttack(Member):
+class ReferenceAttack(Adversary):
     """An attack that brings losses of its own: it is given logits and labels, and returns images within its budget.
 
     Of several stages each tries what the ones before have not broken.
@@ -42,11 +41,6 @@ class ReferenceAttack(Member):
 
     def __post_init__(self) -> None:
         check_budget(self.epsilon, self.norm)
-
-    @property
-    def label(self) -> str:
-        """The attack's name in results and tables."""
-        return self.name if self.norm == "linf" else f"{self.name}-{self.norm}"
 
     @property
     def stages(self) -> "Sequence[ReferenceAttack]":

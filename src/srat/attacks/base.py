@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -27,13 +28,41 @@ LossAt = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attack(Member):
-    """An attack: it is given a function, not a model, and returns images within its budget."""
+class Adversary(Member):
+    """What an attack is, ours or a reference's: settings, of which a threat model gives those that it has, too.
+
+    Those are ``norm``, ``epsilon`` and ``step_size``, in an evaluation ``steps``, ``random_start`` and ``restarts`` as
+    well. An attack with ``epsilon`` and without ``norm`` is one in L∞.
+    """
+
+    own: ClassVar[frozenset[str]] = frozenset()
+    """Settings of these names that it chooses by itself, whatever a threat model says."""
+
+    @classmethod
+    def settings(cls) -> frozenset[str]:
+        """Return the names of the settings that may be given from outside."""
+        return frozenset(field.name for field in fields(cls)) - cls.own
+
+    @classmethod
+    def of_linf_alone(cls) -> bool:
+        """Return whether it has a budget, and no other ball than that of L∞."""
+        return "epsilon" in cls.settings() and "norm" not in cls.settings()
 
     @property
     def label(self) -> str:
-        """The attack's name in results and tables, such as "pgd-20"."""
-        return self.name
+        """The attack's name in results and tables, such as "pgd-20" or "pgd-20-l2x5", of the settings that it has."""
+        steps, norm, restarts = (getattr(self, name, None) for name in ("steps", "norm", "restarts"))
+        return (
+            self.name
+            + ("" if steps is None else f"-{steps}")
+            + ("" if norm in (None, "linf") else f"-{norm}")
+            + ("" if restarts in (None, 1) else f"x{restarts}")
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(Adversary):
+    """An attack: it is given a function, not a model, and returns images within its budget."""
 
     def loss(self, usual: Loss, logits: Tensor, labels: Tensor) -> Tensor:
         """Return what the attack makes large, (batch,): the ``usual`` loss, unless it has one of its own."""

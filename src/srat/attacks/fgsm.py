@@ -1,6 +1,7 @@
 """The fast gradient sign method."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from typing_extensions import override
@@ -22,6 +23,8 @@ class FGSM(IterativeAttack, name="fgsm"):
     """Start at a random point of the ball."""
     step_size: float | None = None
     """α; ε without a random start, 1.25 ε with one, unless given."""
+
+    own: ClassVar[frozenset[str]] = frozenset({"random_start", "step_size"})
 
     def __post_init__(self) -> None:
         check_budget(self.epsilon, "linf")

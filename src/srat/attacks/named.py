@@ -1,40 +1,103 @@
-"""Attacks by the names that tables use."""
+"""Attacks by the words of commands, configurations and tables: a member's name or alias, or name-N with its steps."""
 
 import re
-from dataclasses import asdict
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
 
 from srat.attacks.autoattack import ReferenceAttack
 from srat.attacks.base import Attack
-from srat.attacks.fgsm import FGSM
-from srat.attacks.natural import Natural
 from srat.attacks.pgd import PGD
-from srat.attacks.pgd_margin import PGDMargin
-from srat.core.errors import require, unknown
-from srat.core.members import members
+from srat.core.errors import UserError, require, unknown
+from srat.core.members import choices, members_by_word, plain
 
-_ITERATED: dict[str, type[PGD]] = {"pgd": PGD, "pgd-margin": PGDMargin}
+_BALL = ("norm", "epsilon", "step_size")
+"""What a new training attack keeps of the threat model; how hard to search is its own."""
 
 
-def named(name: str, threat: PGD) -> Attack | ReferenceAttack:
-    """Return the attack called ``name``.
+class _Meant(NamedTuple):
+    """What a word means."""
+
+    kind: type[Attack] | type[ReferenceAttack]
+    steps: dict[str, int]
+    """The number of steps, by its field's name, if the word says one."""
+
+
+def attack_names(*, training: bool = False) -> list[str]:
+    """Return the names of the attacks, those of the references last.
 
     Args:
-        name: "natural" (or "clean"), "fgsm", "pgd-N" or "pgd-margin-N" for any number of steps N ("pgd-margin" for
-            those of ``threat``), "apgd-ce", "apgd-t", "fab-t", "square", "autoattack".
-        threat: gives norm, budget, step size and restarts.
+        training: only those that can train.
+    """
+    return [*choices(Attack), *([] if training else choices(ReferenceAttack))]
+
+
+def attack_words(*, training: bool = False) -> list[str]:
+    """Return the names of the attacks, after each that has steps its form with their number, "pgd-N".
+
+    Args:
+        training: only those that can train.
+    """
+    kinds = _kinds()
+    stepped = {name for name in kinds if "steps" in kinds[name].settings()}
+    return [
+        word
+        for name in attack_names(training=training)
+        for word in ((name, f"{name}-N") if name in stepped else (name,))
+    ]
+
+
+def named(word: str, threat: PGD) -> Attack | ReferenceAttack:
+    """Return the attack to evaluate under that a word means.
+
+    Args:
+        word: a name or an alias ("natural", "clean", "fgsm", "pgd", "autoattack", …), or name-N for an attack of N
+            steps ("pgd-20").
+        threat: gives norm, budget, step size, restarts, and the steps where the word says none.
 
     Raises:
-        UserError: if there is no such attack.
+        UserError: if there is no such attack, or it has no ball in the norm.
     """
-    if name in ("natural", "clean"):
-        return Natural()
-    if name == "fgsm":
-        require(threat.norm == "linf", f"fgsm: expected the norm linf, got {threat.norm}; use pgd-1")
-        return FGSM(epsilon=threat.epsilon)
-    if name in (reference := members(ReferenceAttack)):
-        return reference[name](norm=threat.norm, epsilon=threat.epsilon)
-    found = re.fullmatch(r"(pgd|pgd-margin)(?:-(\d{1,5}))?", name)
-    if found is None or name == "pgd":
-        raise unknown("attack", name, ("natural", "fgsm", "pgd-20", "pgd-N for any N", "pgd-margin", *reference))
-    settings = asdict(threat) | ({"steps": int(found[2])} if found[2] else {})
-    return _ITERATED[found[1]](**settings)
+    kind, steps = _meant(word)
+    linf = not kind.of_linf_alone() or threat.norm == "linf"
+    require(linf, f"{kind.name}: expected the norm linf, got {threat.norm}; pgd-1 is one step in any norm")
+    return kind(**given_by(threat, kind) | steps)
+
+
+def named_for_training(word: str, threat: PGD, before: Attack) -> Attack:
+    """Return the training attack that a word means.
+
+    Args:
+        word: as for `named`; a reference attack cannot train.
+        threat: gives norm, budget and step size of an attack of another kind than ``before``.
+        before: stays, where it is of that kind, but for the steps if the word says them.
+
+    Raises:
+        UserError: if there is no such attack, or it is for evaluation alone.
+    """
+    kind, steps = _meant(word, training=True)
+    if not issubclass(kind, Attack):
+        there = ", ".join(attack_words(training=True))
+        raise UserError(f"attack: {kind.name} is for evaluation alone; what can train: {there}")
+    if type(before) is kind:
+        return replace(before, **steps)
+    return kind(**{name: value for name, value in given_by(threat, kind).items() if name in _BALL} | steps)
+
+
+def given_by(threat: PGD, kind: type[Attack] | type[ReferenceAttack]) -> dict[str, Any]:
+    """Return the settings that an attack takes from a threat model, by name."""
+    return {field.name: getattr(threat, field.name) for field in fields(threat) if field.name in kind.settings()}
+
+
+def _kinds() -> dict[str, type[Attack] | type[ReferenceAttack]]:
+    return {**members_by_word(Attack), **members_by_word(ReferenceAttack)}
+
+
+def _meant(word: str, *, training: bool = False) -> _Meant:
+    kinds, written = _kinds(), plain(word)
+    if written in kinds:
+        return _Meant(kinds[written], {})
+    found = re.fullmatch(r"(.*?)-?([0-9]{1,9})", written)
+    kind = kinds.get(found[1]) if found else None
+    if found is None or kind is None or "steps" not in kind.settings():
+        raise unknown("attack", word, attack_words(training=training))
+    return _Meant(kind, {"steps": int(found[2])})

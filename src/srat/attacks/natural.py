@@ -9,7 +9,7 @@ from srat.attacks.base import Attack, Images, LossAt, Scale
 
 
 @dataclass(frozen=True, kw_only=True)
-class Natural(Attack, name="natural"):
+class Natural(Attack, name="natural", aliases=("clean",)):
     """Leave the images as they are."""
 
     @property

@@ -81,16 +81,6 @@ class PGD(IterativeAttack, name="pgd"):
             f"attack restarts: expected 1 without a random start, got {self.restarts}",
         )
 
-    @property
-    @override
-    def label(self) -> str:
-        """ "pgd-20"; other norms and restarts are part of the name."""
-        return (
-            f"{self.name}-{self.steps}"
-            + ("" if self.norm == "linf" else f"-{self.norm}")
-            + (f"x{self.restarts}" if self.restarts > 1 else "")
-        )
-
     @override
     def doubts(self, shape: Shape) -> tuple[str, ...]:
         steps = doubts_of_steps(self.epsilon, self.step_size, self.steps)

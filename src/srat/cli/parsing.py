@@ -13,9 +13,10 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 
+from srat.attacks.named import attack_words
 from srat.attacks.projections import NormName
 from srat.config.config import FAMILIES
-from srat.core.errors import UserError, nearest, unknown
+from srat.core.errors import UserError, nearest, require, unknown
 from srat.core.members import choices as member_names
 from srat.core.members import members
 from srat.core.values import FRACTION, UnfitError, fitter
@@ -51,6 +52,12 @@ def parse(kind: type[T], args: list[str], *, command: str, default: T, stray: Ca
     return value
 
 
+def run_word(word: str, command: str) -> str:
+    """Return the word that names a run, if there is one."""
+    require(word != "", f"srat {command}: expected the folder of a run, as in 'srat {command} runs/a'")
+    return word
+
+
 Flag = tuple[str, Any, Any]
 """A field of a dataclass: its name, its annotated type, its default."""
 
@@ -75,7 +82,8 @@ def choices_class(*flags: Flag) -> Any:
 
 def family_flag(family: str) -> Flag:
     """Return the flag that chooses among a family's members; its help lists those that there are."""
-    return _flag(family, str, f"{_HELP[family]}: {', '.join(choices_of(family))}.", metavar="NAME")
+    words = attack_words(training=True) if family == "attack" else choices_of(family)
+    return _flag(family, str, f"{_HELP[family]}: {', '.join(words)}.", metavar="NAME")
 
 
 def choices_of(family: str) -> list[str]:
@@ -116,7 +124,7 @@ _HELP = {
     "sampling": "Which training images an epoch draws",
     "model": "Architecture",
     "head": "Last layer",
-    "attack": "Training attack",
+    "attack": "Training attack (N: any number of steps)",
     "budget": "Size of the training attack's ball, by class and epoch",
     "loss": "Prediction loss",
     "robust_loss": "What the logits under attack are compared with",

@@ -12,7 +12,6 @@ from rich.markup import escape
 
 from srat.attacks import Natural
 from srat.cli.options import Options
-from srat.cli.pages import page_of_training
 from srat.config.config import Config
 from srat.core.errors import printable, require
 from srat.core.signals import Interrupted, deferring_signals
@@ -23,10 +22,11 @@ from srat.evaluation.observer import Observer
 from srat.evaluation.record import CLEAN, Evaluation
 from srat.optimization.optimizers import SGD
 from srat.report.loggers import LoggingObserver, make_logger
+from srat.report.pages import page_of_training
 from srat.report.terminal.live import LiveObserver, make_console
 from srat.report.terminal.table import best_line, print_evaluation
-from srat.report.wording import described, weights_text
-from srat.runs.evaluating import evaluate_run
+from srat.report.wording import weights_text
+from srat.runs.evaluating import evaluate_weights
 from srat.runs.folder import RunFolder, Which
 from srat.runs.results import WAIT, Examined
 from srat.runs.run import Run
@@ -174,7 +174,7 @@ def evaluated(session: Session, test: Examined, run: Run, observer: Observer) ->
     folder, config, processes = session.folder, session.config, session.processes
     attacks = {attack.label: attack for attack in (Natural(), config.evaluation)}
     evaluate = partial(
-        evaluate_run,
+        evaluate_weights,
         folder,
         test,
         attacks,
@@ -194,7 +194,9 @@ def evaluated(session: Session, test: Examined, run: Run, observer: Observer) ->
 def show_page(session: Session, test: Examined) -> None:
     """Write the run's page and say where it is, or why there is no page."""
     if test.part is None:
-        page_of_training(session.folder, session.config, test.dataset, session.device, session.console)
+        observer = LiveObserver(session.console)
+        page = page_of_training(session.folder, session.config, test.dataset, session.device, observer)
+        session.say(f"The page is in {printable(str(page))}")
     else:
         session.say("There is no page: it needs all the test images that the run recorded")
 
@@ -230,7 +232,7 @@ def show_last(session: Session, evaluation: Evaluation) -> None:
 
 def new_folder(config: Config) -> Path:
     """Return a folder below runs/ that does not exist yet, named after the configuration."""
-    path = Path("runs") / f"{config.data.title}-{described(config.imbalance)}-{config.method}-{config.id[:6]}"
+    path = Path("runs") / f"{config.data.title}-{config.imbalance.title}-{config.method}-{config.id[:6]}"
     numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
 
@@ -259,7 +261,7 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     epochs = counted(config.epochs, "epoch")
     several = f", {processes} processes" if processes > 1 else ""
     return (
-        f"[bold]{config.method}[/bold] on [bold]{config.data.title}[/bold], imbalance {described(config.imbalance)}, "
+        f"[bold]{config.method}[/bold] on [bold]{config.data.title}[/bold], imbalance {config.imbalance.title}, "
         f"{config.model.name}, seed {config.seed}, {device}{several}\n"
         f"{said}, {'no class weights' if isinstance(config.weighting, Uniform) else weights}{beside}\n"
         f"{epochs}, {optimizer}{rate} → {escape(printable(str(out)))}"

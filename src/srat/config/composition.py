@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from srat.attacks import FGSM, PGD, Attack
+from srat.attacks import Attack, ReferenceAttack
+from srat.attacks.named import named_for_training
 from srat.attacks.projections import NormName
 from srat.config.config import FAMILIES, Config
 from srat.core.checked import checked
 from srat.core.errors import require, unknown
 from srat.core.kinds import said
-from srat.core.members import choose
+from srat.core.members import choose, plain
 from srat.data import Source
 from srat.methods.table import METHODS
 from srat.optimization.optimizers import SGD
@@ -81,8 +82,12 @@ def _chosen(family: str, name: Any, kind: str) -> Any:
     """Return the member of that name, or the member itself where one is given."""
     if isinstance(name, FAMILIES[family]):
         return name
-    require(isinstance(name, str), f"{family}: expected a name, such as {_example(family)}, got {said(name)}")
+    _require_name(family, name)
     return choose(FAMILIES[family], name, kind)
+
+
+def _require_name(family: str, name: Any) -> None:
+    require(isinstance(name, str), f"{family}: expected a name, such as {_example(family)}, got {said(name)}")
 
 
 def _example(family: str) -> str:
@@ -103,12 +108,11 @@ def _with_data(config: Config, name: Any) -> Config:
 
 
 def _with_method(config: Config, name: str) -> Config:
-    name = name if name in METHODS else name.replace("_", "-").lower()
-    if name not in METHODS:
+    if (written := plain(name)) not in METHODS:
         raise unknown("method", name, METHODS)
-    if name == config.method:
+    if written == config.method:
         return config
-    method = METHODS[name]
+    method = METHODS[written]
     reweight_from = None if method.deferred else 0
     return replace(
         config,
@@ -136,26 +140,17 @@ def _with_member(config: Config, family: str, name: Any) -> Config:
 
 
 def _attack(config: Config, name: Any) -> Attack:
-    attack: Attack = _chosen("attack", name, "attack")
     if isinstance(name, Attack):
         return name
-    if type(attack) is type(config.attack):
-        return config.attack
+    word = name.name if isinstance(name, ReferenceAttack) else name  # which is refused for what it is
+    _require_name("attack", word)
     # The threat model lives on in the evaluation's attack, so that a new training attack keeps its budget.
-    shared = {
-        f.name: getattr(config.evaluation, f.name) for f in dataclasses.fields(attack) if f.name in ("norm", "epsilon")
-    }
-    if isinstance(attack, PGD):
-        shared["step_size"] = config.evaluation.step_size
-    return replace(attack, **shared)
+    return named_for_training(word, threat=config.evaluation, before=config.attack)
 
 
 def _with_budget(config: Config, **budget: Any) -> Config:
     given = {name: value for name, value in budget.items() if value is not None}
-    # FGSM's one step follows from its ε.
-    known = {f.name for f in dataclasses.fields(config.attack)} - (
-        {"step_size"} if isinstance(config.attack, FGSM) else set()
-    )
+    known = config.attack.settings()
     attack = replace(config.attack, **{name: value for name, value in given.items() if name in known})
     return replace(config, evaluation=replace(config.evaluation, **given), attack=attack)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from srat.attacks import FGSM, PGD, Attack, Natural
+from srat.attacks import PGD, Attack, Natural
 from srat.attacks.budgets import Budget, UniformBudget
 from srat.attacks.doubts import doubts_of_ball
 from srat.config.serialization import differences, identity, make_converter
@@ -93,8 +93,8 @@ class Config(Checked):
         require(1 <= self.epochs <= 100_000, f"--epochs: expected 1 to 100,000, got {self.epochs}")
         require(1 <= self.batch_size <= 1_000_000, f"--batch-size: expected 1 to 1,000,000, got {self.batch_size}")
         self.schedule.check(self.epochs)
-        linf = not isinstance(self.attack, FGSM) or self.evaluation.norm == "linf"
-        require(linf, f"--attack fgsm attacks in linf, and the evaluation in {self.evaluation.norm}; train with pgd")
+        linf, norm = not self.attack.of_linf_alone() or self.evaluation.norm == "linf", self.evaluation.norm
+        require(linf, f"`attack`: {self.attack.name} attacks in linf, and the evaluation in {norm}; train with pgd")
         head, wanted = self.head.resolve(self.loss.head), self.loss.head
         if isinstance(head, CosineHead) and isinstance(wanted, CosineHead):
             own, of_loss = number(head.scale, wanted.scale), number(wanted.scale, head.scale)

@@ -79,12 +79,21 @@ def choose(family: type[F], name: str, kind: str) -> F:
     Raises:
         UserError: if no member has that name; ``kind`` says what was asked for.
     """
-    named = [cls for cls in members(family).values() if not cls.hidden]
-    by_name = {alias: cls for cls in named for alias in (cls.name, *cls.aliases)}
-    plain = name.replace("_", "-").lower()
-    if plain not in by_name:
+    by_word = members_by_word(family)
+    if (word := plain(name)) not in by_word:
         raise unknown(kind, name, choices(family))
-    return by_name[plain]()
+    return by_word[word]()
+
+
+def members_by_word(family: type[F]) -> dict[str, type[F]]:
+    """Return the members of ``family`` that a user can choose, by their names and by their aliases."""
+    chosen = [cls for cls in members(family).values() if not cls.hidden]
+    return {word: cls for cls in chosen for word in (cls.name, *cls.aliases)}
+
+
+def plain(name: str) -> str:
+    """Return a name as ours are written: SRAT_LDAM is srat-ldam."""
+    return name.replace("_", "-").lower()
 
 
 def import_members(package: str) -> None:

@@ -107,6 +107,12 @@ def realised_ratio(counts: Counts) -> float:
 class Imbalance(Member):
     """How many training examples of each class are kept."""
 
+    @property
+    def title(self) -> str:
+        """What it is called in tables, with its ratio if it has one: "step-100"."""
+        ratio = getattr(self, "ratio", None)
+        return self.name + ("" if ratio is None else f"-{ratio:g}")
+
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
         """Return the counts to keep of classes that have ``class_counts`` examples."""
         raise NotImplementedError

@@ -49,6 +49,8 @@ class Evaluation:
     class_names: tuple[str, ...]
     train_counts: tuple[int, ...]
     results: Mapping[str, Result] = field(default_factory=dict)
+    path: Path | None = field(default=None, compare=False, repr=False)
+    """The file that holds it, if one does."""
 
     @property
     def groups(self) -> Groups:
@@ -79,7 +81,7 @@ class Evaluation:
             name: Result(counts=Counts(correct=each.correct, total=each.total), attack=each.attack, dtype=each.dtype)
             for name, each in file.results.items()
         }
-        return cls(class_names=file.class_names, train_counts=file.train_counts, results=results)
+        return cls(class_names=file.class_names, train_counts=file.train_counts, results=results, path=path)
 
 
 @dataclass(frozen=True, kw_only=True)

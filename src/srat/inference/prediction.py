@@ -1,6 +1,6 @@
 """What a model takes images for, and whether that holds under attack."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from srat.attacks import AnyAttack, Natural
+from srat.attacks import AnyAttack, Natural, tell_doubts
+from srat.attacks.named import named
 from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.gradients import taking_gradients
+from srat.core.words import counted
 from srat.data import Dataset, Source, to_unit
 from srat.data.image_folder.images import reading_notes
 from srat.data.image_folder.levels import dark_notes, dull_notes, levels_used
@@ -25,7 +27,9 @@ from srat.evaluation.serving import BATCH_SIZE, served
 from srat.models import ImageShape, first_logits, logits_at
 from srat.models.asking import trainable
 from srat.models.wrapping.wrapper import LOOKED_AT
-from srat.runtime.machine import free_memory
+from srat.runs.folder import Which
+from srat.runs.run import load_with_facts
+from srat.runtime.machine import as_device, free_memory
 
 Images = Tensor | ImageFiles
 
@@ -48,6 +52,69 @@ class Prediction:
     """Whether the attack changes it nowhere on its way; None if there was no attack."""
     attacked: int | None
     """The class that it is taken for where the attack succeeds; the same where it does not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilePredictions:
+    """What a run's model takes image files for."""
+
+    class_names: tuple[str, ...]
+    attack: AnyAttack
+    """What the predictions are to hold under."""
+    paths: tuple[Path, ...]
+    """The files that could be read."""
+    predictions: tuple[Prediction, ...]
+    """One for each."""
+    wrong: tuple[UserError, ...] = ()
+    """What is wrong with each of the other files."""
+
+
+@checked
+def predict_files(
+    run: Path | str,
+    paths: Sequence[Path | str],
+    *,
+    attack: AnyAttack | str | None = None,
+    epsilon: float | None = None,
+    which: Which = "last",
+    model: nn.Module | None = None,
+    device: str | torch.device = "auto",
+    observer: Observer | None = None,
+    told: Callable[[str], None] = lambda _: None,
+) -> FilePredictions:
+    """Return what a run's model takes image files for, and whether each prediction holds under attack.
+
+    Args:
+        run: the run's folder, or a file of its weights.
+        paths: of image files, and of folders, whose images are taken at every depth.
+        attack: an attack, or a word such as "pgd-50", which gets norm and ε from the run's own threat model; by default
+            the attack that the run was evaluated under. "natural" attacks nothing.
+        epsilon: ε of an attack that is not given as such, in [0, 1] pixel units; the run's unless given.
+        which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
+            ones before averaging.
+        model: the model to put the weights into, where the run was of the user's own.
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
+        observer: told of progress, and of what can hardly be meant.
+        told: told how many of how many files were read, and what is to be said of them.
+
+    Raises:
+        UserError: if there is no such run, attack or file, or no file can be read.
+    """
+    observer = observer or Observer()
+    chosen = image_files([Path(path) for path in paths])
+    there = as_device(device)
+    model, facts = load_with_facts(run, which=which, model=model, device=there)
+    own = facts.config.evaluation
+    threat = own if epsilon is None else replace(own, epsilon=epsilon)
+    under = named(attack, threat) if isinstance(attack, str) else attack or threat
+    files = read_images(chosen.images, facts.shape, facts.config.data, observer=observer)
+    for line in (how_many(chosen, files), *files.notes):
+        told(line)
+    tell_doubts((under,), files.images.shape[1:], observer.notice)
+    found = predict(model, files.images, under, class_names=facts.class_names, device=str(there), observer=observer)
+    return FilePredictions(
+        class_names=facts.class_names, attack=under, paths=files.paths, predictions=tuple(found), wrong=files.wrong
+    )
 
 
 @taking_gradients
@@ -194,6 +261,14 @@ def read_images(
         unread=tuple(path for path, _ in bad),
         wrong=tuple(error for _, error in bad),
     )
+
+
+def how_many(chosen: Chosen, files: ReadFiles) -> str:
+    """Return how many of all files were read, and why the others were not."""
+    unread = (Passed(path=path, kind="unreadable", why="cannot be read") for path in files.unread)
+    read, passed = len(files.paths), [*chosen.passed, *unread]
+    others = f"; not read: {told_briefly(passed, Path())}" if passed else ""
+    return f"read {read:,} of {counted(read + len(passed), 'file')}{others}"
 
 
 def _dark_notes(headers: Sequence[Header], paths: Sequence[Path], reading: Folder) -> Iterator[str]:

@@ -2,33 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from srat.core.errors import UserError, printable
-from srat.evaluation.comparison import compare
 from srat.report.wording import SEEDS_ALONE, caveat, sentences
-from srat.runs.comparing import EvaluatedRun, check_alike, common_attacks, contenders_of, read_evaluated
+from srat.runs.comparing import EvaluatedRun, compare_runs
 
 
-def findings_of(paths: Sequence[str]) -> list[str]:
+def findings_of(paths: Sequence[Path | str]) -> list[str]:
     """Return in plain words what follows from comparing the first run with each other one; why not, where nothing can.
 
     Args:
         paths: the runs' folders, two at the least.
     """
     try:
-        runs = [read_evaluated(path, "last", None) for path in paths]
-        check_alike(runs)
-        first, *others = contenders_of(runs, common_attacks(runs, ()))
+        found = compare_runs(paths)
     except UserError as error:
         return [f"Not compared image by image: {error}."]
-    one = runs[0]
-    rows = compare(first, others, one.examples.labels.numpy(), one.evaluation.class_names, one.evaluation.groups)
+    first = found.first
     said = [
         sentence
-        for other, found in zip(others, rows, strict=True)
-        for sentence in sentences(found, first.name, other.name)
+        for other, rows in zip(found.others, found.rows, strict=True)
+        for sentence in sentences(rows, first.name, other.name)
     ]
-    return [*said, *beside_the_method(runs), caveat(len(first.seeds))] if others else [SEEDS_ALONE]
+    return [*said, *beside_the_method(found.runs), caveat(len(first.seeds))] if found.others else [SEEDS_ALONE]
 
 
 _METHOD = ("loss", "weighting", "feature_loss", "schedule.reweight_from", "head", "attack ")

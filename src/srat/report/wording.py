@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from srat.attacks import AnyAttack
 from srat.config.config import Config
-from srat.data import Imbalance
 from srat.evaluation.comparison import WELL, Comparison
 from srat.optimization.averaging import NoAveraging
 from srat.runs.folder import Which
@@ -21,12 +20,6 @@ def budget_said(norm: str, epsilon: float) -> str:
     parts = epsilon * 255
     whole = norm == "linf" and abs(parts - round(parts)) < 1e-6
     return f"{'L∞' if norm == 'linf' else 'L2'}, ε = {f'{round(parts)}/255' if whole else f'{epsilon:g}'}"
-
-
-def described(imbalance: Imbalance) -> str:
-    """Return an imbalance in a word, such as "step-100"."""
-    ratio = getattr(imbalance, "ratio", None)
-    return imbalance.name + (f"-{ratio:g}" if ratio is not None else "")
 
 
 def weights_text(config: Config, which: Which) -> str:

@@ -1,21 +1,27 @@
 """Runs side by side: which can be paired image by image, and which differ in their seed alone."""
 
+import json
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from srat.attacks.named import named
 from srat.config.config import Config
-from srat.core.errors import require
+from srat.core.checked import checked
+from srat.core.errors import UserError, require
 from srat.core.tensor_file import digest_of
-from srat.evaluation.comparison import Contender
+from srat.evaluation.comparison import Comparison, Contender, Scope, compare, means_of
 from srat.evaluation.examples import Examples
 from srat.evaluation.record import Evaluation
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import how_to_evaluate
+from srat.statistics.intervals import Mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,96 @@ class EvaluatedRun:
     config: Config
     evaluation: Evaluation
     examples: Examples
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunComparison:
+    """Runs, each with what became of each image, and what follows from that."""
+
+    runs: Sequence[EvaluatedRun]
+    first: Contender
+    """The run that the others are compared with; runs that differ by their seed alone are one contender."""
+    others: Sequence[Contender]
+    """None, if all runs differ by their seed alone."""
+    rows: Sequence[Sequence[Comparison]]
+    """Of each of the others: under each attack overall, by group and by class."""
+
+    @property
+    def attacks(self) -> Sequence[str]:
+        """The results that are compared, by their names."""
+        return list(self.first.survived)
+
+    def means(self, attack: str) -> list[tuple[Scope, Mean]]:
+        """Return the first contender's mean accuracy under an attack: overall, by group, by class."""
+        one = self.runs[0]
+        labels, evaluation = one.examples.labels.numpy(), one.evaluation
+        return means_of(self.first, attack, labels, evaluation.class_names, evaluation.groups)
+
+    def to_json(self) -> str:
+        """Return the comparisons as JSON; of seeds alone their means."""
+        return json.dumps(self._compared() if self.others else self._means(), indent=2, ensure_ascii=False) + "\n"
+
+    def _compared(self) -> list[Mapping[str, Any]]:
+        return [
+            {
+                "attack": row.attack,
+                "scope": row.scope,
+                "is_class": row.is_class,
+                "images": row.images,
+                "first": {"name": self.first.name, "seeds": self.first.seeds, **_mean_json(row.first)},
+                "second": {"name": other.name, "seeds": other.seeds, **_mean_json(row.second)},
+                **row.difference._asdict(),
+                "corrected_p": row.corrected,
+                "only_first": row.only_first,
+                "only_second": row.only_second,
+            }
+            for other, of_other in zip(self.others, self.rows, strict=True)
+            for row in of_other
+        ]
+
+    def _means(self) -> list[Mapping[str, Any]]:
+        return [
+            {
+                "attack": attack,
+                "scope": scope.name,
+                "is_class": scope.is_class,
+                "images": int(scope.chosen.sum()),
+                "name": self.first.name,
+                "seeds": self.first.seeds,
+                **_mean_json(mean),
+            }
+            for attack in self.attacks
+            for scope, mean in self.means(attack)
+        ]
+
+
+@checked
+def compare_runs(
+    paths: Sequence[Path | str],
+    *,
+    attacks: Sequence[str] = (),
+    which: Which = "last",
+    images: int | None = None,
+) -> RunComparison:
+    """Compare evaluated runs image by image: the first with each other one, overall, by group and by class.
+
+    Args:
+        paths: the runs' folders, at least two; those whose configurations differ only in the seed are taken together.
+        attacks: the results to compare, by their names or by the words of their attacks; by default all common ones.
+        which: the weights that were evaluated, "last" or "best".
+        images: test images that they were evaluated on; None for all.
+
+    Raises:
+        UserError: if a run is not evaluated so, or they cannot be paired.
+    """
+    require(len(paths) >= 2, f"expected the folders of at least two runs, got {len(paths)}")
+    runs = [read_evaluated(str(path), which, images) for path in paths]
+    check_alike(runs)
+    first, *others = contenders_of(runs, common_attacks(runs, attacks))
+    one = runs[0]
+    labels, evaluation = one.examples.labels.numpy(), one.evaluation
+    rows = compare(first, others, labels, evaluation.class_names, evaluation.groups)
+    return RunComparison(runs=runs, first=first, others=others, rows=rows)
 
 
 def check_alike(runs: Sequence[EvaluatedRun]) -> None:
@@ -57,9 +153,23 @@ def common_attacks(runs: Sequence[EvaluatedRun], wanted: Sequence[str]) -> list[
     ]
     there = "; ".join(f"'{run.path}' has {', '.join(own)}" for run, own in zip(runs, results, strict=True))
     require(bool(common), f"the runs have no result in common (under the same attack, ε and steps): {there}")
-    missing = "".join([name for name in wanted if name not in common][:1])
+    chosen = [name if name in common else result_meant(name, runs[0].config) for name in wanted]
+    missing = "".join([name for name, found in zip(wanted, chosen, strict=True) if found not in common][:1])
     require(not missing, f"--attack {missing}: not every run has this result, or by another attack: {there}")
-    return list(dict.fromkeys(wanted)) or common
+    return list(dict.fromkeys(chosen)) or common
+
+
+def result_meant(word: str, config: Config) -> str:
+    """Return what the result under the attack that a word means is called; "" if it means none.
+
+    Args:
+        word: as for `named`.
+        config: the run's, whose own threat model gives what the word does not say.
+    """
+    try:
+        return named(word, config.evaluation).label
+    except UserError:
+        return ""
 
 
 def contenders_of(runs: Sequence[EvaluatedRun], attacks: Sequence[str]) -> list[Contender]:
@@ -109,7 +219,7 @@ def read_evaluated(path: str, which: Which, images: int | None) -> EvaluatedRun:
     folder = RunFolder(Path(path))
     require(folder.exists, f"'{path}' is not a run's folder: there is no config.json in it")
     evaluation, examples = folder.evaluation(which, images), folder.examples(which, images)
-    options = ("" if which == "last" else " --weights best") + ("" if images is None else f" --images {images}")
+    options = ("" if which == "last" else f" --weights {which}") + ("" if images is None else f" --images {images}")
     there = ", ".join(sorted(file.name for file in folder.path.glob("examples*.safetensors"))) or "none"
     for file in (evaluation, examples):
         advice = f"{how_to_evaluate(folder, options)} (there is: {there})"
@@ -131,6 +241,11 @@ def _name(members: Sequence[EvaluatedRun], together: Sequence[Sequence[Evaluated
     if methods.count(own) == 1:
         return own
     return f"{own} ({members[0].path})"
+
+
+def _mean_json(mean: Mean) -> dict[str, float | None]:
+    # JSON has no NaN: the spread of one seed is null.
+    return {name: None if math.isnan(value) else value for name, value in mean._asdict().items()}
 
 
 def _said(seeds: Sequence[int]) -> str:

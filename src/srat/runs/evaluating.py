@@ -1,12 +1,18 @@
-"""What ``train`` and ``evaluate`` share: the evaluation of a run, kept in its folder."""
+"""The evaluation of a run, kept in its folder."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TypeVar, cast
 
-from srat.attacks import PGD, AnyAttack, Natural
+import torch
+from torch import nn
+
+from srat.attacks import AnyAttack, Natural, tell_doubts
+from srat.attacks.projections import NormName
+from srat.core.checked import checked
 from srat.core.tensor_file import digest_of
 from srat.evaluation.evaluate import examine
 from srat.evaluation.examples import Origin
@@ -15,16 +21,92 @@ from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation, describe_attack
 from srat.evaluation.serving import BATCH_SIZE
 from srat.runs.folder import RunFolder, Which
-from srat.runs.opening import require_same_data
+from srat.runs.opening import opened, parts_of, require_same_data
+from srat.runs.result_names import budget_suffix, chosen_attacks, threat_of
 from srat.runs.results import Examined, Results
 from srat.runs.run import ModelFacts, load_with_facts
 from srat.runtime.machine import telling_of_memory
-from srat.runtime.processes import Processes
+from srat.runtime.processes import Processes, join
 
 T = TypeVar("T")
 
 
+@checked
 def evaluate_run(
+    path: Path | str,
+    *,
+    attacks: Sequence[AnyAttack | str] = (),
+    which: Which = "last",
+    norm: NormName | None = None,
+    epsilon: float | None = None,
+    step_size: float | None = None,
+    restarts: int | None = None,
+    images: int | None = None,
+    new_images: bool = False,
+    anew: bool = False,
+    data_dir: Path | str | None = None,
+    seed: int | None = None,
+    model: nn.Module | None = None,
+    device: str | torch.device = "auto",
+    observer: Observer | None = None,
+) -> Evaluation:
+    """Evaluate a run on its test images, clean and under attack; add the results to those that it keeps.
+
+    What the run's folder holds already is not made again; what was begun, and then ended by anything, goes on.
+
+    Args:
+        path: the run's folder.
+        attacks: words such as "pgd-20" or "apgd-t", which get norm, ε, step size and restarts from the run's own
+            threat model or from the arguments below; or attacks, which are taken as they are. By default the attack of
+            the run's configuration.
+        which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
+            ones before averaging.
+        norm: of the ball, "linf" or "l2"; the run's unless given.
+        epsilon: ε, in [0, 1] pixel units; the run's unless given.
+        step_size: α, in the same units; the run's unless given.
+        restarts: random starts of each attack; the worst one counts; the run's unless given.
+        images: use at most this many, as many of each class, and keep the results apart.
+        new_images: use those that came to the data since the run began instead, and keep the results apart.
+        anew: whether to evaluate again what has been evaluated already.
+        data_dir: where the data's files are now; by default where they were.
+        seed: of the attacks' starts; the run's unless given.
+        model: the model to put the weights into, where the run was of the user's own.
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
+        observer: told of progress, and of what can hardly be meant.
+
+    Returns:
+        All results that the folder holds, those of before among them; ``.path`` is the file that they are kept in.
+
+    Raises:
+        UserError: if there is no such run or attack, its data are gone or others, or its folder cannot be written.
+    """
+    observer = observer or Observer()
+    folder, config = opened(path, data_dir)
+    threat = threat_of(config, norm=norm, epsilon=epsilon, step_size=step_size, restarts=restarts)
+    seed = config.seed if seed is None else seed
+    chosen = chosen_attacks(attacks, threat, config, seed=seed)
+    from srat.runtime.fabric import make_fabric  # which takes as long to import as torch; a wrong word shall not wait
+
+    there = str(make_fabric(device).device)
+    processes = join()
+    test = Examined.among(parts_of(folder, config, observer.notice), images, new=new_images, told=observer.notice)
+    with processes.telling_of_lost_peers():
+        tell_doubts(chosen.values(), test.dataset.images.shape[1:], observer.notice)
+        return evaluate_weights(
+            folder,
+            test,
+            chosen,
+            which,
+            device=there,
+            seed=seed,
+            processes=processes,
+            observer=observer,
+            anew=anew,
+            model=model,
+        )
+
+
+def evaluate_weights(
     folder: RunFolder,
     test: Examined,
     attacks: Mapping[str, AnyAttack],
@@ -35,6 +117,7 @@ def evaluate_run(
     processes: Processes,
     observer: Observer,
     anew: bool = False,
+    model: nn.Module | None = None,
 ) -> Evaluation:
     """Evaluate a run's weights, add the results to those that its folder holds, and return them all.
 
@@ -46,7 +129,7 @@ def evaluate_run(
         UserError: if the test set is of other data, or the folder cannot be written or holds another run's results.
     """
     with telling_of_memory(f"the model does not fit on {device}"):
-        model, facts = load_with_facts(folder.path, which=which, device=device)
+        model, facts = load_with_facts(folder.path, which=which, model=model, device=device)
     require_same_data(test.dataset, facts)
     weights = digest_of(folder.weights(which))
     results = Results(folder=folder, which=which, facts=facts, test=test, weights=weights)
@@ -71,18 +154,12 @@ def evaluate_run(
                 evaluation = told_by_first(processes, partial(results.with_outcome, name, found, origin))
             if processes.first:
                 journal.remove()
-    return evaluation
+    return replace(evaluation, path=folder.evaluation(which, test.part))
 
 
 def versions() -> dict[str, str]:
     """Return the versions of what decides an evaluation's result."""
     return {name: version(name) for name in ("srat", "torch", "pyautoattack")}
-
-
-def named_number(value: float) -> str:
-    """Return a number for a result's name: short if that is exact, and never the name of another."""
-    short = f"{value:.4g}"
-    return short if isinstance(value, float) and float(short) == value else str(value)
 
 
 def told_by_first(processes: Processes, ask: Callable[[], T]) -> T:
@@ -96,12 +173,4 @@ def origin_of(attack: AnyAttack, seed: int, facts: ModelFacts) -> Origin:
         attack=describe_attack(attack, len(facts.class_names)),
         seed=0 if isinstance(attack, Natural) else seed,
         budget=budget_suffix(attack, facts.config.evaluation),
-    )
-
-
-def budget_suffix(attack: AnyAttack, own: PGD) -> str:
-    """Return what the name of a result says of norm and ε, where they are not those of the run's own attack."""
-    norm, epsilon = getattr(attack, "norm", own.norm), getattr(attack, "epsilon", own.epsilon)
-    return (f"-{norm}" if norm != own.norm else "") + (
-        f"-eps-{named_number(epsilon)}" if epsilon != own.epsilon else ""
     )

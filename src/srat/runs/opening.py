@@ -1,43 +1,37 @@
-"""What the commands that look at a finished run begin with."""
+"""What looks at a finished run begins with."""
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from srat.config.composition import compose
 from srat.config.config import Config
-from srat.core.errors import printable, require
+from srat.core.errors import require
 from srat.data import Dataset, Parts, prepare
 from srat.models import ImageShape
 from srat.runs.folder import RunFolder
 from srat.runs.run import ModelFacts, image_shape
 
 
-def opened(run: str, command: str, data_dir: Path | None = None) -> tuple[RunFolder, Config]:
+def opened(run: Path | str, data_dir: Path | str | None = None) -> tuple[RunFolder, Config]:
     """Return the folder of a run and its configuration, with its data where it is now.
 
     Raises:
         UserError: if there is no run.
     """
-    require(run != "", f"srat {command}: expected the folder of a run, as in 'srat {command} runs/a'")
     folder = RunFolder(Path(run))
     require(folder.exists, f"'{run}' is not a run's folder: there is no config.json in it")
     return folder, compose(Config.read(folder.config), data_dir=data_dir)
 
 
-def parts_of(folder: RunFolder, config: Config, console: Console) -> Parts:
-    """Return the parts of a run's data as it recorded them, after saying what has become of them since."""
+def parts_of(folder: RunFolder, config: Config, tell: Callable[[str], None]) -> Parts:
+    """Return the parts of a run's data as it recorded them, after telling what has become of them since."""
     parts = config.data.parts(folder.record)
     for note in parts.notes:
-        say_note(console, note)
+        tell(note)
     return parts
-
-
-def say_note(console: Console, note: str) -> None:
-    """Print what a user should know, in a line."""
-    console.print(f"note: {printable(note)}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def trained_images(folder: RunFolder, config: Config, parts: Parts) -> Dataset:
@@ -64,7 +58,8 @@ def trained_images(folder: RunFolder, config: Config, parts: Parts) -> Dataset:
 def how_to_evaluate(folder: RunFolder, options: str = "") -> str:
     """Return the command that evaluates a run, with further options; where none can, why not."""
     if folder.of_own_model:
-        return "no command can build your own model; srat.evaluate(model, images, labels) evaluates it in Python"
+        in_python = f"srat.evaluate_run({str(folder.path)!r}, model=…) evaluates it in Python"
+        return f"no command can build your own model; {in_python}"
     return f"'srat evaluate {shlex.quote(str(folder.path))}{options}' creates it"
 
 

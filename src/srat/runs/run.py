@@ -155,11 +155,15 @@ def data_of(path: Path | str, *, data_dir: Path | str | None = None) -> Parts:
 @taking_gradients
 @checked
 def load_with_facts(
-    path: Path | str, *, which: Which = "last", device: str | torch.device = "cpu"
+    path: Path | str,
+    *,
+    which: Which = "last",
+    model: nn.Module | None = None,
+    device: str | torch.device = "cpu",
 ) -> tuple[nn.Module, ModelFacts]:
     """Return what `load` does, and what the weights file says beside the weights."""
     there, weights = as_device(device), _open(path, which)
-    return _filled(weights, None, there), ModelFacts.from_json(weights.facts, weights.path)
+    return _filled(weights, model, there), ModelFacts.from_json(weights.facts, weights.path)
 
 
 def _open(path: Path | str, which: Which) -> TensorFile:

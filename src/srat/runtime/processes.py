@@ -137,6 +137,11 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
+def is_first() -> bool:
+    """Return whether this process is the one of its job that speaks, which is known before they are connected."""
+    return world_size() == 1 or os.environ["RANK"] == "0"
+
+
 def join() -> Processes:
     """Return the processes of the job that this one belongs to, once Fabric has connected them."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:

@@ -1,38 +1,21 @@
 """The command ``srat audit``."""
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
-from torch import nn
 
-from srat.cli.parsing import parse
-from srat.config.composition import compose
-from srat.config.config import Config
-from srat.core.errors import printable, require
+from srat.cli.parsing import parse, run_word
+from srat.core.errors import printable
 from srat.core.signals import deferring_signals
-from srat.data import Holdout, Parts
-from srat.data.imbalance import Step
-from srat.evaluation.observer import Observer
 from srat.report.terminal.live import LiveObserver, make_console
-from srat.runs.folder import RunFolder, Which
-from srat.runs.opening import opened, parts_of, require_same_data, trained_images
-from srat.runs.run import ModelFacts
-from srat.runtime.machine import keep_freed_memory
-
-if TYPE_CHECKING:
-    from srat.audit.base import Subject
+from srat.runs.folder import Which
+from srat.runs.opening import opened
+from srat.runtime.machine import as_device, keep_freed_memory
 
 FAILED = 3
 """Exit code of an audit that has failed."""
-SOURCE_IMAGES = 2_000
-"""Images a class that a small model learns from, whose adversarial images are transferred, …"""
-SOURCE_EPOCHS = 5
-"""… in so many epochs, …"""
-SOURCE_STEPS = 400
-"""… and so many steps, at the least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,100 +46,33 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Audit, print each finding and what follows; return the exit code."""
     arguments = parse(Arguments, args, command="audit", default=Arguments())
-    folder, config = opened(arguments.run, "audit", arguments.data_dir)
-    from srat.audit.suite import audit, chosen_checks
-    from srat.core.files import write_atomically
-    from srat.core.tensor_file import digest_of
-    from srat.data import hash_contents
+    folder, config = opened(run_word(arguments.run, "audit"))
+    from srat.audit.auditing import audit_run  # which brings Fabric
+    from srat.audit.suite import chosen_checks
     from srat.report.terminal.audit import audit_line, conclusion
-    from srat.runs.evaluating import versions
-    from srat.runs.results import WAIT
 
-    chosen = chosen_checks(arguments.check)
     console = make_console()
-    width = max(len(check.name) for check in chosen)
+    width = max(len(check.name) for check in chosen_checks(arguments.check))
+    if as_device(arguments.device).type == "cpu":
+        keep_freed_memory()
     with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
-        needed = frozenset[str]().union(*(check.needs for check in chosen))
-        subject = subject_of(arguments, folder, config, needed, observer)
-        console.print(f"{subject.n:,} test images, {config.evaluation.label}", highlight=False)
-        found = audit(
-            subject, arguments.check, lambda entry: console.print(audit_line(entry, width=width), soft_wrap=True)
+        found = audit_run(
+            folder.path,
+            checks=arguments.check,
+            which=arguments.weights,
+            images=arguments.images,
+            source=arguments.source,
+            data_dir=arguments.data_dir,
+            seed=arguments.seed,
+            device=arguments.device,
+            observer=observer,
+            begun=lambda it: console.print(f"{it.n:,} test images, {config.evaluation.label}", highlight=False),
+            told=lambda entry: console.print(audit_line(entry, width=width), soft_wrap=True),
         )
     console.print(conclusion(found), highlight=False, soft_wrap=True)
     if arguments.check:
         console.print("Not kept: only an audit with all checks is kept", highlight=False)
     else:
-        known = {"weights": digest_of(folder.weights(arguments.weights)), "test": hash_contents(subject.test)}
-        attack = vars(config.evaluation)
-        content = found.to_json(**known, images=subject.n, seed=subject.seed, attack=attack, **versions())
-        path = folder.audit(arguments.weights)
-        with folder.locked(wait=WAIT):
-            write_atomically(path, content)
-        console.print(f"Kept in {printable(str(path))}", highlight=False, markup=False, soft_wrap=True)
+        where = printable(str(folder.audit(arguments.weights)))
+        console.print(f"Kept in {where}", highlight=False, markup=False, soft_wrap=True)
     return FAILED if found.verdict == "fail" else 0
-
-
-def subject_of(
-    arguments: Arguments, folder: RunFolder, config: Config, needed: frozenset[str], observer: Observer
-) -> "Subject":
-    """Return what is to be audited, with what the checks need.
-
-    Raises:
-        UserError: if the run has no such weights, or the data is of another kind.
-    """
-    from srat.audit.base import Subject
-    from srat.runs.results import results_so_far
-    from srat.runs.run import load_with_facts
-    from srat.runtime.fabric import make_fabric
-
-    device = str(make_fabric(arguments.device).device)
-    if device == "cpu":
-        keep_freed_memory()
-    model, facts = load_with_facts(folder.path, which=arguments.weights, device=device)
-    parts = parts_of(folder, config, make_console())
-    test = parts.test()
-    require_same_data(test, facts)
-    images = test.sample(arguments.images).to(device)
-    return Subject(
-        model=model,
-        images=images,
-        threat=config.evaluation,
-        seed=config.seed if arguments.seed is None else arguments.seed,
-        source=natural_model(arguments, parts, config, facts, device, observer) if "source" in needed else None,
-        test=test,
-        train=trained_images(folder, config, parts) if "train" in needed else None,
-        evaluation=results_so_far(folder.evaluation(arguments.weights), facts),
-        observer=observer,
-    )
-
-
-def natural_model(
-    arguments: Arguments, parts: Parts, config: Config, facts: ModelFacts, device: str, observer: Observer
-) -> nn.Module:
-    """Return the naturally trained model whose adversarial images are transferred: the one given, or a small one.
-
-    Raises:
-        UserError: if the one given was trained under attack, or on other classes.
-    """
-    from srat.runs.run import load_with_facts
-    from srat.training.fitting import fit
-
-    if arguments.source is not None:
-        model, theirs = load_with_facts(arguments.source, device=device)
-        require(
-            theirs.config.method.startswith("natural"),
-            f"--source: expected a naturally trained run, got {theirs.config.method} in '{arguments.source}'",
-        )
-        same = (theirs.class_names, theirs.shape) == (facts.class_names, facts.shape)
-        require(same, f"--source: the run in '{arguments.source}' is of other classes, or of images of another size")
-        return model
-    own = compose(compose(data=config.data.name), method="natural", model="small-cnn", seed=config.seed)
-    images = sum(min(count, SOURCE_IMAGES) for count in parts.train().counts)
-    natural = replace(
-        own,
-        data=config.data,
-        imbalance=Step(ratio=1, cap=SOURCE_IMAGES),
-        holdout=Holdout(fraction=0),
-        epochs=max(SOURCE_EPOCHS, SOURCE_STEPS // math.ceil(images / own.batch_size)),
-    )
-    return fit(natural, device=device, observer=observer, parts=replace(parts, notes=())).model  # they have been said

@@ -77,12 +77,11 @@ def parser() -> ArgumentParser:
 
 def names_of_values(command: str) -> Mapping[str, Sequence[str]]:
     """Return what a command lets one choose from, by the flag; "" stands for its first word."""
-    from srat.attacks import ReferenceAttack
+    from srat.attacks.named import attack_names
     from srat.audit.suite import chosen_checks
-    from srat.core.members import choices
 
     families = {f"--{family.replace('_', '-')}": choices_of(family) for family in ("method", *FAMILIES)}
-    attacks = {"--attack": ["natural", "fgsm", "pgd-20", "pgd-margin", *choices(ReferenceAttack)]}
+    attacks = {"--attack": attack_names()}
     known: Mapping[str, Mapping[str, Sequence[str]]] = {
         "train": families,
         "data": families,

@@ -12,8 +12,8 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
-from srat.cli.command_line import command_of
 from srat.cli.parsing import choices_class, family_flag, parse, parse_choices
+from srat.config.command_line import command_of
 from srat.config.composition import compose
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically

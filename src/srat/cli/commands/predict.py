@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,24 +14,21 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
-from srat.attacks.named import named
+from srat.attacks import AnyAttack, Natural
+from srat.attacks.named import attack_words
 from srat.cli.parsing import parse
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically
 from srat.core.signals import deferring_signals
 from srat.core.words import counted
-from srat.data.image_folder.scan import Passed, told_briefly
 from srat.data.reading.image_files import together
 from srat.evaluation.record import describe_attack
-from srat.inference.prediction import Chosen, Prediction, ReadFiles, image_files, predict, read_images
+from srat.inference.prediction import Prediction, predict_files
 from srat.report.terminal.live import LiveObserver, make_console
 from srat.report.terminal.names import Name
 from srat.report.terminal.scopes import print_whole, titled_table
 from srat.report.wording import budget_text
 from srat.runs.folder import Which
-from srat.runs.run import load_with_facts
-from srat.runtime.fabric import make_fabric
 
 Row = dict[str, Any]
 
@@ -50,8 +47,14 @@ class Arguments:
     """A table for people; csv or json for programs."""
     out: Path | None = None
     """Write csv or json to this file; by default to the terminal."""
-    attack: str | None = None
-    """Attack to test the predictions under (pgd-50, autoattack, …); natural attacks nothing."""
+    attack: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="NAME",
+            help=f"Attack to test the predictions under: {', '.join(attack_words())} (N: any number of steps; natural "
+            "attacks nothing); by default the one that the run was evaluated under.",
+        ),
+    ] = None
     epsilon: float | None = None
     """ε of the attack, in [0, 1] pixel units; as in the run's evaluation unless given."""
     weights: Which = "last"
@@ -65,21 +68,23 @@ def run(args: list[str]) -> int:
     arguments = parse(Arguments, args, command="predict", default=Arguments())
     check_arguments(arguments)
     name, *images = arguments.words
-    chosen = image_files([Path(each) for each in images])
-    device = str(make_fabric(arguments.device).device)
-    model, facts = load_with_facts(Path(name), which=arguments.weights, device=device)
-    attack, class_names = chosen_attack(arguments, facts.config.evaluation), facts.class_names
     progress = Console(stderr=True)
     with deferring_signals() as interruption, LiveObserver(progress, interruption.check, lines=False) as observer:
-        files = read_images(chosen.images, facts.shape, facts.config.data, observer=observer)
-        for line in (how_many(chosen, files), *files.notes):
-            progress.print(f"srat: {printable(line)}", highlight=False, markup=False, soft_wrap=True)
-        tell_doubts((attack,), files.images.shape[1:], observer.notice)
-        found = predict(model, files.images, attack, class_names=class_names, device=device, observer=observer)
-    rows = [row_of(path, each, class_names) for path, each in zip(files.paths, found, strict=True)]
-    give(rows, arguments, attack, classes=len(class_names))
-    if files.wrong:
-        raise together(files.wrong)
+        found = predict_files(
+            name,
+            images,
+            attack=arguments.attack,
+            epsilon=arguments.epsilon,
+            which=arguments.weights,
+            device=arguments.device,
+            observer=observer,
+            told=lambda line: progress.print(f"srat: {printable(line)}", highlight=False, markup=False, soft_wrap=True),
+        )
+    names = found.class_names
+    rows = [row_of(path, each, names) for path, each in zip(found.paths, found.predictions, strict=True)]
+    give(rows, arguments, found.attack, classes=len(names))
+    if found.wrong:
+        raise together(found.wrong)
     return 0
 
 
@@ -101,14 +106,6 @@ def give(rows: Sequence[Row], arguments: Arguments, attack: AnyAttack, *, classe
     print(text, end="") if arguments.out is None else write_atomically(arguments.out, text)
 
 
-def how_many(chosen: Chosen, files: ReadFiles) -> str:
-    """Return how many of all files were read, and why the others were not."""
-    unread = (Passed(path=path, kind="unreadable", why="cannot be read") for path in files.unread)
-    read, passed = len(files.paths), [*chosen.passed, *unread]
-    others = f"; not read: {told_briefly(passed, Path())}" if passed else ""
-    return f"read {read:,} of {counted(read + len(passed), 'file')}{others}"
-
-
 def row_of(path: Path, prediction: Prediction, class_names: Sequence[str]) -> Row:
     """Return what is printed about an image."""
     probability, attacked = prediction.probability, prediction.attacked
@@ -119,13 +116,6 @@ def row_of(path: Path, prediction: Prediction, class_names: Sequence[str]) -> Ro
         "holds": prediction.holds,
         "attacked": None if attacked is None else class_names[attacked],
     }
-
-
-def chosen_attack(arguments: Arguments, threat: PGD) -> AnyAttack:
-    """Return the attack that predictions are to hold under."""
-    if arguments.epsilon is not None:
-        threat = replace(threat, epsilon=arguments.epsilon)
-    return threat if arguments.attack is None else named(arguments.attack, threat)
 
 
 def as_json(rows: Sequence[Row], attack: AnyAttack, classes: int) -> str:

@@ -6,20 +6,19 @@ from typing import Annotated
 
 import tyro
 
-from srat.cli.command_line import command_of
 from srat.cli.parsing import parse
 from srat.cli.recipes import RecipeChoice, described_choice, read_base
 from srat.config.config import Config
-from srat.core.errors import nearest, require
+from srat.core.errors import nearest, printable, require
+from srat.core.signals import deferring_signals
 from srat.grid.plan import planned
 from srat.recipes.catalogue import names, recipe
 from srat.recipes.scales import LARGEST_RATIO
 from srat.report.paper.outcome import Outcome, collect
 from srat.report.paper.page import make_page
-from srat.report.terminal.live import make_console
+from srat.report.terminal.live import LiveObserver, make_console
 from srat.report.terminal.scopes import print_whole
 from srat.runs.folder import RunFolder
-from srat.runs.opening import how_to_evaluate, opened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,27 +67,20 @@ def show_runs(args: list[str]) -> int:
     for each in arguments.runs:
         there = RunFolder(Path(each)).exists
         require(there, f"'{each}' is neither a run's folder nor a table or figure{nearest(each, names())}")
-    several = len(arguments.runs) > 1
-    runs = [opened(each, "report", arguments.data_dir) for each in arguments.runs]
-    for folder, _ in runs:
-        how = how_to_evaluate(folder) if folder.of_own_model else f"{folder.how_to_go_on} it"
-        require(folder.evaluation("last").exists(), f"'{folder.path}' is not evaluated yet: {how}")
-    out = arguments.out or (Path("report.html") if several else runs[0][0].path / "report.html")
-    require(out.parent.is_dir() and not out.is_dir(), f"--out: expected the name of a file in a folder, got '{out}'")
-    from srat.cli.pages import draw_map, gallery_of, write_page
-    from srat.report.findings import findings_of
-    from srat.report.html.record import read_record
-    from srat.runtime.fabric import make_fabric  # Fabric takes as long to import as torch
+    from srat.report.pages import report_runs  # which takes as long to import as torch
 
-    console, device = make_console(), str(make_fabric(arguments.device).device)
-    for folder, config in runs if arguments.map else ():
-        draw_map(folder, config, device, console)
-    records = [
-        read_record(folder, config, command=command_of(config), gallery=gallery_of(folder, config, device, console))
-        for folder, config in runs
-    ]
-    findings = findings_of(arguments.runs) if several else ()
-    write_page(records, out, console, findings=findings)
+    console = make_console()
+    with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
+        file = report_runs(
+            arguments.runs,
+            out=arguments.out,
+            data_dir=arguments.data_dir,
+            draw_map=arguments.map,
+            device=arguments.device,
+            observer=observer,
+            told=lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True),
+        )
+    console.print(f"The page is in {printable(str(file))}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

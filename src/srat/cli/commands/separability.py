@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.console import Console
 
-from srat.cli.parsing import parse
-from srat.core.errors import require
-from srat.report.terminal.live import make_console
+from srat.cli.parsing import parse, run_word
+from srat.core.errors import printable, require
+from srat.core.signals import deferring_signals
+from srat.evaluation.record import Evaluation
+from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.scopes import print_whole
 from srat.runs.folder import Which
 from srat.runs.opening import opened
 
@@ -38,16 +42,53 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Measure, print the tables; return the exit code."""
     arguments = parse(Arguments, args, command="separability", default=Arguments())
-    folder, config = opened(arguments.run, "separability", arguments.data_dir)
+    folder, config = opened(run_word(arguments.run, "separability"))
     console = make_console()
     if arguments.map:
-        from srat.cli.pages import make_map
-
         require(arguments.weights == "last", "--map uses the weights of the last epoch; leave out --weights best")
-        make_map(folder, config, images=arguments.images or 1_000, device=arguments.device, console=console)
+        draw(arguments, folder.map, console)
     else:
-        from srat.cli.measuring import measure  # which brings Fabric and SciPy
-
-        wanted = arguments.images or 2_000
-        measure(folder, config, which=arguments.weights, wanted=wanted, device=arguments.device, console=console)
+        show(arguments, f"{config.method} on {config.data.title}", console)
     return 0
+
+
+def draw(arguments: Arguments, file: Path, console: Console) -> None:
+    """Draw the map of a run's features, and say where it is."""
+    from srat.runs.mapping import map_run  # which brings Fabric
+
+    with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
+        drawn = map_run(
+            arguments.run,
+            images=arguments.images or 1_000,
+            data_dir=arguments.data_dir,
+            device=arguments.device,
+            observer=observer,
+        )
+    said = f"{len(drawn.labels):,} training images, kept in {printable(str(file))}"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+def show(arguments: Arguments, title: str, console: Console) -> None:
+    """Measure how well the classes lie apart; print the tables, and the classes that they leave out."""
+    from srat.evaluation.separability import NEIGHBOURS
+    from srat.report.terminal.separability import separability_table
+    from srat.runs.measuring import separability_of_run  # which brings Fabric and SciPy
+
+    with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
+        measured = separability_of_run(
+            arguments.run,
+            which=arguments.weights,
+            images=arguments.images or 2_000,
+            data_dir=arguments.data_dir,
+            device=arguments.device,
+            observer=observer,
+        )
+    evaluation = Evaluation(class_names=measured.class_names, train_counts=measured.train_counts)
+    for name, found in measured.results.items():
+        whole = f"{title}, {name}, {measured.images:,} test images"
+        print_whole(console, separability_table(found, evaluation, title=whole))
+        shown = {each.scope for each in found if each.is_class}
+        if few := [each for each in measured.class_names if each not in shown]:
+            said = f"Left out (fewer than {NEIGHBOURS + 1} images each): {', '.join(few)}"
+            console.print(printable(said), highlight=False, markup=False)
+    console.print(f"Kept in {printable(str(measured.path))}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,109 @@
+"""A run's model for other programs: one file that runs without this package, or a folder for a model hub."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from srat.config.command_line import command_of
+from srat.config.config import Config
+from srat.core.checked import checked
+from srat.core.errors import require
+from srat.core.files import write_atomically
+from srat.core.tensor_file import open_tensors, write_tensors
+from srat.inference.exporting import KINDS
+from srat.models import ImageShape
+from srat.report.card import model_card
+from srat.report.html.page import render
+from srat.report.html.record import read_record
+from srat.runs.folder import RunFolder, Which
+from srat.runs.opening import how_to_evaluate, opened
+from srat.runs.run import ModelFacts, load_with_facts
+
+Format = Literal["torch-export", "onnx", "hub"]
+OWN = ("folder", "arrays")
+"""Data that only their owner knows where to find."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedRun:
+    """Where a run's model was exported to, and what it takes."""
+
+    path: Path
+    """The file, or the folder."""
+    shape: ImageShape
+    """Of the images that it takes, in [0, 1]."""
+    class_names: tuple[str, ...]
+    difference: float | None
+    """How far what it computes is from the trained model, at most; None of a folder, whose weights are the same."""
+
+
+@checked
+def export_run(
+    path: Path | str,
+    to: Format,
+    *,
+    out: Path | str | None = None,
+    which: Which = "last",
+    model: nn.Module | None = None,
+) -> ExportedRun:
+    """Export a run's model, and check that what was exported computes the same.
+
+    Args:
+        path: the run's folder.
+        to: "torch-export" or "onnx", one file: images in [0, 1] → logits and probabilities; "hub", a folder with the
+            weights, the configuration, the run's page and a model card.
+        out: the file, or a new or empty folder; by default model.pt2, model.onnx or hub in the run's folder.
+        which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
+            ones before averaging.
+        model: the model to put the weights into, where the run was of the user's own.
+
+    Raises:
+        UserError: if there is no such run, it cannot be exported so, or ``out`` cannot be written.
+    """
+    folder, config = opened(path)
+    if to == "hub":
+        place, difference = Path(out or folder.path / "hub"), None
+        _, facts = load_with_facts(folder.path, which=which, model=model)
+        write_hub(folder, config, facts, which, place)
+    else:
+        name, write = KINDS[to]
+        place = Path(out or folder.path / name)
+        writable = place.parent.is_dir() and not place.is_dir()
+        require(writable, f"`out`: expected the name of a file in a folder, got '{place}'")
+        filled, facts = load_with_facts(folder.path, which=which, model=model)
+        difference = write(filled, facts, place)
+    return ExportedRun(path=place, shape=facts.shape, class_names=facts.class_names, difference=difference)
+
+
+def write_hub(folder: RunFolder, config: Config, facts: ModelFacts, which: Which, out: Path) -> None:
+    """Write a folder as model hubs have them.
+
+    Raises:
+        UserError: if the folder holds something, or the run is not evaluated.
+    """
+    strangers = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    require(not strangers, f"`out`: expected a new or an empty folder, got '{out}'")
+    evaluation = folder.evaluation(which)
+    advice = how_to_evaluate(folder, "" if which == "last" else f" --weights {which}")
+    require(evaluation.exists(), f"a model card needs an evaluation of the weights, {evaluation}: {advice}")
+    config = without_place(config)
+    command = command_of(config)
+    command += " --data-dir DIR" if command and hasattr(config.data, "dir") and config.data.name in OWN else ""
+    record = read_record(folder, config, command=command, which=which)
+    out.mkdir(parents=True, exist_ok=True)
+    weights = open_tensors(folder.weights(which)).tensors()
+    write_tensors(out / "model.safetensors", weights, replace(facts, config=config).to_json(weights))
+    for name, text in (
+        ("config.json", config.to_json()),
+        ("evaluation.json", record.evaluation.to_json()),
+        ("report.html", render([record])),
+        ("README.md", model_card(record, facts.shape)),
+    ):
+        write_atomically(out / name, text)
+
+
+def without_place(config: Config) -> Config:
+    """Return the configuration without where its data lie, which is nobody else's business."""
+    return config if getattr(config.data, "dir", None) is None else replace(config, data=replace(config.data, dir=None))  # type: ignore[call-arg]
