@@ -27,7 +27,7 @@ from srat.evaluation.evaluate import count, evaluate, examine
 from srat.evaluation.groups import groups
 from srat.evaluation.journal import FileJournal
 from srat.evaluation.record import Evaluation, describe_attack, summary
-from srat.evaluation.serving import served
+from srat.evaluation.serving import lent_exactly
 from srat.methods import objective
 from srat.models.heads import LinearHead
 from srat.optimization import schedules
@@ -92,7 +92,7 @@ CALLS = {
     Explicit(keep=(1, 1)).counts: {"class_counts": [90, 90], "seed": 0},
     models.build: {"architecture": srat.Config().model, "head": LinearHead(), "classes": 3, "mean": ONE, "std": ONE}
     | {"shape": models.ImageShape(channels=1, height=8, width=8), "projection": 0, "seed": 0},
-    models.attacked: {"model": NET, "mode": "eval"},
+    models.lent: {"model": NET, "mode": "eval"},
     models.channel_statistics: {"parts": [IMAGES]},
     models.first_logits: {"model": NET, "images": IMAGES},
     models.wrap: {"module": NET, "mean": [0.5], "std": [0.5], "head": None, "output": None},
@@ -106,7 +106,7 @@ CALLS = {
     count: {"model": NET, "dataset": DATA, "attack": PGD(steps=1), "seed": 0},
     describe_attack: {"attack": PGD(), "classes": 3},
     groups: {"train_counts": [3, 2]},
-    served: {"model": NET},
+    lent_exactly: {"model": NET},
     summary: {"counts": COUNTS, "groups": GROUPS},
     intervals.wilson: {"correct": 1, "total": 2, "z": 1.96},
     FileJournal: {"folder": Path("/tmp"), "name": "x", "rank": 0, "identity": {}, "images": 3} | {"notice": silent},

@@ -25,7 +25,7 @@ from srat.evaluation.outcome import NEVER
 from srat.evaluation.record import Evaluation, Result, describe_attack, summary
 from srat.evaluation.survival import outcome
 from srat.evaluation.trial import Trial
-from srat.models import Output, attacked
+from srat.models import Output, lent
 from srat.models.backbones.small_cnn import small_cnn_backbone
 from srat.statistics.intervals import wilson
 
@@ -179,7 +179,7 @@ def test_images_restarts_and_seeds_draw_other_starts(threshold_data):
 
 def slowly(model, dataset, attack, *, seed, size):
     """Every image through every step of every start, in full batches; when it is wrong first, and what it is then."""
-    with attacked(model) as served:
+    with lent(model) as served:
         firsts, classes = [], []
         for indices in torch.arange(len(dataset)).repeat(2)[: math.ceil(len(dataset) / size) * size].split(size):
             images, labels = to_unit(dataset.images[indices]), dataset.labels[indices]

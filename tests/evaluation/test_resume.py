@@ -16,7 +16,7 @@ from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER, Outcome
 from srat.evaluation.survival import outcome
 from srat.evaluation.trial import Trial
-from srat.models import attacked
+from srat.models import lent
 from srat.models.backbones.small_cnn import small_cnn_backbone
 from srat.runtime.processes import Processes
 
@@ -65,7 +65,7 @@ def trial():
         labels = model(images).argmax(dim=1)
     labels[::9] = (labels[::9] + 1) % 5
     data = Dataset(images, labels, tuple("abcde"))
-    with attacked(model) as served:
+    with lent(model) as served:
         yield Trial(model=served, dataset=data, seed=3, batch_size=16, observer=Observer())
 
 

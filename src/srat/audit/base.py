@@ -18,7 +18,7 @@ from srat.evaluation.evaluate import examine
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Evaluation
-from srat.evaluation.serving import BATCH_SIZE, served
+from srat.evaluation.serving import BATCH_SIZE, lent_exactly
 from srat.models import logits_at
 from srat.statistics.intervals import wilson
 
@@ -126,7 +126,7 @@ class Subject:
 
     def asked(self) -> Float[Tensor, "n classes"]:
         """Ask the model about all images, once more."""
-        with torch.no_grad(), served(self.model) as lent:
+        with torch.no_grad(), lent_exactly(self.model) as lent:
             return torch.cat([logits_at(lent, images) for images, _ in self.batches(self.every)])
 
 

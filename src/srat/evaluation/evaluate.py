@@ -19,7 +19,7 @@ from srat.evaluation.journal import Journal
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Result, describe_attack
-from srat.evaluation.serving import BATCH_SIZE, served
+from srat.evaluation.serving import BATCH_SIZE, lent_exactly
 from srat.evaluation.survival import outcome
 from srat.evaluation.trial import Trial
 from srat.models import first_logits
@@ -112,7 +112,7 @@ def examine(
     """
     require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
     observer = observer or Observer()
-    with served(model) as lent:
+    with lent_exactly(model) as lent:
         trial = Trial(
             model=lent, dataset=dataset, seed=seed, batch_size=batch_size, observer=observer, processes=processes
         )

@@ -22,7 +22,7 @@ from srat.data.counts import require_labels
 from srat.evaluation.comparison import Scope, scopes
 from srat.evaluation.groups import Groups
 from srat.evaluation.observer import Observer
-from srat.evaluation.serving import BATCH_SIZE, last_points, served
+from srat.evaluation.serving import BATCH_SIZE, last_points, lent_exactly
 from srat.models import Output
 from srat.models.asking import output_of
 
@@ -198,7 +198,7 @@ def features_of(
     observer.evaluating(f"features, {attack.label}", images=len(dataset))
     rows = []
     device = dataset.labels.device
-    with served(model) as lent:
+    with lent_exactly(model) as lent:
         for number, chosen in enumerate(torch.split(torch.arange(len(dataset)), BATCH_SIZE)):
             part = dataset.subset(chosen)
             images = to_unit(part.images[:].to(device))

@@ -23,7 +23,7 @@ from srat.data.reading.image_files import ImageFiles, read_each, together
 from srat.data.sources.folder import Folder
 from srat.evaluation.evaluate import examine
 from srat.evaluation.observer import Observer
-from srat.evaluation.serving import BATCH_SIZE, served
+from srat.evaluation.serving import BATCH_SIZE, lent_exactly
 from srat.models import ImageShape, first_logits, logits_at
 from srat.models.asking import trainable
 from srat.models.wrapping.wrapper import LOOKED_AT
@@ -161,7 +161,7 @@ def predict(
 def _looked_at(model: nn.Module, images: Images, device: str) -> tuple[Tensor, Tensor]:
     """Return the class of each image, and its probability."""
     shares = []
-    with served(model) as lent, torch.no_grad():
+    with lent_exactly(model) as lent, torch.no_grad():
         for chosen in torch.split(torch.arange(len(images)), BATCH_SIZE):
             batch = to_unit(images[chosen].to(device))
             shares.append(logits_at(lent, batch).softmax(dim=1).max(dim=1))
