@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
-from srat.core.checked import checked, said
+from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.gradients import is_inference, taking_gradients
+from srat.core.kinds import said
 from srat.core.values import UnfitError, as_tensor
 from srat.core.warn import warn
 from srat.core.words import number
