@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from srat.core.errors import require
+from srat.core.errors import require_field
 from srat.feature_losses.base import Features, FeatureTerm, Labels, Memory
 from srat.feature_losses.separation_loss import Separation, positive_of, separation_of
 
@@ -58,7 +58,7 @@ class QueuedSeparation(Separation, name="separation-queue"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(1 <= self.size <= _MOST, f"`feature_loss.size`: expected 1 to {_MOST:,}, got {self.size}")
+        require_field(1 <= self.size <= _MOST, "feature_loss.size", f"1 to {_MOST:,}", self.size)
 
     @override
     def memory(self, *, dimensions: int, classes: int) -> Memory | None:
