@@ -1,17 +1,39 @@
-"""What the site is told by the program itself: the help of each command."""
+"""What the site is told by the program itself: the help of each command, the families, the source of the step."""
 
+import inspect
+import pydoc
 import re
 from typing import Any
 
 from srat.cli.commands import COMMANDS
 from srat.cli.commands.completion import helped
+from srat.config.config import FAMILIES
+from srat.core.members import choices
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put every command with its help in the place of ``{{ commands }}``, a help in that of ``{{ help NAME }}``."""
+    """Fill in a page's places: every command with its help, one help, the families, the source of a function."""
     every = "\n\n".join(f"## srat {name}\n\n{{{{ help {name} }}}}" for name in COMMANDS)
-    return re.sub(r"\{\{ help ([\w -]+) \}\}", _help, markdown.replace("{{ commands }}", every))
+    markdown = markdown.replace("{{ commands }}", every).replace("{{ families }}", _families())
+    markdown = re.sub(r"\{\{ source ([\w.]+) \}\}", _source, markdown)
+    return re.sub(r"\{\{ help ([\w -]+) \}\}", _help, markdown)
 
 
 def _help(place: re.Match[str]) -> str:
     return f"```text\n{helped(*place[1].split(), width=84)}```"
+
+
+def _families() -> str:
+    """Return a table of the families: the field of a configuration, what it decides, its members."""
+    rows = ["| field | decides | members |", "|---|---|---|"]
+    for field, family in FAMILIES.items():
+        members = ", ".join(f"`{name}`" for name in choices(family))
+        rows.append(f"| `{field}` | {str(inspect.getdoc(family)).splitlines()[0]} | {members} |")
+    return "\n".join(rows)
+
+
+def _source(place: re.Match[str]) -> str:
+    """Return the source of a function without its docstring."""
+    source = inspect.getsource(pydoc.locate(place[1]))  # type: ignore[arg-type]
+    code = re.sub(r' *""".*?"""\n', "", source, count=1, flags=re.DOTALL)
+    return f"```python\n{code}```"

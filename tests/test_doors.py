@@ -215,7 +215,7 @@ def test_counts_of_another_number_of_classes():
         ("seed: expected a whole number, got 0.5", lambda: select([0, 1], [1, 1], seed=0.5)),
         ("labels: expected integers from 0", lambda: Holdout().split([-1, 0], seed=0)),
         ("batch_size: expected at least 1, got 0", lambda: epoch_batches(4, 0, generator=torch.Generator())),
-        ("mode: expected eval or train_frozen_stats, got 'train'", lambda: srat.models.attacked(NET, "train")),
+        ("mode: expected eval or train_frozen_stats, got 'train'", lambda: srat.models.lent(NET, "train")),
         ("norm: expected linf or l2, got 'l1'", lambda: srat.attacks.within(IMAGES, IMAGES, norm="l1", epsilon=1)),
     ],
 )

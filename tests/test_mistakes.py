@@ -38,7 +38,7 @@ from srat.evaluation.record import Evaluation, Result
 from srat.feature_losses import has_positive, separation
 from srat.losses import cross_entropy, focal, ldam
 from srat.methods.objective import reduce_weighted
-from srat.models import Normalization, attacked, wrap
+from srat.models import Normalization, lent, wrap
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.schedules import learning_rate
 from srat.report.terminal.table import notes
@@ -62,7 +62,7 @@ def model():
 
 def attack(model, images, labels, generator, mode="eval"):
     """The attack as the trainer makes it."""
-    with attacked(model, mode) as served:
+    with lent(model, mode) as served:
         loss_at = lambda x: cross_entropy(served(x), labels)  # noqa: E731
         return PGD(steps=3)(loss_at, images, generator=generator)
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from one_file_each import ADDED
 
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "extend.md"
 TINY = ("--model", "linear", "--epochs", "1", "--attack.steps", "3", "--device", "cpu")
@@ -149,3 +150,48 @@ except srat.UserError as error:
 def test_a_class_that_is_defined_after_the_import_is_a_member(srat):
     done = srat("-c", LATE)
     assert done.returncode == 0, done.stderr
+
+
+FAMILIES_ADDED = [kind for kind in ADDED if kind not in ("check", "recipe")]
+
+
+@pytest.fixture
+def added(tmp_path, srat):
+    """The same command line, with a package that adds a member of each kind, in a file each."""
+    site = tmp_path / "site"
+    site.mkdir()
+    groups = {"srat.members": [], "srat.recipes": []}
+    for kind, code in ADDED.items():
+        (site / f"our_{kind}.py").write_text(code)
+        groups["srat.recipes" if kind == "recipe" else "srat.members"].append(f"ours-{kind} = our_{kind}".strip())
+    facts = site / "ours-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: ours\nVersion: 1.0\n")
+    points = "\n".join(f"[{group}]\n" + "\n".join(lines) for group, lines in groups.items())
+    (facts / "entry_points.txt").write_text(points + "\n")
+    return srat
+
+
+def name_in(code):
+    return re.search(r'name="([\w-]+)"', code)[1]
+
+
+def test_a_member_of_any_kind_is_one_file(added, tmp_path):
+    chosen = {kind: name_in(ADDED[kind]) for kind in FAMILIES_ADDED}
+    words = [word for kind, name in chosen.items() for word in (f"--{kind.replace('_', '-')}", name)]
+    trained = added("-m", "srat", "train", *words, "--epochs", "2", "--device", "cpu", "--out", "run")
+    assert trained.returncode == 0, trained.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert {kind: config[kind]["name"] for kind in chosen} == chosen
+    assert config["model"] == {"name": "flat", "width": 8}
+    assert (tmp_path / "run" / "model-raw.safetensors").exists()
+    helped = added("-m", "srat", "train", "--help", *words).stdout
+    assert all(name in helped for name in chosen.values())
+    assert "--attack.steps" in helped
+    evaluated = added("-m", "srat", "evaluate", "run", "--attack", "jump", "--device", "cpu")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "jump-20" in json.loads((tmp_path / "run" / "evaluation.json").read_text())["results"]
+    audited = added("-m", "srat", "audit", "run", "--check", "many", "--device", "cpu")
+    assert audited.returncode == 0, audited.stderr
+    made = added("-m", "srat", "grid", "ours-recipe", "--seeds", "1", "--executor", "serial", "--device", "cpu")
+    assert made.returncode == 0, made.stderr

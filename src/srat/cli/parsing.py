@@ -267,7 +267,7 @@ def _flags(kind: type[T], command: str, default: T) -> list[str]:
 
 
 def _choice_for(given: str, kind: type) -> str:
-    """Return which choices a flag goes with, where it is one of members that are not chosen; "" if it is none."""
+    """Return which choices a flag goes with if it belongs to members that are not chosen; "" otherwise."""
     families = [family for family in FAMILIES if family in _names_within(kind)]
     for family in families:
         having = [name for name, member in members(FAMILIES[family]).items() if given in _flags_of(member, family)]

@@ -10,6 +10,7 @@ import torch
 import tyro
 from jaxtyping import Int
 from torch import Tensor
+from typing_extensions import override
 
 from srat.core.checked import checked
 from srat.core.errors import UserError, require
@@ -122,8 +123,8 @@ class NoImbalance(Imbalance, name="none"):
     """Keep every training example."""
 
     @checked
+    @override
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
-        """Return ``class_counts`` as they are."""
         del seed
         return tuple(class_counts)
 
@@ -142,6 +143,7 @@ class _Profile(Imbalance):
         require(self.cap is None or self.cap >= 1, f"--imbalance.cap: expected at least 1, got {self.cap}")
 
     @checked
+    @override
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
         """Return the profile's counts, laid over the classes in their order."""
         order = class_order(self.class_order, len(class_counts), seed=seed)
@@ -158,8 +160,8 @@ class _Profile(Imbalance):
 class Step(_Profile, name="step"):
     """Step imbalance: the second half of the classes keep 1/K of their examples."""
 
+    @override
     def profile(self, class_counts: Counts) -> tuple[int, ...]:
-        """Return `step_counts`."""
         return step_counts(class_counts, ratio=self.ratio)
 
 
@@ -167,8 +169,8 @@ class Step(_Profile, name="step"):
 class Exponential(_Profile, name="exp", aliases=("exponential",)):
     """Exp imbalance: class i keeps K^(−i/(C−1)) of its examples."""
 
+    @override
     def profile(self, class_counts: Counts) -> tuple[int, ...]:
-        """Return `exponential_counts`."""
         return exponential_counts(class_counts, ratio=self.ratio)
 
 
@@ -180,8 +182,8 @@ class Explicit(Imbalance, name="counts"):
     """Examples to keep of each class, in the order of the labels."""
 
     @checked
+    @override
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
-        """Return the given counts."""
         del seed
         require(
             len(self.keep) == len(class_counts),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from typing_extensions import override
 
 from srat.core.errors import require
 from srat.feature_losses.base import Features, FeatureTerm, Labels, Memory
@@ -34,6 +35,7 @@ class Queue(Memory):
         self.register_buffer("oldest", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
+    @override
     def remember(self, features: Features, labels: Labels) -> None:
         """Put a batch, or the last of it that the queue holds, in the place of the oldest features."""
         size = len(self.labels)
@@ -58,8 +60,8 @@ class QueuedSeparation(Separation, name="separation-queue"):
         super().__post_init__()
         require(1 <= self.size <= _MOST, f"`feature_loss.size`: expected 1 to {_MOST:,}, got {self.size}")
 
+    @override
     def memory(self, *, dimensions: int, classes: int) -> Memory | None:
-        """Return an empty queue."""
         del classes
         return Queue(self.size, dimensions)
 

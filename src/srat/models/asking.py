@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.gradients import is_inference
-from srat.models.classifier import Classifier, attacked, dtype_of, unmoved
+from srat.models.classifier import Classifier, dtype_of
 from srat.models.inputs import telling_what_fails
-from srat.models.outputs import doubt_of, logits_of
+from srat.models.lending import lent, unmoved
+from srat.models.likeness import doubt_of
+from srat.models.outputs import logits_of
 from srat.models.wrapping.lazy import make_lazy_parts
 from srat.models.wrapping.looking import dtype_taken
 from srat.models.wrapping.wrapper import Wrapped
@@ -66,9 +68,9 @@ def first_logits(
     own = model.backbone if isinstance(model, Wrapped) else model
     with telling_what_fails(own, images):
         get_ready(model, images)
-        with torch.no_grad(), attacked(model) as lent:
-            _require_whole(lent, images)
-            return logits_of(output_of(lent, images), batch=len(images))
+        with torch.no_grad(), lent(model) as served:
+            _require_whole(served, images)
+            return logits_of(output_of(served, images), batch=len(images))
 
 
 def doubts_about(model: nn.Module, logits: Tensor, *, training: bool = False) -> list[str]:

@@ -1,21 +1,29 @@
-"""The folder is the catalogue: a recipe is a module of it, with a ``RECIPE``; a few are none."""
+"""The folder is the catalogue: a recipe is a module of it, with a ``RECIPE``; so is one that a package installs."""
 
 import importlib
 import pkgutil
 import re
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from srat.core.errors import unknown
+from srat.core.errors import UserError, unknown
 from srat.recipes.base import Recipe
 
+PLUGINS = "srat.recipes"
+"""The entry points of installed packages that have recipes: each names a module with a ``RECIPE``."""
+
 _PARTS = ("__init__", "base", "catalogue", "making", "scales", "values")
-"""Modules of this package that are no recipe."""
+"""Modules of this package that are not recipes."""
 
 
 def names() -> list[str]:
     """Return the recipes' names: tables, figures, each in the order of their numbers, and then our own studies."""
     found = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name not in _PARTS]
-    return sorted(found, key=_place)
+    return sorted({*found, *_installed()}, key=_place)
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=PLUGINS)}
 
 
 def _place(name: str) -> tuple[int, int, str]:
@@ -27,9 +35,23 @@ def recipe(name: str) -> Recipe:
     """Return the recipe of that name.
 
     Raises:
-        UserError: if there is none.
+        UserError: if no recipe has that name, or an installed one cannot be imported.
     """
     if name not in names():
         raise unknown("recipe", name, names())
-    found: Recipe = importlib.import_module(f"srat.recipes.{name}").RECIPE
+    installed = _installed()
+    if name not in installed:
+        found: Recipe = importlib.import_module(f"srat.recipes.{name}").RECIPE
+        return found
+    try:
+        return _recipe_in(installed[name].load())
+    except Exception as error:  # a stranger's module may do anything
+        why = f"{type(error).__name__}: {error}"
+        raise UserError(f"the recipe {name} of {installed[name].value} cannot be imported ({why})") from error
+
+
+def _recipe_in(module: object) -> Recipe:
+    found = getattr(module, "RECIPE", None)
+    if not isinstance(found, Recipe):
+        raise TypeError(f"expected a RECIPE in it, got {type(found).__name__}")
     return found

@@ -31,7 +31,7 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
     """
     config, labels, own = training.config, batch.labels, batch.labels[batch.own]
 
-    # Lines 4-5: the inner maximisation.
+    # Line 5: the inner maximisation.
     with training.lent() as served:
         loss_at = inner_loss(training, served, batch.images, own)
         adversarial = config.attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from srat.core.checked import checked
 from srat.core.errors import require
@@ -49,7 +50,7 @@ class EffectiveNumber(Weighting, name="effective-number"):
         require(0 <= self.beta < 1, f"--weighting.beta: expected 0 ≤ β < 1, got {number(self.beta, 0, 1)}")
 
     @checked
+    @override
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
-        """Return `effective_number`, scaled."""
         weights = effective_number(class_counts, self.beta)
         return to_majority_one(weights, class_counts) if self.scale == "majority_one" else weights

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from srat.core.checked import checked
 from srat.core.errors import require
@@ -23,8 +24,8 @@ class Fixed(Weighting, name="fixed"):
         require(not bad, f"--weighting.values: expected positive numbers, got {', '.join(number(w, 0) for w in bad)}")
 
     @checked
+    @override
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
-        """Return the given weights."""
         check_counts(class_counts)
         require(
             len(self.values) == len(class_counts),

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from typing_extensions import override
+
 from srat.core.errors import UserError, require
 from srat.core.members import since
 from srat.data.array_file.names import OF_VERSION_0_1
@@ -32,6 +34,7 @@ class Arrays(Source, name="arrays"):
         fraction = f"--data.test-fraction: expected a share between 0 and 1, got {self.test_fraction}"
         require(0 < self.test_fraction < 1, fraction)
 
+    @override
     def parts(self, record: Record | None = None) -> Parts:
         """Return the parts as the file has them, or as a run has recorded them."""
         place = _checked(self.dir)
@@ -53,8 +56,8 @@ class Arrays(Source, name="arrays"):
             record=split.record,
         )
 
+    @override
     def read(self, part: Part) -> Dataset:
-        """Return the images of a part."""
         return self.parts().read(part)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import tyro
+from typing_extensions import override
 
 from srat.core.errors import UserError, nearest, require
 from srat.data.array_file.values import read_images, read_labels
@@ -43,12 +44,13 @@ class MedMNIST(FileSource, name="medmnist"):
         require(sized, f"--data.size: expected {', '.join(map(str, SIZES))}, got {self.size}")
 
     @property
+    @override
     def title(self) -> str:
         """The set's own name."""
         return self.dataset or self.name
 
+    @override
     def read(self, part: Part) -> Dataset:
-        """Return the images of a part."""
         if self.dataset is None:
             raise UserError(f"--data medmnist: expected --data.name NAME, got none; there are: {_NAMES}")
         published, path = SETS[self.dataset], self._file(self.dataset)
@@ -63,6 +65,7 @@ class MedMNIST(FileSource, name="medmnist"):
         except UserError as error:
             raise UserError(f"{path}, {part}: {error}") from error
 
+    @override
     def find(self) -> Path | None:
         """Return where its file lies; where any does, if none is named."""
         pairs = [(self.dataset, self.size)] if self.dataset else [(name, size) for name in SETS for size in SIZES]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from srat.core.errors import require
 from srat.models.classifier import Architecture, ImageShape
@@ -71,6 +72,6 @@ class ResNet18(Architecture, name="resnet18"):
     def __post_init__(self) -> None:
         require(1 <= self.width <= 1024, f"--model.width: expected 1 to 1024 channels, got {self.width}")
 
+    @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
-        """Return `resnet18_backbone`."""
         return resnet18_backbone(shape.channels, self.width), 8 * self.width

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from srat.core.errors import require
 from srat.models.classifier import Architecture, ImageShape
@@ -73,6 +74,6 @@ class WideResNet(Architecture, name="wide-resnet"):
         )
         require(1 <= self.widen <= 64, f"--model.widen: expected 1 to 64, got {self.widen}")
 
+    @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
-        """Return `wide_resnet_backbone`."""
         return wide_resnet_backbone(shape.channels, self.depth, self.widen), 64 * self.widen

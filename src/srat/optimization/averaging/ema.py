@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from srat.core.errors import require
 from srat.core.words import number
 from srat.optimization.averaging.base import Averaging, check_start
@@ -23,8 +25,8 @@ class EMA(Averaging, name="ema"):
         require(0 <= self.decay < 1, f"`averaging.decay`: expected 0 ≤ decay < 1, got {number(self.decay, 0, 1)}")
         check_start(self.start)
 
+    @override
     def share(self, step: int, *, steps: int, epochs: int) -> float:
-        """Return 1 − d."""
         if step < self.start * steps * epochs:
             return 1.0
         return 1 - min(self.decay, (1 + step) / (10 + step))

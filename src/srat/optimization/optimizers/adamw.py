@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from srat.core.errors import require
 from srat.core.words import number
@@ -41,6 +42,7 @@ class AdamW(Optimizer, name="adamw"):
         )
         check_weight_decay(self.weight_decay)
 
+    @override
     def make(self, parameters: Iterable[nn.Parameter], *, scaled: bool = False) -> torch.optim.Optimizer:
         """Return torch's fused AdamW, whose slots begin at zero whether or not a step is left out."""
         del scaled

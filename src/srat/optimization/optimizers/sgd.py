@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from srat.core.errors import require
 from srat.core.words import number
@@ -36,6 +37,7 @@ class SGD(Optimizer, name="sgd"):
             f"`optimizer.nesterov`: expected a momentum above 0 with it, got {number(self.momentum)}",
         )
 
+    @override
     def make(self, parameters: Iterable[nn.Parameter], *, scaled: bool = False) -> torch.optim.Optimizer:
         """Return torch's fused SGD."""
         parameters = list(parameters)

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from srat.core.errors import require
 from srat.core.words import number
 from srat.optimization.schedules.base import Schedule
@@ -22,12 +24,13 @@ class Cosine(Schedule, name="cosine"):
         super().__post_init__()
         require(0 <= self.last <= 1, f"`schedule.last`: expected 0 to 1, got {number(self.last, 0, 1)}")
 
+    @override
     def share(self, time: float, *, epochs: int) -> float:
         """Return last + (1 − last) · (1 + cos(π t / E)) / 2."""
         return half_cosine(1.0, self.last, time / epochs)
 
+    @override
     def described(self, epochs: int) -> str:
-        """Return that it is half a cosine."""
         del epochs
         return f"half a cosine down to × {self.last:g}"
 
