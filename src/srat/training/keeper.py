@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from typing_extensions import override
@@ -28,6 +28,7 @@ class DivergenceError(UserError):
     """The loss, its gradient or a weight is no longer a number."""
 
 
+@runtime_checkable
 class Keeper(Protocol):
     """What keeps a run while it goes on, and is asked between its steps."""
 
