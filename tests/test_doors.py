@@ -64,7 +64,7 @@ class TestEvaluate:
             ({"batch_size": 2.5}, "batch_size: expected a whole number, got 2.5"),
             ({"seed": "1"}, "seed: expected a whole number, got '1'"),
             ({"seed": None}, "seed: expected a whole number, got None"),
-            ({"attack": "fgms"}, "unknown attack 'fgms', did you mean 'fgsm'?"),
+            ({"attack": "autoattak"}, "unknown attack 'autoattak', did you mean 'autoattack'?"),
             ({"attack": srat.attacks.PGD}, "got the class PGD itself"),
         ],
     )
