@@ -62,7 +62,7 @@ def here(tmp_path, monkeypatch):
 
 
 class TestTutorials:
-    def test_digits(self, here, capsys):
+    def test_digits(self, here, capsys, short_autoattack):
         follow(DOCS / "tutorials" / "digits.md", capsys)
         assert {"srat-ldam", "ce"} <= {path.name for path in (here / "runs").iterdir()}
         assert (here / "runs" / "srat-ldam" / "report.html").exists()

@@ -24,6 +24,7 @@ from srat.evaluation.trial import Trial
 from srat.models import lent
 from srat.runtime.processes import ALONE, Processes
 
+pytestmark = pytest.mark.usefixtures("short_autoattack")
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
 
 
@@ -63,20 +64,6 @@ def theirs(trial, names, norm, epsilon):
     adversarial, _ = attack.run_standard_evaluation(data.images, data.labels, batch_size=trial.batch_size)
     with torch.no_grad():
         return trial.model(adversarial).argmax(dim=1) == data.labels
-
-
-@pytest.fixture(autouse=True)
-def _few_queries(monkeypatch):
-    """Square asks 5,000 times; 300 times will do here, on both sides."""
-    from pyautoattack.square import SquareAttack
-
-    real = SquareAttack.attack_single_run
-
-    def shorter(self, x, y):
-        self.n_queries = 300
-        return real(self, x, y)
-
-    monkeypatch.setattr(SquareAttack, "attack_single_run", shorter)
 
 
 @pytest.mark.parametrize(("name", "norm"), [*((name, "linf") for name in STAGES), ("autoattack", "l2")])

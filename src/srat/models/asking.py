@@ -1,6 +1,7 @@
 """Asking a model, ours or any other, what it says of images."""
 
 import copy
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -41,13 +42,13 @@ def logits_at(model: nn.Module, images: Float[Tensor, "batch channels height wid
     Raises:
         UserError: if there are no logits in what it returns.
     """
-
-    def ask(images: Tensor) -> Tensor:
-        return logits_of(output_of(model, images), batch=images.shape[0]).float()
-
     if images.requires_grad and dtype_of(model) is torch.float16:
-        return with_gradient_in_range(ask, images)
-    return ask(images)
+        return with_gradient_in_range(partial(_asked, model), images)
+    return _asked(model, images)
+
+
+def _asked(model: nn.Module, images: Tensor) -> Tensor:
+    return logits_of(output_of(model, images), batch=images.shape[0]).float()
 
 
 @checked
