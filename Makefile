@@ -11,7 +11,7 @@ demo: setup
 	$(VENV)/bin/srat train
 
 test: check
-	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(VENV)/bin/ruff format --check --quiet .

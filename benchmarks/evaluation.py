@@ -21,7 +21,7 @@ from srat.data import Dataset, to_unit
 from srat.data.sources.digits import Digits
 from srat.evaluation.evaluate import count
 from srat.losses import cross_entropy
-from srat.models import attacked, logits_of
+from srat.models import lent, logits_of
 from srat.runtime.precision import tensor_float
 
 BATCH, SEED = 250, 0
@@ -49,7 +49,7 @@ def dropping(model: nn.Module, dataset: Dataset, attack: PGD) -> tuple[int, ...]
 def through_all(model: nn.Module, dataset: Dataset, attack: PGD) -> tuple[int, ...]:
     """Return the correct images of each class, every image having been through every step from every start."""
     parts = torch.arange(len(dataset), device=dataset.labels.device).split(BATCH)
-    with attacked(model), tensor_float(False):
+    with lent(model), tensor_float(False):
         kept = torch.cat([unbroken(model, dataset, attack, part) for part in parts])
     return tuple(torch.bincount(dataset.labels[kept], minlength=len(dataset.class_names)).tolist())
 

@@ -12,7 +12,7 @@ from srat.core.members import choices
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fill in ``{{ commands }}``, each with its help, ``{{ help NAME }}``, ``{{ families }}``, ``{{ source NAME }}``."""
+    """Fill in a page's places: every command with its help, one help, the families, the source of a function."""
     every = "\n\n".join(f"## srat {name}\n\n{{{{ help {name} }}}}" for name in COMMANDS)
     markdown = markdown.replace("{{ commands }}", every).replace("{{ families }}", _families())
     markdown = re.sub(r"\{\{ source ([\w.]+) \}\}", _source, markdown)

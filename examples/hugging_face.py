@@ -5,7 +5,7 @@ from transformers import ViTConfig, ViTForImageClassification
 
 import srat
 from srat.data.sources.digits import Digits
-from srat.models import attacked
+from srat.models import lent
 
 torch.manual_seed(0)
 size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -17,7 +17,7 @@ train, test = Digits().train(), Digits().test()
 noise = torch.Generator().manual_seed(0)
 for batch in torch.randperm(len(train)).repeat(7).split(64):
     images, labels = srat.data.to_unit(train.images[batch]), train.labels[batch]
-    with attacked(model) as served:
+    with lent(model) as served:
         images = attack(lambda x: srat.losses.cross_entropy(served(x).logits, labels), images, generator=noise)
     optimizer.zero_grad()
     srat.losses.cross_entropy(model(images).logits, labels).mean().backward()

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import srat
 from srat.data.sources.digits import Digits
-from srat.models import attacked
+from srat.models import lent
 
 
 class RobustClassifier(lightning.LightningModule):
@@ -19,7 +19,7 @@ class RobustClassifier(lightning.LightningModule):
     def training_step(self, batch, _):
         images, labels = batch
         noise = torch.Generator(self.device).manual_seed(self.global_step)
-        with attacked(self.model) as served:
+        with lent(self.model) as served:
             images = self.attack(lambda x: srat.losses.focal(served(x).logits, labels), images, generator=noise)
         losses = srat.losses.focal(self.model(images).logits, labels)
         return (losses * self.weights[labels]).sum() / self.weights[labels].sum()

@@ -7,7 +7,7 @@ from srat.data.imbalance import Step, select
 from srat.data.sources.digits import Digits
 from srat.feature_losses import Separation
 from srat.methods.objective import Objective
-from srat.models import attacked
+from srat.models import lent
 from srat.models.backbones.resnet import ResNet18
 
 train, test = Digits().train(), Digits().test()
@@ -25,7 +25,7 @@ noise = torch.Generator().manual_seed(0)
 for _ in range(6):
     for batch in torch.randperm(len(train)).split(64):
         images, labels = srat.data.to_unit(train.images[batch]), train.labels[batch]
-        with attacked(model) as served:  # BatchNorm by its running statistics, no parameter asking for a gradient
+        with lent(model) as served:  # BatchNorm by its running statistics, no parameter asking for a gradient
             adversarial = attack(lambda x: srat.losses.cross_entropy(served(x).logits, labels), images, generator=noise)
         output = model(adversarial)
         losses = srat.losses.ldam(output.logits, labels, class_counts=train.counts)

@@ -1,11 +1,11 @@
 """Shapes and types are checked while the tests run, and only then: the hook precedes every import of srat."""
 
 # It compares values with annotations itself, so often that its own being checked doubles the time of the tests.
-from jaxtyping import install_import_hook
 
 import srat.core.checked  # noqa: F401
+from checking import check_types
 
-install_import_hook("srat", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+check_types()
 
 import os
 import signal
@@ -16,6 +16,7 @@ import pytest
 import requests
 import torch
 
+from shortening import shorten_autoattack
 from srat.data import Dataset
 from srat.data.sources.fashion_mnist import DEBIAN_FOLDER
 
@@ -30,7 +31,30 @@ def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the golden traces anew")
 
 
+# Files that take longest come first where several share the tests: at the end each has short ones to choose from.
+DEAREST = (
+    "test_processes.py",
+    "test_mistakes.py",
+    "test_trainer.py",
+    "test_cli.py",
+    "test_kill.py",
+    "test_audit.py",
+    "test_docs.py",
+    "test_grid.py",
+    "test_split.py",
+    "test_reference.py",
+    "test_pages.py",
+    "test_members.py",
+    "test_edges.py",
+    "test_predict_export.py",
+    "test_own_images.py",
+    "test_release.py",
+)
+
+
 def pytest_collection_modifyitems(items):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: DEAREST.index(item.path.name) if item.path.name in DEAREST else len(DEAREST))
     cifar = os.environ.get("SRAT_DATA_DIR")
     without_cifar = pytest.mark.skip(reason="SRAT_DATA_DIR names no folder with CIFAR-10")
     without_fashion = pytest.mark.skip(reason=f"no Fashion-MNIST in {DEBIAN_FOLDER}")
@@ -74,6 +98,12 @@ def no_network(monkeypatch, tmp_path):
 
     monkeypatch.setattr(pooch, "retrieve", refuse)
     monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+
+
+@pytest.fixture
+def short_autoattack(monkeypatch):
+    """AutoAttack makes a fraction of its steps and queries."""
+    shorten_autoattack(monkeypatch.setattr)
 
 
 @pytest.fixture

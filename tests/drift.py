@@ -4,15 +4,17 @@ usage: python tests/drift.py PRECISION [COMPILED [DEVICE]]     fails if compiled
 """
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from torch import nn
 
 from srat.attacks import input_gradient
 from srat.config.composition import compose
 from srat.core.keyed_random import generator
 from srat.data import to_unit
+from srat.models.classifier import Architecture
 from srat.runtime.fabric import make_fabric
 from srat.runtime.precision import tensor_float
 from srat.training import step as trainer
@@ -20,13 +22,14 @@ from srat.training.fitting import fit
 from srat.training.session import set_up
 
 NO_COMPILER = 77
+BATCH = 64
 AGREEMENT = {"fp32": 0.99, "tf32": 0.99, "bf16": 0.98, "fp16": 0.98}
 POINTS = {"fp32": 0.2, "tf32": 0.2, "bf16": 0.3, "fp16": 0.3}
 
 
-def trained():
+def trained(**changes):
     """Return a configuration, a confident model of it, and the digits that it saw."""
-    config = compose(method="srat-ldam", epochs=8)
+    config = replace(compose(method="srat-ldam", epochs=8), **changes)
     return config, fit(config, device="cpu").model, config.data.train()
 
 
@@ -38,14 +41,20 @@ def attack_of_the_trainer(trained, *, precision="fp32", folding=True, compiled="
         training = set_up(config, make_fabric(device, precision), data, None, None, compiled=compiled, notice=give_up)
         training.module.load_state_dict(model.state_dict())
         training = training if folding else replace(training, folding=None)
-        images, labels = to_unit(data.images).to(device), data.labels.to(device)
+        found = []
         with training.lent() as served:
-            loss_at = trainer.inner_loss(training, served, images, labels)
-            gradient = input_gradient(loss_at, images).clone()
-            adversarial = config.attack.perturb(loss_at, images, generator=generator(0, "attack", device=device))
+            # In batches as the steps have them: what is compiled for these is looked up for those.
+            for step in range(len(data) // BATCH):
+                indices = torch.arange(BATCH) + BATCH * step
+                images, labels = to_unit(data.images[indices]).to(device), data.labels[indices].to(device)
+                loss_at = trainer.inner_loss(training, served, images, labels)
+                gradient = input_gradient(loss_at, images).clone()
+                rng = generator(0, "attack", step=step, device=device)
+                found.append((gradient, config.attack.perturb(loss_at, images, generator=rng)))
+    gradients, adversarial = map(torch.cat, zip(*found, strict=True))
     with torch.no_grad():
-        right = model(adversarial.cpu()).logits.argmax(dim=1) == data.labels
-    return gradient, adversarial, 100 * right.double().mean().item()
+        right = model(adversarial.cpu()).logits.argmax(dim=1) == data.labels[: len(adversarial)]
+    return gradients, adversarial, 100 * right.double().mean().item()
 
 
 def change_by_steps(trained, *, precision="fp32", compiled="off", device="cpu"):
@@ -60,7 +69,7 @@ def change_by_steps(trained, *, precision="fp32", compiled="off", device="cpu"):
         for step in range(6):
             # Both sizes have been seen: from now on what is there serves, or each step would wait for the compiler.
             torch._dynamo.config.error_on_recompile = step >= 2
-            indices = torch.arange(64 - step % 2, device=device) + 64 * step
+            indices = torch.arange(BATCH - step % 2, device=device) + BATCH * step
             batch = training.feed.batch(indices, training.feed.augmenting(0, step))
             rng = partial(generator, 0, step=step, device=device)
             trainer.train_step(training, batch, training.stage(training.config.epochs - 1), rng)
@@ -87,6 +96,19 @@ def check_attack(weaker, reference, *, agreement, points):
     assert abs(weaker[2] - reference[2]) <= points
 
 
+def one_convolution():
+    """Return an architecture of one layer of each kind: on a CPU each is compiled for a second, in each shape anew."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class OneConvolution(Architecture, name="one-convolution"):
+        def backbone(self, shape):
+            convolution = nn.Conv2d(shape.channels, 32, 3, stride=2, padding=1, bias=False)
+            layers = convolution, nn.BatchNorm2d(32), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten()
+            return nn.Sequential(*layers), 128
+
+    return OneConvolution()
+
+
 def give_up(why):
     """End the script: without a compiler there is nothing to compare."""
     print(why)
@@ -95,7 +117,7 @@ def give_up(why):
 
 if __name__ == "__main__":
     precision, compiled, device = [*sys.argv[1:], *("default", "cpu")[len(sys.argv) - 2 :]]
-    digits = trained()
+    digits = trained(model=one_convolution()) if device == "cpu" else trained()
     eager = attack_of_the_trainer(digits, folding=False, device=device)
     fast = attack_of_the_trainer(digits, precision=precision, compiled=compiled, device=device)
     check_attack(fast, eager, agreement=AGREEMENT[precision], points=POINTS[precision])

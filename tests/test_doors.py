@@ -64,7 +64,7 @@ class TestEvaluate:
             ({"batch_size": 2.5}, "batch_size: expected a whole number, got 2.5"),
             ({"seed": "1"}, "seed: expected a whole number, got '1'"),
             ({"seed": None}, "seed: expected a whole number, got None"),
-            ({"attack": "pgd20"}, "unknown attack 'pgd20', did you mean 'pgd-20'?"),
+            ({"attack": "autoattak"}, "unknown attack 'autoattak', did you mean 'autoattack'?"),
             ({"attack": srat.attacks.PGD}, "got the class PGD itself"),
         ],
     )
@@ -113,7 +113,7 @@ def test_fit_and_load_know_home_and_torchs_devices(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"which": "first"}, "which: expected last or best, got 'first'"),
+        ({"which": "first"}, "which: expected one of last, best, raw, got 'first'"),
         ({"device": "gpu"}, "`device`: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
         ({"device": "cpu:1"}, "got 'cpu:1'"),
         ({"device": "cuda:x"}, "got 'cuda:x'"),
@@ -215,7 +215,7 @@ def test_counts_of_another_number_of_classes():
         ("seed: expected a whole number, got 0.5", lambda: select([0, 1], [1, 1], seed=0.5)),
         ("labels: expected integers from 0", lambda: Holdout().split([-1, 0], seed=0)),
         ("batch_size: expected at least 1, got 0", lambda: epoch_batches(4, 0, generator=torch.Generator())),
-        ("mode: expected eval or train_frozen_stats, got 'train'", lambda: srat.models.attacked(NET, "train")),
+        ("mode: expected eval or train_frozen_stats, got 'train'", lambda: srat.models.lent(NET, "train")),
         ("norm: expected linf or l2, got 'l1'", lambda: srat.attacks.within(IMAGES, IMAGES, norm="l1", epsilon=1)),
     ],
 )

@@ -1,7 +1,10 @@
 """Every public name, given what nobody can mean: it is understood, or refused in a line, and never breaks."""
 
 import dataclasses
+import importlib
 import math
+import pkgutil
+import types
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -24,10 +27,10 @@ from srat.evaluation.evaluate import count, evaluate, examine
 from srat.evaluation.groups import groups
 from srat.evaluation.journal import FileJournal
 from srat.evaluation.record import Evaluation, describe_attack, summary
-from srat.evaluation.serving import served
+from srat.evaluation.serving import lent_exactly
 from srat.methods import objective
 from srat.models.heads import LinearHead
-from srat.optimization import schedules
+from srat.optimization.schedules import base as schedules
 from srat.statistics import intervals, paired
 
 LABELS, LOGITS, IMAGES = torch.tensor([0, 1, 0, 1]), torch.ones(4, 3), torch.full((4, 1, 5, 5), 0.5)
@@ -89,7 +92,7 @@ CALLS = {
     Explicit(keep=(1, 1)).counts: {"class_counts": [90, 90], "seed": 0},
     models.build: {"architecture": srat.Config().model, "head": LinearHead(), "classes": 3, "mean": ONE, "std": ONE}
     | {"shape": models.ImageShape(channels=1, height=8, width=8), "projection": 0, "seed": 0},
-    models.attacked: {"model": NET, "mode": "eval"},
+    models.lent: {"model": NET, "mode": "eval"},
     models.channel_statistics: {"parts": [IMAGES]},
     models.first_logits: {"model": NET, "images": IMAGES},
     models.wrap: {"module": NET, "mean": [0.5], "std": [0.5], "head": None, "output": None},
@@ -103,7 +106,7 @@ CALLS = {
     count: {"model": NET, "dataset": DATA, "attack": PGD(steps=1), "seed": 0},
     describe_attack: {"attack": PGD(), "classes": 3},
     groups: {"train_counts": [3, 2]},
-    served: {"model": NET},
+    lent_exactly: {"model": NET},
     summary: {"counts": COUNTS, "groups": GROUPS},
     intervals.wilson: {"correct": 1, "total": 2, "z": 1.96},
     FileJournal: {"folder": Path("/tmp"), "name": "x", "rank": 0, "identity": {}, "images": 3} | {"notice": silent},
@@ -152,7 +155,6 @@ CALLS = {
     srat.Config.read: {"path": "/there/is/no/config.json"},
     objective.reduce_weighted: {"losses": LOGITS[:, 0], "weights": LOGITS[:, 1], "reduction": "mean"},
     schedules.scaled: {"epoch": 3, "epochs": 7},
-    schedules.learning_rate: {"epoch": 1, "base": 0.1, "milestones": [1], "factor": 0.1},
     theory.numerical_bias: {"data": theory.Gaussians(), "weight": 1.0},
     theory.monte_carlo: {"data": theory.Gaussians(), "weight": 1.0, "samples": 10, "seed": 0},
     theory.with_ratios: {"data": theory.Gaussians(), "ratios": [1.0]},
@@ -161,7 +163,7 @@ CALLS = {
 PACKAGES = (srat, attacks, data, feature_losses, losses, models, weightings)
 HANDED_OUT = {
     *("Accuracy", "Batch", "Counts", "Evaluation", "Examples", "Feed", "FeatureTerm", "Groups", "Journal", "Origin"),
-    *("Outcome", "Output", "Record", "Result", "Run", "TrainingData"),
+    *("Memory", "Outcome", "Output", "Record", "Result", "Run", "TrainingData"),
 }
 """What users are given, and need not make: records without checks of their own."""
 NOT_CHECKED = {
@@ -235,3 +237,15 @@ def test_no_public_name_is_left_out():
 def test_contents_of_no_data_set_are_refused(value):
     with pytest.raises(UserError, match="^parts: expected a Dataset or None, got "):
         data.hash_contents(DATA, value)
+
+
+def test_no_package_hands_out_a_name_that_one_of_its_modules_has():
+    """Whoever imports the module would get whichever came last."""
+    names = ["srat", *(found.name for found in pkgutil.walk_packages(srat.__path__, "srat.") if found.ispkg)]
+    assert len(names) > 20
+    for name in names:
+        package = importlib.import_module(name)
+        modules = {found.name: found.ispkg for found in pkgutil.iter_modules(package.__path__)}
+        hidden = [each for each in modules if not isinstance(getattr(package, each, srat), types.ModuleType)]
+        replaced = [each for each in getattr(package, "__all__", ()) if modules.get(each) is False]
+        assert not hidden + replaced, name

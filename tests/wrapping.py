@@ -51,7 +51,7 @@ class StopAfter(Observer):
     def __init__(self, steps):
         self.left = steps
 
-    def step(self, count=1):
-        self.left -= count
+    def step(self):
+        self.left -= 1
         if self.left == 0:
             raise Interrupted(signal.SIGTERM)

@@ -18,7 +18,7 @@ from srat.core.keyed_random import generator
 from srat.data import prepare, to_unit
 from srat.feature_losses import Separation
 from srat.methods.objective import reduce_anchors
-from srat.models import attacked
+from srat.models import lent
 
 BATCHES = 20
 separation = Separation(temperature=0.1)
@@ -31,7 +31,7 @@ for folder in map(Path, sys.argv[1:]):
     for number, batch in enumerate(order.split(config.batch_size)[:BATCHES]):
         images, labels = to_unit(train.images[batch]), train.labels[batch]
         rng = generator(0, "label-leak/attack", step=number)
-        with attacked(model) as served:
+        with lent(model) as served:
             usual = config.attack(lambda x: srat.losses.cross_entropy(served(x).logits, labels), images, generator=rng)
             there = config.attack(lambda x: separation(served(x).embedding, labels).values, images, generator=rng)
         with torch.no_grad():

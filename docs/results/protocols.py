@@ -18,7 +18,7 @@ from srat.attacks import PGD
 from srat.attacks.autoattack import AutoAttack
 from srat.data import Dataset, to_unit
 from srat.evaluation.evaluate import count
-from srat.evaluation.serving import served
+from srat.evaluation.serving import lent_exactly
 from srat.models import logits_of
 from srat.statistics.intervals import wilson
 
@@ -75,7 +75,7 @@ def main() -> None:
     data, threat = test.to(options.device), PGD(steps=20)
     first = data.subset(torch.arange(options.autoattack_images))
     torch.manual_seed(0)
-    with served(model) as lent:
+    with lent_exactly(model) as lent:
         theirs = {"MAIR, PGD-20": mair(lent, data, threat.epsilon)}
         theirs["RobustBench, AutoAttack"] = robustbench(lent, first, threat.epsilon, seed=0)
     ours = {

@@ -19,10 +19,12 @@ from srat.evaluation.evaluate import count
 from srat.evaluation.journal import Progress
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER
-from srat.evaluation.survival import Trial, outcome
-from srat.models import attacked
-from srat.runtime.processes import ALONE
+from srat.evaluation.survival import outcome
+from srat.evaluation.trial import Trial
+from srat.models import lent
+from srat.runtime.processes import ALONE, Processes
 
+pytestmark = pytest.mark.usefixtures("short_autoattack")
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
 
 
@@ -64,25 +66,11 @@ def theirs(trial, names, norm, epsilon):
         return trial.model(adversarial).argmax(dim=1) == data.labels
 
 
-@pytest.fixture(autouse=True)
-def _few_queries(monkeypatch):
-    """Square asks 5,000 times; 300 times will do here, on both sides."""
-    from pyautoattack.square import SquareAttack
-
-    real = SquareAttack.attack_single_run
-
-    def shorter(self, x, y):
-        self.n_queries = 300
-        return real(self, x, y)
-
-    monkeypatch.setattr(SquareAttack, "attack_single_run", shorter)
-
-
 @pytest.mark.parametrize(("name", "norm"), [*((name, "linf") for name in STAGES), ("autoattack", "l2")])
 def test_every_attack_finds_what_the_reference_finds(name, norm):
     trial = before(classes=10)
     ours = named(name, PGD(norm=norm, epsilon=EPSILON[norm]))
-    with attacked(trial.model):
+    with lent(trial.model):
         found = outcome(trial, ours)
         expected = theirs(trial, STAGES if name == "autoattack" else (name,), norm, EPSILON[norm])
     assert torch.equal(found.survived, expected)
@@ -94,7 +82,7 @@ def test_every_attack_finds_what_the_reference_finds(name, norm):
 
 def test_autoattack_is_no_weaker_than_any_part_of_it_and_than_pgd():
     trial = before(classes=10, n=20)
-    with attacked(trial.model):
+    with lent(trial.model):
         broken = {
             name: ~outcome(trial, named(name, PGD(epsilon=0.03, step_size=0.005))).survived
             for name in (*STAGES, "pgd-20", "autoattack")
@@ -107,7 +95,7 @@ def test_autoattack_is_no_weaker_than_any_part_of_it_and_than_pgd():
 def test_few_classes_take_the_margin_and_say_so(classes):
     trial = before(classes=classes)
     attack = AutoAttack(epsilon=0.03)
-    with attacked(trial.model):
+    with lent(trial.model):
         found = outcome(trial, attack)
     assert (found.broken_at > 0).sum() > 0
     assert attack.note(classes) == f"apgd-t: on {classes} classes DLR is undefined, the margin took its place"
@@ -117,15 +105,15 @@ def test_few_classes_take_the_margin_and_say_so(classes):
 def test_four_to_nine_classes_have_fewer_targets():
     trial = before(classes=5)
     done = []
-    trial.observer.step = lambda count=1: done.append(count)
-    with attacked(trial.model):
+    trial.observer.images_done = done.append
+    with lent(trial.model):
         assert torch.equal(outcome(trial, AutoAttack(epsilon=0.03)).survived, theirs(trial, STAGES, "linf", 0.03))
-    assert sum(done) == len(trial.dataset)  # each image is told of once, when it is done with
+    assert sum(done) == len(trial.dataset)  # each image is counted once, when it is done
 
 
 def test_dlr_is_undefined_on_three_classes():
     trial = before(classes=3)
-    with attacked(trial.model), pytest.raises(IndexError):
+    with lent(trial.model), pytest.raises(IndexError):
         theirs(trial, ("apgd-t",), "linf", 0.03)
 
 
@@ -156,7 +144,7 @@ def test_what_leaves_the_budget_counts_for_nothing(monkeypatch):
         return images + 10 * (found - images)
 
     trial = before(classes=10)
-    with attacked(trial.model):
+    with lent(trial.model):
         monkeypatch.setattr(ReferenceAttack, "perturb", too_far)
         assert (outcome(trial, named("apgd-ce", PGD(epsilon=0.03))).broken_at <= 0).all()
 
@@ -173,7 +161,7 @@ def test_within_by_hand(norm):
     assert within(points, center, norm=norm, epsilon=0.1).tolist() == [True, True, False, False, False, True]
 
 
-class One(survival.Processes):
+class One(Processes):
     """One of two processes, which hears nothing of the other's part."""
 
     def sum(self, tensor):
@@ -185,7 +173,7 @@ class One(survival.Processes):
 
 def test_batches_are_shared_and_not_changed_by_the_number_of_processes():
     trial = before(classes=10)
-    with attacked(trial.model):
+    with lent(trial.model):
         clean = Progress.none(trial.dataset.labels)
         for images, found in survival.rounds(trial, named("clean", PGD()))[0](clean):
             clean = clean.noted(images, 0, found)

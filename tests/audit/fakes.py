@@ -12,7 +12,7 @@ import srat
 from srat.attacks import PGD
 from srat.attacks.base import input_gradient
 from srat.audit.base import Subject
-from srat.models import attacked, logits_of
+from srat.models import lent, logits_of
 
 EPSILON, HONEST_EPSILON = 0.15, 0.1
 HONEST = ("ce", "ldam", "srat-ldam")
@@ -123,7 +123,7 @@ def naive_pgd(model, epsilon, steps=20):
     data = digits()
     x, y = data.images.float() / 255 if data.images.dtype == torch.uint8 else data.images, data.labels
     rng = torch.Generator().manual_seed(0)
-    with attacked(model) as served:
+    with lent(model) as served:
         adversarial = (x + epsilon * (2 * torch.rand(x.shape, generator=rng) - 1)).clamp(0, 1)
         for _ in range(steps):
             gradient = input_gradient(lambda z: F.cross_entropy(logits_of(served(z)), y, reduction="none"), adversarial)

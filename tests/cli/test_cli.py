@@ -473,7 +473,7 @@ class TestMistakes:
         def interrupted(*args, observer, **kwargs):
             observer.evaluating("pgd-20", images=1)
             os.kill(os.getpid(), getattr(signal, name))
-            observer.step()
+            observer.images_done(1)
 
         before = signal.getsignal(getattr(signal, name))
         with monkeypatch.context() as patch:
@@ -925,34 +925,29 @@ class TestStartUp:
     """What a command does not need, it does not import; times are no matter of tests."""
 
     @staticmethod
-    def imported(*words):
+    def imported(*commands):
+        """What one process has imported after each of several commands."""
         script = (
             "import contextlib, io, sys\n"
             "from srat.cli import main\n"
-            "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
-            f"    main({list(words)!r})\n"
-            "print(*sys.modules)\n"
+            f"for words in {[list(words) for words in commands]!r}:\n"
+            "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+            "        main(words)\n"
+            "    print(*sys.modules)\n"
         )
         ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        return set(ran.stdout.split())
+        modules = [set(line.split()) for line in ran.stdout.splitlines()]
+        assert len(modules) == len(commands)
+        return zip(commands, modules, strict=True)
 
-    @pytest.mark.parametrize("words", [(), ("--help",), ("--version",), ("trian",), ("train", "--devices", "0")])
-    def test_help_and_mistakes_need_no_torch(self, words):
-        assert not self.imported(*words) & {"torch", "numpy", "tyro", "rich"}
+    def test_help_and_mistakes_need_no_torch(self):
+        quick = (), ("--help",), ("--version",), ("trian",), ("train", "--devices", "0")
+        for words, modules in self.imported(*quick):
+            assert not modules & {"torch", "numpy", "tyro", "rich"}, words
 
-    @pytest.mark.parametrize(
-        "words",
-        [
-            ("train", "--help"),
-            ("train", "--epocs", "3"),
-            ("evaluate",),
-            ("data",),
-            ("grid", "--help"),
-            ("report", "--help"),
-            ("theory", "--help"),
-        ],
-    )
-    def test_a_commands_help_needs_no_more_than_torch(self, words):
+    def test_a_commands_help_needs_no_more_than_torch(self):
         heavy = {"matplotlib", "sklearn", "scipy", "plotly", "ray", "lightning_fabric", "PIL", "torch._dynamo"}
-        assert "torch" in (imported := self.imported(*words))
-        assert not imported & heavy
+        helps = [(name, "--help") for name in ("train", "grid", "report", "theory")]
+        for words, modules in self.imported(*helps, ("train", "--epocs", "3"), ("evaluate",), ("data",)):
+            assert "torch" in modules, words
+            assert not modules & heavy, words

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import srat.data.image_folder.images
 import srat.data.image_folder.levels
 import srat.data.sources.folder
 from srat.cli import main
@@ -55,7 +56,7 @@ class TestOnce:
     def test_training_looks_at_a_folder_once(self, cli, place, monkeypatch):
         fill(place / "images", deep=True)
         scanned = counting(monkeypatch, srat.data.sources.folder, "scan")
-        headers = counting(monkeypatch, srat.data.sources.folder, "read_header")
+        headers = counting(monkeypatch, srat.data.image_folder.images, "read_header")
         levels = counting(monkeypatch, srat.data.image_folder.levels, "largest_level")
         code, out, _ = cli(
             "train", "--data", "folder", "--data-dir", "images", "--method", "ce", *QUICK, "--out", "run"
@@ -66,7 +67,8 @@ class TestOnce:
         assert len(headers) == len(set(headers)) == 16
         assert len(levels) == len(set(levels)) == 16
 
-    def test_what_is_said_of_the_images_is_said_once(self, cli, run):
+    def test_what_is_said_of_the_images_is_said_once(self, cli, run, monkeypatch):
+        monkeypatch.setattr("srat.cli.commands.audit.SOURCE_STEPS", 20)
         (run.parent / "images" / "ant" / "late.png").write_bytes((run.parent / "images" / "ant" / "0.png").read_bytes())
         try:
             code, out, _ = cli("audit", str(run), "--check", "transfer", "--images", "8", "--device", "cpu")

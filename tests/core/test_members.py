@@ -190,9 +190,8 @@ def test_a_member_of_any_kind_is_one_file(added, tmp_path):
     assert "--attack.steps" in helped
     evaluated = added("-m", "srat", "evaluate", "run", "--attack", "jump", "--device", "cpu")
     assert evaluated.returncode == 0, evaluated.stderr
-    assert "jump" in json.loads((tmp_path / "run" / "evaluation.json").read_text())["results"]
+    assert "jump-20" in json.loads((tmp_path / "run" / "evaluation.json").read_text())["results"]
     audited = added("-m", "srat", "audit", "run", "--check", "many", "--device", "cpu")
     assert audited.returncode == 0, audited.stderr
     made = added("-m", "srat", "grid", "ours-recipe", "--seeds", "1", "--executor", "serial", "--device", "cpu")
     assert made.returncode == 0, made.stderr
-    assert "unknown recipe 'our-recipe', did you mean 'ours-recipe'" in added("-m", "srat", "grid", "our-recipe").stderr

@@ -11,7 +11,7 @@ from srat import losses, theory, weightings
 from srat.attacks import PGD
 from srat.config.config import SGD, Config
 from srat.core.errors import UserError
-from srat.core.words import number
+from srat.core.words import number, percent, percent_interval
 from srat.data import Holdout
 from srat.data.imbalance import Step
 from srat.models import wrap
@@ -50,6 +50,19 @@ def test_a_number_is_read_on_the_same_sides_of_its_bounds(value, bounds):
 )
 def test_a_number_has_as_many_digits_as_it_takes(value, bounds, shown):
     assert number(value, *bounds) == shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [((0.612,), "61.2 %"), ((3, 8), "37.5 %"), ((0, 0), "–"), ((math.nan,), "–"), ((1, 1), "100.0 %"), ((0,), "0.0 %")],
+)
+def test_percent(arguments, shown):
+    assert percent(*arguments) == shown
+
+
+def test_percent_interval():
+    assert percent_interval(0.458, 0.448, 1.0) == "45.8 [44.8, 100.0]"
+    assert percent_interval(math.nan, 0.0, 1.0) == "–"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from srat.core.errors import UserError
 from srat.data import Dataset, survey
 from srat.data.constant import constant_notes, is_constant
 from srat.data.image_folder import levels
-from srat.data.reading import decoding
+from srat.data.reading import decoding, formats
 from srat.data.reading.decoding import opened, read_header, shown
 from srat.data.reading.image_files import ImageFiles
 from srat.data.sources.folder import Folder
@@ -468,7 +468,7 @@ class TestPredict:
         assert f"{name}: not read: {why}" in err
 
     def test_says_what_a_heic_file_needs(self, run, tmp_path, cli, monkeypatch):
-        monkeypatch.setattr(decoding, "reads_heif", lambda: False)
+        monkeypatch.setattr(formats, "reads_heif", lambda: False)
         put(tmp_path / "x.heic", HEIC)
         said = "x.heic: not read: HEIC, which needs pillow-heif (pip install 'srat[heic]')"
         assert said in cli("predict", run, tmp_path / "x.heic", *self.QUICK)[2]
@@ -488,7 +488,7 @@ class TestPredict:
 @pytest.mark.parametrize(("name", "content"), [("x.dng", encoded(1, "TIFF")), ("x.heic", HEIC)])
 def test_what_is_not_read_is_not_read_by_anybody(tmp_path, monkeypatch, name, content):
     """A recorded image is read without another look at the folder."""
-    monkeypatch.setattr(decoding, "reads_heif", lambda: False)
+    monkeypatch.setattr(formats, "reads_heif", lambda: False)
     with pytest.raises(UserError, match=rf"{name}: not read: (camera raw|HEIC, which needs pillow-heif)"):
         read_header(put(tmp_path / name, content))
 

@@ -19,8 +19,8 @@ import scipy.io
 from PIL import Image
 
 from srat.core.errors import UserError
-from srat.data.reading import decoding
 from srat.data.reading import downloads as files
+from srat.data.reading import formats
 from srat.data.reading.downloads import LARGEST, read_from_tar
 from srat.data.reading.mat import read_arrays
 from srat.data.sources.arrays import Arrays
@@ -416,4 +416,4 @@ class TestImages:
 
     def test_folder_is_the_only_reader_of_images(self):
         handed_on = {"EPS", "PDF", "WMF", "PSD", "FITS", "HDF5", "GRIB", "BUFR", "MPEG", "XVTHUMB", "SPIDER"}
-        assert not handed_on & {*decoding.FORMATS}
+        assert not handed_on & {*formats.FORMATS}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from srat.core.errors import UserError
 from srat.data.image_folder.scan import Passed, is_hidden, scan, told, told_in_line
-from srat.data.reading import decoding
+from srat.data.reading import decoding, formats
 from srat.data.sources.folder import Folder
 
 PNG = encoded()
@@ -144,7 +144,7 @@ def test_a_damaged_image_is_not_passed_over(tmp_path):
 def test_heic_is_read_where_it_can_be_and_said_where_not(tmp_path, monkeypatch, brand):
     for name in ("x.heic", "y.jpg", "z"):
         put(tmp_path / name, b"\0\0\0\x18ftyp" + brand + bytes(12))
-    monkeypatch.setattr(decoding, "reads_heif", lambda: False)
+    monkeypatch.setattr(formats, "reads_heif", lambda: False)
     passed = scan(tmp_path).all_passed
     assert len(passed) == 3
     assert all("pillow-heif" in each.why for each in passed)

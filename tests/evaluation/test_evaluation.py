@@ -17,15 +17,15 @@ from srat.attacks import PGD, Attack, Natural, input_gradient
 from srat.core.errors import UserError
 from srat.core.keyed_random import generator
 from srat.data import Dataset, to_unit
-from srat.evaluation import survival
 from srat.evaluation.counts import Counts
 from srat.evaluation.evaluate import count
 from srat.evaluation.groups import groups
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER
 from srat.evaluation.record import Evaluation, Result, describe_attack, summary
-from srat.evaluation.survival import Trial, outcome
-from srat.models import Output, attacked
+from srat.evaluation.survival import outcome
+from srat.evaluation.trial import Trial
+from srat.models import Output, lent
 from srat.models.backbones.small_cnn import small_cnn_backbone
 from srat.statistics.intervals import wilson
 
@@ -179,7 +179,7 @@ def test_images_restarts_and_seeds_draw_other_starts(threshold_data):
 
 def slowly(model, dataset, attack, *, seed, size):
     """Every image through every step of every start, in full batches; when it is wrong first, and what it is then."""
-    with attacked(model) as served:
+    with lent(model) as served:
         firsts, classes = [], []
         for indices in torch.arange(len(dataset)).repeat(2)[: math.ceil(len(dataset) / size) * size].split(size):
             images, labels = to_unit(dataset.images[indices]), dataset.labels[indices]
@@ -212,10 +212,12 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("size", [16, 50, 64])
-@pytest.mark.parametrize("at_once", [{}, {"_PART": 5 * 3 * 16 * 16 * 30}, {"passes_between_looks": lambda device: 8}])
+@pytest.mark.parametrize(
+    "at_once", [{}, {"trial._PART": 5 * 3 * 16 * 16 * 30}, {"pool.passes_between_looks": lambda device: 8}]
+)
 def test_what_drops_out_changes_nothing(attack, size, at_once, monkeypatch):
     for name, value in at_once.items():
-        monkeypatch.setattr(survival, name, value)
+        monkeypatch.setattr(f"srat.evaluation.{name}", value)
     torch.manual_seed(0)
     model = nn.Sequential(small_cnn_backbone(3, 8), nn.Linear(64, 4)).to(memory_format=torch.channels_last)
     images = torch.rand(120, 3, 16, 16)

@@ -14,8 +14,9 @@ from srat.evaluation import journal as journal_room
 from srat.evaluation.journal import FileJournal, Journal, Progress, furthest
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER, Outcome
-from srat.evaluation.survival import Trial, outcome
-from srat.models import attacked
+from srat.evaluation.survival import outcome
+from srat.evaluation.trial import Trial
+from srat.models import lent
 from srat.models.backbones.small_cnn import small_cnn_backbone
 from srat.runtime.processes import Processes
 
@@ -30,7 +31,7 @@ class Clock(Observer):
     def __init__(self, steps=10**9):
         self.steps, self.count, self.told = steps, 0, 0
 
-    def step(self, count=1):
+    def images_done(self, count):
         self.count += 1
         self.told += count
         if self.count > self.steps:
@@ -64,7 +65,7 @@ def trial():
         labels = model(images).argmax(dim=1)
     labels[::9] = (labels[::9] + 1) % 5
     data = Dataset(images, labels, tuple("abcde"))
-    with attacked(model) as served:
+    with lent(model) as served:
         yield Trial(model=served, dataset=data, seed=3, batch_size=16, observer=Observer())
 
 
@@ -163,7 +164,7 @@ def test_what_is_damaged_is_said_and_begun_anew(trial, tmp_path, damage):
     file.write_bytes(damage(file.read_bytes()))
     found, _, _ = passes(trial, Natural(), kept=journal(tmp_path, notice=said.append))
     assert all(map(torch.equal, found, passes(trial, Natural())[0]))
-    assert "begun anew" in said[0]
+    assert "starting over" in said[0]
 
 
 def test_names_that_begin_alike_are_told_apart(trial, tmp_path):

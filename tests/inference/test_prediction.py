@@ -171,7 +171,7 @@ class TestFiles:
 
     def test_reading_can_be_stopped(self, tmp_path):
         class Stopping(Observer):
-            def step(self, count=1):
+            def images_done(self, count):
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):

@@ -18,7 +18,7 @@ from srat.data import Dataset
 from srat.data.sources.digits import Digits
 from srat.evaluation.record import Evaluation
 from srat.evaluation.separability import features_of
-from srat.evaluation.serving import served
+from srat.evaluation.serving import lent_exactly
 from srat.inference.prediction import predict
 from srat.models import ImageShape, build, logits_at, wrap
 from srat.models.asking import first_logits, get_ready
@@ -272,7 +272,7 @@ class TestLazy:
         if door == "predict":
             predict(model, digits, PGD(steps=2), class_names=NAMES)
         elif door == "served":
-            with served(model) as lent:
+            with lent_exactly(model) as lent:
                 logits_at(lent, digits)
         else:
             srat.evaluate(model, digits, torch.arange(12) % 10, attack="pgd-2")

@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations, prune
 
 from srat.attacks import input_gradient
 from srat.losses import cross_entropy
-from srat.models import attacked
+from srat.models import lent
 from srat.models.backbones.resnet import resnet18_backbone
 from srat.models.backbones.small_cnn import small_cnn_backbone
 from srat.models.backbones.wide_resnet import wide_resnet_backbone
@@ -178,7 +178,7 @@ def test_half_precision_rounds_the_folded_weights_once():
     model = lively(Net())
     folding = find_folding(model, torch.rand(2, 3, 8, 8), torch.bfloat16)
     exact = find_folding(model, torch.rand(2, 3, 8, 8), torch.float32)
-    with attacked(model), exact.in_place():
+    with lent(model), exact.in_place():
         weight = model.conv.weight
-    with attacked(model), folding.in_place():
+    with lent(model), folding.in_place():
         assert torch.equal(model.conv.weight, weight.bfloat16())

@@ -17,9 +17,9 @@ from srat.models import (
     Head,
     ImageShape,
     Normalization,
-    attacked,
     build,
     channel_statistics,
+    lent,
 )
 from srat.models.backbones.linear import Linear
 from srat.models.backbones.resnet import BasicBlock, ResNet18
@@ -147,7 +147,7 @@ class TestAttacked:
         model = make(SmallCNN(width=4)).train()
         model.backbone[1].eval()
         weights, modes = snapshot(model)
-        with attacked(model, mode) as served:
+        with lent(model, mode) as served:
             served(images)
         after, modes_after = snapshot(model)
         assert all(torch.equal(weights[name], after[name]) for name in weights)
@@ -156,7 +156,7 @@ class TestAttacked:
 
     def test_everything_comes_back_after_an_error(self, mode, images):
         model = make(SmallCNN(width=4)).train()
-        with pytest.raises(ZeroDivisionError), attacked(model, mode):
+        with pytest.raises(ZeroDivisionError), lent(model, mode):
             _ = 1 / 0
         assert all(m.training for m in model.modules())
 
@@ -167,7 +167,7 @@ class TestAttacked:
         reference = make(SmallCNN(width=4))
         reference.load_state_dict(model.state_dict())
         expected = reference.train(mode != "eval")(images).logits
-        with attacked(model, mode) as served:
+        with lent(model, mode) as served:
             torch.testing.assert_close(served(images).logits, expected)
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from srat.core.errors import UserError
 from srat.models import Output, logits_of
-from srat.models.outputs import are_probabilities, as_place, likeness, tables_of
+from srat.models.likeness import are_probabilities, likeness
+from srat.models.outputs import as_place, tables_of
 
 Z, WIDE, IMAGES = torch.randn(4, 10), torch.randn(4, 32), torch.randn(4, 3, 8, 8)
 

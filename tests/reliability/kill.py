@@ -36,12 +36,19 @@ CONTEXT.set_forkserver_preload(["srat.cli.training"])
 
 
 def session(words: list[str], largest_file: int | None = None) -> None:
-    """Run a command with one thread and without output, as a process of its own; files may have a largest size."""
+    """Run a command with one thread and without output, as a process of its own; files may have a largest size.
+
+    AutoAttack, which only the tests ask for, is shortened.
+    """
     import torch
 
     from srat.cli import main
 
     torch.set_num_threads(1)
+    if "autoattack" in words:
+        from shortening import shorten_autoattack
+
+        shorten_autoattack()
     if largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):

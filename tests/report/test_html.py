@@ -28,8 +28,9 @@ from srat.evaluation.feature_map import FeatureMap
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import CLEAN, Evaluation, Result
 from srat.report.html.charts import Series, chart, ticks
+from srat.report.html.confusion import confusions
 from srat.report.html.gallery import LARGEST_SIDE, Opinion, Specimen, make_gallery
-from srat.report.html.page import LARGEST_PAGE, confusions, render
+from srat.report.html.page import LARGEST_PAGE, render
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import verdict_of
 from srat.report.wording import budget_text
@@ -281,7 +282,7 @@ class TestConfusion:
     def test_is_counted_as_naive_loops_count(self, rng):
         labels = torch.randint(0, 4, (200,), generator=rng).tolist()
         predicted = torch.randint(0, 4, (200,), generator=rng).tolist()
-        # An image may be broken by logits that are no numbers, the largest of which is the true class's.
+        # An image may be broken by NaN logits, the largest of which is the true class's.
         broken_at = [-1 if predicted[i] == labels[i] and i % 5 else 3 for i in range(200)]
         record = a_record(examples=examples_of(labels, broken_at, predicted, HOSTILE))
         attacked, clean = confusions(record)

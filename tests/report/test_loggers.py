@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from unittest.mock import Mock, call
 
 import pytest
 from lightning_fabric.loggers.logger import Logger
@@ -104,6 +105,29 @@ class Told(Logger):
 
     def log_hyperparams(self, params):
         self.parameters.append(params)
+
+
+def test_all_that_is_told_is_passed_on():
+    row = {"epoch": 0, "loss": 1.0}
+    counts = Counts(correct=(1, 2), total=(4, 4))
+    calls = {
+        "ready": ((), {}),
+        "reading": ((), {"images": 3}),
+        "training": ((), {"epochs": 1, "steps": 2, "done": 0}),
+        "step": ((), {}),
+        "held_out": ((counts, counts), {}),
+        "epoch": ((row,), {}),
+        "evaluating": (("clean",), {"images": 3}),
+        "images_done": ((3,), {}),
+        "notice": (("a note",), {}),
+        "finished": ((), {}),
+    }
+    inner = Mock(spec=Observer)
+    observer = LoggingObserver(inner, [], ("a", "b"), compose())
+    assert set(calls) == {name for name in vars(Observer) if not name.startswith("_")}
+    for name, (args, kwargs) in calls.items():
+        getattr(observer, name)(*args, **kwargs)
+    assert inner.method_calls == [getattr(call, name)(*args, **kwargs) for name, (args, kwargs) in calls.items()]
 
 
 def test_names_of_classes_are_made_fit_and_stay_apart():

@@ -24,7 +24,7 @@ from srat.report.paper import classes, features, sweep
 from srat.report.paper.outcome import collect
 from srat.report.paper.page import make_page
 from srat.report.plots import house_style, power_of_ten
-from srat.report.sheets import Sheet, percent
+from srat.report.sheets import Sheet, accuracy_text
 from srat.statistics.intervals import Mean, mean_of_counts, wilson
 
 NAMES = tuple("$x$" if c == 3 else f"class {c}" for c in range(10))
@@ -398,8 +398,8 @@ def test_a_table_keeps_strangers_names_harmless():
 
 
 def test_numbers_are_said_plainly():
-    assert percent(None) == "–"
-    assert percent(Mean(0.458, 0.448, 0.468, 0.0)) == "45.8 [44.8, 46.8]"
+    assert accuracy_text(None) == "–"
+    assert accuracy_text(Mean(0.458, 0.448, 0.468, 0.0)) == "45.8 [44.8, 46.8]"
     assert [power_of_ten(value) for value in (1, 1_000, 1e6, 1e-5)] == ["1", "1000", "10⁶", "10⁻⁵"]
 
 

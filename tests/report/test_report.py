@@ -15,7 +15,7 @@ from srat.evaluation.counts import Counts
 from srat.evaluation.record import Evaluation, Result
 from srat.report.terminal.distribution import distribution_table, draw_distribution
 from srat.report.terminal.live import LiveObserver, make_console
-from srat.report.terminal.table import best_line, class_table, notes, percent, print_evaluation, trained_on
+from srat.report.terminal.table import accuracy_cell, best_line, class_table, notes, print_evaluation, trained_on
 from srat.statistics.intervals import Accuracy
 
 
@@ -105,9 +105,9 @@ def test_letters_and_emoji_that_are_joined_stay_so():
         assert printable(name) == name
 
 
-def test_percent():
-    assert percent(Accuracy(0.612, 0.5978, 0.626)) == "61.2  [59.8,  62.6]"
-    assert percent(Accuracy(math.nan, 0.0, 1.0)) == "–"
+def test_accuracy_cell():
+    assert accuracy_cell(Accuracy(0.612, 0.5978, 0.626)) == "61.2  [59.8,  62.6]"
+    assert accuracy_cell(Accuracy(math.nan, 0.0, 1.0)) == "–"
 
 
 def test_balanced_tests_need_no_note(evaluation):
@@ -165,13 +165,22 @@ def test_progress_in_a_terminal_is_a_bar():
     assert "\x1b[?25h" in last
 
 
+def test_an_evaluation_can_end_between_two_batches_and_a_training_ends_by_itself():
+    asked = []
+    observer = LiveObserver(Console(file=io.StringIO()), lambda: asked.append(True))
+    observer.step()
+    assert not asked
+    observer.images_done(3)
+    assert asked
+
+
 def test_progress_elsewhere_is_a_line_an_epoch():
     console = Console(file=io.StringIO(), width=40)
     observer = LiveObserver(console)
     observer.training(epochs=12, steps=1, done=0)
     observer.epoch(ROW)
     observer.evaluating("clean", images=3)
-    observer.step()
+    observer.images_done(3)
     observer.finished()
     text = console.file.getvalue()
     assert text.splitlines()[0].startswith("epoch  2/12  loss 1.23")

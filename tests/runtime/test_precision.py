@@ -13,7 +13,7 @@ from srat.core.keyed_random import generator
 from srat.core.tensor_file import open_tensors
 from srat.data import Dataset
 from srat.data.augmentation import CropFlip
-from srat.evaluation import survival
+from srat.evaluation import pool, survival
 from srat.feature_losses import Separation
 from srat.methods.table import METHODS
 from srat.models.backbones.small_cnn import SmallCNN
@@ -196,5 +196,6 @@ def test_tf32_is_for_the_training_alone(precision, wanted, monkeypatch):
     monkeypatch.setattr("srat.training.fitting.check_memory", lambda *_, **__: None)
     note(trainer, "train_step")
     note(survival, "right")
+    note(pool, "right")
     fit(replace(small(), precision=precision))
     assert seen == {"train_step": {(wanted, wanted)}, "right": {(False, False)}}

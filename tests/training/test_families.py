@@ -22,10 +22,13 @@ from srat.data import Dataset
 from srat.data.imbalance import Step
 from srat.evaluation.observer import Observer
 from srat.models.backbones.small_cnn import SmallCNN
+from srat.optimization.averaging import EMA
 from srat.runs.folder import RunFolder
 from srat.runtime.fabric import make_fabric
 from srat.runtime.processes import ALONE
+from srat.training import loop
 from srat.training.fitting import fit
+from srat.training.keeper import NullKeeper
 from srat.training.memory_estimate import step_bytes
 from srat.training.session import set_up
 from srat.training.step import train_step
@@ -73,7 +76,7 @@ class StopAfter(Observer):
     def __init__(self, steps):
         self.left = steps
 
-    def step(self, count=1):
+    def step(self):
         self.left -= 1
         if self.left == 0:
             raise Interrupted(signal.SIGTERM)
@@ -191,6 +194,39 @@ def test_the_average_is_served_kept_and_chosen_and_the_raw_weights_beside_it(tmp
     plain = fit(small(), device="cpu", compiled="off").model.state_dict()
     # To average is to look on: the weights move as they would without.
     assert all(torch.equal(plain[name], raw[name]) for name in raw)
+
+
+def test_the_average_moves_after_the_weights(tmp_path):
+    """Of decay 0 it is the weights after the last step, not before it."""
+    fit(small(averaging=EMA(decay=0.0, start=0.0)), out=tmp_path, device="cpu", compiled="off")
+    last, raw = (srat.load(tmp_path, which=which).state_dict() for which in ("last", "raw"))
+    assert all(torch.equal(last[name], raw[name]) for name in last)
+
+
+def test_the_held_out_part_is_evaluated_on_the_average(monkeypatch):
+    asked, real = [], loop.count
+    monkeypatch.setattr(loop, "count", lambda model, *a, **k: asked.append(model) or real(model, *a, **k))
+    training = set_up(small(averaging="ema"), make_fabric("cpu"), small_set(), small_set(), None)
+    loop.run_epochs(training, NullKeeper(), Observer())
+    assert asked
+    assert all(model is training.parts["average"] for model in asked)
+
+
+def test_every_step_has_its_own_rate(monkeypatch):
+    rates, real = [], loop.train_step
+
+    def spy(training, *args):
+        rates.append(training.optimizer.param_groups[0]["lr"])
+        return real(training, *args)
+
+    monkeypatch.setattr(loop, "train_step", spy)
+    config = small(schedule="cosine")
+    run = fit(config, device="cpu", compiled="off")
+    steps = len(rates) // 2
+    rate = partial(config.schedule.learning_rate, steps=steps, epochs=2, base=config.optimizer.learning_rate)
+    assert rates == [rate(step) for step in range(2 * steps)]
+    assert len(set(rates)) == len(rates)
+    assert [row["learning_rate"] for row in run.history] == [rates[steps - 1], rates[-1]]
 
 
 def test_there_are_no_raw_weights_without_an_average(tmp_path):

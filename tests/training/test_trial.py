@@ -12,7 +12,7 @@ from srat.data import Dataset
 from srat.data.feed import epoch_batches, smallest_batch
 from srat.models import wrap
 from srat.models.backbones.small_cnn import SmallCNN
-from srat.models.classifier import AttackMode
+from srat.models.lending import AttackMode
 from srat.training.fitting import fit
 from srat.training.trial import check_shares, tried
 

@@ -129,7 +129,7 @@ class IterativeAttack(Attack):
 
     @property
     def starts(self) -> int:
-        """How often to begin anew; of each image the worst counts."""
+        """The number of starts; for each image the worst counts."""
         return 1
 
     def noise(self, shape: Sequence[int], *, generator: torch.Generator) -> Images | None:

@@ -31,7 +31,7 @@ def tell_doubts(attacks: Iterable[Doubtful], shape: Shape, tell: Callable[[str],
     Args:
         attacks: the attacks.
         shape: of an image, (channels, height, width).
-        tell: told of each.
+        tell: called with each.
 
     Raises:
         UserError: if something is no attack, or that no shape.

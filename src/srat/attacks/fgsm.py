@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from typing_extensions import override
 
 from srat.attacks.base import Images, IterativeAttack, Scale, scaled
 from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
@@ -31,22 +32,23 @@ class FGSM(IterativeAttack, name="fgsm"):
         require_field(step is None or step > 0, "step_size", "a positive number", step, 0)
 
     @property
+    @override
     def iterations(self) -> int:
-        """One."""
         return 1
 
+    @override
     def noise(self, shape: Shape, *, generator: torch.Generator) -> Images | None:
         """Return noise uniform in the ball, or None without a random start."""
         return GEOMETRIES["linf"].noise(shape, self.epsilon, generator=generator) if self.random_start else None
 
+    @override
     def step(self, adversarial: Images, gradient: Images, images: Images, scale: Scale | None = None) -> Images:
-        """Return the projected sign step."""
         check_length("step_size", self._alpha, images)
         epsilon, step_size = scaled(self.epsilon, scale), scaled(self._alpha, scale)
         return ascend(adversarial, gradient, images, norm="linf", epsilon=epsilon, step_size=step_size)
 
+    @override
     def doubts(self, shape: Shape) -> tuple[str, ...]:
-        """Return what can hardly be meant about ball and step."""
         steps = doubts_of_steps(self.epsilon, self._alpha, 1)
         return named_doubts(self.label, doubts_of_ball("linf", self.epsilon, shape), steps)
 

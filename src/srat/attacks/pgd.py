@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from srat.attacks.base import Images, IterativeAttack, Scale, scaled
 from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
@@ -21,7 +22,7 @@ def pgd_step(
     """Return x_{t+1} = Π(x_t + α · d_t) of projected gradient ascent, d_t the steepest direction in the norm.
 
     Π projects onto the ε-ball around the images and then clips to [0, 1]; that stays in the ball, for the
-    images are in [0, 1] themselves.
+    images are in [0, 1] themselves. In L∞ the result is the nearest point of both; in L2 a nearer one may exist.
 
     Args:
         adversarial: x_t, (batch, channels, height, width), in [0, 1].
@@ -74,27 +75,28 @@ class PGD(IterativeAttack, name="pgd"):
         require_field(1 <= restarts <= MOST_RESTARTS, "restarts", f"1 to {MOST_RESTARTS:,}", restarts)
         require_field(self.random_start or restarts == 1, "restarts", "1 without a random start", restarts)
 
+    @override
     def doubts(self, shape: Shape) -> tuple[str, ...]:
-        """Return what can hardly be meant about ball and steps."""
         steps = doubts_of_steps(self.epsilon, self.step_size, self.steps)
         return named_doubts(self.label, doubts_of_ball(self.norm, self.epsilon, shape), steps)
 
     @property
+    @override
     def iterations(self) -> int:
-        """The number of steps."""
         return self.steps
 
     @property
+    @override
     def starts(self) -> int:
-        """The number of restarts."""
         return self.restarts
 
+    @override
     def noise(self, shape: Shape, *, generator: torch.Generator) -> Images | None:
         """Return noise uniform in the ball, or None without a random start."""
         return GEOMETRIES[self.norm].noise(shape, self.epsilon, generator=generator) if self.random_start else None
 
+    @override
     def step(self, adversarial: Images, gradient: Images, images: Images, scale: Scale | None = None) -> Images:
-        """Return `pgd_step`."""
         check_length("step_size", self.step_size, images)
         epsilon, step_size = scaled(self.epsilon, scale), scaled(self.step_size, scale)
         return ascend(adversarial, gradient, images, norm=self.norm, epsilon=epsilon, step_size=step_size)

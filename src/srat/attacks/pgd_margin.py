@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from typing_extensions import override
 
 from srat.attacks.base import Loss
 from srat.attacks.pgd import PGD
@@ -45,7 +46,7 @@ def margin_of(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batc
 class PGDMargin(PGD, name="pgd-margin"):
     """Projected gradient descent on the margin (Carlini and Wagner's loss) instead of cross-entropy."""
 
+    @override
     def loss(self, usual: Loss, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return `margin`."""
         del usual
         return margin_of(logits, labels)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from typing_extensions import override
 
 from srat.attacks import PGD, AnyAttack, Natural
 from srat.attacks.pgd import MOST_RESTARTS, MOST_STEPS
@@ -17,7 +18,7 @@ from srat.evaluation.evaluate import examine
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Evaluation
-from srat.evaluation.serving import BATCH_SIZE, served
+from srat.evaluation.serving import BATCH_SIZE, lent_exactly
 from srat.models import logits_at
 from srat.statistics.intervals import wilson
 
@@ -125,7 +126,7 @@ class Subject:
 
     def asked(self) -> Float[Tensor, "n classes"]:
         """Ask the model about all images, once more."""
-        with torch.no_grad(), served(self.model) as lent:
+        with torch.no_grad(), lent_exactly(self.model) as lent:
             return torch.cat([logits_at(lent, images) for images, _ in self.batches(self.every)])
 
 
@@ -155,8 +156,8 @@ class Remade(nn.Module):
         super().__init__()
         self.model, self.change = model, change
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Return the changed logits."""
         return self.change(logits_at(self.model, images))
 
 
@@ -167,11 +168,6 @@ def judged(count: int, total: int, *, warn: float, fail: float) -> Verdict:
     """
     low = wilson(count, total).low
     return "fail" if low > fail else "warn" if low > warn else "pass"
-
-
-def percent(count: float, total: float = 1.0) -> str:
-    """Return a share in per cent, such as "3.2 %"."""
-    return f"{100 * count / total:.1f} %" if total else "–"
 
 
 def stronger(threat: PGD, *, steps: int = 1, restarts: int = 1, alpha: float | None = None) -> PGD:

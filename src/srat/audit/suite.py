@@ -3,15 +3,15 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from srat.audit.base import SEVERITY, Check, Finding, Subject, Verdict
-from srat.core.errors import UserError, require, unknown
-from srat.core.files import parse_json, read_bounded
+from srat.core.errors import require, unknown
 from srat.core.gradients import taking_gradients
 from srat.core.members import import_members, members
+from srat.core.structuring import read_structured
 
 _LARGEST_FILE = 1 << 20
 
@@ -48,13 +48,10 @@ class Audit:
         """Return the audit that a file holds.
 
         Raises:
-            UserError: if it is none.
+            UserError: if the file is not an audit.
         """
-        try:
-            content = parse_json(read_bounded(path, _LARGEST_FILE), where=path)
-            return cls(entries=tuple(_entry(each) for each in content["checks"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}: not a readable audit ({type(error).__name__}: {error}); remove it") from error
+        file = read_structured(path, _File, limit=_LARGEST_FILE, what="audit", advice="remove it")
+        return cls(entries=tuple(each.entry() for each in file.checks))
 
     def to_json(self, **facts: Any) -> str:
         """Return the contents of audit.json: the facts given, and each check with verdict, evidence and figures."""
@@ -66,25 +63,41 @@ class Audit:
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
-    # JSON has no NaN: figures that are no numbers are null.
+    # JSON has no NaN: NaN figures are null.
     figures = {name: value if math.isfinite(value) else None for name, value in finding.figures.items()}
     return {"verdict": finding.verdict, "evidence": finding.evidence, "figures": figures}
 
 
-def _entry(content: Mapping[str, Any]) -> Entry:
-    finding = None
-    if "verdict" in content:
-        figures = {str(name): math.nan if value is None else float(value) for name, value in content["figures"].items()}
-        require(content["verdict"] in SEVERITY, f"no verdict: {content['verdict']}")
-        finding = Finding(verdict=content["verdict"], evidence=str(content["evidence"]), figures=figures)
-    return Entry(check=str(content["check"]), question=str(content["question"]), finding=finding)
+@dataclass(frozen=True, kw_only=True)
+class _FileEntry:
+    """An entry of audit.json; of a check that could not be made, the question alone."""
+
+    check: str
+    question: str
+    verdict: Verdict | None = None
+    evidence: str = ""
+    figures: dict[str, float | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(self.verdict is None or bool(self.evidence), "a verdict without evidence")
+
+    def entry(self) -> Entry:
+        """Return the entry, with NaN for the figures that are null."""
+        figures = {name: math.nan if value is None else value for name, value in self.figures.items()}
+        made = self.verdict and Finding(verdict=self.verdict, evidence=self.evidence, figures=figures)
+        return Entry(check=self.check, question=self.question, finding=made or None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    checks: tuple[_FileEntry, ...]
 
 
 def chosen_checks(only: Sequence[str] = ()) -> list[Check]:
     """Return the checks of those names, or all, in alphabetical order.
 
     Args:
-        only: names of checks; all of them if there is none.
+        only: names of checks; all checks if empty.
 
     Raises:
         UserError: if there is no check of a name.
@@ -104,7 +117,7 @@ def audit(subject: Subject, only: Sequence[str] = (), told: Callable[[Entry], No
     Args:
         subject: the model, with all that is at hand of its data and its claims.
         only: the names of the checks to make; all by default.
-        told: told of each check when it is done.
+        told: called with each check when it is done.
 
     Raises:
         UserError: if there is no check of a name.

@@ -101,10 +101,10 @@ def said_word(word: str, *, place: int, words: Sequence[str]) -> str:
 def at_home(word: str) -> str:
     """Return a word with the home folder in the place of ``~``, in ``--out=~/x`` too, where no shell puts it.
 
-    What names no home that there is stays as it is.
+    A ~ that names no existing home stays as it is.
     """
     flag, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-    return f"{flag}{equals}{os.path.expanduser(value)}"  # noqa: PTH111 - a Path would change words that are none
+    return f"{flag}{equals}{os.path.expanduser(value)}"  # noqa: PTH111 - a Path would change words that are not paths
 
 
 def shown(error: BaseException, args: Sequence[str]) -> str:

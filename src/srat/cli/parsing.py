@@ -255,7 +255,7 @@ def _unfit(found: re.Match[str]) -> str:
 
 
 def _choice_for(given: str, kind: type) -> str:
-    """Return which choices a flag goes with, where it is one of members that are not chosen; "" if it is none."""
+    """Return which choices a flag goes with if it belongs to members that are not chosen; "" otherwise."""
     families = [family for family in FAMILIES if family in _names_within(kind)]
     for family in families:
         there = members(FAMILIES[family]).items()

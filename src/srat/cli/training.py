@@ -13,7 +13,6 @@ from rich.markup import escape
 from srat.attacks import Natural
 from srat.cli.naming import make_console
 from srat.cli.options import Options
-from srat.cli.pages import say_where
 from srat.config.config import Config
 from srat.core.errors import printable, require
 from srat.core.signals import Interrupted, deferring_signals
@@ -194,11 +193,11 @@ def evaluated(session: Session, test: Examined, run: Run, observer: Observer) ->
 
 
 def show_page(session: Session, test: Examined) -> None:
-    """Write the run's page and say where it is; say why there is none, if so."""
+    """Write the run's page and say where it is, or why there is no page."""
     if test.part is None:
         observer = LiveObserver(session.console)
         page = page_of_training(session.folder, session.config, test.dataset, session.device, observer)
-        say_where(page, session.console)
+        session.say(f"The page is in {printable(str(page))}")
     else:
         session.say("There is no page: it needs all the test images that the run recorded")
 

@@ -11,8 +11,9 @@ from srat.attacks import Attack, ReferenceAttack
 from srat.attacks.named import named_for_training
 from srat.attacks.projections import NormName
 from srat.config.config import FAMILIES, Config
-from srat.core.checked import checked, said
+from srat.core.checked import checked
 from srat.core.errors import require, unknown
+from srat.core.kinds import said
 from srat.core.members import choose, plain
 from srat.data import Source
 from srat.methods.table import METHODS

@@ -1,22 +1,20 @@
 """Everything that decides a run, as one value: written to JSON, read back, and named by its hash."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import cattrs
-
 from srat.attacks import PGD, Attack, Natural
 from srat.attacks.budgets import Budget, UniformBudget
 from srat.attacks.doubts import doubts_of_ball
-from srat.config.serialization import describe_mistake, differences, identity, make_converter, with_its_place
+from srat.config.serialization import differences, id_of, identity, make_converter
 from srat.core.checked import Checked, checked
 from srat.core.errors import UserError, require, require_field
 from srat.core.files import parse_json, read_bounded
 from srat.core.members import Member, since
+from srat.core.structuring import structured
 from srat.core.words import number
 from srat.data import Augmentation, Holdout, Imbalance, Source
 from srat.data.augmentation import NoAugmentation
@@ -125,8 +123,7 @@ class Config(Checked):
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits that name this configuration: a hash of all that decides the result."""
-        text = json.dumps(self._identity(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return id_of(self._identity())
 
     def differences(self, other: "Config") -> list[str]:
         """Return what decides a result and differs, each as "field this (not the other)"."""
@@ -170,15 +167,10 @@ class Config(Checked):
         Raises:
             UserError: on an unknown key or name, or a value out of range; ``where`` names the source.
         """
-        require(isinstance(content, dict), f"{where}: expected a JSON object, got {type(content).__name__}")
         try:
-            config: Config = _CONVERTER.structure(content, cls)
-        except cattrs.BaseValidationError as error:
-            mistakes = cattrs.transform_error(error, path="", format_exception=describe_mistake)
-            raise UserError(f"{where}: {with_its_place(mistakes[0])}") from error
-        except RecursionError as error:
-            raise UserError(f"{where}: too deep") from error
-        return config
+            return structured(content, cls, _CONVERTER)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
 
     @classmethod
     def from_json(cls, text: str, *, where: str = "config") -> "Config":

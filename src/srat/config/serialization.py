@@ -1,19 +1,20 @@
 """Configurations as JSON and back: strict about types and keys, clear about mistakes."""
 
 import dataclasses
+import hashlib
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any
 
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from srat.core.errors import UserError, nearest, unknown
+from srat.core.errors import UserError, unknown
 from srat.core.members import Member, members
+from srat.core.structuring import strict_converter
 from srat.data.imbalance import ClassOrder
 
 _ABSENT = object()
@@ -39,6 +40,12 @@ def identity(value: Any, *, whole: bool = False) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def id_of(content: Any) -> str:
+    """Return twelve hexadecimal digits that name what `identity` returns."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
     """Return where two identities differ, each as "path this (not that)"; of two members, their names say it all."""
     if one == other:
@@ -53,16 +60,6 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
 
 def _said(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _strict(kind: type) -> Any:
-    def structure(value: Any, _: Any) -> Any:
-        accepted = (int, float) if kind is float else (kind,)
-        if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-            raise UserError(f"expected {kind.__name__}, got {json.dumps(value)[:80]}")
-        return kind(value)
-
-    return structure
 
 
 def _family_hooks(converter: cattrs.Converter, family: type[Member]) -> None:
@@ -103,9 +100,7 @@ def _has_younger_fields(kind: Any) -> bool:
 
 def make_converter(families: Iterable[type[Member]]) -> cattrs.Converter:
     """Return a converter that writes a member of a family as an object with its name, and reads it back."""
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    for kind in (int, float, str, bool):
-        converter.register_structure_hook(kind, _strict(kind))
+    converter = strict_converter(other_keys=False)
     converter.register_unstructure_hook(Path, str)
     order: Any = ClassOrder
     converter.register_structure_hook(
@@ -115,29 +110,3 @@ def make_converter(families: Iterable[type[Member]]) -> cattrs.Converter:
     for family in families:
         _family_hooks(converter, family)
     return converter
-
-
-def describe_mistake(error: BaseException, kind: Any) -> str:
-    """Return in a line what is wrong with a value that was to be of ``kind``."""
-    if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        known = [field.name for field in dataclasses.fields(error.cl)]
-        given = sorted(error.extra_fields)[0]
-        return f"unknown key '{given}'{nearest(given, known)}; there are: {', '.join(known)}"
-    if isinstance(error, KeyError):
-        return f"missing key {error}"
-    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-    if get_origin(kind) is Literal:
-        return f"expected one of {', '.join(map(str, get_args(kind)))}, got {str(error).split(' not in ')[0]}"
-    return str(error)
-
-
-def with_its_place(mistake: str) -> str:
-    """Return a mistake with the path of the setting in the file: "`steps`: … @ .attack" as "attack.steps: …".
-
-    Without backticks: it is not for a flag to mend.
-    """
-    text, _, place = mistake.rpartition(" @ ")
-    if not text.startswith("`"):
-        return mistake.removesuffix(" @ ")
-    prefix = f"{place}.".lstrip(".")
-    return re.sub(r"`([\w.]+)`", r"\1", re.sub(r"^`(\w+)`", rf"`{prefix}\1`", text))

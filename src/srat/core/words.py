@@ -1,5 +1,6 @@
 """Words for people."""
 
+import math
 from collections.abc import Sequence
 
 NAMED = 3
@@ -34,6 +35,22 @@ def counted(count: int, one: str, several: str = "") -> str:
         several: the words after any other number; those after 1 with an s unless given.
     """
     return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def percent(part: float, whole: float = 1.0) -> str:
+    """Return a share in per cent, "61.2 %"; a dash where it is not a number."""
+    return f"{100 * part / whole:.1f} %" if whole and not math.isnan(part) else "–"
+
+
+def percent_interval(value: float, low: float, high: float) -> str:
+    """Return a share and its interval in per cent, "45.8 [44.8, 46.8]"; a dash where it is not a number.
+
+    Args:
+        value: the share.
+        low: the lower end of the interval.
+        high: the upper end.
+    """
+    return "–" if math.isnan(value) else f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def few(names: Sequence[str]) -> str:

@@ -189,10 +189,10 @@ class Parts(Checked):
         """Return the images that came since a run recorded its own.
 
         Args:
-            told: told of those that are of no class which the run knows.
+            told: called with a note on images whose class the run does not know.
 
         Raises:
-            UserError: if there is none.
+            UserError: if there are no such images.
         """
         if self.new is None:
             raise UserError("this data set does not change: there are no new images")

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from typing_extensions import override
 
 from srat.core.checked import checked
 from srat.core.errors import FieldError, UserError, require, require_field
@@ -119,8 +120,8 @@ class NoImbalance(Imbalance, name="none"):
     """Keep every training example."""
 
     @checked
+    @override
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
-        """Return ``class_counts`` as they are."""
         del seed
         return tuple(class_counts)
 
@@ -139,6 +140,7 @@ class _Profile(Imbalance):
         require_field(self.cap is None or self.cap >= 1, "imbalance.cap", "at least 1", self.cap)
 
     @checked
+    @override
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
         """Return the profile's counts, laid over the classes in their order."""
         order = class_order(self.class_order, len(class_counts), seed=seed)
@@ -155,8 +157,8 @@ class _Profile(Imbalance):
 class Step(_Profile, name="step"):
     """Step imbalance: the second half of the classes keep 1/K of their examples."""
 
+    @override
     def profile(self, class_counts: Counts) -> tuple[int, ...]:
-        """Return `step_counts`."""
         return step_counts(class_counts, ratio=self.ratio)
 
 
@@ -164,8 +166,8 @@ class Step(_Profile, name="step"):
 class Exponential(_Profile, name="exp", aliases=("exponential",)):
     """Exp imbalance: class i keeps K^(−i/(C−1)) of its examples."""
 
+    @override
     def profile(self, class_counts: Counts) -> tuple[int, ...]:
-        """Return `exponential_counts`."""
         return exponential_counts(class_counts, ratio=self.ratio)
 
 
@@ -177,8 +179,8 @@ class Explicit(Imbalance, name="counts"):
     """Examples to keep of each class, in the order of the labels."""
 
     @checked
+    @override
     def counts(self, class_counts: Counts, *, seed: int) -> tuple[int, ...]:
-        """Return the given counts."""
         del seed
         classes, given = len(class_counts), len(self.keep)
         require_field(given == classes, "imbalance.keep", f"a count for each of {classes} classes", given)

@@ -64,7 +64,7 @@ def check_attackable(images: Tensor) -> None:
 
 
 def check_axes(images: Tensor) -> None:
-    """Refuse images of other axes than (n, channels, height, width), as far as that can be told.
+    """Refuse images whose axes are recognisably not (n, channels, height, width).
 
     Args:
         images: to have four axes.

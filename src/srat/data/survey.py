@@ -12,11 +12,12 @@ import numpy as np
 from srat.core.errors import UserError
 from srat.data.constant import told_of_constants
 from srat.data.image_folder.found import Found, check_drawn
+from srat.data.image_folder.images import reading_notes
 from srat.data.image_folder.levels import dark_notes, told_dull
 from srat.data.image_folder.scan import scan, told
 from srat.data.reading.decoding import Header, header_of, level_of, opened, shown
 from srat.data.record import PARTS, Part
-from srat.data.sources.folder import Folder, checked_folder, reading_notes
+from srat.data.sources.folder import Folder, checked_folder
 from srat.data.twins import Seen, Twins, twins_among
 
 Size = tuple[int, int]

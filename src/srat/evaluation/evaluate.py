@@ -19,8 +19,9 @@ from srat.evaluation.journal import Journal
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Result, describe_attack
-from srat.evaluation.serving import BATCH_SIZE, served
-from srat.evaluation.survival import Trial, outcome
+from srat.evaluation.serving import BATCH_SIZE, lent_exactly
+from srat.evaluation.survival import outcome
+from srat.evaluation.trial import Trial
 from srat.models import first_logits
 from srat.models.asking import computed_in, device_of, doubts_about, trainable
 from srat.models.wrapping.wrapper import LOOKED_AT
@@ -103,7 +104,7 @@ def examine(
         seed: of the attack's randomness; each image has its own, in batches of any size.
         batch_size: images in a batch.
         processes: those that share the images; each gets the outcome of all.
-        observer: told of the images that are done with.
+        observer: told how many images are finished.
         journal: keeps the progress, and knows of that before.
 
     Raises:
@@ -111,7 +112,7 @@ def examine(
     """
     require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
     observer = observer or Observer()
-    with served(model) as lent:
+    with lent_exactly(model) as lent:
         trial = Trial(
             model=lent, dataset=dataset, seed=seed, batch_size=batch_size, observer=observer, processes=processes
         )

@@ -2,14 +2,14 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from srat.core.checked import checked
-from srat.core.errors import UserError, require
-from srat.core.files import parse_json, read_bounded
+from srat.core.errors import require
+from srat.core.structuring import read_structured
 from srat.core.tensor_file import digest_of
 from srat.evaluation.separability import Features
 
@@ -31,10 +31,16 @@ class FeatureMap:
     """(n,), the class of each image."""
     points: tuple[Point, ...]
     """(n,), where each lies."""
-    separability: Sequence[Mapping[str, Any]]
+    separability: tuple[Mapping[str, Any], ...]
     """By scope, as separability.json has it."""
     made_with: Mapping[str, Any]
     """The SHA-256 of the weights, the seed, versions."""
+
+    def __post_init__(self) -> None:
+        known = all(0 <= label < len(self.class_names) for label in self.labels)
+        require(known and len(self.labels) == len(self.points), "labels and points do not fit")
+        require(all(math.isfinite(x) for point in self.points for x in point), "points that are not numbers")
+        require(all("scope" in each for each in self.separability), "separability without scopes")
 
     def is_of(self, weights: Path) -> bool:
         """Return whether the map is of the weights in a file; of a file that is not there nothing else is known."""
@@ -49,25 +55,9 @@ class FeatureMap:
         """Return the map that a file holds.
 
         Raises:
-            UserError: if it is none.
+            UserError: if the file is not a map.
         """
-        try:
-            content = parse_json(read_bounded(path, _LARGEST_FILE), where="map")
-            found = cls(
-                class_names=tuple(map(str, content["class_names"])),
-                labels=tuple(content["labels"]),
-                points=tuple((float(x), float(y)) for x, y in content["points"]),
-                separability=tuple(dict(each, scope=str(each["scope"])) for each in content["separability"]),
-                made_with=dict(content["made_with"]),
-            )
-            fit = len(found.labels) == len(found.points) and all(
-                type(label) is int and 0 <= label < len(found.class_names) for label in found.labels
-            )
-            require(fit, "labels and points do not fit")
-            require(all(math.isfinite(x) for point in found.points for x in point), "points that are no numbers")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}: not a readable map ({type(error).__name__}: {error}); remove it") from error
-        return found
+        return read_structured(path, cls, limit=_LARGEST_FILE, what="map", advice="remove it")
 
 
 @checked

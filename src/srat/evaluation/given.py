@@ -7,8 +7,8 @@ from jaxtyping import Integer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srat.core.checked import said
 from srat.core.errors import UserError, require
+from srat.core.kinds import said
 from srat.core.values import UnfitError, as_tensor
 from srat.data.labels import as_labels
 from srat.data.pixels import check_axes

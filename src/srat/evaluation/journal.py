@@ -33,7 +33,7 @@ class Progress(NamedTuple):
 
     @classmethod
     def none(cls, labels: Int[Tensor, " n"]) -> "Progress":
-        """Return that of images with these labels, of which none has been looked at."""
+        """Return the progress before any of the images, whose labels these are, has been looked at."""
         return cls(torch.zeros_like(labels), torch.full_like(labels, NEVER), labels.clone())
 
     @property
@@ -106,7 +106,7 @@ class FileJournal(Journal):
         rank: this process's number.
         identity: what else has to be the same for the evaluation to be the same one, JSON-able.
         images: how many there are.
-        notice: told of what cannot be used.
+        notice: called with what cannot be used.
     """
 
     @checked
@@ -164,11 +164,11 @@ class FileJournal(Journal):
         try:
             file = open_tensors(path)
             if file.facts.get("identity") != self._identity:
-                self._notice(f"{path}: of another evaluation; begun anew")
+                self._notice(f"{path}: of another evaluation; starting over")
                 return None
             shapes = dict.fromkeys(Progress._fields, (self._images,))
             require(file.shapes == shapes, f"{path}: expected tensors {shapes}, got {file.shapes}")
             return Progress(**{name: tensor.long() for name, tensor in file.tensors().items()})
         except (UserError, OSError, SafetensorError) as error:
-            self._notice(f"{error}; begun anew")
+            self._notice(f"{error}; starting over")
             return None

@@ -19,8 +19,11 @@ class Observer:
     def training(self, *, epochs: int, steps: int, done: int) -> None:
         """A run of ``epochs`` epochs of ``steps`` steps begins, or goes on after ``done`` steps in all."""
 
-    def step(self, count: int = 1) -> None:
-        """A step was handed to the device, or ``count`` images are read, or done with in an evaluation."""
+    def step(self) -> None:
+        """A training step was handed to the device."""
+
+    def images_done(self, count: int) -> None:
+        """``count`` more images are read, or evaluated."""
 
     def held_out(self, clean: "Counts", robust: "Counts") -> None:
         """The epoch's weights get so many of each class right, of the held-out images as they are, and attacked."""

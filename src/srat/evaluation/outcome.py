@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Bool, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 NEVER = -1
@@ -25,3 +26,17 @@ class Outcome(NamedTuple):
     def at(self, chosen: Int[Tensor, " some"] | Bool[Tensor, " n"]) -> "Outcome":
         """Return the outcome of some of the images."""
         return Outcome(self.broken_at[chosen], self.predicted[chosen])
+
+
+Found = tuple[Int[Tensor, " some"], Outcome]
+"""Some images, as positions in the data set, and what has become of them."""
+
+
+def broken_or_not(
+    broken: Bool[Tensor, " batch"],
+    point: int | Int[Tensor, " batch"],
+    logits: Float[Tensor, "batch classes"],
+    labels: Int[Tensor, " batch"],
+) -> Outcome:
+    """Return the outcome of images of which some are broken at a point."""
+    return Outcome(torch.where(broken, point, NEVER), torch.where(broken, logits.argmax(dim=1), labels))

@@ -5,13 +5,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import le
 from pathlib import Path
 from typing import Any
 
 from srat.attacks import AnyAttack, ReferenceAttack
 from srat.core.checked import checked
-from srat.core.errors import UserError, require
-from srat.core.files import parse_json, read_bounded
+from srat.core.errors import require
+from srat.core.structuring import read_structured
 from srat.data.counts import LARGEST_COUNT
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups, groups
@@ -70,26 +71,49 @@ class Evaluation:
     @classmethod
     @checked
     def read(cls, path: Path) -> "Evaluation":
-        """Return the evaluation that a file holds; whatever can be derived is derived anew.
+        """Return the evaluation that a file holds; what can be derived is derived again.
 
         Raises:
             UserError: if the file is not such an evaluation.
         """
-        try:
-            content = parse_json(read_bounded(path, LARGEST_FILE), where="evaluation")
-            require(len(content["class_names"]) >= 2, "fewer than two classes")
-            results = {
-                str(name): _read_result(result, len(content["class_names"]))
-                for name, result in content["results"].items()
-            }
-            return cls(
-                class_names=tuple(str(name) for name in content["class_names"]),
-                train_counts=_integers(content["train_counts"], len(content["class_names"])),
-                results=results,
-                path=path,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise UserError(f"{path}: not a readable evaluation ({type(error).__name__}: {error})") from error
+        file = read_structured(path, _File, limit=LARGEST_FILE, what="evaluation")
+        results = {
+            name: Result(counts=Counts(correct=each.correct, total=each.total), attack=each.attack, dtype=each.dtype)
+            for name, each in file.results.items()
+        }
+        return cls(class_names=file.class_names, train_counts=file.train_counts, results=results, path=path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FileResult:
+    correct: tuple[int, ...]
+    total: tuple[int, ...]
+    attack: dict[str, Any]
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        _require_counts(self.correct, len(self.total))
+        _require_counts(self.total, len(self.total))
+        require(all(map(le, self.correct, self.total)), "more correct examples than there are")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """What evaluation.json must hold; whatever else it holds can be derived from that."""
+
+    class_names: tuple[str, ...]
+    train_counts: tuple[int, ...]
+    results: dict[str, _FileResult]
+
+    def __post_init__(self) -> None:
+        require(len(self.class_names) >= 2, "fewer than two classes")
+        for counts in (self.train_counts, *(result.total for result in self.results.values())):
+            _require_counts(counts, len(self.class_names))
+
+
+def _require_counts(counts: Sequence[int], length: int) -> None:
+    plausible = len(counts) == length and all(0 <= count <= LARGEST_COUNT for count in counts)
+    require(plausible, f"expected {length} counts")
 
 
 @checked
@@ -127,16 +151,3 @@ def _result_json(result: Result, groups: Groups) -> dict[str, Any]:
 def _accuracy_json(accuracy: Accuracy) -> dict[str, float | None]:
     # JSON has no NaN: the accuracy of no image is null.
     return {name: None if math.isnan(value) else value for name, value in accuracy._asdict().items()}
-
-
-def _read_result(content: Mapping[str, Any], classes: int) -> Result:
-    counts = Counts(correct=_integers(content["correct"], classes), total=_integers(content["total"], classes))
-    if any(right > all_ for right, all_ in zip(counts.correct, counts.total, strict=True)):
-        raise ValueError("more correct examples than there are")
-    return Result(counts=counts, attack=dict(content["attack"]), dtype=str(content.get("dtype", "float32")))
-
-
-def _integers(values: Sequence[Any], length: int) -> tuple[int, ...]:
-    if len(values) != length or not all(type(value) is int and 0 <= value <= LARGEST_COUNT for value in values):
-        raise ValueError(f"expected {length} counts")
-    return tuple(values)

@@ -19,9 +19,10 @@ from srat.core.gradients import taking_gradients
 from srat.core.keyed_random import generator
 from srat.data import Dataset, to_unit
 from srat.data.counts import require_labels
+from srat.evaluation.comparison import Scope, scopes
 from srat.evaluation.groups import Groups
 from srat.evaluation.observer import Observer
-from srat.evaluation.serving import BATCH_SIZE, last_points, served
+from srat.evaluation.serving import BATCH_SIZE, last_points, lent_exactly
 from srat.models import Output
 from srat.models.asking import output_of
 
@@ -127,33 +128,24 @@ def separability(
     enough = counts > NEIGHBOURS
     _check_two(counts.tolist())
     features, labels = features[enough[labels]], labels[enough[labels]]
-    two = (("well-represented", groups.well), ("under-represented", groups.under)) if groups.under else ()
-    scopes = [
-        ("overall", False, range(len(class_names))),
-        *((name, False, classes) for name, classes in two),
-        *((name, True, (number,)) for number, name in enumerate(class_names)),
-    ]
     weights = np.concatenate([np.ones((1, len(labels))), _resampled(labels, seed)])
     between, within = _scatters(features, labels, weights)
     silhouette, purity = silhouettes(features, labels), purities(features, labels)
-    found = []
-    for name, is_class, members in scopes:
-        classes = [c for c in members if enough[c]]
-        if not classes:
-            continue
-        inside = np.isin(labels, classes)
+
+    def of(scope: Scope) -> Separability:
+        inside = scope.chosen
+        classes = np.unique(labels[inside])
         share = weights[:, inside] / inside.sum()
-        fisher = between[:, classes].sum(axis=1) / np.maximum(within[:, classes].sum(axis=1), 1e-12)
-        found.append(
-            Separability(
-                scope=name,
-                is_class=is_class,
-                fisher=_fisher(fisher),
-                silhouette=_estimate(share @ silhouette[inside], -1.0, 1.0),
-                purity=_estimate(share @ purity[inside], 0.0, 1.0),
-            )
+        ratios = between[:, classes].sum(axis=1) / np.maximum(within[:, classes].sum(axis=1), 1e-12)
+        return Separability(
+            scope=scope.name,
+            is_class=scope.is_class,
+            fisher=_fisher(ratios),
+            silhouette=_estimate(share @ silhouette[inside], -1.0, 1.0),
+            purity=_estimate(share @ purity[inside], 0.0, 1.0),
         )
-    return found
+
+    return [of(scope) for scope in scopes(labels, class_names, groups)]
 
 
 @checked
@@ -197,7 +189,7 @@ def features_of(
         dataset: the images, on the model's device.
         attack: the attack, of which the last points are taken; ``Natural()`` leaves the images as they are.
         seed: of its randomness.
-        observer: told of the images that are done with.
+        observer: told how many images are finished.
 
     Raises:
         UserError: if the model does not say what its features are.
@@ -206,7 +198,7 @@ def features_of(
     observer.evaluating(f"features, {attack.label}", images=len(dataset))
     rows = []
     device = dataset.labels.device
-    with served(model) as lent:
+    with lent_exactly(model) as lent:
         for number, chosen in enumerate(torch.split(torch.arange(len(dataset)), BATCH_SIZE)):
             part = dataset.subset(chosen)
             images = to_unit(part.images[:].to(device))
@@ -217,7 +209,7 @@ def features_of(
             said = f"{type(model).__name__} returns logits alone: expected an Output that has features"
             require(isinstance(output, Output), said)
             rows.append(F.normalize(output.features.float(), dim=1).double().cpu())
-            observer.step(len(chosen))
+            observer.images_done(len(chosen))
     observer.finished()
     return torch.cat(rows).numpy()
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from srat.attacks import Attack, LossAt
 from srat.core.checked import checked
 from srat.losses.cross_entropy_loss import entropy_of
-from srat.models import attacked, logits_at
+from srat.models import lent, logits_at
 from srat.models.asking import trainable
 from srat.runtime.precision import tensor_float
 
@@ -20,14 +20,14 @@ BATCH_SIZE = 250
 
 @checked
 @contextmanager
-def served(model: nn.Module) -> Iterator[nn.Module]:
+def lent_exactly(model: nn.Module) -> Iterator[nn.Module]:
     """Lend a model to an evaluation: in eval mode, without TF32, no parameter asking for a gradient.
 
     Args:
         model: images in [0, 1] → logits, or an output that has them; `logits_at` asks it. All is put back at the end.
     """
-    with attacked(trainable(model)) as lent, tensor_float(False):
-        yield lent
+    with lent(trainable(model)) as served, tensor_float(False):
+        yield served
 
 
 def right(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
@@ -56,7 +56,7 @@ def last_points(
     """Return where an attack leaves images, whatever it has broken on its way.
 
     Args:
-        model: the model that it is made on, as lent by `served`.
+        model: the model that it is made on, as lent by `lent_exactly`.
         images: in [0, 1].
         labels: their classes.
         attack: the attack.

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from typing_extensions import override
 
-from srat.core.errors import require
+from srat.core.errors import require_field
 from srat.feature_losses.base import Features, FeatureTerm, Labels, Memory
 from srat.feature_losses.separation_loss import Separation, positive_of, separation_of
 
@@ -34,6 +35,7 @@ class Queue(Memory):
         self.register_buffer("oldest", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
+    @override
     def remember(self, features: Features, labels: Labels) -> None:
         """Put a batch, or the last of it that the queue holds, in the place of the oldest features."""
         size = len(self.labels)
@@ -56,10 +58,10 @@ class QueuedSeparation(Separation, name="separation-queue"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(1 <= self.size <= _MOST, f"`feature_loss.size`: expected 1 to {_MOST:,}, got {self.size}")
+        require_field(1 <= self.size <= _MOST, "feature_loss.size", f"1 to {_MOST:,}", self.size)
 
+    @override
     def memory(self, *, dimensions: int, classes: int) -> Memory | None:
-        """Return an empty queue."""
         del classes
         return Queue(self.size, dimensions)
 

@@ -137,7 +137,7 @@ class OnRay(Executor):
 
 
 def _work(job: Job, device: str, log: Path, marker: Path, threads: int, environment: dict[str, str]) -> int:
-    """Do what is left of a run, in a worker; a retry asks anew what that is."""
+    """Do what is left of a run, in a worker; a retry asks again what that is."""
     os.environ.update(environment)
     marker.write_text(f"{os.getpid()} {time.time():.0f}\n")
     return perform(job.commands(device), job.folder.path, log, threads)

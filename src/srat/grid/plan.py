@@ -79,7 +79,7 @@ def planned(recipe: Recipe, base: Config, filters: Sequence[str] = ()) -> list[C
         filters: patterns, such as "srat-*".
 
     Raises:
-        UserError: if there is none.
+        UserError: if no cell matches.
     """
     cells = recipe.cells(base)
     words = {id(cell): {cell.row, cell.column, *cell.row.split(), *cell.column.split()} for cell in cells}

@@ -15,14 +15,15 @@ from srat.core.errors import UserError, require
 from srat.core.gradients import taking_gradients
 from srat.core.words import counted
 from srat.data import Dataset, Source, to_unit
+from srat.data.image_folder.images import reading_notes
 from srat.data.image_folder.levels import dark_notes, dull_notes, levels_used
 from srat.data.image_folder.scan import Passed, not_an_image, scan, told_briefly
 from srat.data.reading.decoding import Header, read_header
 from srat.data.reading.image_files import ImageFiles, read_each, together
-from srat.data.sources.folder import Folder, reading_notes
+from srat.data.sources.folder import Folder
 from srat.evaluation.evaluate import examine
 from srat.evaluation.observer import Observer
-from srat.evaluation.serving import BATCH_SIZE, served
+from srat.evaluation.serving import BATCH_SIZE, lent_exactly
 from srat.models import ImageShape, first_logits, logits_at
 from srat.models.asking import trainable
 from srat.models.wrapping.wrapper import LOOKED_AT
@@ -160,7 +161,7 @@ def predict(
 def _looked_at(model: nn.Module, images: Images, device: str) -> tuple[Tensor, Tensor]:
     """Return the class of each image, and its probability."""
     shares = []
-    with served(model) as lent, torch.no_grad():
+    with lent_exactly(model) as lent, torch.no_grad():
         for chosen in torch.split(torch.arange(len(images)), BATCH_SIZE):
             batch = to_unit(images[chosen].to(device))
             shares.append(logits_at(lent, batch).softmax(dim=1).max(dim=1))
@@ -310,7 +311,7 @@ def _looked_into(files: ImageFiles, observer: Observer) -> list[_Looked]:
     for start in range(0, len(files), BATCH_SIZE):
         block = range(start, min(start + BATCH_SIZE, len(files)))
         looked += read_each(partial(_look, files, keep=fit), block, files.workers)
-        observer.step(len(block))
+        observer.images_done(len(block))
     observer.finished()
     return looked
 

@@ -5,19 +5,21 @@ from srat.models.asking import first_logits, logits_at
 from srat.models.building import build
 from srat.models.classifier import (
     Architecture,
-    AttackMode,
     Classifier,
     ImageShape,
     Normalization,
     Output,
-    attacked,
     channel_statistics,
 )
 from srat.models.heads import CosineLinear, Head
+from srat.models.lending import AttackMode, lent
 from srat.models.outputs import logits_of
 from srat.models.wrapping.wrapper import wrap
 
 import_members("srat.models.backbones")
+
+attacked = lent
+"""Its name in version 0.1."""
 
 __all__ = [
     "Architecture",
@@ -32,6 +34,7 @@ __all__ = [
     "build",
     "channel_statistics",
     "first_logits",
+    "lent",
     "logits_at",
     "logits_of",
     "wrap",

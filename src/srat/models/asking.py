@@ -1,6 +1,7 @@
 """Asking a model, ours or any other, what it says of images."""
 
 import copy
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.gradients import is_inference
-from srat.models.classifier import Classifier, attacked, dtype_of, unmoved
+from srat.models.classifier import Classifier, dtype_of
 from srat.models.inputs import telling_what_fails
-from srat.models.outputs import doubt_of, logits_of
+from srat.models.lending import lent, unmoved
+from srat.models.likeness import doubt_of
+from srat.models.outputs import logits_of
 from srat.models.wrapping.lazy import make_lazy_parts
 from srat.models.wrapping.looking import dtype_taken
 from srat.models.wrapping.wrapper import Wrapped
@@ -39,13 +42,13 @@ def logits_at(model: nn.Module, images: Float[Tensor, "batch channels height wid
     Raises:
         UserError: if there are no logits in what it returns.
     """
-
-    def ask(images: Tensor) -> Tensor:
-        return logits_of(output_of(model, images), batch=images.shape[0]).float()
-
     if images.requires_grad and dtype_of(model) is torch.float16:
-        return with_gradient_in_range(ask, images)
-    return ask(images)
+        return with_gradient_in_range(partial(_asked, model), images)
+    return _asked(model, images)
+
+
+def _asked(model: nn.Module, images: Tensor) -> Tensor:
+    return logits_of(output_of(model, images), batch=images.shape[0]).float()
 
 
 @checked
@@ -66,9 +69,9 @@ def first_logits(
     own = model.backbone if isinstance(model, Wrapped) else model
     with telling_what_fails(own, images):
         get_ready(model, images)
-        with torch.no_grad(), attacked(model) as lent:
-            _require_whole(lent, images)
-            return logits_of(output_of(lent, images), batch=len(images))
+        with torch.no_grad(), lent(model) as served:
+            _require_whole(served, images)
+            return logits_of(output_of(served, images), batch=len(images))
 
 
 def doubts_about(model: nn.Module, logits: Tensor, *, training: bool = False) -> list[str]:

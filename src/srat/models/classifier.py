@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
+from typing_extensions import override
 
 from srat.core.checked import Checked, checked
 from srat.core.errors import require
@@ -16,8 +16,6 @@ from srat.core.members import Member
 from srat.models.inputs import require_channels, require_device, taking_images, telling_what_fails
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
-AttackMode = Literal["eval", "train_frozen_stats"]
-"""BatchNorm while the training attack runs: by its running statistics, or by the batch's, the running ones held."""
 T = TypeVar("T")
 _TAKEN = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -92,8 +90,8 @@ class Classifier(nn.Module):
         self.projection = projection if projection is not None else nn.Identity()
 
     @taking_images
+    @override
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
-        """Return logits, features and embedding."""
         features, logits = self._told_of_size(self._called, self.normalization(images).to(dtype_of(self)), self)
         return Output(logits, features, self.embedded(features))
 
@@ -201,50 +199,3 @@ def _moments(images: Num[Tensor, "n channels height width"]) -> Float[Tensor, "3
     """Return number, sum and sum of squares of each channel's values, in float64."""
     x = images.transpose(0, 1).flatten(1).double() / (255.0 if images.dtype == torch.uint8 else 1.0)
     return torch.stack((torch.full_like(x[:, 0], x.shape[1]), x.sum(dim=1), x.square().sum(dim=1)))
-
-
-@checked
-@contextmanager
-def attacked(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]:
-    """Lend the model to an attack, and put everything back; no BatchNorm statistic moves, no parameter gets a gradient.
-
-    Args:
-        model: the model under attack.
-        mode: "eval" (BatchNorm uses its running statistics) or "train_frozen_stats" (it uses the batch's, and
-            leaves the running ones alone).
-    """
-    modules = list(model.modules())
-    training = [module.training for module in modules]
-    norms = [module for module in modules if isinstance(module, BatchNorm)]
-    tracking = [norm.track_running_stats for norm in norms]
-    # The attack asks for none of their gradients, but a compiled model would compute them all.
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    try:
-        for parameter in wanted:
-            parameter.requires_grad = False  # assigned, for lazy modules' parameters have no methods yet
-        model.train(mode == "train_frozen_stats")
-        for norm in norms if mode == "train_frozen_stats" else ():
-            norm.track_running_stats = False
-        yield model
-    finally:
-        for parameter in wanted:
-            parameter.requires_grad = True
-        for module, was in zip(modules, training, strict=True):
-            module.training = was
-        for norm, was in zip(norms, tracking, strict=True):
-            norm.track_running_stats = was
-
-
-@contextmanager
-def unmoved(module: nn.Module) -> Iterator[None]:
-    """Leave a module's buffers as they were, such as BatchNorm's statistics, and the global generators."""
-    named = [(part, name, buffer) for part in module.modules() for name, buffer in part._buffers.items()]
-    before = [(part, name, buffer, buffer.clone()) for part, name, buffer in named if buffer is not None]
-    devices = [buffer.device for buffer in (*module.parameters(), *module.buffers()) if buffer.is_cuda][:1]
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        with torch.no_grad():
-            for part, name, buffer, was in before:
-                part._buffers[name] = buffer.copy_(was)

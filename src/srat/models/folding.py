@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from srat.models.classifier import attacked
+from srat.models.lending import lent
 from srat.models.outputs import logits_of
 from srat.models.sync_batch_norm import SyncBatchNorm2d
 
@@ -50,7 +50,7 @@ class Folding:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Put the copies, folded anew, where the convolutions are, and nothing where BatchNorm is; then undo it."""
+        """Put copies, folded again, in place of the convolutions and nothing in place of BatchNorm; then undo it."""
         self.refresh()
         try:
             for (parent, name), stand_in in zip(self._sites, self._stand_ins, strict=True):
@@ -83,7 +83,7 @@ def find_folding(model: nn.Module, images: Tensor, dtype: torch.dtype) -> Foldin
         images: (batch, channels, height, width), some images to look and to compare with.
         dtype: what the folded convolutions will compute in.
     """
-    with torch.no_grad(), attacked(model):
+    with torch.no_grad(), lent(model):
         plain = logits_of(model(images))
         pairs = find_pairs(model, images)
         if not pairs:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from srat.core.checked import checked
 from srat.core.errors import require, require_field
@@ -37,12 +38,13 @@ class CosineLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(classes, dimensions))
         nn.init.xavier_uniform_(self.weight)
 
+    @override
     def forward(self, features: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batch classes"]:
         """Return s · cos θ."""
         return self.scale * F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
 
+    @override
     def extra_repr(self) -> str:
-        """Return what ``print(model)`` shows."""
         return f"{self.weight.shape[1]}, {self.weight.shape[0]}, scale={self.scale:g}"
 
 
@@ -64,8 +66,8 @@ class Head(Member):
 class LossHead(Head, name="auto"):
     """The head that the loss wants: cosine for LDAM, linear for the others."""
 
+    @override
     def resolve(self, wanted: Head) -> Head:
-        """Return ``wanted``."""
         return wanted
 
 
@@ -73,8 +75,8 @@ class LossHead(Head, name="auto"):
 class LinearHead(Head, name="linear"):
     """A linear layer with bias."""
 
+    @override
     def build(self, dimensions: int, classes: int) -> nn.Module:
-        """Return ``nn.Linear``."""
         return nn.Linear(dimensions, classes)
 
 
@@ -88,6 +90,6 @@ class CosineHead(Head, name="cosine"):
     def __post_init__(self) -> None:
         require_field(self.scale > 0, "head.scale", "a positive number", self.scale, 0)
 
+    @override
     def build(self, dimensions: int, classes: int) -> nn.Module:
-        """Return `CosineLinear`."""
         return CosineLinear(dimensions, classes, self.scale)

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from srat.core.checked import said
 from srat.core.errors import UserError
+from srat.core.kinds import said
 from srat.core.words import counted
 from srat.runtime.machine import is_out_of_memory
 

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
+from typing_extensions import override
 
 
 class SyncBatchNorm2d(nn.BatchNorm2d):
@@ -13,8 +14,8 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     In eval mode it is ``nn.BatchNorm2d``.
     """
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name there
-        """Return normalised images."""
+    @override
+    def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
         with torch.autocast(input.device.type, enabled=False):

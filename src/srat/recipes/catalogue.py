@@ -13,7 +13,7 @@ PLUGINS = "srat.recipes"
 """The entry points of installed packages that have recipes: each names a module with a ``RECIPE``."""
 
 _PARTS = ("__init__", "base", "catalogue", "making", "scales", "values")
-"""Modules of this package that are no recipe."""
+"""Modules of this package that are not recipes."""
 
 
 def names() -> list[str]:
@@ -35,7 +35,7 @@ def recipe(name: str) -> Recipe:
     """Return the recipe of that name.
 
     Raises:
-        UserError: if there is none, or an installed one cannot be imported.
+        UserError: if no recipe has that name, or an installed one cannot be imported.
     """
     if name not in names():
         raise unknown("recipe", name, names())

@@ -10,9 +10,8 @@ from srat.evaluation.record import CLEAN
 from srat.models import ImageShape
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
-from srat.report.sheets import Sheet, in_markdown
+from srat.report.sheets import Sheet, accuracy_text, in_markdown
 from srat.report.wording import budget_text, weights_text
-from srat.statistics.intervals import Accuracy
 
 _LIMITS = (
     "Robustness is measured with the attacks named here. A stronger or adaptive one may find more.",
@@ -110,18 +109,12 @@ def _table(record: RunRecord) -> Sheet:
         [
             name,
             f"{sum(evaluation.train_counts[c] for c in classes):,}",
-            *(_percent(result.counts.accuracy(classes)) for result in evaluation.results.values()),
+            *(accuracy_text(result.counts.accuracy(classes)) for result in evaluation.results.values()),
         ]
         for name, classes in (*groups, *single)
     ]
     names = ("as they are" if name == CLEAN else name for name in evaluation.results)
     return Sheet(title="Per cent, with 95 % intervals", headings=["class", "training images", *names], rows=rows)
-
-
-def _percent(accuracy: Accuracy) -> str:
-    if accuracy.accuracy != accuracy.accuracy:
-        return "–"
-    return f"{100 * accuracy.accuracy:.1f} [{100 * accuracy.low:.1f}, {100 * accuracy.high:.1f}]"
 
 
 def _audit(record: RunRecord) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric.loggers.logger import Logger
+from typing_extensions import override
 
 from srat.attacks import Natural
 from srat.config.config import Config
@@ -46,7 +47,7 @@ def make_logger(name: LoggerName, folder: Path, config: Config) -> Logger:
     if name == "csv":
         from lightning_fabric.loggers.csv_logs import CSVLogger
 
-        # Fabric's begins its file anew: each start has a folder of its own.
+        # Fabric's overwrites its file: each start gets a folder of its own.
         return CSVLogger(folder, name="csv")
     if name == "tensorboard":
         from lightning_fabric.loggers.tensorboard import TensorBoardLogger
@@ -89,10 +90,11 @@ class LoggingObserver(Observer):
         self._config, self._natural = config, isinstance(config.attack, Natural)
         self._training = False
 
+    @override
     def ready(self) -> None:
-        """Pass it on."""
         self._inner.ready()
 
+    @override
     def training(self, *, epochs: int, steps: int, done: int) -> None:
         """Tell the loggers the configuration, and pass it on."""
         self._training = True
@@ -102,12 +104,17 @@ class LoggingObserver(Observer):
         self._clock = _Clock()
         self._inner.training(epochs=epochs, steps=steps, done=done)
 
-    def step(self, count: int = 1) -> None:
-        """Take the time of a training step, and pass it on."""
-        if self._training:
-            self._clock.tick()
-        self._inner.step(count)
+    @override
+    def step(self) -> None:
+        """Take the time, and pass it on."""
+        self._clock.tick()
+        self._inner.step()
 
+    @override
+    def images_done(self, count: int) -> None:
+        self._inner.images_done(count)
+
+    @override
     def held_out(self, clean: Counts, robust: Counts) -> None:
         """Keep the accuracy of each class until the epoch ends, and pass it on."""
         self._classes = {
@@ -117,6 +124,7 @@ class LoggingObserver(Observer):
         }
         self._inner.held_out(clean, robust)
 
+    @override
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Hand an epoch to the loggers, and pass it on."""
         names = {name: self._named(tag) for name, tag in _NAMES.items()}
@@ -135,15 +143,20 @@ class LoggingObserver(Observer):
         """Return the name of a metric; in natural training nothing is attacked."""
         return tag.replace("_attacked", "") if self._natural else tag
 
+    @override
+    def reading(self, *, images: int) -> None:
+        self._inner.reading(images=images)
+
+    @override
     def evaluating(self, name: str, *, images: int) -> None:
-        """Pass it on."""
         self._training = False
         self._inner.evaluating(name, images=images)
 
+    @override
     def notice(self, text: str) -> None:
-        """Pass it on."""
         self._inner.notice(text)
 
+    @override
     def finished(self) -> None:
         """Let the loggers end what they write, and pass it on."""
         if self._training:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from srat.core.errors import printable
+from srat.core.words import percent_interval
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.scopes import titled_table
-from srat.statistics.intervals import Mean
+from srat.statistics.intervals import Accuracy, Mean
 
 _PROSE = 56
 """Characters of a name in a line, in a terminal; longer ones are folded."""
@@ -85,9 +86,9 @@ class Sheet:
         )
 
 
-def percent(mean: Mean | None) -> str:
-    """Return an accuracy as "45.8 [44.8, 46.8]", in per cent; a dash where there is none."""
-    return "–" if mean is None else f"{100 * mean.accuracy:.1f} [{100 * mean.low:.1f}, {100 * mean.high:.1f}]"
+def accuracy_text(accuracy: Accuracy | Mean | None) -> str:
+    """Return an accuracy as "45.8 [44.8, 46.8]", in per cent; a dash for an unknown one."""
+    return "–" if accuracy is None else percent_interval(accuracy.accuracy, accuracy.low, accuracy.high)
 
 
 def to_csv(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

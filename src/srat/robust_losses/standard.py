@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from srat.losses.base import Logits, PerExample
 from srat.robust_losses.base import References, RobustLoss
 
@@ -10,10 +12,10 @@ from srat.robust_losses.base import References, RobustLoss
 class Standard(RobustLoss, name="standard"):
     """The prediction loss of the adversarial image (Madry et al., 2018; Eq. 5): logits against the label."""
 
+    @override
     def inner(self, logits: Logits, references: References) -> PerExample:
-        """Return the prediction loss."""
         return references.prediction(logits)
 
+    @override
     def outer(self, logits: Logits, references: References) -> PerExample:
-        """Return the prediction loss."""
         return references.prediction(logits)

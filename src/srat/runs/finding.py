@@ -27,7 +27,7 @@ def runs_in(folder: Path, depth: int = DEPTH) -> list[RunFolder]:
 
 
 def runs_beside(path: Path) -> str:
-    """Return, for an error, which runs lie where there is none at ``path``: a near name first, then all."""
+    """Return, for an error about a ``path`` without a run, which runs lie beside it: a near name first, then all."""
     folder = path.absolute().parent
     if RunFolder(folder).exists:
         return f", did you mean '{path.parent}'?"

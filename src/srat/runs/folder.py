@@ -126,7 +126,7 @@ class RunFolder:
         """Refuse to train ``config`` in this folder if that would mix it with something else.
 
         Raises:
-            UserError: if the folder holds another run, or something that is no run.
+            UserError: if the folder holds another run, or something that is not a run.
         """
         if self.exists:
             differing = Config.read(self.config).differences(config)

@@ -48,7 +48,7 @@ class Examined:
             parts: of the run's data.
             images: how many at the most, as many of each class.
             new: whether to take those that came since.
-            told: told of what of these is left out.
+            told: called with what is left out.
         """
         if new:
             require(images is None, "`new_images` takes all of them: leave out `images`")

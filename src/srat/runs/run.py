@@ -14,6 +14,7 @@ from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.gradients import taking_gradients
 from srat.core.keyed_random import generator
+from srat.core.structuring import strict_converter, structured
 from srat.core.tensor_file import TensorFile, open_tensors
 from srat.core.warn import warn
 from srat.data import Dataset, Parts
@@ -59,18 +60,17 @@ class ModelFacts:
             UserError: if they are not there.
         """
         try:
-            facts = cls(
-                config=Config.from_plain(content["config"], where="config"),
-                class_names=tuple(str(name) for name in content["class_names"]),
-                train_counts=tuple(int(count) for count in content["train_counts"]),
-                shape=ImageShape(**{axis: int(length) for axis, length in content["shape"].items()}),
-                epoch=int(content["epoch"]),
-            )
+            facts = structured(content, cls, _CONVERTER)
             require(len(facts.class_names) == len(facts.train_counts) >= 2, "classes and counts do not match")
             require(all(1 <= length <= _LONGEST_SIDE for length in vars(facts.shape).values()), "no shape of images")
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        except UserError as error:
             raise UserError(f"{path}: the file does not say what its model is ({error})") from error
         return facts
+
+
+_CONVERTER = strict_converter(other_keys=True)
+_CONVERTER.register_structure_hook(Config, lambda content, _: Config.from_plain(content))
+_CONVERTER.register_structure_hook(ImageShape, lambda sides, _: ImageShape(**sides))
 
 
 def image_shape(dataset: Dataset) -> ImageShape:
@@ -130,7 +130,7 @@ def data_of(path: Path | str, *, data_dir: Path | str | None = None) -> Parts:
     """Return the data of a run as it recorded them: ``.train()``, ``.validation()`` and ``.test()``.
 
     What lies in a folder can change. A run keeps the images that it drew, by name and content, so that none that it
-    trained on is in its test part, wherever that image lies today; ``config.data.test()`` draws anew.
+    trained on is in its test part, wherever that image lies today; ``config.data.test()`` draws again.
 
     Args:
         path: the run's folder.

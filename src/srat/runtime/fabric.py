@@ -14,6 +14,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
+from typing_extensions import override
 
 from srat.core.errors import require
 from srat.runtime.machine import neighbours, parse_device
@@ -68,8 +69,8 @@ def make_fabric_alone(device: torch.device, precision: PrecisionName) -> Fabric:
 class Mixed(MixedPrecision):
     """Mixed precision in which the model meets the images themselves, not rounded ones."""
 
+    @override
     def convert_input(self, data: Any) -> Any:
-        """Return ``data``."""
         return data
 
 

@@ -14,7 +14,7 @@ from srat.core.files import size
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
-# Versions 2 and 1 of Linux' control groups: where a group lies, its limit, its use, what of that can be had back.
+# Versions 2 and 1 of Linux' control groups: where a group lies, its limit, its use, how much of that can be reclaimed.
 _V2 = ("", "memory.max", "memory.current", "inactive_file")
 _V1 = ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
@@ -23,7 +23,7 @@ _KEEPING = ((-4, 0), (-1, -1), (-2, 1 << 26))
 
 
 def free_memory() -> int:
-    """Return how many bytes of memory can still be had, within the limits of the containers around us, if any."""
+    """Return how many bytes of memory are still free, within the limits of the containers around us, if any."""
     free = int(psutil.virtual_memory().available)
     for root, limit, usage, reclaimable in (_V2, _V1):
         for group in _groups(root):
@@ -35,9 +35,9 @@ def free_memory() -> int:
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep what it frees for its next tensors, for good; return whether that can be had (glibc alone).
+    """Let this process keep what it frees for its next tensors, for good; return whether that works (glibc alone).
 
-    Otherwise large tensors come from the operating system anew in every step, page by page, each filled with zeros.
+    Otherwise large tensors come from the operating system again in every step, page by page, each filled with zeros.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -52,7 +52,7 @@ def neighbours() -> int:
 
 
 def parse_device(device: str | torch.device) -> tuple[str, str]:
-    """Return kind and index ("" where there is none) of a device.
+    """Return kind and index of a device; the index is "" if it has none.
 
     Args:
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
@@ -87,7 +87,7 @@ def as_device(device: str | torch.device) -> torch.device:
 
 
 def available(device: torch.device) -> int:
-    """Return the bytes that can still be had on a device."""
+    """Return the bytes that are still free on a device."""
     if device.type != "cuda":
         return free_memory()
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

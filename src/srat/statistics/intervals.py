@@ -115,7 +115,7 @@ def mean_over_seeds(survived: Bool[NDArray[np.bool_], "seeds images"]) -> Mean:
         survived: (seeds, images), which model gets which image right; at least one of each.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no seed or no image.
     """
     seeds, images = survived.shape
     require(min(seeds, images) >= 1, f"survived: expected at least 1 seed and 1 image, got {seeds} and {images}")

@@ -29,7 +29,7 @@ from srat.runtime.fabric import describe, make_fabric
 from srat.runtime.machine import telling_of_memory
 from srat.runtime.processes import Processes, join
 from srat.training.checkpoint import State
-from srat.training.keeper import Keeper, Unkept
+from srat.training.keeper import FolderKeeper, NullKeeper
 from srat.training.loop import run_epochs
 from srat.training.memory_estimate import check_memory
 from srat.training.options import OnDivergence
@@ -162,9 +162,9 @@ def tell(task: Task, parts: Parts, training: Training) -> None:
 
 def train_unkept(training: Training, observer: Observer) -> Run:
     """Train, and write nothing."""
-    unkept = Unkept()
-    state = run_epochs(training, unkept, observer)
-    unkept.tick(state)
+    keeper = NullKeeper()
+    state = run_epochs(training, keeper, observer)
+    keeper.tick(state)
     return as_run(training, state, None)
 
 
@@ -177,7 +177,7 @@ def train_kept(task: Task, folder: RunFolder, training: Training, data: Training
             return ended
         if task.processes.first:
             begin(task, folder, training, data, parts)
-        keeper = Keeper(
+        keeper = FolderKeeper(
             training,
             folder=folder,
             cadence=Cadence(task.every),
@@ -226,7 +226,7 @@ def as_run(training: Training, state: State, folder: Path | None) -> Run:
     return Run(
         config=training.config,
         folder=folder,
-        model=training.served.eval(),
+        model=training.averaged.eval(),
         best_epoch=state.best_epoch,
         history=state.history,
         seconds=state.seconds,
@@ -307,5 +307,5 @@ def write_results(training: Training, state: State, folder: RunFolder) -> None:
     if "average" in training.parts:
         raw = training.module.state_dict()
         folder.write_weights("raw", raw, facts.to_json(raw))
-    last = training.served.state_dict()
+    last = training.averaged.state_dict()
     folder.write_weights("last", last, facts.to_json(last))

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
+from typing_extensions import override
 
 from srat.core.cadence import Cadence
 from srat.core.errors import UserError
@@ -26,21 +28,12 @@ class DivergenceError(UserError):
     """The loss, its gradient or a weight is no longer a number."""
 
 
-class Unkept:
-    """The keeper of a run that leaves nothing behind: it does nothing, and ends the run when it diverges."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-
-    def tick(self, state: State) -> None:
-        """Put the time since the last tick into the state."""
-        now = time.monotonic()
-        state.seconds += now - self._since
-        self._since = now
+@runtime_checkable
+class Keeper(Protocol):
+    """What keeps a run while it goes on, and is asked between its steps."""
 
     def restore(self) -> State:
-        """Return the state to go on from."""
-        return State()
+        """Return the state to go on from, model and optimiser being what they were then."""
 
     def between_steps(self, state: State) -> None:
         """Take note of a step."""
@@ -51,19 +44,63 @@ class Unkept:
     def after_epoch(self, state: State) -> None:
         """Take note of an epoch."""
 
-    @contextmanager
-    def saving_when_interrupted(self, state: State) -> Iterator[None]:
-        """Do what is within; there is nothing to save it to."""
-        del state
-        yield
+    def saving_when_interrupted(self, state: State) -> AbstractContextManager[None]:
+        """Return a context that saves the state when a signal ends what is done within."""
 
     def roll_back(self, error: DivergenceError, *, rate_factor: float) -> State:
-        """Raise the error: there is nothing to go back to."""
-        del rate_factor
+        """Return the state to go back to after a divergence, or raise the error.
+
+        Args:
+            error: what has happened.
+            rate_factor: what the learning rates were multiplied by then.
+        """
+
+    def tick(self, state: State) -> None:
+        """Put the time since the last tick into the state."""
+
+
+class Stopwatch:
+    """Counts the time that a run takes."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def tick(self, state: State) -> None:
+        """Put the time since the last tick into the state."""
+        now = time.monotonic()
+        state.seconds += now - self._since
+        self._since = now
+
+
+class NullKeeper(Stopwatch, Keeper):
+    """Keeps nothing: a run that diverges, or is interrupted, is over."""
+
+    @override
+    def restore(self) -> State:
+        return State()
+
+    @override
+    def between_steps(self, state: State) -> None:
+        pass
+
+    @override
+    def between_batches(self) -> None:
+        pass
+
+    @override
+    def after_epoch(self, state: State) -> None:
+        pass
+
+    @override
+    def saving_when_interrupted(self, state: State) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @override
+    def roll_back(self, error: DivergenceError, *, rate_factor: float) -> State:
         raise error
 
 
-class Keeper(Unkept):
+class FolderKeeper(Stopwatch, Keeper):
     """Keeps the state of a run in its folder.
 
     Args:
@@ -96,6 +133,7 @@ class Keeper(Unkept):
         super().__init__()
         self._tried: str | None = None
 
+    @override
     def restore(self) -> State:
         """Put the newest checkpoint into model and optimiser, and return its state; a new one where there is none.
 
@@ -115,6 +153,7 @@ class Keeper(Unkept):
             self._observer.notice(f"the learning rate is {state.rate_factor:g} of the schedule's, since a roll-back")
         return state
 
+    @override
     def between_steps(self, state: State) -> None:
         """Save if it is time; of several processes, all do the same at the same step.
 
@@ -129,11 +168,13 @@ class Keeper(Unkept):
         if signal:
             raise Interrupted(signal)
 
+    @override
     def between_batches(self) -> None:
         """Raise ``Interrupted`` if a signal has come; several processes wait for the next step, to stop together."""
         if self._processes.count == 1:
             self._interruption.check()
 
+    @override
     def after_epoch(self, state: State) -> None:
         """Write the metrics of the epochs so far."""
         if self._processes.first:
@@ -157,6 +198,7 @@ class Keeper(Unkept):
             save_checkpoint(self._folder.checkpoints, state, self._model, self._optimizer, self._parts, run=self._run)
         self._cadence.saved(cost=time.monotonic() - start)
 
+    @override
     @contextmanager
     def saving_when_interrupted(self, state: State) -> Iterator[None]:
         """Save the state when a signal ends what is done within, and say how to go on."""
@@ -169,6 +211,7 @@ class Keeper(Unkept):
             advice = f"{state.position} is saved; {how} from there"
             raise Interrupted(stop.signal, advice) from None
 
+    @override
     def roll_back(self, error: DivergenceError, *, rate_factor: float) -> State:
         """Return the state of the last checkpoint, with half the learning rate; of the one before if that was tried.
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from srat.attacks import PGD, Natural
 from srat.config.config import Config
@@ -19,7 +20,7 @@ from srat.runs.metrics import Row, Sums, accumulate, held_out_row, no_sums, trai
 from srat.runtime.machine import is_out_of_memory, telling_of_memory
 from srat.runtime.precision import tensor_float
 from srat.training.checkpoint import State
-from srat.training.keeper import DivergenceError, Unkept, check_finite
+from srat.training.keeper import DivergenceError, Keeper, check_finite
 from srat.training.memory_estimate import largest_batch
 from srat.training.session import Training
 from srat.training.step import train_step
@@ -29,7 +30,7 @@ MOST_SELECTING_STEPS = 10
 """Of the attack under which the best epoch is chosen."""
 
 
-def run_epochs(training: Training, keeper: Unkept, observer: Observer) -> State:
+def run_epochs(training: Training, keeper: Keeper, observer: Observer) -> State:
     """Train the epochs that are left, and return the state at the end."""
     config, device = training.config, training.fabric.device
     steps = training.feed.steps
@@ -53,7 +54,7 @@ def run_epochs(training: Training, keeper: Unkept, observer: Observer) -> State:
     return state
 
 
-def train_epoch(training: Training, state: State, keeper: Unkept, observer: Observer) -> None:
+def train_epoch(training: Training, state: State, keeper: Keeper, observer: Observer) -> None:
     """Train what is left of an epoch: Lines 3 to 8 of Algorithm 1, or 12 to 17 once the weights apply."""
     config, device, rank, epoch = training.config, training.fabric.device, training.processes.rank, state.epoch
     first = training.stage(epoch)
@@ -79,7 +80,7 @@ def train_epoch(training: Training, state: State, keeper: Unkept, observer: Obse
     weighted = not (deferred or isinstance(config.weighting, Uniform))
     rate = training.learning_rate(first.step + training.feed.steps - 1) * state.rate_factor
     row = {"epoch": epoch, "learning_rate": rate, "weights_apply": int(weighted), **means}
-    finish_epoch(state, row | validate(training, keeper, observer), training.served)
+    finish_epoch(state, row | validate(training, keeper, observer), training.averaged)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -88,13 +89,13 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def validate(training: Training, keeper: Unkept, observer: Observer) -> Row:
+def validate(training: Training, keeper: Keeper, observer: Observer) -> Row:
     """Return accuracies on the held-out part, clean and under attack; empty without such a part."""
     config, held_out = training.config, training.held_out
     if held_out is None:
         return {}
     evaluated = partial(
-        count, training.served, held_out, seed=config.seed, processes=training.processes, observer=_Between(keeper)
+        count, training.averaged, held_out, seed=config.seed, processes=training.processes, observer=_Between(keeper)
     )
     with telling_of_memory(f"the evaluation of the held-out part does not fit on {training.fabric.device}"):
         clean = evaluated(Natural())
@@ -118,22 +119,22 @@ def selecting_attack(config: Config) -> PGD | None:
 class _Between(Observer):
     """Tells the keeper of each batch, so that a signal need not wait for the end of the held-out part."""
 
-    def __init__(self, keeper: Unkept) -> None:
+    def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
 
-    def step(self, count: int = 1) -> None:
-        """Pass it on."""
+    @override
+    def images_done(self, count: int) -> None:
         del count
         self._keeper.between_batches()
 
 
-def finish_epoch(state: State, row: Row, served: nn.Module) -> None:
+def finish_epoch(state: State, row: Row, averaged: nn.Module) -> None:
     """Put an epoch into the state; its weights too, if its classes' mean accuracy under attack is the best so far."""
     state.history.append(row)
     state.epoch, state.step, state.sums = state.epoch + 1, 0, no_sums()
     if row.get("held_out_robust", -1.0) > state.best_score:
         state.best_score, state.best_epoch = row["held_out_robust"], row["epoch"]
-        state.best_weights = {name: tensor.detach().clone() for name, tensor in served.state_dict().items()}
+        state.best_weights = {name: tensor.detach().clone() for name, tensor in averaged.state_dict().items()}
 
 
 @contextmanager

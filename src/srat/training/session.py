@@ -20,7 +20,7 @@ from srat.data import Dataset, Feed, to_unit
 from srat.data.feed import smallest_batch
 from srat.evaluation.groups import Groups, groups
 from srat.feature_losses import Memory
-from srat.models import attacked, channel_statistics
+from srat.models import channel_statistics, lent
 from srat.models.classifier import BatchNorm
 from srat.models.folding import Folding, find_folding
 from srat.models.sync_batch_norm import synchronize
@@ -93,7 +93,7 @@ class Training:
         return cast(nn.Module, self.model.module)
 
     @property
-    def served(self) -> nn.Module:
+    def averaged(self) -> nn.Module:
         """What is evaluated, kept and exported: the average of the weights, or the model itself, not compiled."""
         return self.parts["average"] if "average" in self.parts else copy.copy(self.module)
 
@@ -124,7 +124,7 @@ class Training:
     def lent(self) -> Iterator[nn.Module]:
         """Lend the model to the training attack; see `srat.models.attacked`."""
         folded = self.folding.in_place() if self.folding is not None else nullcontext()
-        with attacked(self.module, self.config.inner.batch_norm) as served, folded:
+        with lent(self.module, self.config.inner.batch_norm) as served, folded:
             yield served
 
     def backward(self, loss: Float[Tensor, ""]) -> None:

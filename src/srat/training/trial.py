@@ -10,9 +10,9 @@ from srat.core.errors import UserError, require, require_field
 from srat.core.gradients import is_inference
 from srat.data import Dataset, to_unit
 from srat.data.feed import smallest_batch
-from srat.models import Classifier, Output, attacked, first_logits
+from srat.models import Classifier, Output, first_logits, lent
 from srat.models.asking import device_of, doubts_about
-from srat.models.classifier import AttackMode, unmoved
+from srat.models.lending import AttackMode, unmoved
 from srat.models.wrapping.wrapper import LOOKED_AT
 from srat.runtime.machine import is_out_of_memory
 from srat.runtime.precision import PrecisionName, compute_dtype
@@ -92,7 +92,7 @@ def tried(model: nn.Module, train: Dataset, images: int, mode: AttackMode) -> tu
     """
     device = next(model.parameters()).device
     try:
-        with torch.no_grad(), unmoved(model), attacked(model, mode) as served:
+        with torch.no_grad(), unmoved(model), lent(model, mode) as served:
             return served(to_unit(train.images[:images].to(device))), ""
     except Exception as error:
         if is_out_of_memory(error):

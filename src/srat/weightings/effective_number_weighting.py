@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from srat.core.checked import checked
 from srat.core.errors import require_field
@@ -53,7 +54,7 @@ class EffectiveNumber(Weighting, name="effective-number"):
         check_beta(self.beta, "weighting.beta")
 
     @checked
+    @override
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
-        """Return `effective_number`, scaled."""
         weights = effective_number(class_counts, self.beta)
         return to_majority_one(weights, class_counts) if self.scale == "majority_one" else weights

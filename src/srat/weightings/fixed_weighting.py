@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from srat.core.checked import checked
 from srat.core.errors import require_field
@@ -22,8 +23,8 @@ class Fixed(Weighting, name="fixed"):
         require_field(not bad, "weighting.values", "positive numbers", bad, 0)
 
     @checked
+    @override
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
-        """Return the given weights."""
         check_counts(class_counts)
         classes, there = len(class_counts), len(self.values)
         require_field(there == classes, "weighting.values", f"a weight for each of {classes} classes", there)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from srat.core.checked import checked
 from srat.core.errors import require_field
 from srat.data.counts import ClassCounts
@@ -44,7 +46,7 @@ class InverseFrequency(Weighting, name="inverse-frequency"):
         check_power(self.power, "weighting.power")
 
     @checked
+    @override
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
-        """Return `inverse_frequency`, scaled."""
         weights = inverse_frequency(class_counts, self.power)
         return to_majority_one(weights, class_counts) if self.scale == "majority_one" else weights

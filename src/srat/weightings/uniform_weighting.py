@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from srat.core.checked import checked
 from srat.data.counts import ClassCounts, check_counts
@@ -31,6 +32,6 @@ class Uniform(Weighting, name="uniform"):
     """All classes alike."""
 
     @checked
+    @override
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
-        """Return `uniform`."""
         return uniform(class_counts)

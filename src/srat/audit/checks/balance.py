@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from typing_extensions import override
+
 from srat.audit.base import Check, Finding, Subject
 
 
@@ -14,8 +16,8 @@ class Balance(Check, name="balance"):
     ratio: float = 1.5
     """Of the largest class to the smallest, up to which they count as equal."""
 
+    @override
     def examine(self, subject: Subject) -> Finding | None:
-        """Count."""
         if subject.test is None:
             return None
         counts = subject.test.counts

@@ -7,7 +7,7 @@ import torch
 
 from srat.audit.base import Check, Finding, Subject
 from srat.audit.checks.determinism import compared
-from srat.evaluation.serving import served
+from srat.evaluation.serving import lent_exactly
 from srat.models import logits_at
 
 
@@ -24,7 +24,7 @@ class BatchIndependence(Check, name="batch-independence"):
     def examine(self, subject: Subject) -> Finding:
         """Show each of some images alone, and among all of them with the others inverted."""
         images = subject.unit(subject.every[: self.images])
-        with torch.no_grad(), served(subject.model) as lent:
+        with torch.no_grad(), lent_exactly(subject.model) as lent:
             alone = torch.cat([logits_at(lent, image[None]) for image in images])
             company = []
             for half in (slice(None, None, 2), slice(1, None, 2)):

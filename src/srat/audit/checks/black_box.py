@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from srat.attacks.autoattack import Square
-from srat.audit.base import Check, Finding, Subject, judged, percent
+from srat.audit.base import Check, Finding, Subject, judged
+from srat.core.words import percent
 
 
 @dataclass(frozen=True, kw_only=True)

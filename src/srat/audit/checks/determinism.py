@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import torch
 
-from srat.audit.base import Check, Finding, Subject, percent
+from srat.audit.base import Check, Finding, Subject
+from srat.core.words import percent
 
 
 @dataclass(frozen=True, kw_only=True)

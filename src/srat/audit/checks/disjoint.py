@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor
 from torch.nn import functional as F
 
-from srat.audit.base import Check, Finding, Subject, judged, percent
+from srat.audit.base import Check, Finding, Subject, judged
+from srat.core.words import percent
 from srat.data import Dataset, to_unit
 
 SIDE = 16

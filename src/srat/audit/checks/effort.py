@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from srat.audit.base import SEVERITY, Check, Finding, Subject, judged, percent, stronger
+from srat.audit.base import SEVERITY, Check, Finding, Subject, judged, stronger
+from srat.core.words import percent
 
 
 @dataclass(frozen=True, kw_only=True)

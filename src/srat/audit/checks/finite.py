@@ -1,9 +1,10 @@
-"""Logits that are no numbers."""
+"""Logits that are not numbers."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from srat.audit.base import Check, Finding, Subject, percent
+from srat.audit.base import Check, Finding, Subject
+from srat.core.words import percent
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,8 @@ from itertools import pairwise
 from typing import ClassVar
 
 from srat.attacks import PGD
-from srat.audit.base import Check, Finding, Subject, judged, percent
+from srat.audit.base import Check, Finding, Subject, judged
+from srat.core.words import percent
 from srat.statistics.intervals import wilson
 
 HALF_RANGE = 128 / 255

@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from srat.audit.base import Check, Finding, Subject, judged
 from srat.core.keyed_random import generator
-from srat.evaluation.serving import last_points, right, served
+from srat.evaluation.serving import last_points, lent_exactly, right
 from srat.models import logits_at
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -31,7 +31,7 @@ class HalfPrecision(Check, name="half-precision"):
             said = f"{where}: small gradients vanish in half precision, so attacks stay where they begin"
             return Finding(verdict="fail", evidence=said)
         correct = torch.zeros(2, 2)
-        with served(subject.model) as lent:
+        with lent_exactly(subject.model) as lent:
             for number, (images, labels) in enumerate(subject.batches(subject.every)):
                 rng = generator(subject.seed, "audit/half-precision", step=number, device=subject.device)
                 last = last_points(lent, images, labels, subject.threat, generator=rng)
@@ -62,7 +62,7 @@ def half_in(subject: Subject) -> str:
 
     handles = [module.register_forward_hook(look) for module in subject.model.modules()]
     try:
-        with torch.no_grad(), served(subject.model) as lent:
+        with torch.no_grad(), lent_exactly(subject.model) as lent:
             logits_at(lent, subject.unit(subject.every[:1]))
     finally:
         for handle in handles:

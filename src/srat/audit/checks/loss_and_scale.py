@@ -7,7 +7,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from srat.attacks import PGDMargin
-from srat.audit.base import Check, Finding, Remade, Subject, judged, percent
+from srat.audit.base import Check, Finding, Remade, Subject, judged
+from srat.core.words import percent
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@ from typing import ClassVar
 
 import torch
 
-from srat.audit.base import Check, Finding, Subject, judged, percent
+from srat.audit.base import Check, Finding, Subject, judged
 from srat.core.keyed_random import generator
-from srat.evaluation.serving import last_points, right, served
+from srat.core.words import percent
+from srat.evaluation.serving import last_points, lent_exactly, right
 from srat.models import logits_at
 
 
@@ -27,7 +28,7 @@ class Transfer(Check, name="transfer"):
         if subject.source is None:
             return None
         n, broken = subject.n, 0
-        with served(subject.source) as source, served(subject.model) as lent:
+        with lent_exactly(subject.source) as source, lent_exactly(subject.model) as lent:
             for number, (images, labels) in enumerate(subject.batches(subject.standing)):
                 rng = generator(subject.seed, "audit/transfer", step=number, device=subject.device)
                 adversarial = last_points(source, images, labels, subject.threat, generator=rng)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from srat.audit.base import Check, Finding, Subject, percent
+from srat.audit.base import Check, Finding, Subject
+from srat.core.words import percent
 from srat.statistics.intervals import wilson
 
 

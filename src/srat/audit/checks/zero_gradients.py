@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from srat.attacks import input_gradient, started
-from srat.audit.base import Check, Finding, Subject, judged, percent
+from srat.audit.base import Check, Finding, Subject, judged
 from srat.core.keyed_random import generator
-from srat.evaluation.serving import loss_on, served
+from srat.core.words import percent
+from srat.evaluation.serving import lent_exactly, loss_on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class ZeroGradients(Check, name="zero-gradients"):
     def examine(self, subject: Subject) -> Finding:
         """Take the gradient at a random start near each image."""
         nothing, total = 0, len(subject.right)
-        with served(subject.model) as lent:
+        with lent_exactly(subject.model) as lent:
             for number, (images, labels) in enumerate(subject.batches(subject.right)):
                 rng = generator(subject.seed, "audit/zero-gradients", step=number, device=subject.device)
                 points = started(images, subject.threat.noise(images.shape, generator=rng))

@@ -108,7 +108,7 @@ def give(rows: Sequence[Row], arguments: Arguments, attack: AnyAttack, *, classe
 
 
 def row_of(path: Path, prediction: Prediction, class_names: Sequence[str]) -> Row:
-    """Return what is told of an image."""
+    """Return what is printed about an image."""
     probability, attacked = prediction.probability, prediction.attacked
     return {
         "file": os.fsencode(path).decode(errors="backslashreplace"),

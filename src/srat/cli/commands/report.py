@@ -1,4 +1,4 @@
-"""The command ``srat report``, of a table or figure of the paper."""
+"""The command ``srat report``, of runs, or of a table or figure of the paper."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +10,40 @@ from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.cli.recipes import RecipeChoice, described_choice, read_base
 from srat.config.config import Config
-from srat.core.errors import require
+from srat.core.errors import nearest, printable, require
+from srat.core.signals import deferring_signals
 from srat.grid.plan import planned
 from srat.recipes.catalogue import names, recipe
 from srat.recipes.scales import LARGEST_RATIO
 from srat.report.paper.outcome import Outcome, collect
 from srat.report.paper.page import make_page
+from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.scopes import print_whole
+from srat.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class RunArguments:
+    """Show a run, or several side by side, as one self-contained HTML page.
+
+    Given the name of a recipe instead of a run (table1 to table4, figure1 to figure14, separation), show that table or
+    figure of the paper, made from your runs: 'srat report table1 --help'.
+    """
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …")] = ()
+    """The runs' folders."""
+    out: Path | None = None
+    """File to write; by default report.html in the run's folder, or in the current one for several runs."""
+    data_dir: Path | None = None
+    """Where the data's files are; as in training unless given."""
+    map: bool = True
+    """Draw the map of training features if there is none yet (takes seconds per run)."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeArguments:
     """Show a table or figure of the paper made from your runs beside the paper's numbers, and which of its claims hold.
 
     The files are Markdown, CSV, LaTeX, SVG and PNG. Means are over all seeds from 0 to 19 that have a run.
@@ -34,17 +57,37 @@ class Arguments:
 
 
 def run(args: list[str]) -> int:
-    """Show a table or figure of the paper, or else runs; return the exit code."""
-    if not any(word in names() for word in args):
-        from srat.cli import pages
+    """Show runs, or a table or figure of the paper; return the exit code."""
+    return show_recipe(args) if any(word in names() for word in args) else show_runs(args)
 
-        return pages.run(args)
-    return show_recipe(args)
+
+def show_runs(args: list[str]) -> int:
+    """Write the page; return the exit code."""
+    arguments = parse(RunArguments, args, command="report", default=RunArguments())
+    require(len(arguments.runs) > 0, "srat report: expected the folder of a run, or the name of a table or figure")
+    for each in arguments.runs:
+        there = RunFolder(Path(each)).exists
+        require(there, f"'{each}' is neither a run's folder nor a table or figure{nearest(each, names())}")
+    from srat.report.pages import report_runs  # which takes as long to import as torch
+
+    console = make_console("report")
+    with deferring_signals() as interruption, LiveObserver(console, interruption.check, lines=False) as observer:
+        file = report_runs(
+            arguments.runs,
+            out=arguments.out,
+            data_dir=arguments.data_dir,
+            draw_map=arguments.map,
+            device=arguments.device,
+            observer=observer,
+            told=lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True),
+        )
+    console.print(f"The page is in {printable(str(file))}", highlight=False, markup=False, soft_wrap=True)
+    return 0
 
 
 def show_recipe(args: list[str]) -> int:
     """Print the tables and write the files; return the exit code."""
-    arguments = parse(Arguments, args, command="report", default=Arguments())
+    arguments = parse(RecipeArguments, args, command="report", default=RecipeArguments())
     found, choice = recipe(arguments.name), arguments.choice
     base = read_base(found, choice)
     cells = planned(found, base, choice.filter)

@@ -21,7 +21,7 @@ def check_trained(rows: Rows, parts: Mapping[Part, Positions], chosen: Sequence[
     """
     lacking = without_image(rows, parts["train"], chosen)
     low, high = int(rows.labels.min()), int(rows.labels.max())
-    strays = low < 0 or (high >= len(rows.class_names) and low != 1)  # which are told of when they are read
+    strays = low < 0 or (high >= len(rows.class_names) and low != 1)  # reported when they are read
     elsewhere = {part: _among(rows, positions, lacking) for part, positions in parts.items()}
     others = [
         f"; the {OF_PART[part]} part has class {few_classes(names)}" for part, names in elsewhere.items() if names

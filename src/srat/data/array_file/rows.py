@@ -151,7 +151,7 @@ def names_of_classes(named: NDArray[Any] | None, labels: Tensor, place: Path) ->
         require(_is_text(named), f"{place}: class_names: expected text, got {named.dtype}")
         require(len(named) <= len(labels), f"{place}: {len(named):,} class_names, but only {len(labels):,} images")
         return tuple(str(name) for name in named.tolist())
-    # A class may be rare, but of so many labels not most can be without an example: that is no label, but a mistake.
+    # A class may be rare, but of so many labels not most can be without an example: that is a mistake, not a label.
     require(len(labels) > 0, f"{place}: expected at least one image, got none")
     try:
         require_labels(labels, None)

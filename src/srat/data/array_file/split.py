@@ -29,13 +29,13 @@ class Split:
     new: Positions | None = None
     """Images that came since they were recorded."""
     doubt: str = ""
-    """Why it cannot be told which images those are; "" if it can."""
+    """Why it is unknown which images those are; "" if it is known."""
 
     def read(self, part: Part) -> Dataset:
         """Return the images of a part.
 
         Raises:
-            UserError: if there is none, or something is wrong with them.
+            UserError: if there are none, or something is wrong with them.
         """
         channels, height, width = next(iter(self.rows.images.values())).shape[1:]
         there = f"it holds {len(self.rows.labels):,} others, {height} × {width} × {channels}"
@@ -47,10 +47,10 @@ class Split:
         """Return the images that came since, of the classes that the run knows.
 
         Args:
-            told: told of those of other classes.
+            told: called with a note on images of other classes.
 
         Raises:
-            UserError: if there is none, or that cannot be told.
+            UserError: if there are none, or it is unknown which they are.
         """
         require(not self.doubt, f"{self.rows.place}: {self.doubt}")
         new = torch.arange(0) if self.new is None else self.new
@@ -161,7 +161,7 @@ def _new(rows: Rows, record: Record, left: Sequence[int]) -> list[int]:
 
 
 def _doubt(record: Record, missing: Mapping[Part, Sequence[str]]) -> str:
-    """Return why it cannot be told which images are new; "" if it can."""
+    """Return why it is unknown which images are new; "" if it is known."""
     unseen = [part for part in record.parts if "" in record.pixels_of(part)]
     lost = sum(len(missing.get(part, ())) for part in unseen)
     said = counted(lost, "recorded image is gone", "recorded images are gone")

@@ -26,7 +26,7 @@ def laid_out(
     test_fraction: float,
     numbered: bool,
 ) -> Found:
-    """Return the images of a folder as they lie there, with a test drawn if there is none.
+    """Return the images of a folder as they lie there; a missing test part is drawn.
 
     Args:
         root: the folder.

@@ -12,7 +12,7 @@ from srat.core.words import counted, few
 from srat.data.image_folder.naming import normal
 from srat.data.image_folder.scan import Branch
 from srat.data.image_folder.table import Table
-from srat.data.reading.decoding import SUFFIXES
+from srat.data.reading.formats import SUFFIXES
 
 LOOKED_AT, LINES = 1 << 16, 50
 """Bytes and lines at the beginning of a file that are looked at for names of images."""

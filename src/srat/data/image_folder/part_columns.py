@@ -44,6 +44,6 @@ def parts_in(table: Table) -> set[str]:
 
 
 def _shown(counts: Counter[str]) -> str:
-    """Return values with the number of their rows, those that are no parts first: "eval (1 row), nothing (9 rows)"."""
+    """Return values with the number of their rows, those that are not parts first: "eval (1 row), nothing (9 rows)"."""
     ranked = sorted(counts.most_common(), key=lambda each: not each[0] or part_of(each[0]) is not None)
     return few([f"{value or 'nothing'} ({counted(rows, 'row')})" for value, rows in ranked])

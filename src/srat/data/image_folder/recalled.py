@@ -86,7 +86,7 @@ def unrecorded(now: Found, then: Found, told: Callable[[str], None]) -> list[tup
     Args:
         now: what lies in the folder.
         then: what the run has of it.
-        told: told of those of other classes, or of none.
+        told: called with a note on images of other classes, or without a class.
     """
     new = frozenset(then.new)
     label_of = {normal(name): label for label, name in enumerate(then.class_names)}

@@ -13,7 +13,7 @@ from typing import Literal
 
 from srat.core.errors import UserError
 from srat.core.words import counted, few
-from srat.data.reading.decoding import SUFFIXES, is_image, why_undecoded
+from srat.data.reading.formats import SUFFIXES, is_image, why_undecoded
 
 TABLES = frozenset({".csv", ".tsv"})
 """Endings of files that may name images and their classes."""
@@ -235,7 +235,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _other(path: Path) -> str:
-    """Return what a file is that is no image, by its ending."""
+    """Return what a file that is not an image is, by its ending."""
     if kind := OTHERS.get(path.suffix.lower()):
         return f"{kind} ({path.suffix.lower()})"
     if path.suffix[1:].isdecimal():  # of numbered files no two would end alike

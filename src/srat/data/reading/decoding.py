@@ -1,10 +1,9 @@
-"""From an image file to eight-bit pixels: which formats are read, what a header says, what is made of each kind."""
+"""From an image file to eight-bit pixels: what a header says, what is made of each kind."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,57 +14,8 @@ if TYPE_CHECKING:
 
 from srat.core.errors import UserError, require
 from srat.core.words import number
+from srat.data.reading.formats import formats_of, why_undecoded
 
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "BMP",
-    "DIB",
-    "GIF",
-    "WEBP",
-    "TIFF",
-    "PPM",
-    "AVIF",
-    "JPEG2000",
-    "ICO",
-    "PCX",
-    "SGI",
-    "QOI",
-)
-"""Of Pillow: those that hold images, are known by their first bytes, and are read by no other program."""
-SUFFIXES = frozenset(
-    [
-        ".png",
-        ".apng",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".avif",
-        ".jp2",
-        ".j2k",
-        ".ico",
-        ".pcx",
-        ".sgi",
-        ".qoi",
-        ".heic",
-        ".heif",
-        ".hif",
-    ]
-)
-"""Endings of images; a file with another one is looked into."""
-RAW = frozenset([".dng", ".nef", ".cr2", ".cr3", ".crw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"])
-"""Endings of cameras' raw files, of which Pillow would read the small preview."""
 LARGEST_IMAGE = 1 << 26
 """Pixels of an image that is read; a camera's has fewer."""
 WHITEST = 65_535
@@ -76,7 +26,6 @@ Mode = Literal["L", "RGB"]
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 """Of Pillow: images without colour, beside those of 16 bits (I;16, I;16B, …)."""
 _ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
-_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _ORIENTATION = 0x0112
 _WIDTH, _HEIGHT, _BITS_PER_SAMPLE = 256, 257, 258
 """Tags of TIFF."""
@@ -111,7 +60,7 @@ def opened(path: Path) -> Iterator["Image.Image"]:
         warnings.filterwarnings("ignore", module=r"PIL\.")  # catch_warnings is not for threads
         # As a file: of one that it maps into memory by its path, a TIFF, Pillow confuses rows and columns if it is
         # turned. Formats by name: it would hand a file of PostScript to Ghostscript, whatever its ending says.
-        with path.open("rb") as file, Image.open(file, formats=_formats(path)) as image:
+        with path.open("rb") as file, Image.open(file, formats=formats_of(path)) as image:
             width, height = image.size
             pixels = f"{width:,} × {height:,} pixels, expected at most {LARGEST_IMAGE:,} in all"
             require(width * height <= LARGEST_IMAGE, pixels)
@@ -194,58 +143,6 @@ def largest_byte(path: Path, background: str) -> int:
 def level_of(image: "Image.Image") -> int:
     """Return the largest level of an opened image."""
     return int(np.asarray(image).max())
-
-
-def why_undecoded(path: Path) -> str:
-    """Return why a file is not decoded that Pillow might read in part; "" if there is no such reason."""
-    suffix = path.suffix.lower()
-    if suffix in RAW:
-        return f"camera raw ({suffix})"
-    return "HEIC, which needs pillow-heif (pip install 'srat[heic]')" if is_heif(path) and not reads_heif() else ""
-
-
-def is_image(path: Path) -> bool:
-    """Return whether a file begins as an image does that is read here."""
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=_formats(path)):
-            return True
-    except Exception:  # whatever another kind of file leads the readers to
-        return False
-
-
-def is_heif(path: Path) -> bool:
-    """Return whether a file is one of the HEIF family that phones write (.heic)."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(12)
-    except OSError:
-        return False
-    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
-
-
-@cache
-def reads_heif() -> bool:
-    """Return whether the package is there that reads HEIF, and let Pillow know of it."""
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        return False
-    register_heif_opener()
-    return True
-
-
-def _formats(path: Path) -> tuple[str, ...]:
-    return (*_known_formats(), "HEIF") if is_heif(path) and reads_heif() else _known_formats()
-
-
-@cache
-def _known_formats() -> tuple[str, ...]:
-    from PIL import Image
-
-    Image.init()  # of some formats a Pillow can be made without
-    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _is_deep(image: "Image.Image") -> bool:

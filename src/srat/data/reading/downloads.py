@@ -43,7 +43,7 @@ def require_folder(given: Path) -> Path:
     """Return the folder that was given.
 
     Raises:
-        UserError: if it is none.
+        UserError: if it is not a folder.
     """
     try:
         is_folder, what = stat.S_ISDIR(given.stat().st_mode), "is a file"
@@ -71,7 +71,7 @@ def fetch(remote: Remote, given: Path | None, wanted: Sequence[str]) -> Path:
     """Download ``remote`` with a progress bar and a checksum, into the given folder or the cache.
 
     Raises:
-        UserError: if it cannot be had; the line names the files wanted and where to put them.
+        UserError: if that fails; the line names the files wanted and where to put them.
     """
     import pooch
     from requests import RequestException

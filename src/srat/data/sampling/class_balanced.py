@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from typing_extensions import override
 
 from srat.data.sampling.base import Sampling
 
@@ -18,6 +19,7 @@ class ClassBalanced(Sampling, name="class-balanced"):
     its class's draws over its class's examples.
     """
 
+    @override
     def order(
         self, labels: Int[Tensor, " n"], *, epoch: int, epochs: int, generator: torch.Generator
     ) -> Int[Tensor, " n"]:
@@ -31,8 +33,8 @@ class ClassBalanced(Sampling, name="class-balanced"):
         order = torch.cat(drawn)
         return order[torch.randperm(len(order), generator=generator)]
 
+    @override
     def drawn(self, class_counts: Sequence[int]) -> tuple[int, ...]:
-        """Return the mean over the classes that have examples."""
         there = sum(count > 0 for count in class_counts)
         return tuple(max(1, round(sum(class_counts) / there)) if count else 0 for count in class_counts)
 

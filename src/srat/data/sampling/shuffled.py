@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from typing_extensions import override
 
 from srat.data.sampling.base import Sampling
 
@@ -13,9 +14,9 @@ from srat.data.sampling.base import Sampling
 class Shuffled(Sampling, name="shuffled"):
     """Draw each example once an epoch, in random order."""
 
+    @override
     def order(
         self, labels: Int[Tensor, " n"], *, epoch: int, epochs: int, generator: torch.Generator
     ) -> Int[Tensor, " n"]:
-        """Return a permutation."""
         del epoch, epochs
         return torch.randperm(len(labels), generator=generator)

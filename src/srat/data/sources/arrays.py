@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from typing_extensions import override
+
 from srat.core.errors import FieldError, require, require_field
 from srat.core.members import since
 from srat.data.array_file.names import OF_VERSION_0_1
@@ -32,6 +34,7 @@ class Arrays(Source, name="arrays"):
         share = self.test_fraction
         require_field(0 < share < 1, "data.test_fraction", "a share between 0 and 1", share, 0, 1)
 
+    @override
     def parts(self, record: Record | None = None) -> Parts:
         """Return the parts as the file has them, or as a run has recorded them."""
         place = _checked(self.dir)
@@ -53,8 +56,8 @@ class Arrays(Source, name="arrays"):
             record=split.record,
         )
 
+    @override
     def read(self, part: Part) -> Dataset:
-        """Return the images of a part."""
         return self.parts().read(part)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from typing_extensions import override
+
 from srat.core.errors import FieldError, UserError, nearest, require, require_field
 from srat.data.array_file.values import read_images, read_labels
 from srat.data.dataset import Dataset, FileSource, Suggested
@@ -41,12 +43,13 @@ class MedMNIST(FileSource, name="medmnist"):
         require_field(sized, "data.size", ", ".join(map(str, SIZES)), self.size)
 
     @property
+    @override
     def title(self) -> str:
         """The set's own name."""
         return self.dataset or self.name
 
+    @override
     def read(self, part: Part) -> Dataset:
-        """Return the images of a part."""
         if self.dataset is None:
             raise FieldError("data.dataset", "the name of one of its sets", None, advice=f"there are: {_NAMES}")
         published, path = SETS[self.dataset], self._file(self.dataset)
@@ -61,6 +64,7 @@ class MedMNIST(FileSource, name="medmnist"):
         except UserError as error:
             raise UserError(f"{path}, {part}: {error}") from error
 
+    @override
     def find(self) -> Path | None:
         """Return where its file lies; where any does, if none is named."""
         pairs = [(self.dataset, self.size)] if self.dataset else [(name, size) for name in SETS for size in SIZES]

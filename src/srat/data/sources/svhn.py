@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from srat.core.errors import UserError, require
 from srat.data.dataset import Dataset, FileSource, Suggested
@@ -28,10 +29,11 @@ class SVHN(FileSource, name="svhn"):
     # The paper halves nothing but the step for SVHN: "we set step size to 1/255" (Section 5.1).
     suggested: ClassVar[Suggested] = Suggested(step_size=1 / 255, augmentation="none")
 
+    @override
     def find(self, name: str = "test_32x32.mat") -> Path | None:
-        """Return where a file of it lies."""
         return locate((name,), [f / sub for f in search_folders(self.dir) for sub in ("", "svhn")])
 
+    @override
     def read(self, part: Part) -> Dataset:
         """Return the 73,257 training or the 26,032 test digits."""
         name = f"{part}_32x32.mat"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from torch import nn
+from typing_extensions import override
 
 from srat.models.classifier import Architecture, ImageShape
 
@@ -11,6 +12,6 @@ from srat.models.classifier import Architecture, ImageShape
 class Linear(Architecture, name="linear"):
     """No backbone: the features are the normalised pixels."""
 
+    @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
-        """Return ``nn.Flatten``."""
         return nn.Flatten(), shape.channels * shape.height * shape.width

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from srat.core.errors import require_field
 from srat.models.classifier import Architecture, ImageShape
@@ -71,6 +72,6 @@ class ResNet18(Architecture, name="resnet18"):
     def __post_init__(self) -> None:
         require_field(1 <= self.width <= 1024, "model.width", "1 to 1024 channels", self.width)
 
+    @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
-        """Return `resnet18_backbone`."""
         return resnet18_backbone(shape.channels, self.width), 8 * self.width

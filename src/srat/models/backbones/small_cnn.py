@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from torch import nn
+from typing_extensions import override
 
 from srat.core.errors import require_field
 from srat.models.classifier import Architecture, ImageShape
@@ -40,6 +41,6 @@ class SmallCNN(Architecture, name="small-cnn"):
     def __post_init__(self) -> None:
         require_field(1 <= self.width <= 1024, "model.width", "1 to 1024 channels", self.width)
 
+    @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
-        """Return `small_cnn_backbone`."""
         return small_cnn_backbone(shape.channels, self.width), 8 * self.width

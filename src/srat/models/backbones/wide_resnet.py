@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from srat.core.errors import require_field
 from srat.models.classifier import Architecture, ImageShape
@@ -71,6 +72,6 @@ class WideResNet(Architecture, name="wide-resnet"):
         require_field(deep, "model.depth", "6·k + 4 (10, 16, 22, 28, 34, …) up to 1,000", self.depth)
         require_field(1 <= self.widen <= 64, "model.widen", "1 to 64", self.widen)
 
+    @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
-        """Return `wide_resnet_backbone`."""
         return wide_resnet_backbone(shape.channels, self.depth, self.widen), 64 * self.widen

@@ -7,7 +7,7 @@ from torch import nn
 
 from srat.core.errors import require
 from srat.core.gradients import is_made
-from srat.models.classifier import attacked
+from srat.models.lending import lent
 
 
 def make_lazy_parts(model: nn.Module, call: Callable[[], object]) -> None:
@@ -22,7 +22,7 @@ def make_lazy_parts(model: nn.Module, call: Callable[[], object]) -> None:
     """
     if all(is_made(tensor) for tensor in (*model.parameters(), *model.buffers())):
         return
-    with torch.no_grad(), attacked(model):
+    with torch.no_grad(), lent(model):
         call()
     left = [name for name, parameter in model.named_parameters() if not is_made(parameter)]
     require(not left, f"model: '{''.join(left[:1])}' is lazy and has no shape, for forward never calls its layer")

@@ -8,8 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.core.errors import UserError, require
-from srat.models.classifier import attacked, dtype_of, dtypes_of, unmoved
-from srat.models.outputs import Pick, Place, doubt_in_training
+from srat.models.classifier import dtype_of, dtypes_of
+from srat.models.lending import lent, unmoved
+from srat.models.likeness import doubt_in_training
+from srat.models.outputs import Pick, Place
 from srat.models.wrapping.lazy import make_lazy_parts
 from srat.models.wrapping.skeleton import require_same
 from srat.models.wrapping.watching import find_head, find_place_in_training, place_by_graph
@@ -46,7 +48,7 @@ def look(skeleton: nn.Module, module: nn.Module, images: Images, *, named: str |
     Raises:
         UserError: if the copy does something else, or no single layer is its head.
     """
-    with torch.no_grad(), attacked(skeleton):
+    with torch.no_grad(), lent(skeleton):
         make_lazy_parts(skeleton, lambda: skeleton(images.to(dtype_of(skeleton))))
         with unmoved(skeleton):
             x = images.to(dtype_taken(skeleton, images))
@@ -71,7 +73,7 @@ def _in_training(
     # BatchNorm cannot take a single image in train mode.
     x = torch.cat((images, images)) if len(images) == 1 else images
     try:
-        with attacked(skeleton, "train_frozen_stats"), unmoved(skeleton):
+        with lent(skeleton, "train_frozen_stats"), unmoved(skeleton):
             found, logits = find_place_in_training(skeleton, x, head=head, classes=classes, pick=pick, place=place)
     except UserError as error:
         return error, ""

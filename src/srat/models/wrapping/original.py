@@ -64,7 +64,7 @@ class Original:
                 )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how to copy it: a copy knows the copied module, and none once it is let go."""
+        """Return how to copy it: a copy refers to the copied module, or to none after release."""
         if self.module is not None:
             self.require_unchanged()
         return Original, (self.module,)

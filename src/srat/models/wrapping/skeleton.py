@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.core.errors import UserError, require
-from srat.models.classifier import attacked
+from srat.models.lending import lent
 from srat.models.outputs import Pick, find_place, logits_of
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.bfloat16: 3e-2}
@@ -24,7 +24,7 @@ def skeleton_of(module: nn.Module) -> nn.Module:
         UserError: if the module cannot be copied.
     """
     memo: dict[int, Any] = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    # Pruning and weight norm leave what they make of a weight beside it, and make it anew at each call.
+    # Pruning and weight norm leave what they make of a weight beside it, and make it again at each call.
     made = (value for part in module.modules() for value in vars(part).values() if isinstance(value, Tensor))
     memo |= {id(value): value.detach() for value in made if not value.is_leaf}
     try:
@@ -47,7 +47,7 @@ def require_plain(module: nn.Module) -> None:
     scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
     require(not scripted, "a scripted module's layers cannot be watched: wrap the module that it was made of")
     try:
-        with attacked(module):
+        with lent(module):
             return
     except NotImplementedError as error:  # so the modules of exported programs do it
         told = f"this {type(module).__name__} has no train and eval mode ({error})"
@@ -82,7 +82,7 @@ def require_same(
         UserError: if the module says something else, or lies behind the copy in part.
     """
     said = f"the wrapped copy of this {type(module).__name__} gives other logits than the module itself"
-    with torch.no_grad(), attacked(skeleton), attacked(module):
+    with torch.no_grad(), lent(skeleton), lent(module):
         # Asked once more, about other images: what a module keeps of its last call answers no second question.
         answers = [_asked(skeleton, module, x, pick, said) for x in (images, 0.5 * images.flip(-1))]
     for ours, theirs in answers:

@@ -8,16 +8,19 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import override
 
-from srat.core.checked import checked, said
+from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.gradients import is_inference, taking_gradients
+from srat.core.kinds import said
 from srat.core.values import UnfitError, as_tensor
 from srat.core.warn import warn
 from srat.core.words import number
 from srat.models.classifier import Architecture, Classifier, ImageShape, Normalization, Output, dtype_of
 from srat.models.inputs import taking_images, telling_what_fails
-from srat.models.outputs import Pick, Place, as_place, doubt_of, logits_of
+from srat.models.likeness import doubt_of
+from srat.models.outputs import Pick, Place, as_place, logits_of
 from srat.models.wrapping.following import follow, followers
 from srat.models.wrapping.looking import look
 from srat.models.wrapping.original import Original
@@ -111,8 +114,8 @@ class Wrapped(Classifier):
         return _layer(self.backbone, self._head)
 
     @taking_images
+    @override
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Output:
-        """Return logits, features and embedding."""
         if self._original.module is not None:
             few = self.settle(images)
             for doubt in () if few is None else self.untold(few, training=self.backbone.training):

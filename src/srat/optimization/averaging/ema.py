@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from srat.core.errors import require_field
 from srat.optimization.averaging.base import Averaging, check_start
 
@@ -22,8 +24,8 @@ class EMA(Averaging, name="ema"):
         require_field(0 <= self.decay < 1, "averaging.decay", "0 ≤ decay < 1", self.decay, 0, 1)
         check_start(self.start)
 
+    @override
     def share(self, step: int, *, steps: int, epochs: int) -> float:
-        """Return 1 − d."""
         if step < self.start * steps * epochs:
             return 1.0
         return 1 - min(self.decay, (1 + step) / (10 + step))

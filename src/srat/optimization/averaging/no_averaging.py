@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from torch import nn
+from typing_extensions import override
 
 from srat.optimization.averaging.base import Averaging
 
@@ -11,7 +12,7 @@ from srat.optimization.averaging.base import Averaging
 class NoAveraging(Averaging, name="none"):
     """Serve the weights of the last step."""
 
+    @override
     def begin(self, model: nn.Module) -> nn.Module | None:
-        """Return None."""
         del model
         return None

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from srat.optimization.averaging.base import Averaging, check_start
 
 
@@ -19,6 +21,7 @@ class SWA(Averaging, name="swa"):
     def __post_init__(self) -> None:
         check_start(self.start)
 
+    @override
     def share(self, step: int, *, steps: int, epochs: int) -> float:
         """Return 1/k at the end of the k-th epoch of the mean, 0 within epochs."""
         epoch, rest = divmod(step + 1, steps)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from srat.core.errors import require_field
 from srat.optimization.optimizers.base import Optimizer, check_weight_decay
@@ -38,6 +39,7 @@ class AdamW(Optimizer, name="adamw"):
         require_field(0 < small < 1, "optimizer.stability", "a number between 0 and 1", small, 0, 1)
         check_weight_decay(self.weight_decay)
 
+    @override
     def make(self, parameters: Iterable[nn.Parameter], *, scaled: bool = False) -> torch.optim.Optimizer:
         """Return torch's fused AdamW, whose slots begin at zero whether or not a step is left out."""
         del scaled

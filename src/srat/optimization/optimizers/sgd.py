@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from srat.core.errors import require_field
 from srat.optimization.optimizers.base import Optimizer, check_weight_decay
@@ -31,6 +32,7 @@ class SGD(Optimizer, name="sgd"):
         moving = not self.nesterov or momentum > 0
         require_field(moving, "optimizer.nesterov", "a momentum above 0 with it", momentum, 0)
 
+    @override
     def make(self, parameters: Iterable[nn.Parameter], *, scaled: bool = False) -> torch.optim.Optimizer:
         """Return torch's fused SGD."""
         parameters = list(parameters)

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from srat.core.errors import require_field
 from srat.optimization.schedules.base import Schedule
 
@@ -21,12 +23,13 @@ class Cosine(Schedule, name="cosine"):
         super().__post_init__()
         require_field(0 <= self.last <= 1, "schedule.last", "0 to 1", self.last, 0, 1)
 
+    @override
     def share(self, time: float, *, epochs: int) -> float:
         """Return last + (1 − last) · (1 + cos(π t / E)) / 2."""
         return half_cosine(1.0, self.last, time / epochs)
 
+    @override
     def described(self, epochs: int) -> str:
-        """Return that it is half a cosine."""
         del epochs
         return f"half a cosine down to × {self.last:g}"
 

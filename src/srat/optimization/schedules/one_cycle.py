@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from srat.core.errors import require_field
 from srat.optimization.schedules.base import Schedule
 from srat.optimization.schedules.cosine import half_cosine
@@ -28,13 +30,13 @@ class OneCycle(Schedule, name="one-cycle"):
             value = getattr(self, name)
             require_field(0 <= value <= 1, f"schedule.{name}", "0 to 1", value, 0, 1)
 
+    @override
     def share(self, time: float, *, epochs: int) -> float:
-        """Return the multiple of γ at a time."""
         part = time / epochs
         if part < self.rise:
             return half_cosine(self.first, 1.0, part / self.rise)
         return half_cosine(1.0, self.last, (part - self.rise) / (1 - self.rise))
 
+    @override
     def described(self, epochs: int) -> str:
-        """Return where it is highest."""
         return f"one cycle, highest after {self.rise * epochs:g} epochs"

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from srat.core.errors import require_field
 from srat.optimization.schedules.base import PAPER_MILESTONES, Schedule, scaled
 
@@ -23,19 +25,20 @@ class Steps(Schedule, name="steps"):
         require_field(rising, "schedule.milestones", "rising epochs from 1 on", steps)
 
     @property
+    @override
     def named_epochs(self) -> tuple[int, ...]:
-        """The milestones."""
         return self.milestones or ()
 
+    @override
     def milestones_of(self, epochs: int) -> tuple[int, ...]:
-        """Return the milestones of a run of ``epochs``."""
         return self.milestones if self.milestones is not None else tuple(scaled(m, epochs) for m in PAPER_MILESTONES)
 
+    @override
     def share(self, time: float, *, epochs: int) -> float:
         """Return factor^(milestones reached)."""
         return self.factor ** sum(time >= milestone for milestone in self.milestones_of(epochs))
 
+    @override
     def described(self, epochs: int) -> str:
-        """Return factor and milestones."""
         milestones = [m for m in self.milestones_of(epochs) if m < epochs]
         return f"× {self.factor:g} after {' and '.join(map(str, milestones))}" if milestones else ""

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from torch import nn
+from typing_extensions import override
 
 from srat.optimization.weight_perturbations.base import WeightPerturbation
 
@@ -13,9 +14,9 @@ from srat.optimization.weight_perturbations.base import WeightPerturbation
 class NoPerturbation(WeightPerturbation, name="none"):
     """Take the gradient at the weights as they are."""
 
+    @override
     def perturbed(
         self, module: nn.Module, backward: Callable[[], None], *, epoch: int, epochs: int
     ) -> AbstractContextManager[None]:
-        """Return a context that does nothing."""
         del module, backward, epoch, epochs
         return nullcontext()

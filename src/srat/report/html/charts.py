@@ -12,7 +12,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 10.0, 26.0
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """A number for each epoch; NaN where there is none."""
+    """A number for each epoch; NaN where it has none."""
 
     name: str
     values: Sequence[float]

@@ -14,7 +14,7 @@ from srat.core.errors import require
 from srat.core.gradients import taking_gradients
 from srat.core.keyed_random import generator
 from srat.data import Dataset, to_unit
-from srat.evaluation.serving import BATCH_SIZE, last_points, served
+from srat.evaluation.serving import BATCH_SIZE, last_points, lent_exactly
 from srat.models import logits_at
 from srat.models.asking import device_of
 
@@ -82,7 +82,7 @@ def make_gallery(
     tried = [(test.labels == c).nonzero().flatten()[:_TRIED] for c in order[:most]]
     sample = test.subset(torch.cat(tried))
     labels, parts = sample.labels.to(device), []
-    with served(model) as lent:
+    with lent_exactly(model) as lent:
         for number, chosen in enumerate(torch.split(torch.arange(len(sample)), BATCH_SIZE)):
             some = to_unit(sample.images[chosen].to(device))
             rng = generator(seed, "gallery", step=number, device=device)

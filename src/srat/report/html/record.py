@@ -28,7 +28,7 @@ class RunRecord:
     command: str
     """The command that makes the run again; empty where none does."""
     which: Which = "last"
-    """The weights that are told of."""
+    """The weights whose results are shown."""
     history: Sequence[Row] = ()
     examples: Examples | None = None
     map: FeatureMap | None = None
@@ -79,7 +79,7 @@ def read_record(
         config: its configuration.
         command: what makes it again.
         gallery: images to show.
-        which: the weights that are told of; the map is of the last epoch's.
+        which: the weights whose results are shown; the map is always of the last epoch's.
 
     Raises:
         UserError: if there is no evaluation under attack, or a file cannot be read.

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from srat.core.words import percent
 from srat.report.html.record import WORST_CASE, RunRecord
 from srat.report.wording import budget_said, budget_text
-from srat.statistics.intervals import Accuracy
 
 Kind = Literal["good", "partly", "bad"]
 
@@ -33,11 +33,11 @@ def verdict_of(record: RunRecord) -> Verdict:
     overall, guess = counts.accuracy(), max(counts.total) / sum(counts.total)
     worst = counts.worst_class()
     weakest = counts.accuracy([worst])
-    sentence = f"Under {attack_text(record)}, {percent(overall)} of all test images are right"
+    sentence = f"Under {attack_text(record)}, {percent(overall.accuracy)} of all test images are right"
     if record.rare:
         well, under = counts.accuracy(record.evaluation.groups.well), counts.accuracy(record.rare)
-        sentence += f": {percent(well)} of the common classes', {percent(under)} of the rare ones'"
-    sentence += f"; the weakest class is {names[worst]} with {percent(weakest)}."
+        sentence += f": {percent(well.accuracy)} of the common classes', {percent(under.accuracy)} of the rare ones'"
+    sentence += f"; the weakest class is {names[worst]} with {percent(weakest.accuracy)}."
     if record.audit is not None and record.audit.verdict == "fail":
         failed = ", ".join(name for name, verdict in record.audit.verdicts.items() if verdict == "fail")
         return Verdict(kind="bad", head="Its robustness is not real", sentence=f"{sentence} The audit fails: {failed}.")
@@ -62,8 +62,3 @@ def attack_text(record: RunRecord) -> str:
         return f"the worst of several attacks ({budget_text(record.config.evaluation)})"
     said = budget_said(str(of.get("norm", "linf")), of["epsilon"]) if isinstance(of.get("epsilon"), float) else ""
     return threat.upper() + (f" ({said})" if said else "")
-
-
-def percent(accuracy: Accuracy) -> str:
-    """Return an accuracy as "61.2 %"."""
-    return "–" if accuracy.accuracy != accuracy.accuracy else f"{100 * accuracy.accuracy:.1f} %"

@@ -6,7 +6,7 @@ from srat.evaluation.groups import groups
 from srat.recipes.base import Metric
 from srat.report.paper.outcome import Outcome
 from srat.report.plots import COLUMN, UNDER, WELL, error_bars, legend_of_groups, percent_axis
-from srat.report.sheets import Sheet, percent
+from srat.report.sheets import Sheet, accuracy_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,13 +25,17 @@ def sheets(outcome: Outcome) -> list[Sheet]:
         [
             name,
             f"{evaluation.train_counts[c]:,}",
-            *(percent(outcome.of_classes(cell.row, cell.column, metric, [c])) for cell in there for metric in _METRICS),
+            *(
+                accuracy_text(outcome.of_classes(cell.row, cell.column, metric, [c]))
+                for cell in there
+                for metric in _METRICS
+            ),
         ]
         for c, name in enumerate(evaluation.class_names)
     ]
     for scope in ("overall", "well", "under"):
         cells = (outcome.accuracy(cell.row, cell.column, metric, scope) for cell in there for metric in _METRICS)
-        rows.append([scope, "", *map(percent, cells)])
+        rows.append([scope, "", *map(accuracy_text, cells)])
     return [Sheet(title=outcome.title, headings=headings, rows=rows, note="In per cent, with 95 % intervals.")]
 
 

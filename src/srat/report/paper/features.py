@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from srat.evaluation.feature_map import FeatureMap
 from srat.report.paper.outcome import Outcome
 from srat.report.plots import COLORS, COLUMN, MARKERS
-from srat.report.sheets import Sheet, percent
+from srat.report.sheets import Sheet, accuracy_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,9 @@ def sheets(outcome: Outcome) -> list[Sheet]:
             continue
         overall = _overall(maps[0])
         numbers = (f"{overall[name]['value']:.3f}" for name in _NUMBERS)
-        purities = (percent(outcome.accuracy(cell.row, cell.column, "purity", scope)) for scope in ("overall", "under"))
+        purities = (
+            accuracy_text(outcome.accuracy(cell.row, cell.column, "purity", scope)) for scope in ("overall", "under")
+        )
         rows.append([cell.row, *purities, *numbers])
     if not rows:
         return []

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from srat.recipes.base import Metric, Scope
 from srat.report.paper.outcome import Outcome
 from srat.report.plots import COLORS, COLUMN, MARKERS, error_bars
-from srat.report.sheets import Sheet, percent
+from srat.report.sheets import Sheet, accuracy_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,7 +78,7 @@ def _accuracies(outcome: Outcome, column: str) -> Sheet:
     for metric, scope in COLUMNS:
         headings.append(f"{metric}, {scope}")
         for row, cells in zip(outcome.rows, rows, strict=True):
-            cells.append(percent(outcome.accuracy(row, column, metric, scope)))
+            cells.append(accuracy_text(outcome.accuracy(row, column, metric, scope)))
         if not outcome.recipe.paper:
             continue
         headings.append("paper")

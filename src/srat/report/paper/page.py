@@ -1,5 +1,6 @@
 """A recipe's outcome in files: Markdown, CSV, LaTeX, SVG and PNG."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ def long_rows(outcome: Outcome) -> list[list[object]]:
                     continue
                 count = len((outcome.maps if metric == "purity" else outcome.evaluations)[cell.row, cell.column])
                 numbers = [round(100 * number, 2) for number in (ours.accuracy, ours.low, ours.high)]
-                spread = "" if ours.spread != ours.spread else round(100 * ours.spread, 2)
+                spread = "" if math.isnan(ours.spread) else round(100 * ours.spread, 2)
                 alike = outcome.agrees(cell.row, cell.column, metric, scope)
                 beside = ["" if papers is None else round(100 * papers, 2), "" if alike is None else int(alike)]
                 rows.append([cell.row, cell.column, metric, scope, count, *numbers, spread, *beside])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from srat.recipes.base import Metric, Scope
 from srat.report.paper.outcome import Outcome
 from srat.report.plots import COLORS, COLUMN, MARKERS, error_bars, percent_axis
-from srat.report.sheets import Sheet, percent
+from srat.report.sheets import Sheet, accuracy_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +24,9 @@ def sheets(outcome: Outcome) -> list[Sheet]:
     for row in outcome.rows:
         columns = [column for column in outcome.columns if outcome.evaluations.get((row, column))]
         pairs = [(metric, scope) for metric in _METRICS for scope in _SCOPES]
-        rows = [[column, *(percent(outcome.accuracy(row, column, *pair)) for pair in pairs)] for column in columns]
+        rows = [
+            [column, *(accuracy_text(outcome.accuracy(row, column, *pair)) for pair in pairs)] for column in columns
+        ]
         headings = [outcome.recipe.axis, *(f"{metric}, {scope}" for metric, scope in pairs)]
         title = f"{outcome.title}: {row}"
         if rows:

@@ -1,5 +1,6 @@
 """The table of two models, or methods, on the same images."""
 
+import math
 from collections.abc import Sequence
 
 from rich.text import Text
@@ -8,7 +9,7 @@ from srat.evaluation.comparison import Comparison, Scope
 from srat.evaluation.record import Evaluation
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.names import Name, fitted
-from srat.report.terminal.scopes import class_column_table, rarity, scope_name
+from srat.report.terminal.scopes import aligned_interval, class_column_table, rarity, scope_name
 from srat.report.wording import p_text
 from srat.statistics.intervals import Mean
 
@@ -45,7 +46,7 @@ def means_table(means: Sequence[tuple[Scope, Mean]], title: str, evaluation: Eva
     for row in (*by_group, *sorted((row for row in means if row[0].is_class), key=lambda row: order(row[0].name))):
         scope, mean = row
         table.add_row(
-            scope_name(scope.name, scope.is_class, evaluation), _percent(mean), end_section=row is by_group[-1]
+            scope_name(scope.name, scope.is_class, evaluation), _mean_cell(mean), end_section=row is by_group[-1]
         )
     return table
 
@@ -55,8 +56,8 @@ def _cells(row: Comparison, evaluation: Evaluation) -> list[Text | Name]:
     style = ("green" if d.difference > 0 else "red") if row.told_apart else ""
     return [
         scope_name(row.scope, row.is_class, evaluation),
-        Text(_percent(row.first)),
-        Text(_percent(row.second)),
+        Text(_mean_cell(row.first)),
+        Text(_mean_cell(row.second)),
         Text(f"{100 * d.difference:+.1f}  [{100 * d.low:+5.1f}, {100 * d.high:+5.1f}]", style=style),
         Text(f"{row.only_first:,} : {row.only_second:,}"),
         Text(p_text(d.p)),
@@ -64,9 +65,9 @@ def _cells(row: Comparison, evaluation: Evaluation) -> list[Text | Name]:
     ]
 
 
-def _percent(mean: Mean) -> str:
+def _mean_cell(mean: Mean) -> str:
     """Return an accuracy in per cent; of several seeds with spread and interval."""
     said = f"{100 * mean.accuracy:.1f}"
-    if mean.spread != mean.spread:
+    if math.isnan(mean.spread):
         return said
-    return f"{said} ± {100 * mean.spread:3.1f}  [{100 * mean.low:4.1f}, {100 * mean.high:5.1f}]"
+    return f"{said} ± {100 * mean.spread:3.1f}  {aligned_interval(mean.low, mean.high)}"

@@ -78,7 +78,6 @@ class LiveObserver(Observer):
         self._below = Text()
         self._live = Live(console=console)
         self._epochs = 0
-        self._stops_anywhere = False
 
     def __enter__(self) -> "LiveObserver":
         return self
@@ -92,7 +91,7 @@ class LiveObserver(Observer):
 
     def training(self, *, epochs: int, steps: int, done: int) -> None:
         """Start the bar of a training run."""
-        self._epochs, self._stops_anywhere = epochs, False
+        self._epochs = epochs
         if done:
             inside = f"from epoch {done // steps + 1}, step {done % steps}"
             where = inside if done % steps else f"after epoch {done // steps}"
@@ -101,22 +100,22 @@ class LiveObserver(Observer):
 
     def reading(self, *, images: int) -> None:
         """Start the bar of files that are read."""
-        self._stops_anywhere = True
         self._start("reading images", total=images, completed=0, stays=False)
 
     def evaluating(self, name: str, *, images: int) -> None:
         """Start the bar of an evaluation, or say so where there is no terminal to draw in."""
-        self._stops_anywhere = True
         if self._lines and not self._console.is_terminal:
             self._console.print(f"evaluating {name} …", highlight=False)
         self._start(f"evaluating {name}", total=images, completed=0, stays=False)
 
-    def step(self, count: int = 1) -> None:
+    def step(self) -> None:
         """Advance the bar."""
-        for task in self._bar.task_ids:
-            self._bar.advance(task, count)
-        if self._stops_anywhere:
-            self._between()
+        self._advance(1)
+
+    def images_done(self, count: int) -> None:
+        """Advance the bar, and end here if that is asked for."""
+        self._advance(count)
+        self._between()
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Show an epoch's metrics below the bar, or as a line where there is no terminal to draw in."""
@@ -134,6 +133,10 @@ class LiveObserver(Observer):
     def finished(self) -> None:
         """Take the bar down; what a training run showed last stays."""
         self._live.stop()
+
+    def _advance(self, count: int) -> None:
+        for task in self._bar.task_ids:
+            self._bar.advance(task, count)
 
     def _start(self, name: str, *, total: int, completed: int, stays: bool) -> None:
         self.finished()

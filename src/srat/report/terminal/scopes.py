@@ -48,6 +48,11 @@ def class_column_table(title: str) -> Listing:
     return table
 
 
+def aligned_interval(low: float, high: float) -> str:
+    """Return an interval in per cent whose brackets and commas stand below each other in a column."""
+    return f"[{100 * low:4.1f}, {100 * high:5.1f}]"
+
+
 def rarity(evaluation: Evaluation) -> Callable[[str], tuple[bool, int]]:
     """Return what sorts class names from the common to the rare, the under-represented ones last."""
     counts, under = dict(zip(evaluation.class_names, evaluation.train_counts, strict=True)), _under(evaluation)

@@ -1,5 +1,6 @@
 """Tables for the terminal."""
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from srat.core.words import counted
 from srat.evaluation.groups import Groups
 from srat.evaluation.record import Evaluation, summary
 from srat.report.terminal.listing import Listing
-from srat.report.terminal.scopes import class_name, print_whole, titled_table
+from srat.report.terminal.scopes import aligned_interval, class_name, print_whole, titled_table
 from srat.statistics.intervals import Accuracy
 
 _SUMMARY_NAMES = {
@@ -49,7 +50,7 @@ def class_table(evaluation: Evaluation, *, title: str) -> Listing:
     order = sorted(range(len(counts)), key=lambda c: (c in groups.under, -counts[c], c))
     for position, c in enumerate(order):
         under = c in groups.under
-        cells = [percent(result.counts.accuracy([c])) for result in evaluation.results.values()]
+        cells = [accuracy_cell(result.counts.accuracy([c])) for result in evaluation.results.values()]
         last_of_group = position in (len(groups.well) - 1, len(order) - 1)
         table.add_row(
             class_name(evaluation.class_names[c], under=under), f"{counts[c]:,}", *cells, end_section=last_of_group
@@ -58,11 +59,11 @@ def class_table(evaluation: Evaluation, *, title: str) -> Listing:
     return table
 
 
-def percent(accuracy: Accuracy) -> str:
-    """Return an accuracy as "61.2  [59.8, 62.6]", in per cent."""
-    if accuracy.accuracy != accuracy.accuracy:
+def accuracy_cell(accuracy: Accuracy) -> str:
+    """Return an accuracy as "61.2  [59.8,  62.6]", in per cent; a dash where there is no image."""
+    if math.isnan(accuracy.accuracy):
         return "–"
-    return f"{100 * accuracy.accuracy:.1f}  [{100 * accuracy.low:4.1f}, {100 * accuracy.high:5.1f}]"
+    return f"{100 * accuracy.accuracy:.1f}  {aligned_interval(accuracy.low, accuracy.high)}"
 
 
 def notes(evaluation: Evaluation) -> list[str]:
@@ -116,7 +117,7 @@ def _add_summary(table: Listing, evaluation: Evaluation, groups: Groups) -> None
     shown = {key: label for key, label in _SUMMARY_NAMES.items() if groups.under or key not in ("well", "under")}
     for key, label in shown.items():
         total = f"{sum(images[key]):,}" if key in images else ""
-        table.add_row(Text(label, style="bold"), total, *(percent(values[key]) for values in summaries))
+        table.add_row(Text(label, style="bold"), total, *(accuracy_cell(values[key]) for values in summaries))
 
 
 def _at(evaluation: Evaluation, classes: Sequence[int]) -> list[int]:

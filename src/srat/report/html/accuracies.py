@@ -1,0 +1,77 @@
+"""Accuracies of classes and groups, as bars."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from srat.report.html.record import RunRecord
+from srat.statistics.intervals import Accuracy
+
+COMMON, RARE = "common classes", "rare classes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """An accuracy in per cent, with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, accuracy: Accuracy) -> "Bar | None":
+        """Return the bar of an accuracy; None where there is no image."""
+        if math.isnan(accuracy.accuracy):
+            return None
+        return cls(value=100 * accuracy.accuracy, low=100 * accuracy.low, high=100 * accuracy.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRow:
+    """A class, or a group of them, with its accuracies."""
+
+    name: str
+    images: int | None
+    """Training images."""
+    share: float
+    """Of the most frequent class's, in per cent."""
+    rare: bool
+    bars: Sequence[Bar | None]
+    """One for each result."""
+
+
+def class_rows(record: RunRecord) -> list[ClassRow]:
+    """Return a row for each class, the most frequent first."""
+    evaluation = record.evaluation
+    most = max(evaluation.train_counts)
+    return [
+        ClassRow(
+            name=evaluation.class_names[c],
+            images=evaluation.train_counts[c],
+            share=100 * evaluation.train_counts[c] / max(1, most),
+            rare=c in record.rare,
+            bars=[Bar.of(result.counts.accuracy([c])) for result in evaluation.results.values()],
+        )
+        for c in reversed(record.by_rarity)
+    ]
+
+
+def groups_of(record: RunRecord) -> list[tuple[str, Sequence[int]]]:
+    """Return all classes, and the common and the rare ones where there are such."""
+    found: list[tuple[str, Sequence[int]]] = [("all classes", range(len(record.evaluation.class_names)))]
+    return found + ([(COMMON, record.evaluation.groups.well), (RARE, record.rare)] if record.rare else [])
+
+
+def group_rows(record: RunRecord) -> list[ClassRow]:
+    """Return a row for each group of classes."""
+    evaluation = record.evaluation
+    return [
+        ClassRow(
+            name=name,
+            images=sum(evaluation.train_counts[c] for c in classes),
+            share=0.0,
+            rare=name == RARE,
+            bars=[Bar.of(result.counts.accuracy(classes)) for result in evaluation.results.values()],
+        )
+        for name, classes in groups_of(record)
+    ]

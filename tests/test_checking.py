@@ -1,0 +1,23 @@
+"""Types and shapes are checked in these tests: of functions that name axes and of those that do not."""
+
+import pytest
+import torch
+
+from srat.core.words import number
+from srat.losses.base import checked_labels
+
+REFUSED = "violates type hint|[Tt]ype-check error"
+
+
+def test_a_value_of_another_type_is_refused():
+    assert number(5.0) == "5"
+    with pytest.raises(TypeError, match=REFUSED):
+        number("5")
+
+
+def test_a_tensor_of_another_shape_is_refused():
+    logits = torch.ones(2, 3)
+    checked_labels(logits, torch.tensor([0, 1]))
+    for labels in (torch.tensor([[0, 1]]), torch.tensor([0, 1, 2])):  # too many axes; an axis of another length
+        with pytest.raises(TypeError, match=REFUSED):
+            checked_labels(logits, labels)
