@@ -77,7 +77,7 @@ def named_for_training(word: str, threat: PGD, before: Attack) -> Attack:
     kind, steps = _meant(word, training=True)
     if not issubclass(kind, Attack):
         there = ", ".join(attack_words(training=True))
-        raise UserError(f"attack: {kind.name} is for evaluation alone; what can train: {there}")
+        raise UserError(f"`attack`: {kind.name} is for evaluation alone; what can train: {there}")
     if type(before) is kind:
         return replace(before, **steps)
     return kind(**{name: value for name, value in given_by(threat, kind).items() if name in _BALL} | steps)

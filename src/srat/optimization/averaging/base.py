@@ -11,6 +11,9 @@ from srat.core.members import Member
 from srat.models.classifier import BatchNorm
 
 
+_HALF = (torch.float16, torch.bfloat16)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Averaging(Member):
     """An average a of the weights w over the steps, a ← a + share · (w − a)."""
@@ -21,7 +24,7 @@ class Averaging(Member):
         Raises:
             UserError: if its weights are in half precision, which would lose small shares.
         """
-        half = sorted({str(p.dtype).removeprefix("torch.") for p in model.parameters() if p.dtype.itemsize < 4})
+        half = sorted({str(p.dtype).removeprefix("torch.") for p in model.parameters() if p.dtype in _HALF})
         require(
             not half, f"`averaging`: expected a model with fp32 weights, got {', '.join(half)}; model.float() helps"
         )
