@@ -10,7 +10,6 @@ from srat.core.errors import require, require_field
 from srat.core.members import Member
 from srat.models.classifier import BatchNorm
 
-
 _HALF = (torch.float16, torch.bfloat16)
 
 
