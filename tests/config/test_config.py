@@ -178,6 +178,46 @@ def test_refuses_values_that_cannot_be(field, value):
         compose(**{field: value})
 
 
+@pytest.mark.parametrize(
+    ("field", "name", "value"),
+    [
+        ("loss.gamma", "focal", -1.0),
+        ("loss.max_margin", "ldam", 3.0),
+        ("loss.scale", "ldam", 0.0),
+        ("weighting.power", "inverse-frequency", 11.0),
+        ("weighting.beta", "effective-number", 1.0),
+        ("weighting.values", "fixed", (0.0,)),
+        ("feature_loss.temperature", "separation", 0.0),
+        ("feature_loss.projection_dimensions", "separation", -1),
+        ("model.width", "small-cnn", 0),
+        ("model.width", "resnet18", 1025),
+        ("model.depth", "wide-resnet", 12),
+        ("model.widen", "wide-resnet", 0),
+        ("head.scale", "cosine", 0.0),
+        ("augmentation.padding", "crop-flip", 65),
+        ("imbalance.ratio", "step", 0.5),
+        ("imbalance.cap", "exp", 0),
+        ("optimizer.learning_rate", "sgd", 0.0),
+        ("optimizer.momentum", "sgd", 1.0),
+        ("optimizer.weight_decay", "adamw", -1.0),
+        ("optimizer.stability", "adamw", 0.0),
+        ("schedule.factor", "steps", 1.5),
+        ("schedule.milestones", "steps", (5, 3)),
+        ("schedule.reweight_from", "steps", -1),
+        ("schedule.warmup", "cosine", -1.0),
+        ("schedule.rise", "one-cycle", 0.0),
+        ("averaging.decay", "ema", 1.0),
+        ("data.workers", "folder", 0),
+        ("data.test_fraction", "arrays", 1.0),
+    ],
+)
+def test_a_member_names_its_settings_as_configurations_do(field, name, value):
+    family, setting = field.split(".")
+    kind = members(FAMILIES[family])[name]
+    with refusing(field, value):
+        kind(**{setting: value})
+
+
 def test_refuses_a_head_of_another_scale_than_the_loss():
     with pytest.raises(UserError, match="must be the same number"):
         replace(Config(), head=CosineHead(scale=16.0))

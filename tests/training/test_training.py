@@ -135,7 +135,7 @@ class TestLazyParts:
 class TestRefuses:
     def test_a_projection_that_it_does_not_have(self):
         config = replace(tiny(), feature_loss=Separation(projection_dimensions=8))
-        with pytest.raises(UserError, match="projection-dimensions: expected 0 with a model of your own"):
+        with pytest.raises(UserError, match="projection_dimensions`: expected 0 with a model of your own"):
             fit(config, model=own())
 
     def test_another_number_of_classes(self):

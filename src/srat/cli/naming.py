@@ -31,8 +31,6 @@ ALSO = {
 HINTS = {"--alpha": "--step-size", "--gpu": "--device", "--gpus": "--devices"}
 """What other programs call flags, but not always these: α is a weight of the focal loss, too, and by their GPUs some
 mean how many, some which."""
-_ELSEWHERE = {"report": ("srat.cli.pages",)}
-"""Modules that have arguments of a command beside its own."""
 _PATH = re.compile(r"(?<!`)`([a-z]\w*(?:\.\w+)*)`(?!`)(?: (true|false)\b)?")
 
 
@@ -61,9 +59,10 @@ def _said(command: str, found: re.Match[str]) -> str:
 @cache
 def all_flags(command: str) -> frozenset[str]:
     """Return the flags of a command, those of members that are not chosen among them."""
-    # By name, as the commands import this module.
-    modules = map(importlib.import_module, (f"srat.cli.commands.{command}", *_ELSEWHERE.get(command, ())))
-    return frozenset(name for module in modules for name in flags_of(module.Arguments(), every=True))
+    # By name, as the commands import this module. One command has two kinds of arguments.
+    there = vars(importlib.import_module(f"srat.cli.commands.{command}"))
+    kinds = [value for name, value in there.items() if name.endswith("Arguments")]
+    return frozenset(name for kind in kinds for name in flags_of(kind(), every=True))
 
 
 def flags_of(value: Any, *, every: bool = False) -> set[str]:
