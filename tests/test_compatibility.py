@@ -126,3 +126,10 @@ def test_the_folder_source_is_found_at_its_name_of_version_0_1():
     from srat.data.folder import Folder
 
     assert isinstance(srat.compose(data="folder", data_dir=KEPT / "pictures").data, Folder)
+
+
+def test_a_trained_run_of_data_at_a_relative_place_is_known_again(kept, capsys):
+    from srat.cli import main
+
+    assert main(["train", "--resume", "--out", "folder"]) == 0
+    assert "continuing the run in folder, which is trained" in capsys.readouterr().out

@@ -141,7 +141,9 @@ class TestWordsForTheTrainingAttack:
 
     @pytest.mark.parametrize(("word", "said"), [("pgdd", ", did you mean 'pgd'"), ("pgd-0", ""), ("fgsm-2", "")])
     def test_what_there_is_not(self, word, said):
-        with pytest.raises(UserError, match=f"unknown attack '{word}'{said}|`steps`: expected 1 to"):
+        with pytest.raises(
+            UserError, match=f"unknown attack '{word}'{said}|`attack`: expected 1 to 10,000 steps, got '{word}'"
+        ):
             compose(attack=word)
 
 
@@ -429,3 +431,18 @@ def test_compose_takes_members_as_they_are():
     assert config.data.name == "cifar10"
     assert compose(data=type(config.data)(classes=(1, 2))).data.classes == (1, 2)
     assert compose(method="SRAT_LDAM").method == "srat-ldam"
+
+
+@pytest.mark.parametrize(
+    ("content", "meant"),
+    [
+        ({"evaluation": {"steps": 3}}, {"evaluation": {"epsilon": 0.1, "step_size": 0.025, "steps": 3}}),
+        ({"attack": {"name": "pgd", "steps": 3}}, {"attack": {"name": "pgd", "epsilon": 0.1, "steps": 3}}),
+        ({"optimizer": {"momentum": 0.5}}, {"optimizer": {"learning_rate": 0.1, "momentum": 0.5, "name": "sgd"}}),
+        ({"attack": {"name": "fgsm"}}, {"attack": {"name": "fgsm", "epsilon": 8 / 255}}),
+    ],
+)
+def test_what_is_left_out_of_a_part_is_as_a_configuration_has_it(content, meant):
+    plain = Config.from_plain(content).to_plain()
+    for part, fields in meant.items():
+        assert plain[part].items() >= fields.items()

@@ -121,7 +121,7 @@ def test_deferred_weights_come_at_the_same_epoch(kind):
     [
         (Steps(milestones=(2, 9)), "expected epochs below `epochs` 6, got 9"),
         (Cosine(reweight_from=6), "expected epochs below `epochs` 6, got 6"),
-        (OneCycle(warmup=6.5), "expected at most the 6 epochs of the run, got 6.5"),
+        (OneCycle(warmup=6.5), "expected at most the run's 6 epochs, got 6.5"),
     ],
 )
 def test_refuses_epochs_that_the_run_does_not_have(schedule, said):

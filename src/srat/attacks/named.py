@@ -1,13 +1,15 @@
 """Attacks by the words of commands, configurations and tables: a member's name or alias, or name-N with its steps."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from srat.attacks.autoattack import ReferenceAttack
 from srat.attacks.base import Attack
 from srat.attacks.pgd import PGD
-from srat.core.errors import UserError, require, unknown
+from srat.core.errors import FieldError, UserError, require, unknown
 from srat.core.members import choices, members_by_word, plain
 
 _BALL = ("norm", "epsilon", "step_size")
@@ -60,7 +62,8 @@ def named(word: str, threat: PGD) -> Attack | ReferenceAttack:
     kind, steps = _meant(word)
     linf = not kind.of_linf_alone() or threat.norm == "linf"
     require(linf, f"{kind.name}: expected the norm linf, got {threat.norm}; pgd-1 is one step in any norm")
-    return kind(**given_by(threat, kind) | steps)
+    with _named_by(word):
+        return kind(**given_by(threat, kind) | steps)
 
 
 def named_for_training(word: str, threat: PGD, before: Attack) -> Attack:
@@ -78,9 +81,21 @@ def named_for_training(word: str, threat: PGD, before: Attack) -> Attack:
     if not issubclass(kind, Attack):
         there = ", ".join(attack_words(training=True))
         raise UserError(f"`attack`: {kind.name} is for evaluation alone; what can train: {there}")
-    if type(before) is kind:
-        return replace(before, **steps)
-    return kind(**{name: value for name, value in given_by(threat, kind).items() if name in _BALL} | steps)
+    with _named_by(word):
+        if type(before) is kind:
+            return replace(before, **steps)
+        return kind(**{name: value for name, value in given_by(threat, kind).items() if name in _BALL} | steps)
+
+
+@contextmanager
+def _named_by(word: str) -> Iterator[None]:
+    """Say of steps that an attack cannot have the word that names them."""
+    try:
+        yield
+    except FieldError as error:
+        if error.field != "steps":
+            raise
+        raise FieldError("attack", f"{error.expected} steps", word) from error
 
 
 def given_by(threat: PGD, kind: type[Attack] | type[ReferenceAttack]) -> dict[str, Any]:

@@ -106,6 +106,8 @@ BUDGET_FLAGS = (
 
 MOST_COLUMNS = 100
 """Of a help."""
+_UNBROKEN = 100_000
+"""Columns of a box around an error, whose text is to be one line: a break within 1,048,576 could not be told."""
 
 _HELP = {
     "method": "Row of the paper's table; sets loss, weighting, deferral, feature loss",
@@ -133,7 +135,8 @@ def _quietly(kind: type[T], args: list[str], *, command: str, default: T) -> tup
     helped, said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     args = _with_norms_as_we_write_them([_decimal(_as_we_call_it(word)) for word in args])
     # In a wide terminal tyro sets its frames side by side, where no sentence can be followed.
-    width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
+    asked = {"-h", "--help"} & set(args)
+    width = min(shutil.get_terminal_size().columns, MOST_COLUMNS) if asked else _UNBROKEN
     try:
         with contextlib.redirect_stdout(helped), contextlib.redirect_stderr(said), columns(width):
             value, left = tyro.cli(

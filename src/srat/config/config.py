@@ -9,7 +9,7 @@ from typing import Any, Literal
 from srat.attacks import PGD, Attack, Natural
 from srat.attacks.budgets import Budget, UniformBudget
 from srat.attacks.doubts import doubts_of_ball
-from srat.config.serialization import differences, id_of, identity, make_converter
+from srat.config.serialization import differences, filled, id_of, identity, make_converter
 from srat.core.checked import Checked, checked
 from srat.core.errors import UserError, require, require_field
 from srat.core.files import parse_json, read_bounded
@@ -168,7 +168,7 @@ class Config(Checked):
             UserError: on an unknown key or name, or a value out of range; ``where`` names the source.
         """
         try:
-            return structured(content, cls, _CONVERTER)
+            return structured(filled(content, cls(), _CONVERTER), cls, _CONVERTER)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 

@@ -82,6 +82,38 @@ def _family_hooks(converter: cattrs.Converter, family: type[Member]) -> None:
     converter.register_unstructure_hook_func(lambda t: t is family, unstructure)
 
 
+def filled(content: Any, default: Any, converter: cattrs.Converter) -> Any:
+    """Return a configuration's JSON with what a person left out of its parts, as a configuration has it by default.
+
+    A part has other defaults in a configuration (digits' ε) than by itself (CIFAR-10's). Members other than the default
+    have their own; what came after version 0.1 means, where nothing is said of it, what it meant before.
+
+    Args:
+        content: JSON's values.
+        default: a configuration of which nothing is said.
+        converter: makes JSON of it.
+    """
+    if not isinstance(content, dict):
+        return content
+    parts = {name: getattr(default, name) for name in _old_fields(default)}
+    return {
+        name: _part_filled(value, parts[name], converter) if dataclasses.is_dataclass(parts.get(name)) else value
+        for name, value in content.items()
+    }
+
+
+def _part_filled(part: Any, default: Any, converter: cattrs.Converter) -> Any:
+    name = getattr(default, "name", "")
+    if not isinstance(part, dict) or part.get("name", name) != name:
+        return part
+    plain = converter.unstructure(default, type(default))
+    return {field: plain[field] for field in _old_fields(default)} | part
+
+
+def _old_fields(value: Any) -> list[str]:
+    return [f.name for f in dataclasses.fields(value) if "neutral" not in f.metadata]
+
+
 def _neutral_hook(kind: type, converter: cattrs.Converter) -> Any:
     """Return what reads a dataclass with younger fields: one of which nothing is said means what it meant before."""
     neutral = {f.name: f.metadata["neutral"] for f in dataclasses.fields(kind) if "neutral" in f.metadata}

@@ -54,7 +54,8 @@ def export_run(
         path: the run's folder.
         to: "torch-export" or "onnx", one file: images in [0, 1] → logits and probabilities; "hub", a folder with the
             weights, the configuration, the run's page and a model card.
-        out: the file, or a new or empty folder; by default model.pt2, model.onnx or hub in the run's folder.
+        out: the file, or a new or empty folder; by default model.pt2, model.onnx or hub in the run's folder, of other
+            weights than the last with their name, as in model-best.pt2.
         which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
             ones before averaging.
         model: the model to put the weights into, where the run was of the user's own.
@@ -63,13 +64,14 @@ def export_run(
         UserError: if there is no such run, it cannot be exported so, or ``out`` cannot be written.
     """
     folder, config = opened(path)
+    suffix = "" if which == "last" else f"-{which}"
     if to == "hub":
-        place, difference = Path(out or folder.path / "hub"), None
+        place, difference = Path(out or folder.path / f"hub{suffix}"), None
         _, facts = load_with_facts(folder.path, which=which, model=model)
         write_hub(folder, config, facts, which, place)
     else:
         name, write = KINDS[to]
-        place = Path(out or folder.path / name)
+        place = Path(out or folder.path / f"{Path(name).stem}{suffix}{Path(name).suffix}")
         writable = place.parent.is_dir() and not place.is_dir()
         require(writable, f"`out`: expected the name of a file in a folder, got '{place}'")
         filled, facts = load_with_facts(folder.path, which=which, model=model)

@@ -57,7 +57,13 @@ def read_arguments(args: list[str]) -> tuple[Options, Config]:
     )
     if arguments.options.resume:
         require_run(arguments.options.out)
-    return arguments.options, absolute(arguments.run)
+    return arguments.options, placed(arguments.run, arguments.options.out)
+
+
+def placed(config: Config, out: Path | None) -> Config:
+    """Return the configuration of a new run with the absolute path of its data; that of a run there is, as it is."""
+    there = out is not None and RunFolder(out).exists and Config.read(RunFolder(out).config) == config
+    return config if there else absolute(config)
 
 
 def base_config(args: list[str]) -> Config | None:

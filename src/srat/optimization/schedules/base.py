@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from srat.core.checked import checked
 from srat.core.errors import require_field
 from srat.core.members import Member, since
+from srat.core.words import counted
 
 PAPER_EPOCHS = 200
 PAPER_MILESTONES = (160, 180)
@@ -26,7 +27,7 @@ class Schedule(Member, unnamed="steps"):
     """How the learning rate moves, and from which epoch the weights apply."""
 
     reweight_from: int | None = None
-    """First epoch with class weights (0: from the start); unless given, that of the first milestone, or 80 % on."""
+    """First epoch with class weights (0: from the start); unless given, the first milestone, or 80 % of the run."""
     warmup: float = field(default=0.0, metadata=since(0.0))
     """Epochs, or parts of one, over which the rate first rises in a line."""
 
@@ -39,7 +40,7 @@ class Schedule(Member, unnamed="steps"):
         """Raise ``UserError`` if the schedule names an epoch that a run of ``epochs`` does not have."""
         late = tuple(epoch for epoch in (*self.named_epochs, self.reweight_from or 0) if epoch >= epochs)
         require_field(not late, "schedule", f"epochs below `epochs` {epochs}", late[:1])
-        most = f"at most the {epochs} epochs of the run"
+        most = f"at most the run's {counted(epochs, 'epoch')}"
         require_field(self.warmup <= epochs, "schedule.warmup", most, self.warmup, epochs)
 
     @property
