@@ -1,7 +1,7 @@
 """Everything that decides a run, as one value: written to JSON, read back, and named by its hash."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -99,17 +99,27 @@ class Config(Checked):
             own, of_loss = number(head.scale, wanted.scale), number(wanted.scale, head.scale)
             same = f"`head.scale` {own} and `loss.scale` {of_loss} must be the same number"
             require(head.scale == wanted.scale, same)
+        own = f"cross-entropy with {self.loss.name}, whose examples have no losses of their own"
+        apart = self.inner.loss != "training" or not self.loss.sees_batch
+        require_field(apart, "inner.loss", own, self.inner.loss)
 
     def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
-        """Return what can hardly be meant about its attacks, a line each.
+        """Return what can hardly be meant, about its attacks and its loss, a line each.
 
         Args:
             shape: of an image, (channels, height, width).
         """
         attacks = (self.attack, self.evaluation)
-        return tuple(
+        of_attacks = (
             doubt for attack in attacks for doubt in (*attack.doubts(shape), *self._doubts_of_budget(attack, shape))
         )
+        return (*of_attacks, *self._doubts_of_correction())
+
+    def _doubts_of_correction(self) -> Iterator[str]:
+        """Yield what corrects for the classes' shares once more where the loss does already."""
+        once_more = {"`weighting`": self.weighting.name != "uniform", "`head.tau`": self.head.tau > 0}
+        for what in (name for name, corrects in once_more.items() if corrects and self.loss.balances):
+            yield f"{self.loss.name} corrects for the classes' shares already; {what} corrects for them once more"
 
     def _doubts_of_budget(self, attack: Attack, shape: Sequence[int]) -> tuple[str, ...]:
         """Return that an attack in L2 has the budget that the data suggests for L∞, unless its size says so."""
