@@ -226,15 +226,16 @@ def test_refuses_what_is_out_of_range(make):
         make()
 
 
-SHAPE = (1, 8, 8)
+@pytest.mark.parametrize("kind", members(Loss).values(), ids=lambda kind: kind.name)
+def test_whether_it_balances_is_what_it_does_to_features_that_say_nothing(kind):
+    """At equal logits, what does not balance asks for more of the common class."""
+    counts, bias = (64, 8), torch.zeros(2, requires_grad=True)
+    labels = torch.arange(2).repeat_interleave(torch.tensor(counts))
+    loss = RoBal(min_margin=0.0, tau_m=0.0) if kind is RoBal else kind()  # margins ask for more of every class
+    (gradient,) = torch.autograd.grad(loss(bias.expand(72, 2), labels, counts).mean(), bias)
+    assert loss.balances == bool(gradient[0] > -1e-3)
 
 
-@pytest.mark.parametrize(("loss", "doubtful"), [("bsl", True), ("cdt", True), ("robal", True), ("ldam", False)])
-def test_a_second_correction_is_said(loss, doubtful):
-    config = compose(method="cb-reweight", loss=loss)
-    assert any("`weighting` corrects for them once more" in line for line in config.doubts(SHAPE)) == doubtful
-    assert compose(method="ce", loss=loss).doubts(SHAPE) == ()
-
-
-def test_an_offset_of_nothing_corrects_nothing():
-    assert compose(method="cb-reweight", loss=BalancedSoftmax(tau=0.0)).doubts(SHAPE) == ()
+def test_an_offset_of_nothing_balances_nothing():
+    nothing = (BalancedSoftmax(tau=0.0), LogitAdjustment(tau=0.0), VectorScaling(tau=0.0), RoBal(tau_b=0.0))
+    assert not any(loss.balances for loss in nothing)

@@ -1,7 +1,7 @@
 """Everything that decides a run, as one value: written to JSON, read back, and named by its hash."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -104,7 +104,7 @@ class Config(Checked):
         require_field(apart, "inner.loss", own, self.inner.loss)
 
     def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
-        """Return what can hardly be meant, about its attacks and its loss, a line each.
+        """Return what can hardly be meant, about its attacks and its head, a line each.
 
         Args:
             shape: of an image, (channels, height, width).
@@ -113,13 +113,8 @@ class Config(Checked):
         of_attacks = (
             doubt for attack in attacks for doubt in (*attack.doubts(shape), *self._doubts_of_budget(attack, shape))
         )
-        return (*of_attacks, *self._doubts_of_correction())
-
-    def _doubts_of_correction(self) -> Iterator[str]:
-        """Yield what corrects for the classes' shares once more where the loss does already."""
-        once_more = {"`weighting`": self.weighting.name != "uniform", "`head.tau`": self.head.tau > 0}
-        for what in (name for name, corrects in once_more.items() if corrects and self.loss.balances):
-            yield f"{self.loss.name} corrects for the classes' shares already; {what} corrects for them once more"
+        twice = f"`head.tau` and `loss` {self.loss.name} both correct for the classes' counts, which is once too often"
+        return (*of_attacks, *[twice] * (self.head.tau > 0 and self.loss.balances))
 
     def _doubts_of_budget(self, attack: Attack, shape: Sequence[int]) -> tuple[str, ...]:
         """Return that an attack in L2 has the budget that the data suggests for L∞, unless its size says so."""

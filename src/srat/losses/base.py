@@ -50,7 +50,7 @@ class Loss(Member):
 
     @property
     def balances(self) -> bool:
-        """Whether it makes up for the classes' shares, so that a second correction would be one too many."""
+        """Whether the classes' shares are made up for already, so that the least of it is that of balanced classes."""
         return False
 
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from typing_extensions import override
 
 from srat.core.checked import checked
 from srat.core.errors import require_field
@@ -61,11 +60,6 @@ class CDT(SmoothedLoss, name="cdt"):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_gamma(self.gamma, "loss.gamma")
-
-    @property
-    @override
-    def balances(self) -> bool:
-        return self.gamma > 0
 
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
         """Return `cdt`."""

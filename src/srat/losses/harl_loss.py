@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from typing_extensions import override
+
 from srat.core.checked import checked
 from srat.core.errors import require_field
 from srat.data.counts import ClassCounts
@@ -103,6 +105,11 @@ class HARL(Loss, name="harl"):
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "gamma"):
             check_factor(getattr(self, name), f"loss.{name}")
+
+    @property
+    @override
+    def balances(self) -> bool:
+        return True  # every class of the batch counts alike
 
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
         """Return `harl`."""

@@ -69,7 +69,7 @@ class VectorScaling(SmoothedLoss, name="vector-scaling", aliases=("vs",)):
     @property
     @override
     def balances(self) -> bool:
-        return self.gamma > 0 or self.tau > 0
+        return self.tau > 0
 
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
         """Return `vector_scaling`."""
