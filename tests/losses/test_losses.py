@@ -1,6 +1,8 @@
 """Prediction losses against hand-computed values, the library's loss, and finite differences."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -137,3 +139,20 @@ def test_ldam_wants_a_cosine_head_of_its_scale():
 def test_refuses_what_is_out_of_range(make):
     with pytest.raises(UserError, match="expected"):
         make()
+
+
+def test_every_loss_compiles_in_one_graph():
+    """On its own: the checks of types that run in the tests are not for the compiler."""
+    code = """
+import torch
+from srat.core.members import members
+from srat.losses import Loss
+z, y, n = torch.randn(8, 3), torch.arange(8) % 3, torch.tensor([100, 10, 1])
+for kind in members(Loss).values():
+    loss = kind()
+    compiled = torch.compile(lambda z, y, n: loss(z, y, n), backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(z, y, n), loss(z, y, n))
+    torch._dynamo.reset()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
