@@ -9,7 +9,7 @@ from srat import losses
 from srat.config.composition import compose
 from srat.core.errors import UserError
 from srat.core.members import members
-from srat.losses import CDT, LDAM, BalancedSoftmax, CrossEntropy, LogitAdjustment, Loss, RoBal, VectorScaling
+from srat.losses import CDT, HARL, LDAM, BalancedSoftmax, CrossEntropy, LogitAdjustment, Loss, RoBal, VectorScaling
 from srat.losses.base import SmoothedLoss
 
 COUNTS = (1000, 100, 10)
@@ -187,7 +187,7 @@ class TestRoBal:
 def test_half_precision_is_left_before_counts_come_in(dtype, labels, rng):
     """ln 5,000,000 is 15.4, of which bfloat16 keeps two digits."""
     z, counts = torch.randn(7, 3, generator=rng).to(dtype), (5_000_000, 4_900_000, 3)
-    for loss in (BalancedSoftmax(), LogitAdjustment(), VectorScaling(), RoBal()):
+    for loss in (BalancedSoftmax(), LogitAdjustment(), VectorScaling(), RoBal(), HARL()):
         value = loss(z, labels, counts)
         assert value.dtype == torch.float32
         torch.testing.assert_close(value, loss(z.float(), labels, counts))

@@ -172,7 +172,7 @@ def shared_steps(processes, **members):
     return {name: tensor.numpy() for name, tensor in state.items()}
 
 
-@pytest.mark.parametrize("members", [TOGETHER, {"averaging": "swa", "schedule": "one-cycle"}])
+@pytest.mark.parametrize("members", [TOGETHER, {"averaging": "swa", "schedule": "one-cycle", "loss": "harl"}])
 def test_two_processes_are_one(members):
     alone = shared_steps(ALONE, **members)
     for ours in in_processes(2, partial(shared_steps, **members)):

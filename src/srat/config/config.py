@@ -99,9 +99,9 @@ class Config(Checked):
             own, of_loss = number(head.scale, wanted.scale), number(wanted.scale, head.scale)
             same = f"`head.scale` {own} and `loss.scale` {of_loss} must be the same number"
             require(head.scale == wanted.scale, same)
-        own = f"cross-entropy with {self.loss.name}, whose examples have no losses of their own"
-        apart = self.inner.loss != "training" or not self.loss.sees_batch
-        require_field(apart, "inner.loss", own, self.inner.loss)
+        of_one = self.inner.loss != "training" or not self.loss.sees_batch
+        other = f"cross-entropy with {self.loss.name}, whose examples have no losses of their own"
+        require_field(of_one, "inner.loss", other, self.inner.loss)
 
     def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
         """Return what can hardly be meant, about its attacks and its head, a line each.

@@ -30,7 +30,7 @@ def balanced_softmax(
     Raises:
         UserError: as `cross_entropy`, if a class has no example or there is not a count for each, or τ is out of range.
 
-    Source: Ren et al., 2020, Eq. 4; under attack Yue et al., 2024 (AT-BSL).
+    Source: Ren et al., 2020, and its code (`loss/BalancedSoftmaxLoss.py`); under attack Yue et al., 2024 (AT-BSL).
     """
     check_counts(class_counts, classes=logits.shape[1])
     check_tau(tau, "tau")

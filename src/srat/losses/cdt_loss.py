@@ -30,7 +30,7 @@ def cdt(
     Raises:
         UserError: as `balanced_softmax`, with γ in the place of τ.
 
-    Source: Ye et al., 2020, Eq. 6.
+    Source: Ye et al., 2020; γ as in RoBal's code (`losses_inclass.py`).
     """
     check_counts(class_counts, classes=logits.shape[1])
     check_gamma(gamma, "gamma")

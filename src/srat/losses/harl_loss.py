@@ -8,9 +8,8 @@ from typing_extensions import override
 from srat.core.checked import checked
 from srat.core.errors import require_field
 from srat.data.counts import ClassCounts
-from srat.losses.adjusting import own_class
+from srat.losses.adjusting import adjusted_entropy, own_class
 from srat.losses.base import Labels, Logits, Loss, PerExample, checked_labels
-from srat.losses.cross_entropy_loss import entropy_of
 
 
 @checked
@@ -28,7 +27,8 @@ def harl(
     L_c is the mean cross-entropy of class c in the batch, and L̄ is the mean of these. To the batch's loss H, class c
     has the weight w_c = ∂H/∂L_c = α/C + (2β/C) · (L_c − L̄) + (2γ/S) · (L_c/S − Σ_k (L_k/S)²) with S = Σ_k L_k. The
     number of an example is B · (w_y / n_y) · CE for B examples, n_y of them of its class, and a constant that makes the
-    mean H. No gradient goes through weights and constant: the gradient of the mean is Σ_c w_c ∇L_c, which is ∇H.
+    mean H. No gradient goes through weights and constant, so that of the mean is Σ_c w_c ∇L_c: that is ∇H, unless a
+    weight is floored, and then it is no function's gradient.
 
     Args:
         logits: z, (batch, classes).
@@ -47,23 +47,18 @@ def harl(
     Raises:
         UserError: as `cross_entropy`, or if a factor is out of range.
 
-    Source: Wang et al., 2025 (TAET), whose public code has these constants.
+    Source: Wang et al., 2025 (TAET), and its code (`code/HARL.py`), which has these constants.
     """
     for name, factor in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
         check_factor(factor, name)
-    labels, factors = checked_labels(logits, labels), (alpha, beta, gamma)
-    return _hierarchical(entropy_of(logits, labels), labels, logits.shape[1], factors, floored, absent_as_zero)
+    return _hierarchical(logits, checked_labels(logits, labels), (alpha, beta, gamma), floored, absent_as_zero)
 
 
 def _hierarchical(
-    entropy: PerExample,
-    labels: Labels,
-    classes: int,
-    factors: tuple[float, float, float],
-    floored: bool,
-    absent_as_zero: bool,
+    logits: Logits, labels: Labels, factors: tuple[float, float, float], floored: bool, absent_as_zero: bool
 ) -> PerExample:
-    (alpha, beta, gamma), own = factors, own_class(labels, classes)
+    (alpha, beta, gamma), own = factors, own_class(labels, logits.shape[1])
+    entropy = adjusted_entropy(logits, labels)
     known = entropy.detach()
     counts = own.sum(dim=0)
     means = (known[:, None] * own).sum(dim=0) / counts.clamp(min=1)
@@ -115,5 +110,4 @@ class HARL(Loss, name="harl"):
         """Return `harl`."""
         del class_counts
         factors = self.alpha, self.beta, self.gamma
-        entropy = entropy_of(logits, labels)
-        return _hierarchical(entropy, labels, logits.shape[1], factors, self.floored, self.absent_as_zero)
+        return _hierarchical(logits, labels, factors, self.floored, self.absent_as_zero)

@@ -31,7 +31,7 @@ def robal_margins(
     Raises:
         UserError: if a class has no example, which is looked at on the CPU alone, or a setting is out of range.
 
-    Source: Wu et al., 2021 (RoBal), Section 4.2.
+    Source: Wu et al., 2021 (RoBal), and its code (`losses_inclass.py`).
     """
     check_counts(class_counts)
     check_margin(min_margin, "min_margin")
@@ -78,7 +78,7 @@ def robal(
     Raises:
         UserError: as `balanced_softmax`, or if a setting is out of range.
 
-    Source: Wu et al., 2021 (RoBal), Section 4.2.
+    Source: Wu et al., 2021 (RoBal), and its code (`losses_inclass.py`).
     """
     check_counts(class_counts, classes=logits.shape[1])
     check_margin(min_margin, "min_margin")

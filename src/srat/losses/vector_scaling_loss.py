@@ -36,7 +36,7 @@ def vector_scaling(
     Raises:
         UserError: as `balanced_softmax`, or if γ is out of range.
 
-    Source: Kini et al., 2021, Eq. 2.
+    Source: Kini et al., 2021, and its code (`class_imbalance/losses.py`).
     """
     check_counts(class_counts, classes=logits.shape[1])
     check_gamma(gamma, "gamma")
