@@ -36,10 +36,22 @@ from srat.evaluation.counts import Counts
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation, Result
 from srat.feature_losses import has_positive, separation
-from srat.losses import cross_entropy, focal, ldam
+from srat.losses import (
+    balanced_softmax,
+    cdt,
+    cross_entropy,
+    focal,
+    harl,
+    ldam,
+    logit_adjustment,
+    robal,
+    vector_scaling,
+)
 from srat.methods.objective import reduce_weighted
 from srat.models import Normalization, lent, wrap
+from srat.models.backbones.linear import Linear
 from srat.models.backbones.small_cnn import SmallCNN
+from srat.models.heads import CosineHead, LinearHead
 from srat.optimization.schedules import Steps
 from srat.report.terminal.table import notes
 from srat.runtime.fabric import make_fabric
@@ -444,7 +456,8 @@ def writes_margins(logits, labels):
 
 
 def test_16_losses_do_not_write_into_the_logits():
-    for loss in (cross_entropy, focal, partial(ldam, class_counts=(100, 10, 1))):
+    adjusting = (ldam, balanced_softmax, logit_adjustment, cdt, vector_scaling, robal)
+    for loss in (cross_entropy, focal, harl, *(partial(each, class_counts=(100, 10, 1)) for each in adjusting)):
         check_logits_stay(loss)
     with pytest.raises(AssertionError):
         check_logits_stay(writes_margins)
@@ -585,3 +598,159 @@ def test_20_each_part_of_the_state_counts(monkeypatch, tmp_path, name, mistake, 
     monkeypatch.setattr(checkpoint, name, mistake)
     with pytest.raises((AssertionError, UserError), match=shown):
         check_resume(tmp_path, monkeypatch)
+
+
+# 28. HARL: classes with a negative weight; classes that are absent.
+
+
+def check_class_weights(loss):
+    """Each class's part of the gradient points the way of its cross-entropy's."""
+    z, labels = torch.randn(40, 4, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 4
+    z = (z + 3 * F.one_hot(labels, 4) * (labels < 2)[:, None]).requires_grad_()  # two classes are easy
+    (ours,) = torch.autograd.grad(loss(z, labels).mean(), z)
+    (plain,) = torch.autograd.grad(cross_entropy(z, labels).sum(), z)
+    assert all((ours * plain)[labels == c].sum() >= 0 for c in range(4))
+
+
+def check_absent_classes_are_left_out(loss):
+    z, labels = torch.randn(9, 3, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 3
+    wider = torch.cat((z, torch.full((9, 2), -1e4)), dim=1)
+    torch.testing.assert_close(loss(wider, labels), loss(z, labels))
+
+
+def test_28_no_class_is_driven_up_and_no_absent_one_counts():
+    check_class_weights(harl)
+    check_absent_classes_are_left_out(harl)
+    with pytest.raises(AssertionError):
+        check_class_weights(partial(harl, floored=False))
+    with pytest.raises(AssertionError):
+        check_absent_classes_are_left_out(partial(harl, absent_as_zero=True))
+
+
+# 29. Offsets and temperatures: written into logits and counts, taken from raw counts, served.
+
+
+def check_adjusted(loss):
+    z = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
+    labels, counts = torch.arange(9) % 3, [100, 10, 1]
+    version, before = z._version, list(counts)
+    value = loss(z, labels, counts)
+    assert (z._version, counts) == (version, before)
+    # Equal counts adjust nothing, and no class is favoured by their size.
+    plain = cross_entropy(z, labels)
+    torch.testing.assert_close(loss(z, labels, [50] * 3), plain)
+    # Of rare classes more is asked, of common ones less.
+    assert value[labels == 2].mean() > plain[labels == 2].mean()
+    assert value[labels == 0].mean() < plain[labels == 0].mean()
+
+
+def writes_offsets(logits, labels, counts):
+    logits += torch.tensor(counts).log()
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def writes_counts(logits, labels, counts):
+    """The zero that REAT replaces, in the caller's list."""
+    counts[-1] = max(counts[-1], 2)
+    return balanced_softmax(logits, labels, counts)
+
+
+def subtracts_the_prior(logits, labels, counts):
+    return F.cross_entropy(logits - torch.tensor(counts).log(), labels, reduction="none")
+
+
+def forgets_the_largest(logits, labels, counts):
+    """Δ = n^−γ in the place of (n_max / n)^γ."""
+    return F.cross_entropy(logits / torch.tensor(counts).pow(-0.3), labels, reduction="none")
+
+
+@pytest.mark.parametrize("mistake", [writes_offsets, writes_counts, subtracts_the_prior, forgets_the_largest])
+def test_29_logits_are_adjusted_and_nothing_else_is_touched(mistake):
+    for loss in (balanced_softmax, logit_adjustment, vector_scaling):
+        check_adjusted(loss)
+    with pytest.raises(AssertionError):
+        check_adjusted(mistake)
+
+
+def check_served_is_balanced(loss, serve=lambda z, counts: z):
+    """Of features that say nothing, what is trained and then served prefers no class."""
+    counts = (90, 9, 1)
+    labels = torch.arange(3).repeat_interleave(torch.tensor(counts))
+    bias = torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.LBFGS([bias], max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12)
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss(bias.expand(100, 3), labels, counts).mean()
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    served = serve(bias.detach(), counts)
+    assert served.max() - served.min() < 0.02
+
+
+def adjusted_by_the_head(z, counts):
+    head = LinearHead(tau=1.0).served(nn.Identity(), counts).eval()
+    return head(z[None])[0]
+
+
+def test_29_what_is_served_is_balanced_once():
+    plain = lambda z, y, counts: cross_entropy(z, y)  # noqa: E731
+    check_served_is_balanced(balanced_softmax)
+    check_served_is_balanced(logit_adjustment)
+    check_served_is_balanced(plain, adjusted_by_the_head)
+    for mistake in (
+        (balanced_softmax, lambda z, counts: z + torch.tensor(counts).log()),  # the trained logits are served
+        (balanced_softmax, adjusted_by_the_head),  # twice
+        (plain,),  # not at all
+    ):
+        with pytest.raises(AssertionError):
+            check_served_is_balanced(*mistake)
+
+
+# 37. A cosine head whose scale depends on who asks.
+
+
+def check_one_scale(build_head=None):
+    """The loss, the attack, the term that compares with clean images, and the evaluation see the same logits."""
+    config = replace(compose(method="ce", loss="robal"), model=Linear())
+    data = Dataset(torch.rand(16, 1, 8, 8), torch.arange(16) % 4, tuple("abcd"))
+    training = fitting.set_up(config, make_fabric("cpu"), data, None, None)
+    if build_head is not None:
+        training.module.head = build_head(training.module.head)
+    seen = {"loss": training.model.train()(data.images).logits}
+    with training.lent() as served:
+        seen["attack"] = served(data.images).logits
+    seen["evaluation"] = training.averaged.eval()(data.images).logits
+    for logits in seen.values():
+        torch.testing.assert_close(logits, seen["loss"])
+    # And it is the scale that the loss takes its margins to be of.
+    features, weight = training.module(data.images).features, training.module.head.weight
+    cosines = F.normalize(features) @ (weight / (weight.norm(dim=1, keepdim=True) + 1 / 32)).T
+    torch.testing.assert_close(seen["loss"], config.loss.scale * cosines)
+
+
+class ScalesInTraining(nn.Module):
+    """RoBal's: the loss scales, and nobody else does."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.head, self.weight = head, head.weight
+
+    def forward(self, features):
+        return self.head(features) / (1 if self.training else self.head.scale)
+
+
+class NeverScales(ScalesInTraining):
+    def forward(self, features):
+        return self.head(features) / self.head.scale
+
+
+@pytest.mark.parametrize("mistake", [ScalesInTraining, NeverScales])
+def test_37_a_cosine_head_has_one_scale(mistake):
+    check_one_scale()
+    with pytest.raises(AssertionError):
+        check_one_scale(mistake)
+    with pytest.raises(UserError, match="must be the same number"):
+        replace(compose(method="ce", loss="robal"), head=CosineHead(scale=1.0))

@@ -52,10 +52,20 @@ def silent(text):
     del text
 
 
+ADJUSTED = {"logits": LOGITS, "labels": LABELS, "class_counts": [3, 2, 1], "smoothing": 0.1}
 CALLS = {
-    losses.cross_entropy: {"logits": LOGITS, "labels": LABELS},
+    losses.cross_entropy: {"logits": LOGITS, "labels": LABELS, "smoothing": 0.1},
     losses.focal: {"logits": LOGITS, "labels": LABELS, "gamma": 1.0},
-    losses.ldam: {"logits": LOGITS, "labels": LABELS, "class_counts": [3, 2, 1], "max_margin": 0.5, "scale": 30.0},
+    losses.ldam: {"logits": LOGITS, "labels": LABELS, "class_counts": [3, 2, 1], "max_margin": 0.5, "scale": 30.0}
+    | {"smoothing": 0.1},
+    losses.balanced_softmax: ADJUSTED | {"tau": 1.0},
+    losses.logit_adjustment: ADJUSTED | {"tau": 1.0},
+    losses.cdt: ADJUSTED | {"gamma": 0.3},
+    losses.vector_scaling: ADJUSTED | {"gamma": 0.3, "tau": 1.0},
+    losses.robal: ADJUSTED | {"min_margin": 0.1, "scale": 10.0, "tau_b": 1.5, "tau_m": 0.3},
+    losses.robal_margins: {"class_counts": [3, 2, 1], "min_margin": 0.1, "scale": 10.0, "tau_m": 0.3},
+    losses.harl: {"logits": LOGITS, "labels": LABELS, "alpha": 0.1, "beta": 0.1, "gamma": 0.1}
+    | {"floored": True, "absent_as_zero": False},
     losses.ldam_margins: {"class_counts": [3, 2, 1], "max_margin": 0.5},
     weightings.effective_number: {"class_counts": [3, 2], "beta": 0.9},
     weightings.inverse_frequency: {"class_counts": [3, 2], "power": 1.0},
@@ -90,12 +100,13 @@ CALLS = {
     Step().counts: {"class_counts": [90, 90], "seed": 0},
     Explicit(keep=(1, 1)).counts: {"class_counts": [90, 90], "seed": 0},
     models.build: {"architecture": srat.Config().model, "head": LinearHead(), "classes": 3, "mean": ONE, "std": ONE}
-    | {"shape": models.ImageShape(channels=1, height=8, width=8), "projection": 0, "seed": 0},
+    | {"shape": models.ImageShape(channels=1, height=8, width=8), "projection": 0, "seed": 0}
+    | {"class_counts": [3, 2, 1]},
     models.lent: {"model": NET, "mode": "eval"},
     models.channel_statistics: {"parts": [IMAGES]},
     models.first_logits: {"model": NET, "images": IMAGES},
     models.wrap: {"module": NET, "mean": [0.5], "std": [0.5], "head": None, "output": None},
-    models.CosineLinear: {"dimensions": 3, "classes": 2, "scale": 30.0},
+    models.CosineLinear: {"dimensions": 3, "classes": 2, "scale": 30.0, "gamma": 0.1},
     models.Normalization: {"mean": ONE, "std": ONE},
     models.Classifier: {"normalization": models.Normalization(ONE, ONE), "backbone": NET, "head": NET}
     | {"projection": NET},

@@ -326,7 +326,7 @@ def changed(**changes):
         (changed(epcohs=3), "unknown key 'epcohs', did you mean 'epochs'"),
         (changed(loss__gama=3), "unknown key 'gama'.* @ .*loss"),
         (changed(loss__name="lddam"), "unknown loss 'lddam', did you mean 'ldam'"),
-        (changed(loss={}), "expected an object with a name, one of: cross-entropy, focal, ldam"),
+        (changed(loss={}), "expected an object with a name, one of: balanced-softmax, cdt, cross-entropy"),
         (changed(loss=[1]), "expected an object with a name"),
         (changed(loss__scale="30"), 'expected float, got "30" @ .*loss'),
         (changed(epochs="30"), 'expected int, got "30" @ .*epochs'),

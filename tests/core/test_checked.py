@@ -211,7 +211,11 @@ def test_norms_that_there_are_not(norm):
             lambda: Step(class_order="x"),
             "Step.class_order: expected label or random or a list of whole numbers, got 'x'",
         ),
-        (lambda: Config(loss="focal"), "Config.loss: expected a Loss (CrossEntropy, Focal, LDAM), got 'focal'"),
+        (
+            lambda: Config(loss="focal"),
+            "Config.loss: expected a Loss (BalancedSoftmax, CDT, CrossEntropy, Focal, HARL, LDAM, LogitAdjustment, "
+            "RoBal, VectorScaling), got 'focal'",
+        ),
         (lambda: Config(evaluation=FGSM()), "Config.evaluation: expected a PGD, got an FGSM"),
         (
             lambda: Config(optimizer=SGD),

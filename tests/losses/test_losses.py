@@ -1,6 +1,8 @@
 """Prediction losses against hand-computed values, the library's loss, and finite differences."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from srat.losses import LDAM, CrossEntropy, Focal, Loss, ldam_margins
 
 COUNTS = (1000, 100, 10)
 EVERY_LOSS = [loss() for loss in members(Loss).values()]
+OF_AN_EXAMPLE = [loss for loss in EVERY_LOSS if not loss.sees_batch]
 
 
 @pytest.fixture
@@ -38,14 +41,18 @@ class TestEveryLoss:
         assert logits._version == version
         assert torch.equal(logits, before)
 
-    def test_treats_examples_apart(self, loss, logits, labels):
-        whole = loss(logits, labels, COUNTS)
-        single = torch.cat([loss(z[None], y[None], COUNTS) for z, y in zip(logits, labels, strict=True)])
-        torch.testing.assert_close(whole, single)
+    def test_leaves_counts_and_labels_as_they_are(self, loss, logits, labels):
+        counts, as_tensor, before = list(COUNTS), torch.tensor(COUNTS), labels.clone()
+        loss(logits, labels, counts)
+        loss(logits, labels, as_tensor)
+        assert counts == as_tensor.tolist() == list(COUNTS)
+        assert torch.equal(labels, before)
 
-    def test_gradient(self, loss, logits, labels):
-        z = logits.double().requires_grad_()
-        assert torch.autograd.gradcheck(lambda z: loss(z, labels, COUNTS), (z,))
+    def test_waits_for_no_device(self, loss):
+        """Tensors on "meta" have no contents to wait for."""
+        there = {"device": "meta"}
+        value = loss(torch.ones(7, 3, **there), torch.zeros(7, dtype=torch.long, **there), torch.ones(3, **there))
+        assert value.shape == (7,)
 
     def test_stays_finite_with_extreme_logits(self, loss, labels):
         z = (1e4 * torch.eye(3)[labels]).requires_grad_()
@@ -56,6 +63,18 @@ class TestEveryLoss:
 
     def test_takes_counts_as_a_tensor(self, loss, logits, labels):
         torch.testing.assert_close(loss(logits, labels, torch.tensor(COUNTS)), loss(logits, labels, COUNTS))
+
+
+@pytest.mark.parametrize("loss", OF_AN_EXAMPLE, ids=lambda loss: loss.name)
+class TestEveryLossOfAnExample:
+    def test_treats_examples_apart(self, loss, logits, labels):
+        whole = loss(logits, labels, COUNTS)
+        single = torch.cat([loss(z[None], y[None], COUNTS) for z, y in zip(logits, labels, strict=True)])
+        torch.testing.assert_close(whole, single)
+
+    def test_gradient(self, loss, logits, labels):
+        z = logits.double().requires_grad_()
+        assert torch.autograd.gradcheck(lambda z: loss(z, labels, COUNTS), (z,))
 
 
 def test_cross_entropy_by_hand():
@@ -120,3 +139,20 @@ def test_ldam_wants_a_cosine_head_of_its_scale():
 def test_refuses_what_is_out_of_range(make):
     with pytest.raises(UserError, match="expected"):
         make()
+
+
+def test_every_loss_compiles_in_one_graph():
+    """On its own: the checks of types that run in the tests are not for the compiler."""
+    code = """
+import torch
+from srat.core.members import members
+from srat.losses import Loss
+z, y, n = torch.randn(8, 3), torch.arange(8) % 3, torch.tensor([100, 10, 1])
+for kind in members(Loss).values():
+    loss = kind()
+    compiled = torch.compile(lambda z, y, n: loss(z, y, n), backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(z, y, n), loss(z, y, n))
+    torch._dynamo.reset()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -191,7 +191,7 @@ def shared_epochs(processes, **members):
     "members",
     [
         {**TOGETHER, "optimizer": "sgd"},  # AdamW would make much of the rounding of small gradients
-        {"averaging": "swa", "schedule": "one-cycle", "budget": ByClass()},
+        {"averaging": "swa", "schedule": "one-cycle", "budget": ByClass(), "loss": "harl"},
     ],
 )
 def test_two_processes_are_one(members):

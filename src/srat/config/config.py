@@ -99,17 +99,22 @@ class Config(Checked):
             own, of_loss = number(head.scale, wanted.scale), number(wanted.scale, head.scale)
             same = f"`head.scale` {own} and `loss.scale` {of_loss} must be the same number"
             require(head.scale == wanted.scale, same)
+        of_one = self.inner.loss != "training" or not self.loss.sees_batch
+        other = f"cross-entropy with {self.loss.name}, whose examples have no losses of their own"
+        require_field(of_one, "inner.loss", other, self.inner.loss)
 
     def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
-        """Return what can hardly be meant about its attacks, a line each.
+        """Return what can hardly be meant, about its attacks and its head, a line each.
 
         Args:
             shape: of an image, (channels, height, width).
         """
         attacks = (self.attack, self.evaluation)
-        return tuple(
+        of_attacks = (
             doubt for attack in attacks for doubt in (*attack.doubts(shape), *self._doubts_of_budget(attack, shape))
         )
+        twice = f"`head.tau` and `loss` {self.loss.name} both correct for the classes' counts, which is once too often"
+        return (*of_attacks, *[twice] * (self.head.tau > 0 and self.loss.balances))
 
     def _doubts_of_budget(self, attack: Attack, shape: Sequence[int]) -> tuple[str, ...]:
         """Return that an attack in L2 has the budget that the data suggests for L∞, unless its size says so."""

@@ -20,4 +20,6 @@ def is_inference(tensor: Tensor) -> bool:
 
 def ordinary(tensor: Tensor) -> Tensor:
     """Return a tensor that autograd can take: itself, or a copy if it was made in ``torch.inference_mode``."""
+    if torch.compiler.is_compiling():  # which cannot ask, and takes either
+        return tensor
     return tensor.clone() if tensor.is_inference() and not torch.is_inference_mode_enabled() else tensor

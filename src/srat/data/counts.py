@@ -41,6 +41,16 @@ def check_counts(class_counts: ClassCounts, *, classes: int | None = None) -> No
         raise UserError(f"class counts: expected at most {LARGEST_COUNT:g} in each class, got {got}")
 
 
+def log_prior(class_counts: ClassCounts) -> Tensor:
+    """Return the logarithm of each class's share, ln π_j = ln(n_j / Σ_k n_k), in float64.
+
+    Args:
+        class_counts: n, (classes,), examples of each class, at least 1.
+    """
+    counts = torch.as_tensor(class_counts).double()
+    return counts.log() - counts.sum().log()
+
+
 def require_labels(labels: Tensor, classes: int | None) -> None:
     """Refuse labels of no class, and say how many there are.
 

@@ -1,12 +1,13 @@
 """What a loss is: one number per example; weights and reduction are the objective's."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from srat.core.errors import require
-from srat.core.members import Member
+from srat.core.errors import require, require_field
+from srat.core.members import Member, since
 from srat.data.counts import ClassCounts, require_labels
 from srat.models.heads import Head, LinearHead
 
@@ -39,10 +40,18 @@ def checked_labels(logits: Logits, labels: Labels) -> Labels:
 class Loss(Member):
     """A prediction loss, L(f(x), y) of Eq. 5."""
 
+    sees_batch: ClassVar[bool] = False
+    """Whether an example's number depends on the other examples too; their mean is then what the batch costs."""
+
     @property
     def head(self) -> Head:
         """The head that this loss is made for."""
         return LinearHead()
+
+    @property
+    def balances(self) -> bool:
+        """Whether the classes' shares are made up for already, so that the least of it is that of balanced classes."""
+        return False
 
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
         """Return the loss of each example.
@@ -54,3 +63,19 @@ class Loss(Member):
                 transfer may happen.
         """
         raise NotImplementedError
+
+
+def check_smoothing(smoothing: float, where: str) -> None:
+    """Raise ``UserError`` unless s is a part of a label; ``where`` says whose."""
+    require_field(0 <= smoothing <= 1, where, "0 to 1", smoothing, 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothedLoss(Loss):
+    """A prediction loss that is a cross-entropy, whose labels can be smoothed."""
+
+    smoothing: float = field(default=0.0, metadata=since(0.0))
+    """s, the part of each label that is spread over all classes alike; 0.1 to 0.2 is usual."""
+
+    def __post_init__(self) -> None:
+        check_smoothing(self.smoothing, "loss.smoothing")

@@ -9,8 +9,8 @@ from torch import Tensor
 from srat.core.checked import checked
 from srat.core.errors import require_field
 from srat.data.counts import ClassCounts, check_counts
-from srat.losses.base import Labels, Logits, Loss, PerExample, checked_labels
-from srat.losses.cross_entropy_loss import entropy_of
+from srat.losses.adjusting import adjusted_entropy
+from srat.losses.base import Labels, Logits, PerExample, SmoothedLoss, check_smoothing, checked_labels
 from srat.models.heads import CosineHead, Head
 
 
@@ -31,7 +31,7 @@ def ldam_margins(class_counts: ClassCounts, max_margin: float = 0.5) -> Float[Te
     Source: Cao et al., 2019, Eq. 10 and Section 3.2.
     """
     check_counts(class_counts)
-    check_max_margin(max_margin, "max_margin")
+    check_margin(max_margin, "max_margin")
     return _margins(torch.as_tensor(class_counts), max_margin)
 
 
@@ -42,7 +42,12 @@ def _margins(class_counts: Tensor, max_margin: float) -> Float[Tensor, " classes
 
 @checked
 def ldam(
-    logits: Logits, labels: Labels, class_counts: ClassCounts, max_margin: float = 0.5, scale: float = 30.0
+    logits: Logits,
+    labels: Labels,
+    class_counts: ClassCounts,
+    max_margin: float = 0.5,
+    scale: float = 30.0,
+    smoothing: float = 0.0,
 ) -> PerExample:
     """Return the LDAM loss of each example, cross-entropy of z − s · Δ_y · e_y.
 
@@ -52,6 +57,7 @@ def ldam(
         class_counts: n, (classes,), training examples of each class, at least 1.
         max_margin: the margin of the rarest class, in units of cos θ.
         scale: s, the head's scale.
+        smoothing: s, of `cross_entropy`.
 
     Returns:
         (batch,), in nats; the logits are left as they are.
@@ -64,18 +70,13 @@ def ldam(
     """
     check_counts(class_counts, classes=logits.shape[1])
     check_scale(scale, "scale")
+    check_smoothing(smoothing, "smoothing")
     labels = checked_labels(logits, labels)
-    return entropy_of(_lowered(logits, labels, scale * ldam_margins(class_counts, max_margin)), labels)
+    margins = scale * ldam_margins(class_counts, max_margin)
+    return adjusted_entropy(logits, labels, margins=margins, smoothing=smoothing)
 
 
-def _lowered(logits: Logits, labels: Labels, margins: Float[Tensor, " classes"]) -> Logits:
-    """Return logits from whose own class its margin is taken."""
-    # Not F.one_hot, which looks at the labels, and so waits for them.
-    own = labels[:, None] == torch.arange(logits.shape[1], device=labels.device)
-    return torch.where(own, logits - margins.to(logits.device, logits.dtype), logits)
-
-
-def check_max_margin(margin: float, where: str) -> None:
+def check_margin(margin: float, where: str) -> None:
     """Raise ``UserError`` unless a margin is one between cosines; ``where`` says whose."""
     require_field(0 <= margin <= 2, where, "0 to 2", margin, 0, 2)
 
@@ -86,7 +87,7 @@ def check_scale(scale: float, where: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LDAM(Loss, name="ldam"):
+class LDAM(SmoothedLoss, name="ldam"):
     """Label-distribution-aware margin loss (Cao et al., 2019): rare classes get wider margins."""
 
     max_margin: float = 0.5
@@ -95,7 +96,8 @@ class LDAM(Loss, name="ldam"):
     """s, the scale of the cosine head's logits."""
 
     def __post_init__(self) -> None:
-        check_max_margin(self.max_margin, "loss.max_margin")
+        super().__post_init__()
+        check_margin(self.max_margin, "loss.max_margin")
         check_scale(self.scale, "loss.scale")
 
     @property
@@ -106,4 +108,4 @@ class LDAM(Loss, name="ldam"):
     def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
         """Return `ldam`."""
         margins = self.scale * _margins(torch.as_tensor(class_counts), self.max_margin)
-        return entropy_of(_lowered(logits, labels, margins), labels)
+        return adjusted_entropy(logits, labels, margins=margins, smoothing=self.smoothing)

@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 from srat.core.checked import checked
-from srat.core.errors import require
+from srat.core.errors import require, require_field
 from srat.core.keyed_random import derive_seed
+from srat.data.counts import ClassCounts, check_counts
 from srat.models.classifier import Architecture, Classifier, ImageShape, Normalization
 from srat.models.heads import Head
 
@@ -23,6 +24,7 @@ def build(
     mean: torch.Tensor,
     std: torch.Tensor,
     projection: int = 0,
+    class_counts: ClassCounts | None = None,
     seed: int = 0,
 ) -> Classifier:
     """Return a freshly initialised classifier; its weights depend on the seed alone.
@@ -35,21 +37,27 @@ def build(
         mean: (channels,), of the training images, in [0, 1] pixel units.
         std: (channels,), likewise.
         projection: dimensions of a projection for the feature loss (ReLU between two linear layers); 0 for none.
+        class_counts: (classes,), examples of each class that training draws, at least 1; None if the head serves
+            logits that take no account of them (``tau`` 0).
         seed: the run's seed.
 
     Raises:
-        UserError: if there are fewer than two classes, fewer dimensions than none, or a statistic is not one for each
-            channel.
+        UserError: if there are fewer than two classes, fewer dimensions than none, a statistic is not one for each
+            channel, or a count is not one for each class, where the head takes account of them.
     """
     require(2 <= classes <= _MOST, f"classes: expected 2 to {_MOST:,}, got {classes}")
     require(0 <= projection <= _MOST, f"projection: expected 0 to {_MOST:,} dimensions, got {projection}")
     for name, each in (("mean", mean), ("std", std)):
         wanted = f"{name}: expected a number for each of {shape.channels} channels, got shape {tuple(each.shape)}"
         require(each.shape == (shape.channels,), wanted)
+    require_field(head.tau == 0 or class_counts is not None, "head.tau", "0 without `class_counts`", head.tau, 0)
+    counts = (1,) * classes if class_counts is None else class_counts
+    if head.tau:
+        check_counts(counts, classes=classes)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, "init"))
         backbone, dimensions = architecture.backbone(shape)
-        last = head.build(dimensions, classes)
+        last = head.served(head.build(dimensions, classes), counts)
         mlp = (
             nn.Sequential(nn.Linear(dimensions, dimensions), nn.ReLU(), nn.Linear(dimensions, projection))
             if projection

@@ -9,6 +9,7 @@ from torch import nn
 
 from srat.core.checked import checked
 from srat.models.classifier import BatchNorm
+from srat.models.heads import PosthocAdjustment
 
 AttackMode = Literal["eval", "train_frozen_stats"]
 """BatchNorm while the training attack runs: by its running statistics, or by the batch's, the running ones held."""
@@ -34,6 +35,9 @@ def lent(model: nn.Module, mode: AttackMode = "eval") -> Iterator[nn.Module]:
         for parameter in wanted:
             parameter.requires_grad = False  # assigned, for lazy modules' parameters have no methods yet
         model.train(mode == "train_frozen_stats")
+        for module in modules:
+            if isinstance(module, PosthocAdjustment):
+                module.eval()  # an attack sees what is served
         for norm in norms if mode == "train_frozen_stats" else ():
             norm.track_running_stats = False
         yield model

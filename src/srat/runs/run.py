@@ -208,9 +208,15 @@ def check_shapes(model: nn.Module, weights: TensorFile) -> None:
 
 
 def build_model(
-    config: Config, *, shape: ImageShape, classes: int, mean: torch.Tensor, std: torch.Tensor
+    config: Config,
+    *,
+    shape: ImageShape,
+    classes: int,
+    mean: torch.Tensor,
+    std: torch.Tensor,
+    class_counts: Sequence[int] | None = None,
 ) -> Classifier:
-    """Return the freshly initialised model of a configuration."""
+    """Return the freshly initialised model of a configuration; what is given is told in `srat.models.build`."""
     return build(
         config.model,
         config.head.resolve(config.loss.head),
@@ -219,13 +225,17 @@ def build_model(
         mean=mean,
         std=std,
         projection=config.feature_loss.projection,
+        class_counts=class_counts,
         seed=config.seed,
     )
 
 
 def _rebuild(facts: ModelFacts) -> Classifier:
-    ones = torch.ones(facts.shape.channels)
-    return build_model(facts.config, shape=facts.shape, classes=len(facts.class_names), mean=ones, std=ones)
+    # Statistics and counts of the data come with the weights.
+    ones, classes = torch.ones(facts.shape.channels), len(facts.class_names)
+    return build_model(
+        facts.config, shape=facts.shape, classes=classes, mean=ones, std=ones, class_counts=(1,) * classes
+    )
 
 
 def _require_run(folder: RunFolder) -> None:

@@ -190,9 +190,17 @@ def set_up(
     told = f"`batch_size` {config.batch_size}: expected at least one image for each of {processes.count} processes"
     require(smallest >= processes.count, f"{told}, got batches of {smallest}")
     train = train.to(fabric.device)
+    rare, drawn = groups(train.counts), config.sampling.drawn(train.counts)
     if model is None:
         mean, std = channel_statistics(sample(train))
-        model = build_model(config, shape=image_shape(train), classes=len(train.class_names), mean=mean, std=std)
+        model = build_model(
+            config,
+            shape=image_shape(train),
+            classes=len(train.class_names),
+            mean=mean,
+            std=std,
+            class_counts=drawn,
+        )
     else:
         check_fit(config, model, train, notice)
     if config.sync_batch_norm and processes.count > 1:
@@ -200,7 +208,6 @@ def set_up(
     done = compile_in_place(model, compiled, fabric.device, notice)
     wrapped, optimizer = fabric.setup(model, make_optimizer(config, model))
     output = check_shares(copy.copy(model), train, batch_size=config.batch_size, processes=processes.count)
-    rare, drawn = groups(train.counts), config.sampling.drawn(train.counts)
     return Training(
         config=config,
         fabric=fabric,

@@ -31,6 +31,8 @@ def check_fit(config: Config, model: nn.Module, train: Dataset, notice: Callable
     asked, none = config.feature_loss.projection, "0 with a model of your own, which has no projection"
     missing = asked > 0 and isinstance(model.projection, nn.Identity)
     require_field(not missing, "feature_loss.projection_dimensions", none, asked)
+    kept = "0 with a model of your own, whose head stays as it is"
+    require_field(config.head.tau == 0, "head.tau", kept, config.head.tau, 0)
     images = to_unit(train.images[:LOOKED_AT]).to(device_of(model, torch.device("cpu")))
     logits, classes = first_logits(model, images), len(train.class_names)
     require(logits.shape[1] == classes, f"model: expected {classes} logits, one for each class, got {logits.shape[1]}")
