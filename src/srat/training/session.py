@@ -22,7 +22,7 @@ from srat.data import Dataset, Feed, to_unit
 from srat.data.feed import smallest_batch
 from srat.evaluation.groups import Groups, groups
 from srat.feature_losses import Memory
-from srat.models import channel_statistics, lent, logits_at
+from srat.models import ImageShape, channel_statistics, lent, logits_at
 from srat.models.classifier import BatchNorm
 from srat.models.folding import Folding, find_folding
 from srat.models.sync_batch_norm import synchronize
@@ -276,10 +276,16 @@ def load_teacher(config: Config, train: Dataset, device: torch.device) -> nn.Mod
     said, there = f"`robust_loss.teacher` '{weights.path}'", digest_of(weights.path)
     require(there == weights.sha256, f"{said}: expected weights with the checksum {weights.sha256}, got {there}")
     teacher, facts = load_with_facts(weights.path, device=device)
-    names, shape = train.class_names, image_shape(train)
-    require(facts.class_names == names, f"{said}: expected the classes {few(names)}, got {few(facts.class_names)}")
-    require(facts.shape == shape, f"{said}: expected a model of images {shape}, got one of {facts.shape}")
+    for wanted, got in ((train.class_names, facts.class_names), (image_shape(train), facts.shape)):
+        require(wanted == got, f"{said}: expected a model of {_told(wanted)}, got one of {_told(got)}")
     return teacher.requires_grad_(False)
+
+
+def _told(what: tuple[str, ...] | ImageShape) -> str:
+    """Return what a message says of classes, or of the shape of images."""
+    if isinstance(what, ImageShape):
+        return f"images of {'×'.join(map(str, vars(what).values()))}"
+    return f"{len(what)} classes ({few(what)})"
 
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
