@@ -22,8 +22,8 @@ from srat.robust_losses import (
     References,
     RobustLoss,
     Standard,
-    distillation,
     kl_divergence,
+    teacher_divergence,
     uncertain_divergence,
     wrong_class_loss,
 )
@@ -249,13 +249,13 @@ def test_a_mixture_has_both_ends(labels, logits):
 def test_distillation_is_pytorchs_divergence(temperature, logits):
     z, teacher = logits["adversarial"], logits["teacher"]
     theirs = F.kl_div((z / temperature).log_softmax(1), (teacher / temperature).softmax(1), reduction="none").sum(1)
-    torch.testing.assert_close(distillation(teacher, z, temperature), temperature**2 * theirs)
+    torch.testing.assert_close(teacher_divergence(teacher, z, temperature), temperature**2 * theirs)
 
 
 def test_the_gradient_of_distillation_keeps_its_size(logits):
     def size(temperature):
         z = (0.01 * logits["adversarial"]).requires_grad_()
-        distillation(0.01 * logits["teacher"], z, temperature).sum().backward()
+        teacher_divergence(0.01 * logits["teacher"], z, temperature).sum().backward()
         return z.grad.norm().item()
 
     # Of small logits the gradient is (z − z_t) / C whatever T is.
@@ -266,10 +266,10 @@ def test_distillation_mixes_label_and_teacher(labels, logits):
     z, teacher = logits["adversarial"], logits["teacher"]
     entropy = F.cross_entropy(z, labels, reduction="none")
     value = outer(Distillation(weight=0.3, temperature=2.0), labels, **logits)
-    torch.testing.assert_close(value, 0.7 * entropy + 0.3 * distillation(teacher, z, 2.0))
+    torch.testing.assert_close(value, 0.7 * entropy + 0.3 * teacher_divergence(teacher, z, 2.0))
     assert torch.equal(inner(Distillation(), labels, **logits), entropy)
     own = inner(Distillation(maximises="divergence", temperature=2.0), labels, **logits)
-    assert torch.equal(own, distillation(teacher, z, 2.0))
+    assert torch.equal(own, teacher_divergence(teacher, z, 2.0))
 
 
 # Settings, and what goes with what.

@@ -22,7 +22,7 @@ from srat.data.imbalance import Step
 from srat.models import lent
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.averaging import EMA
-from srat.robust_losses import MART, TRADES, Distillation, Mixture, Standard
+from srat.robust_losses import MART, TRADES, Distillation, Mixture
 from srat.runtime.fabric import make_fabric
 from srat.training.fitting import fit
 from srat.training.memory_estimate import step_bytes
@@ -201,10 +201,12 @@ class TestTeacher:
         assert not trained.model.state_dict().keys() ^ srat.load(run).state_dict().keys()
         assert Config.read(tmp_path / "run" / "config.json") == config
 
-    def test_takes_memory(self, run):
-        plain = a_digits_training(Standard())
-        taught = a_digits_training(Distillation(teacher=run))
-        assert 0 < step_bytes(taught, batch_size=64) <= 2 * step_bytes(plain, batch_size=64)
+    def test_is_traced_and_stays_as_it_is(self, run):
+        training = a_digits_training(Distillation(teacher=run))
+        before = {name: tensor.clone() for name, tensor in training.teacher.state_dict().items()}
+        one, two = (step_bytes(training, batch_size=size) for size in (64, 128))
+        assert 0 < one < two
+        assert all(torch.equal(before[name], tensor) for name, tensor in training.teacher.state_dict().items())
 
     def test_teaches(self, run):
         """Of weight 1 the student comes nearer to it, whatever the labels."""

@@ -2,7 +2,7 @@
 
 from srat.core.members import import_members
 from srat.robust_losses.base import References, RobustLoss, TeacherWeights
-from srat.robust_losses.distillation import Distillation, distillation
+from srat.robust_losses.distillation import Distillation, teacher_divergence
 from srat.robust_losses.divergence import kl_divergence
 from srat.robust_losses.mart import MART, uncertain_divergence, wrong_class_loss
 from srat.robust_losses.mixture import Mixture
@@ -20,8 +20,8 @@ __all__ = [
     "RobustLoss",
     "Standard",
     "TeacherWeights",
-    "distillation",
     "kl_divergence",
+    "teacher_divergence",
     "uncertain_divergence",
     "wrong_class_loss",
 ]

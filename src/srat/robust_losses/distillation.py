@@ -21,7 +21,7 @@ _LAST = "model.safetensors"
 
 
 @checked
-def distillation(teacher: Logits, logits: Logits, temperature: float = 1.0) -> PerExample:
+def teacher_divergence(teacher: Logits, logits: Logits, temperature: float = 1.0) -> PerExample:
     """Return T² · KL(softmax(z_t / T) ‖ softmax(z / T)) of each example, in fp32 at least.
 
     With T² the gradient keeps its size whatever T is.
@@ -29,13 +29,13 @@ def distillation(teacher: Logits, logits: Logits, temperature: float = 1.0) -> P
     Args:
         teacher: z_t, (batch, classes), of images without the attack.
         logits: z, (batch, classes), of adversarial images.
-        temperature: T, above 0.
+        temperature: T, 0.01 to 1,000.
 
     Returns:
         (batch,), in nats times T², 0 or more.
 
     Raises:
-        UserError: if the temperature is not above 0.
+        UserError: if the temperature is out of range.
 
     Source: Hinton et al., 2015, Section 2; of adversarial images Zi et al., 2021 (RSLAD), with T = 1.
     """
@@ -45,7 +45,7 @@ def distillation(teacher: Logits, logits: Logits, temperature: float = 1.0) -> P
 
 def check_temperature(temperature: float, where: str) -> None:
     """Raise ``UserError`` unless a temperature is one; ``where`` says whose."""
-    require_field(temperature > 0, where, "a positive number", temperature, 0)
+    require_field(0.01 <= temperature <= 1000, where, "0.01 to 1,000", temperature, 0.01, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +89,10 @@ class Distillation(RobustLoss, name="distillation"):
     @override
     def inner(self, logits: Logits, references: References) -> PerExample:
         if self.maximises == "divergence":
-            return distillation(references.of_teacher(), logits, self.temperature)
+            return teacher_divergence(references.of_teacher(), logits, self.temperature)
         return references.prediction(logits)
 
     @override
     def outer(self, logits: Logits, references: References) -> PerExample:
-        divergence = distillation(references.of_teacher(), logits, self.temperature)
+        divergence = teacher_divergence(references.of_teacher(), logits, self.temperature)
         return (1 - self.weight) * references.prediction(logits) + self.weight * divergence

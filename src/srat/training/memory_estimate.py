@@ -70,11 +70,9 @@ def step_bytes(training: Training, *, batch_size: int) -> int:
     device = training.fabric.device
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     module, parts = _without_contents(training.module, fake), _without_contents(training.parts, fake)
-    teacher = None if training.teacher is None else _without_contents(training.teacher, fake)
-    there = [parts] if teacher is None else [parts, teacher]
     rng = torch.Generator(device=device)
     with fake, Footprint() as footprint:
-        footprint.count(tensor for part in there for tensor in (*part.parameters(), *part.buffers()))
+        footprint.count((*parts.parameters(), *parts.buffers()))
         kept = footprint.live
         footprint.count((*module.parameters(), *module.buffers()))
         weights = footprint.live
@@ -88,7 +86,6 @@ def step_bytes(training: Training, *, batch_size: int) -> int:
             folding=None,
             optimizer=make_optimizer(config, module),
             parts=parts,
-            teacher=teacher,
             processes=ALONE,
         )
         train_step(traced, blank_batch(training, batch_size), training.stage(config.epochs - 1), lambda _: rng)
