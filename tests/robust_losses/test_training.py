@@ -13,6 +13,7 @@ import srat
 from refusals import refusing
 from srat import UserError
 from srat.attacks import PGD
+from srat.config.command_line import command_of
 from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.keyed_random import generator
@@ -45,7 +46,8 @@ def some(names=NAMES, channels=1, side=8):
 
 
 def a_training(data=None, **changes):
-    return set_up(small(**changes), make_fabric("cpu"), data or some(), None, None)
+    config = small(**changes)
+    return set_up(config, make_fabric("cpu", config.precision), data or some(), None, None)
 
 
 def stepped(training, steps=3):
@@ -111,6 +113,25 @@ def test_trades_in_a_step_is_a_naive_one():
     optimizer.step()
     for ours, theirs in zip(training.module.parameters(), model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_what_does_not_go_together_is_refused_before_anything_is_read(tmp_path):
+    for config, said in (
+        (small(robust_loss=TRADES(), attack=srat.attacks.FGSM()), "`attack`: expected one with a random start"),
+        (small(robust_loss=Distillation()), "`averaging`: expected one"),
+    ):
+        with pytest.raises(UserError, match=said):
+            fit(config, out=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("loss", [TRADES(), MART(), Distillation(maximises="divergence")], ids=lambda loss: loss.name)
+def test_half_precision_trains_as_full_does(loss, precision):
+    changes = {"robust_loss": loss, "averaging": EMA()}
+    half, full = (stepped(a_training(precision=p, **changes), 2) for p in (precision, "fp32"))
+    assert half.isfinite().all()
+    assert 0 < (half - full).norm() < 0.1 * full.norm()
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +228,15 @@ class TestTeacher:
         one, two = (step_bytes(training, batch_size=size) for size in (64, 128))
         assert 0 < one < two
         assert all(torch.equal(before[name], tensor) for name, tensor in training.teacher.state_dict().items())
+
+    def test_is_chosen_by_words(self, run, cli, tmp_path, monkeypatch):
+        monkeypatch.chdir(run.parent)
+        words = ("--robust-loss", "distillation", "--robust-loss.teacher", "run", "--model.width", 2, "--epochs", 1)
+        code, _, err = cli("train", *words, "--attack.steps", 1, "--out", tmp_path / "run")
+        assert code == 0, err
+        config = Config.read(tmp_path / "run" / "config.json")
+        assert config.robust_loss == Distillation(teacher=run)
+        assert command_of(config).endswith(f"--robust-loss.teacher-sha256 {config.robust_loss.teacher_sha256}")
 
     def test_teaches(self, run):
         """Of weight 1 the student comes nearer to it, whatever the labels."""
