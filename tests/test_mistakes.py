@@ -1,6 +1,7 @@
 """The mistakes that this field makes: each check passes on our code, and fails once the mistake is planted in it.
 
-The numbers are those of the project's list. Not in this file are logits of another scale (5) and masked gradients (6):
+The numbers are those of the project's list, from 22 on of the field's other methods. Not in this file are logits of
+another scale (5) and masked gradients (6):
 ``audit/test_audit.py``; parts of AutoAttack under its name (7) and two or three classes (21):
 ``attacks/test_reference.py``; and several processes (19): ``test_processes.py``.
 """
@@ -12,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -23,12 +25,13 @@ from torch.nn import functional as F
 
 import drift
 from drift import attack_of_the_trainer, check_attack
-from srat import attacks
-from srat.attacks import PGD, Natural, projections
+from srat import attacks, robust_losses
+from srat.attacks import FGSM, NFGSM, PGD, Natural, projections
 from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.core.keyed_random import generator
+from srat.core.members import choices
 from srat.core.signals import Interrupted
 from srat.data import Dataset, Holdout, select
 from srat.data.sources.digits import Digits
@@ -52,10 +55,12 @@ from srat.models import Normalization, lent, wrap
 from srat.models.backbones.linear import Linear
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.heads import CosineHead, LinearHead
+from srat.optimization.averaging import EMA
 from srat.optimization.schedules import Steps
 from srat.report.terminal.table import notes
+from srat.robust_losses import TRADES, References, RobustLoss, kl_divergence
 from srat.runtime.fabric import make_fabric
-from srat.training import checkpoint, fitting, step
+from srat.training import checkpoint, fitting, session, step
 from srat.training import loop as trainer
 from srat.training.checkpoint import State
 from srat.training.fitting import fit
@@ -754,3 +759,244 @@ def test_37_a_cosine_head_has_one_scale(mistake):
         check_one_scale(mistake)
     with pytest.raises(UserError, match="must be the same number"):
         replace(compose(method="ce", loss="robal"), head=CosineHead(scale=1.0))
+
+
+# 22. Weights that are said to steer an attack of sign steps.
+
+
+def check_weights_steer_nothing(images, labels, model):
+    weights = 10 ** torch.linspace(-2, 2, len(images))
+    for attack in (PGD(steps=3), PGD(steps=3, start_deviation=0.001), FGSM(random_start=True), NFGSM()):
+        plain, weighted = (
+            attack.perturb(
+                lambda x, w=w: w * cross_entropy(model(x), labels), images, generator=torch.Generator().manual_seed(0)
+            )
+            for w in (torch.ones(len(images)), weights)
+        )
+        assert torch.equal(plain, weighted)
+
+
+def test_22_positive_weights_steer_no_sign_step(model, images, labels, monkeypatch):
+    model.eval()
+    check_weights_steer_nothing(images, labels, model)
+    by_size = lambda x, g, a: x + a * g / g.abs().mean()  # noqa: E731
+    monkeypatch.setitem(projections.GEOMETRIES, "linf", replace(projections.GEOMETRIES["linf"], step=by_size))
+    with pytest.raises(AssertionError):
+        check_weights_steer_nothing(images, labels, model)
+
+
+# 26. A term of the attack that has no gradient.
+
+
+def check_term_counts(term, model, images, rng):
+    """The divergence steers the attack, along the gradient that finite differences show."""
+    model.double().eval()
+    images = images.double()
+    clean = model(images).detach()
+    x = images + 0.01 * torch.randn(images.shape, generator=rng, dtype=torch.float64)
+    loss_at = lambda x: term(model(x), References(None, None, clean))  # noqa: E731
+    gradient = attacks.input_gradient(loss_at, x)
+    direction = torch.randn(images.shape, generator=rng, dtype=torch.float64)
+    with torch.no_grad():
+        difference = (loss_at(x + 1e-6 * direction) - loss_at(x - 1e-6 * direction)) / 2e-6
+    torch.testing.assert_close((gradient * direction).sum((1, 2, 3)), difference, rtol=1e-3, atol=1e-8)
+    assert difference.abs().min() > 0
+
+
+def test_26_each_term_of_the_attack_has_a_gradient(model, images, rng):
+    check_term_counts(TRADES().inner, model, images, rng)
+    inert = lambda z, compared: 0 * z.sum(1) + TRADES().inner(z.detach(), compared)  # noqa: E731
+    with pytest.raises(AssertionError):
+        check_term_counts(inert, model, images, rng)
+
+
+# 32. More forward passes in train mode than are declared: BatchNorm's momentum counts each.
+
+
+def check_forwards(name):
+    """Each step moves BatchNorm's statistics once for the adversarial images, and once for the clean ones if asked."""
+    config = replace(tiny(), robust_loss=compose(robust_loss=name).robust_loss, averaging=EMA())
+    data = Dataset(torch.rand(16, 1, 8, 8), torch.arange(16) % 4, tuple("abcd"))
+    made = fitting.set_up(config, make_fabric("cpu"), data, None, None)
+    training = replace(made, folding=None)  # so that the attack passes BatchNorm too
+    training.model.train()
+    norms = [module for module in training.module.modules() if isinstance(module, nn.BatchNorm2d)]
+    seen = [[] for _ in norms]
+    for norm, inputs in zip(norms, seen, strict=True):
+        norm.register_forward_hook(
+            lambda norm, args, _, inputs=inputs: inputs.append(args[0].detach()) if norm.training else None
+        )
+        norm.momentum = 0.5
+    before = [norm.running_mean.clone() for norm in norms]
+    rng = partial(generator, 0)
+    step.train_step(training, training.feed.batch(torch.arange(16), rng("augment")), training.stage(0), rng)
+    for norm, inputs, mean in zip(norms, seen, before, strict=True):
+        assert len(inputs) == 1 + config.robust_loss.sees_clean
+        for x in inputs:
+            mean = 0.5 * mean + 0.5 * x.mean((0, 2, 3))
+        torch.testing.assert_close(norm.running_mean, mean)
+    teaching = training.parts["average"].modules()
+    assert not any(module.training for module in teaching)
+
+
+def asked_twice(real):
+    def references(training, *args):
+        real(training, *args)
+        return real(training, *args)
+
+    return references
+
+
+def in_train_mode(real):
+    @contextmanager
+    def lent(model, mode="eval"):
+        del mode
+        yield model
+
+    return lent
+
+
+def for_the_metrics(real):
+    def settle(training, *args):
+        training.model(training.train.images)
+        real(training, *args)
+
+    return settle
+
+
+@pytest.mark.parametrize("name", choices(RobustLoss))
+def test_32_forward_passes_in_train_mode_are_as_declared(name):
+    check_forwards(name)
+
+
+@pytest.mark.parametrize(
+    ("where", "attribute", "mistake"),
+    [
+        (step, "references", asked_twice),
+        (session, "lent", in_train_mode),
+        (session.Training, "settle", for_the_metrics),
+    ],
+)
+def test_32_a_forward_pass_too_many_is_seen(where, attribute, mistake, monkeypatch):
+    monkeypatch.setattr(where, attribute, mistake(getattr(where, attribute)))
+    with pytest.raises(AssertionError):
+        check_forwards("trades")
+
+
+# 34. TRADES: a divergence of another reduction or direction, a clean side cut off, an attack from where it is flat.
+
+
+def check_trades(divergence, monkeypatch):
+    monkeypatch.setattr(robust_losses.trades, "kl_divergence", divergence)
+    gen = torch.Generator().manual_seed(0)
+    labels = torch.arange(8) % 5
+    z, clean = (
+        (2 * torch.randn(8, 5, generator=gen)).requires_grad_(),
+        torch.randn(8, 5, generator=gen).requires_grad_(),
+    )
+    compared = References(labels, lambda logits: cross_entropy(logits, labels), clean)
+    value = reduce_weighted(TRADES().outer(z, compared), torch.ones(8), "weighted_mean")
+    p = clean.softmax(1)
+    kl = F.kl_div(z.log_softmax(1), p, reduction="batchmean")
+    expected = F.cross_entropy(clean, labels) + 6 * kl
+    torch.testing.assert_close(value, expected)
+    for ours, theirs in zip(*(torch.autograd.grad(v, (z, clean)) for v in (value, expected)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def over_elements(p, q):
+    return F.kl_div(q.log_softmax(1), p.softmax(1), reduction="none").mean(1)
+
+
+def turned_round(p, q):
+    return kl_divergence(q, p)
+
+
+def of_logarithms(p, q):
+    return F.kl_div(q.log_softmax(1), p.log_softmax(1), reduction="none").sum(1)
+
+
+def cut_off(p, q):
+    return kl_divergence(p.detach(), q)
+
+
+def test_34_trades_is_what_it_says(monkeypatch):
+    check_trades(kl_divergence, monkeypatch)
+
+
+@pytest.mark.parametrize("mistake", [over_elements, turned_round, of_logarithms, cut_off])
+def test_34_a_divergence_of_another_kind_is_seen(mistake, monkeypatch):
+    with pytest.raises((AssertionError, RuntimeError)):
+        check_trades(mistake, monkeypatch)
+
+
+def check_attack_on_the_divergence(attack, model, images):
+    """It finds images that the model takes for more different ones than the noise of the start alone makes."""
+    model.double().eval()
+    images = images.double()
+    clean = model(images).detach()
+    loss_at = lambda x: TRADES().inner(model(x), References(None, None, clean))  # noqa: E731
+    start = attack.noise(images.shape, generator=torch.Generator().manual_seed(0))
+    begun = images if start is None else (images + start).clamp(0, 1)
+    assert attacks.input_gradient(loss_at, begun).abs().max() > 1e-8
+    replace(compose(robust_loss="trades"), attack=attack).check()
+
+
+def test_34_its_attack_begins_beside_the_image(model, images):
+    check_attack_on_the_divergence(PGD(start_deviation=0.001), model, images)
+    with pytest.raises(AssertionError):
+        check_attack_on_the_divergence(PGD(random_start=False), model, images)
+    with pytest.raises(UserError, match="random start"):
+        replace(compose(robust_loss="trades"), attack=PGD(random_start=False)).check()
+
+
+# 35. N-FGSM: clipped to the ball, noise of another range, values beyond the pixels, units of another kind.
+
+
+def check_n_fgsm(attack, rng):
+    images = 0.3 + 0.4 * torch.rand(12, 3, 8, 8, generator=rng)
+    images[0], images[1] = 0, 1
+    noise = attack.noise(images.shape, generator=rng)
+    assert 1.95 * 0.04 < noise.max() <= 2 * 0.04
+    assert -2 * 0.04 <= noise.min() < -1.95 * 0.04
+    assert noise.mean().abs() < 0.005
+    adversarial = attack.perturb(lambda x: x.sum((1, 2, 3)), images, generator=rng)
+    moved = (adversarial - images)[2:]
+    assert 2.9 * 0.04 < moved.max() <= 3 * 0.04 + 1e-6
+    assert moved.min() == pytest.approx(-0.04, abs=2e-3)
+    assert adversarial.min() >= 0
+    assert adversarial.max() <= 1
+
+
+class Clipped(NFGSM):
+    def step(self, adversarial, gradient, images, scale=None):
+        return projections.project_linf(super().step(adversarial, gradient, images, scale), images, self.epsilon)
+
+
+class Narrow(NFGSM):
+    def noise(self, shape, *, generator):
+        return super().noise(shape, generator=generator) / 2
+
+
+class OneSided(NFGSM):
+    def noise(self, shape, *, generator):
+        return super().noise(shape, generator=generator).abs()
+
+
+class Beyond(NFGSM):
+    def step(self, adversarial, gradient, images, scale=None):
+        return adversarial + self.epsilon * gradient.sign()
+
+
+class Normalised(NFGSM):
+    """ε/σ of the normalised images taken for ε."""
+
+    def step(self, adversarial, gradient, images, scale=None):
+        return (adversarial + self.epsilon / 0.25 * gradient.sign()).clamp(0, 1)
+
+
+def test_35_n_fgsm_is_what_it_says(rng):
+    check_n_fgsm(NFGSM(epsilon=0.04), rng)
+    for mistake in (Clipped, Narrow, OneSided, Beyond, Normalised):
+        with pytest.raises(AssertionError):
+            check_n_fgsm(mistake(epsilon=0.04), rng)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import srat
-from srat import attacks, data, feature_losses, losses, models, theory, weightings
+from srat import attacks, data, feature_losses, losses, models, robust_losses, theory, weightings
 from srat.attacks import PGD, Natural
 from srat.core.checked import Checked
 from srat.core.errors import UserError
@@ -74,6 +74,10 @@ CALLS = {
     weightings.Fixed(values=(1, 2)).weights: {"class_counts": [3, 2]},
     feature_losses.has_positive: {"labels": LABELS},
     feature_losses.separation: {"features": LOGITS, "labels": LABELS, "temperature": 0.1, "normalize": True},
+    robust_losses.kl_divergence: {"reference": LOGITS, "logits": LOGITS},
+    robust_losses.teacher_divergence: {"teacher": LOGITS, "logits": LOGITS, "temperature": 1.0},
+    robust_losses.uncertain_divergence: {"clean": LOGITS, "logits": LOGITS, "labels": LABELS},
+    robust_losses.wrong_class_loss: {"logits": LOGITS, "labels": LABELS},
     attacks.input_gradient: {"loss_at": loss_at, "images": IMAGES},
     attacks.margin: {"logits": LOGITS, "labels": LABELS},
     attacks.pgd_step: {"adversarial": IMAGES, "gradient": IMAGES, "images": IMAGES, "norm": "l2", "epsilon": 0.1}
@@ -83,6 +87,7 @@ CALLS = {
     attacks.started: {"images": IMAGES, "noise": IMAGES},
     attacks.tell_doubts: {"attacks": (PGD(norm="l2"),), "shape": (1, 5, 5), "tell": silent},
     attacks.within: {"images": IMAGES, "center": IMAGES, "norm": "l2", "epsilon": 0.1, "tolerance": 1e-6},
+    attacks.without_smallest: {"gradient": IMAGES, "share": 0.5},
     PGD(steps=1): {"loss_at": loss_at, "images": IMAGES, "generator": RNG},
     Natural(): {"loss_at": loss_at, "images": IMAGES, "generator": RNG},
     data.check_images: {"images": IMAGES},
@@ -170,10 +175,10 @@ CALLS = {
     theory.with_ratios: {"data": theory.Gaussians(), "ratios": [1.0]},
 }
 """What can be called, with arguments that it takes."""
-PACKAGES = (srat, attacks, data, feature_losses, losses, models, weightings)
+PACKAGES = (srat, attacks, data, feature_losses, losses, models, robust_losses, weightings)
 HANDED_OUT = {
     *("Accuracy", "Batch", "Counts", "Evaluation", "Examples", "Feed", "FeatureTerm", "Groups", "Journal", "Origin"),
-    *("Memory", "Outcome", "Output", "Record", "Result", "Run", "TrainingData"),
+    *("Memory", "Outcome", "Output", "Record", "References", "Result", "Run", "TeacherWeights", "TrainingData"),
 }
 """What users are given, and need not make: records without checks of their own."""
 NOT_CHECKED = {

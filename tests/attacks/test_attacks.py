@@ -13,10 +13,12 @@ from torch.nn import functional as F
 from refusals import refusing
 from srat.attacks import (
     FGSM,
+    NFGSM,
     PGD,
     Attack,
     Natural,
     PGDMargin,
+    ZeroGrad,
     input_gradient,
     margin,
     pgd_step,
@@ -40,7 +42,10 @@ ATTACKS = [
     PGD(restarts=3, steps=2),
     PGD(norm="l2", epsilon=0.5, step_size=0.1),
     PGD(norm="l2", epsilon=0.5, step_size=0.1, random_start=False),
+    PGD(start_deviation=0.001),
     PGDMargin(),
+    NFGSM(),
+    ZeroGrad(),
 ]
 
 
@@ -68,6 +73,12 @@ def lengths(delta, norm):
     return flat.abs().amax(1) if norm == "linf" else flat.norm(dim=1)
 
 
+def reach(attack):
+    """How far from an image an attack may end."""
+    epsilon = getattr(attack, "epsilon", 0.0)
+    return epsilon if attack.bounded else (attack.noise_factor + 1) * epsilon
+
+
 def test_every_attack_of_the_family_is_tested():
     assert {attack.name for attack in ATTACKS} == set(members(Attack))
 
@@ -80,7 +91,7 @@ class TestEveryAttack:
         images[0], images[1] = 0, 1
         adversarial = attack(loss_at, images, generator=rng)
         norm = getattr(attack, "norm", "linf")
-        assert lengths(adversarial - images, norm).max() <= getattr(attack, "epsilon", 0.0) + 1e-6
+        assert lengths(adversarial - images, norm).max() <= reach(attack) + 1e-6
         assert adversarial.min() >= 0
         assert adversarial.max() <= 1
 
@@ -274,10 +285,13 @@ def test_every_setting_that_a_threat_model_has_is_given():
 
 
 def test_the_lists_of_words():
-    assert attack_names(training=True) == ["fgsm", "natural", "pgd", "pgd-margin"]
-    assert attack_names()[4:] == ["apgd-ce", "apgd-t", "autoattack", "fab-t", "square"]
-    assert attack_words(training=True) == ["fgsm", "natural", "pgd", "pgd-N", "pgd-margin", "pgd-margin-N"]
-    assert attack_words()[6:] == attack_names()[4:]
+    assert attack_names(training=True) == ["fgsm", "n-fgsm", "natural", "pgd", "pgd-margin", "zero-grad"]
+    assert attack_names()[:5] == ["fgsm", "natural", "pgd", "pgd-margin", "zero-grad"]
+    assert attack_names()[5:] == ["apgd-ce", "apgd-t", "autoattack", "fab-t", "square"]
+    stepped = ["pgd", "pgd-N", "pgd-margin", "pgd-margin-N"]
+    assert attack_words(training=True) == ["fgsm", "n-fgsm", "natural", *stepped, "zero-grad"]
+    assert attack_words()[:7] == ["fgsm", "natural", *stepped, "zero-grad"]
+    assert attack_words()[7:] == attack_names()[5:]
     for word in attack_words():
         assert named(word.replace("-N", "-3"), PGD())
 

@@ -41,7 +41,7 @@ def script(tmp_path_factory):
         (["tr"], ["train"]),
         ([""], list(COMMANDS)),
         (["train", "--method", "dr"], ["drcb-ce", "drcb-focal", "drcb-ldam"]),
-        (["train", "--attack.st"], ["--attack.step-size", "--attack.steps"]),
+        (["train", "--attack.st"], ["--attack.start-deviation", "--attack.step-size", "--attack.steps"]),
         (["train", "--loss.g"], ["--loss.gamma"]),  # of another loss than the default one
         (["train", "--out", "x", "--precision", "b"], ["bf16"]),
         (["runs", "--format", ""], ["table", "csv", "json"]),

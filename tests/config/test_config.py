@@ -136,7 +136,7 @@ class TestWordsForTheTrainingAttack:
 
     @pytest.mark.parametrize("word", [*choices(ReferenceAttack), "APGD_T", AutoAttack()])
     def test_a_reference_attack_cannot_train(self, word):
-        with pytest.raises(UserError, match=r"is for evaluation alone; what can train: fgsm, natural, pgd, pgd-N, "):
+        with pytest.raises(UserError, match=r"is for evaluation alone; what can train: fgsm, n-fgsm, natural, pgd, "):
             compose(attack=word)
 
     @pytest.mark.parametrize(("word", "said"), [("pgdd", ", did you mean 'pgd'"), ("pgd-0", ""), ("fgsm-2", "")])

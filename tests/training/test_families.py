@@ -72,6 +72,8 @@ def small(**members):
     config = compose(method="srat-ce", epochs=2, batch_size=16, imbalance=Step(ratio=5, cap=12), **members)
     if config.weighting.name == "fixed":
         config = replace(config, weighting=replace(config.weighting, values=tuple(range(1, 11))))
+    if config.robust_loss.sees_teacher and config.averaging.name == "none":
+        config = replace(config, averaging=EMA())
     attack = PGD(epsilon=0.1, step_size=0.05, steps=2)
     config = replace(config, model=SmallCNN(width=2), attack=attack, evaluation=replace(config.evaluation, steps=2))
     return replace(config, schedule=replace(config.schedule, warmup=0.5, reweight_from=1))
@@ -165,10 +167,17 @@ def test_folding_changes_nothing(family, name):
         torch.testing.assert_close(tensor, plain[key], rtol=1e-3, atol=1e-3, msg=key)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beside(PGD):
+    """It begins beside each image, at a place that is not drawn."""
+
+    def noise(self, shape, *, generator):
+        return torch.linspace(-0.05, 0.05, shape[-1]).expand(*shape)
+
+
 def without_noise(config):
     """BatchNorm over all processes, and an attack that draws nothing: then the number of processes is no matter."""
-    attack = PGD(epsilon=0.1, step_size=0.02, steps=2, random_start=False)
-    return replace(config, attack=attack, sync_batch_norm=True)
+    return replace(config, attack=Beside(epsilon=0.1, step_size=0.02, steps=2), sync_batch_norm=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +201,9 @@ def shared_epochs(processes, **members):
     [
         {**TOGETHER, "optimizer": "sgd"},  # AdamW would make much of the rounding of small gradients
         {"averaging": "swa", "schedule": "one-cycle", "budget": ByClass(), "loss": "harl"},
+        {"robust_loss": "trades"},
+        {"robust_loss": "mart"},
+        {"robust_loss": "distillation"},
     ],
 )
 def test_two_processes_are_one(members):

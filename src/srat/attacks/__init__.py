@@ -4,10 +4,12 @@ from srat.attacks.autoattack import ReferenceAttack
 from srat.attacks.base import Adversary, Attack, IterativeAttack, LossAt, input_gradient, started
 from srat.attacks.doubts import tell_doubts
 from srat.attacks.fgsm import FGSM
+from srat.attacks.n_fgsm import NFGSM
 from srat.attacks.natural import Natural
 from srat.attacks.pgd import PGD, pgd_step
 from srat.attacks.pgd_margin import PGDMargin, margin
 from srat.attacks.projections import project_l2, project_linf, within
+from srat.attacks.zero_grad import ZeroGrad, without_smallest
 from srat.core.members import import_members
 
 import_members(__name__)
@@ -17,6 +19,7 @@ AnyAttack = Attack | ReferenceAttack
 
 __all__ = [
     "FGSM",
+    "NFGSM",
     "PGD",
     "Adversary",
     "AnyAttack",
@@ -26,6 +29,7 @@ __all__ = [
     "Natural",
     "PGDMargin",
     "ReferenceAttack",
+    "ZeroGrad",
     "input_gradient",
     "margin",
     "pgd_step",
@@ -34,4 +38,5 @@ __all__ = [
     "started",
     "tell_doubts",
     "within",
+    "without_smallest",
 ]

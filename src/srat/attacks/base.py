@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import override
 
 from srat.attacks.doubts import tell_doubts
 from srat.attacks.projections import Length
@@ -27,6 +28,9 @@ LossAt = Callable[[Tensor], Tensor]
 """Images (batch, channels, height, width) → the loss of each, (batch,); the labels are the function's own."""
 
 
+_ABSENT = object()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Adversary(Member):
     """What an attack is, ours or a reference's: settings, of which a threat model gives those that it has, too.
@@ -37,6 +41,8 @@ class Adversary(Member):
 
     own: ClassVar[frozenset[str]] = frozenset()
     """Settings of these names that it chooses by itself, whatever a threat model says."""
+    bounded: ClassVar[bool] = True
+    """Whether its images stay within the budget; an attack whose images do not is for training alone."""
 
     @classmethod
     def settings(cls) -> frozenset[str]:
@@ -47,6 +53,11 @@ class Adversary(Member):
     def of_linf_alone(cls) -> bool:
         """Return whether it has a budget, and no other ball than that of L∞."""
         return "epsilon" in cls.settings() and "norm" not in cls.settings()
+
+    def settings_to_record(self) -> dict[str, Any]:
+        """Return the settings by name; younger ones only where they say something, so that records stay comparable."""
+        values = ((field, getattr(self, field.name)) for field in fields(self))
+        return {field.name: value for field, value in values if field.metadata.get("neutral", _ABSENT) != value}
 
     @property
     def label(self) -> str:
@@ -63,6 +74,11 @@ class Adversary(Member):
 @dataclass(frozen=True, kw_only=True)
 class Attack(Adversary):
     """An attack: it is given a function, not a model, and returns images within its budget."""
+
+    @property
+    def starts_beside(self) -> bool:
+        """Whether it begins beside the image, so that a loss which is flat at the image has a gradient."""
+        return False
 
     def loss(self, usual: Loss, logits: Tensor, labels: Tensor) -> Tensor:
         """Return what the attack makes large, (batch,): the ``usual`` loss, unless it has one of its own."""
@@ -121,6 +137,11 @@ class Attack(Adversary):
 @dataclass(frozen=True, kw_only=True)
 class IterativeAttack(Attack):
     """An attack that moves each image by itself, step by step: what is broken needs no further step."""
+
+    @property
+    @override
+    def starts_beside(self) -> bool:
+        return self.noise((1, 1, 1, 1), generator=torch.Generator()) is not None
 
     @property
     def iterations(self) -> int:

@@ -10,7 +10,7 @@ from srat.attacks.autoattack import ReferenceAttack
 from srat.attacks.base import Attack
 from srat.attacks.pgd import PGD
 from srat.core.errors import FieldError, UserError, require, unknown
-from srat.core.members import choices, members_by_word, plain
+from srat.core.members import choices, members, members_by_word, plain
 
 _BALL = ("norm", "epsilon", "step_size")
 """What a new training attack keeps of the threat model; how hard to search is its own."""
@@ -28,16 +28,18 @@ def attack_names(*, training: bool = False) -> list[str]:
     """Return the names of the attacks, those of the references last.
 
     Args:
-        training: only those that can train.
+        training: those that can train, in place of those that can evaluate.
     """
-    return [*choices(Attack), *([] if training else choices(ReferenceAttack))]
+    kinds = members(Attack)
+    ours = [name for name in choices(Attack) if training or kinds[name].bounded]
+    return [*ours, *([] if training else choices(ReferenceAttack))]
 
 
 def attack_words(*, training: bool = False) -> list[str]:
     """Return the names of the attacks, after each that has steps its form with their number, "pgd-N".
 
     Args:
-        training: only those that can train.
+        training: those that can train, in place of those that can evaluate.
     """
     kinds = _kinds()
     stepped = {name for name in kinds if "steps" in kinds[name].settings()}
@@ -57,9 +59,10 @@ def named(word: str, threat: PGD) -> Attack | ReferenceAttack:
         threat: gives norm, budget, step size, restarts, and the steps where the word says none.
 
     Raises:
-        UserError: if there is no such attack, or it has no ball in the norm.
+        UserError: if there is no such attack, it is for training alone, or it has no ball in the norm.
     """
     kind, steps = _meant(word)
+    check_evaluates(kind)
     linf = not kind.of_linf_alone() or threat.norm == "linf"
     require(linf, f"{kind.name}: expected the norm linf, got {threat.norm}; pgd-1 is one step in any norm")
     with _named_by(word):
@@ -96,6 +99,12 @@ def _named_by(word: str) -> Iterator[None]:
         if error.field != "steps":
             raise
         raise FieldError("attack", f"{error.expected} steps", word) from error
+
+
+def check_evaluates(kind: type[Attack] | type[ReferenceAttack]) -> None:
+    """Raise ``UserError`` if an attack is for training alone: what it finds lies beyond the budget."""
+    there = f"what can evaluate: {', '.join(attack_words())}"
+    require(kind.bounded, f"`attack`: {kind.name} leaves the ball and is for training alone; {there}")
 
 
 def given_by(threat: PGD, kind: type[Attack] | type[ReferenceAttack]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Projected gradient descent, in L∞ and L2."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from typing_extensions import override
@@ -10,6 +10,7 @@ from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
 from srat.attacks.projections import GEOMETRIES, Length, NormName, Shape, check_length
 from srat.core.checked import checked
 from srat.core.errors import require_field
+from srat.core.members import since
 
 MOST_STEPS = 10_000
 MOST_RESTARTS = 1_000
@@ -66,6 +67,8 @@ class PGD(IterativeAttack, name="pgd"):
     """Start at a random point of the ball."""
     restarts: int = 1
     """Number of starts; of each image the one with the largest loss is kept."""
+    start_deviation: float | None = field(default=None, metadata=since(None))
+    """σ of a Gaussian start, x + σ · N(0, 1) (TRADES and MART: 0.001); uniform in the ball unless given."""
 
     def __post_init__(self) -> None:
         check_budget(self.epsilon, self.norm)
@@ -74,6 +77,10 @@ class PGD(IterativeAttack, name="pgd"):
         require_field(1 <= steps <= MOST_STEPS, "steps", f"1 to {MOST_STEPS:,}", steps)
         require_field(1 <= restarts <= MOST_RESTARTS, "restarts", f"1 to {MOST_RESTARTS:,}", restarts)
         require_field(self.random_start or restarts == 1, "restarts", "1 without a random start", restarts)
+        deviation = self.start_deviation
+        require_field(deviation is None or deviation > 0, "start_deviation", "a positive number", deviation, 0)
+        none = "none without a random start"
+        require_field(self.random_start or deviation is None, "start_deviation", none, deviation)
 
     @override
     def doubts(self, shape: Shape) -> tuple[str, ...]:
@@ -92,8 +99,12 @@ class PGD(IterativeAttack, name="pgd"):
 
     @override
     def noise(self, shape: Shape, *, generator: torch.Generator) -> Images | None:
-        """Return noise uniform in the ball, or None without a random start."""
-        return GEOMETRIES[self.norm].noise(shape, self.epsilon, generator=generator) if self.random_start else None
+        """Return noise uniform in the ball, or Gaussian, or None without a random start."""
+        if not self.random_start:
+            return None
+        if self.start_deviation is None:
+            return GEOMETRIES[self.norm].noise(shape, self.epsilon, generator=generator)
+        return self.start_deviation * torch.randn(shape, generator=generator, device=generator.device)
 
     @override
     def step(self, adversarial: Images, gradient: Images, images: Images, scale: Scale | None = None) -> Images:

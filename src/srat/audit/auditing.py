@@ -104,7 +104,7 @@ def keep(found: Audit, subject: Subject, folder: RunFolder, which: Which) -> Non
         "test": hash_contents(subject.test),
         "images": subject.n,
         "seed": subject.seed,
-        "attack": vars(subject.threat),
+        "attack": subject.threat.settings_to_record(),
         **versions(),
     }
     with folder.locked(wait=WAIT):

@@ -119,6 +119,7 @@ def _with_method(config: Config, name: str) -> Config:
         loss=method.loss,
         weighting=method.weighting,
         feature_loss=method.feature_loss,
+        robust_loss=method.robust_loss,
         schedule=replace(config.schedule, reweight_from=reweight_from),
         attack=_attack(config, "pgd" if method.attacked else "natural"),
     )

@@ -103,6 +103,19 @@ class Config(Checked):
         other = f"cross-entropy with {self.loss.name}, whose examples have no losses of their own"
         require_field(of_one, "inner.loss", other, self.inner.loss)
 
+    def check(self) -> None:
+        """Raise ``UserError`` unless attack and average are such as the robust loss needs.
+
+        That is asked before a training, not of each value: commands make configurations choice by choice.
+        """
+        robust, attack = self.robust_loss, self.attack
+        flat = f"`robust_loss` {robust.name} is flat at the image itself, where an attack without one begins"
+        started = attack.starts_beside or not robust.needs_start
+        require(started, f"`attack`: expected one with a random start, got {attack.name}; {flat}")
+        own = robust.sees_teacher and robust.teacher_weights is None
+        averaged = not isinstance(self.averaging, NoAveraging)
+        require(averaged or not own, f"`averaging`: expected one, the teacher of `robust_loss` {robust.name}, got none")
+
     def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
         """Return what can hardly be meant, about its attacks and its head, a line each.
 
@@ -142,13 +155,13 @@ class Config(Checked):
     @property
     def method(self) -> str:
         """The method's name in the paper's table, or "custom"; under no attack with the prefix "natural"."""
-        row = (type(self.loss), type(self.weighting), type(self.feature_loss))
+        row = (type(self.loss), type(self.weighting), type(self.feature_loss), type(self.robust_loss))
         deferred = self.schedule.reweight_from != 0
         names = [
             name
             for name, m in METHODS.items()
             if m.attacked
-            and row == (type(m.loss), type(m.weighting), type(m.feature_loss))
+            and row == (type(m.loss), type(m.weighting), type(m.feature_loss), type(m.robust_loss))
             and (m.weighting.name == "uniform" or m.deferred == deferred)
         ]
         name = names[0] if names else "custom"

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
-from srat.attacks.named import named
+from srat.attacks.named import check_evaluates, named
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.gradients import ordinary, taking_gradients
@@ -108,8 +108,10 @@ def examine(
         journal: keeps the progress, and knows of that before.
 
     Raises:
-        UserError: if an argument is of another type, or there is no room for an image in a batch.
+        UserError: if an argument is of another type, the attack is for training alone, or there is no room for an
+            image in a batch.
     """
+    check_evaluates(type(attack))
     require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
     observer = observer or Observer()
     with lent_exactly(model) as lent:

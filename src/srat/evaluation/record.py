@@ -120,7 +120,7 @@ def _require_counts(counts: Sequence[int], length: int) -> None:
 def describe_attack(attack: AnyAttack, classes: int) -> dict[str, Any]:
     """Return an attack's name and parameters, and what is to be said of it on so many classes."""
     note = attack.note(classes) if isinstance(attack, ReferenceAttack) else ""
-    return {"name": attack.name, **dataclasses.asdict(attack)} | ({"note": note} if note else {})
+    return {"name": attack.name, **attack.settings_to_record()} | ({"note": note} if note else {})
 
 
 @checked

@@ -1,4 +1,4 @@
-"""The paper's methods: a loss, a weighting, whether it is deferred, and a feature loss."""
+"""The paper's methods: a loss, a weighting, whether it is deferred, a feature loss, and a robust loss."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from srat.core.checked import Checked
 from srat.feature_losses import FeatureLoss, NoFeatureLoss, Separation
 from srat.losses import LDAM, CrossEntropy, Focal, Loss
+from srat.robust_losses import RobustLoss, Standard
 from srat.weightings import EffectiveNumber, Uniform, Weighting
 
 
@@ -17,6 +18,7 @@ class Method(Checked):
     weighting: Weighting = Uniform()
     deferred: bool = False
     feature_loss: FeatureLoss = NoFeatureLoss()
+    robust_loss: RobustLoss = Standard()
     attacked: bool = True
 
 

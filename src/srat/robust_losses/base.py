@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from srat.core.members import Member
@@ -17,6 +18,27 @@ class References(NamedTuple):
     """Logits → the prediction loss of each example against its label."""
     clean: Logits | None
     """(batch, classes), of the images without the attack, where the loss asks for them."""
+    teacher: Logits | None = None
+    """(batch, classes), of the images without the attack by a teacher, where the loss asks for them."""
+
+    def of_clean(self) -> Logits:
+        """Return the logits of the clean images, which a loss that ``sees_clean`` gets."""
+        assert self.clean is not None
+        return self.clean
+
+    def of_teacher(self) -> Logits:
+        """Return the teacher's logits, which a loss that ``sees_teacher`` gets."""
+        assert self.teacher is not None
+        return self.teacher
+
+
+class TeacherWeights(NamedTuple):
+    """Which weights a teacher has."""
+
+    path: Path
+    """The file."""
+    sha256: str
+    """Its checksum."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +47,15 @@ class RobustLoss(Member):
 
     sees_clean: ClassVar[bool] = False
     """Whether it asks for the logits of the clean images."""
+    sees_teacher: ClassVar[bool] = False
+    """Whether it asks for a teacher's logits."""
+    needs_start: ClassVar[bool] = False
+    """Whether ``inner`` is flat at the image itself, so that an attack has to begin beside it."""
+
+    @property
+    def teacher_weights(self) -> TeacherWeights | None:
+        """Which weights the teacher has; None for the average of the run's own."""
+        return None
 
     def inner(self, logits: Logits, references: References) -> PerExample:
         """Return what the training attack makes large, (batch,).
@@ -32,7 +63,7 @@ class RobustLoss(Member):
         Args:
             logits: of the images under attack, (batch, classes), from the model that the attack sees.
             references: ``prediction`` is what the run's ``inner.loss`` says; ``clean`` comes from the same model, and
-                no gradient goes through it.
+                no gradient goes through it, nor through ``teacher``.
         """
         raise NotImplementedError
 

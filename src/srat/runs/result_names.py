@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from srat.attacks import PGD, AnyAttack, Natural
-from srat.attacks.named import given_by, named
+from srat.attacks.named import check_evaluates, given_by, named
 from srat.config.config import Config
 from srat.core.errors import require
 from srat.evaluation.record import CLEAN
@@ -40,11 +40,12 @@ def chosen_attacks(given: Sequence[AnyAttack | str], threat: PGD, config: Config
         seed: of the attacks' starts.
 
     Raises:
-        UserError: if there is no such attack, or two would have one name.
+        UserError: if there is no such attack, it is for training alone, or two would have one name.
     """
     attacks: dict[str, AnyAttack] = {CLEAN: Natural()}
     for each in given or (threat,):
         attack = named(each, threat) if isinstance(each, str) else each
+        check_evaluates(type(attack))
         name = result_name(attack, config, seed=seed)
         require(attacks.get(name, attack) == attack, f"`attacks`: two that differ have the same name, '{name}'")
         attacks[name] = attack

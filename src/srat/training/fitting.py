@@ -73,6 +73,7 @@ def fit(
             there or has too little memory, or a loss that is not a number.
         Interrupted: when a signal has ended the run, and its state is saved.
     """
+    config.check()
     require(out is not None or on_divergence == "stop", "`on_divergence` rollback needs `out`, a folder of checkpoints")
     task = Task(
         config=config if model is None else replace(config, model=Custom.of(model)),

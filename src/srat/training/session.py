@@ -16,16 +16,18 @@ from torch.nn.utils import get_total_norm
 from srat.attacks import Natural
 from srat.config.config import Config
 from srat.core.errors import require
+from srat.core.tensor_file import digest_of
+from srat.core.words import few
 from srat.data import Dataset, Feed, to_unit
 from srat.data.feed import smallest_batch
 from srat.evaluation.groups import Groups, groups
 from srat.feature_losses import Memory
-from srat.models import channel_statistics, lent
+from srat.models import ImageShape, channel_statistics, lent, logits_at
 from srat.models.classifier import BatchNorm
 from srat.models.folding import Folding, find_folding
 from srat.models.sync_batch_norm import synchronize
 from srat.optimization.averaging import blend_
-from srat.runs.run import build_model, image_shape
+from srat.runs.run import build_model, image_shape, load_with_facts
 from srat.runtime.compiling import CompileChoice, compile_in_place
 from srat.runtime.precision import compute_dtype, tensor_float
 from srat.runtime.processes import ALONE, Processes
@@ -81,6 +83,8 @@ class Training:
     class_weights: Float[Tensor, " classes"]
     under: Bool[Tensor, " classes"]
     """Which classes are under-represented."""
+    teacher: nn.Module | None = None
+    """Another run's model that the robust loss learns from; it is no part of checkpoints, for its file is there."""
 
     @property
     def train(self) -> Dataset:
@@ -126,6 +130,18 @@ class Training:
         folded = self.folding.in_place() if self.folding is not None else nullcontext()
         with lent(self.module, self.config.inner.batch_norm) as served, folded:
             yield served
+
+    def taught(self, images: Tensor) -> Float[Tensor, "own classes"] | None:
+        """Return a teacher's logits in fp32, without a gradient; None where the robust loss asks for none.
+
+        Args:
+            images: this process's, without the attack.
+        """
+        if not self.config.robust_loss.sees_teacher:
+            return None
+        teacher = self.parts["average"] if self.teacher is None else self.teacher
+        with torch.no_grad(), self.fabric.autocast():
+            return logits_at(teacher, images)
 
     def backward(self, loss: Float[Tensor, ""]) -> None:
         """Put the gradient into the parameters: the sum over the processes, of which Fabric takes the mean."""
@@ -231,6 +247,7 @@ def set_up(
         class_counts=torch.tensor(drawn, device=fabric.device),
         class_weights=config.weighting.weights(drawn).to(fabric.device),
         under=torch.tensor([c in rare.under for c in range(len(train.counts))], device=fabric.device),
+        teacher=load_teacher(config, train, fabric.device),
     )
 
 
@@ -252,6 +269,30 @@ def folding_for(config: Config, model: nn.Module, train: Dataset) -> Folding | N
     images = to_unit(train.images[:2]).to(train.labels.device)
     with tensor_float(False):  # whose rounding would look like folding's
         return find_folding(copy.copy(model), images, compute_dtype(config.precision))
+
+
+def load_teacher(config: Config, train: Dataset, device: torch.device) -> nn.Module | None:
+    """Return the model whose weights a configuration names as those of a teacher, in eval mode; None without such.
+
+    Raises:
+        UserError: if the weights are others than named, or those of a model of other classes or sizes.
+    """
+    weights = config.robust_loss.teacher_weights
+    if weights is None:
+        return None
+    said, there = f"`robust_loss.teacher` '{weights.path}'", digest_of(weights.path)
+    require(there == weights.sha256, f"{said}: expected weights with the checksum {weights.sha256}, got {there}")
+    teacher, facts = load_with_facts(weights.path, device=device)
+    for wanted, got in ((train.class_names, facts.class_names), (image_shape(train), facts.shape)):
+        require(wanted == got, f"{said}: expected a model of {_told(wanted)}, got one of {_told(got)}")
+    return teacher.requires_grad_(False)
+
+
+def _told(what: tuple[str, ...] | ImageShape) -> str:
+    """Return what a message says of classes, or of the shape of images."""
+    if isinstance(what, ImageShape):
+        return f"images of {'×'.join(map(str, vars(what).values()))}"
+    return f"{len(what)} classes ({few(what)})"
 
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:

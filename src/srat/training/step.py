@@ -32,13 +32,14 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
     config, labels, own = training.config, batch.labels, batch.labels[batch.own]
 
     # Line 5: the inner maximisation.
+    taught = training.taught(batch.images)
     with training.lent() as served:
-        loss_at = inner_loss(training, served, batch.images, own)
+        loss_at = inner_loss(training, served, batch.images, own, taught)
         adversarial = config.attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
 
     def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
         output = gathered(training, training.model(adversarial), len(labels))
-        losses = config.robust_loss.outer(output.logits, references(training, batch))
+        losses = config.robust_loss.outer(output.logits, references(training, batch, taught))
         term = config.feature_loss(output.embedding, labels, training.memory)
         return config.objective(losses, stage.weights_of(labels), term), output
 
@@ -71,16 +72,25 @@ def gathered(training: Training, output: Output, n: int) -> Output:
     return Output(rows[:, :width], features, rows[:, width:])
 
 
-def references(training: Training, batch: Batch) -> References:
-    """Return what the robust loss compares the logits of adversarial images with."""
+def references(training: Training, batch: Batch, taught: Logits | None) -> References:
+    """Return what the robust loss compares the logits of adversarial images with.
+
+    Args:
+        training: model and configuration.
+        batch: the images without the attack.
+        taught: a teacher's logits of this process's, if there is one.
+    """
     config, labels = training.config, batch.labels
     clean = None
     if config.robust_loss.sees_clean:
         clean = gathered(training, training.model(batch.images), len(labels)).logits
-    return References(labels, lambda logits: config.loss(logits, labels, training.class_counts), clean)
+    teacher = None if taught is None else training.processes.gather(taught, len(labels))
+    return References(labels, lambda logits: config.loss(logits, labels, training.class_counts), clean, teacher)
 
 
-def inner_loss(training: Training, served: nn.Module, images: Tensor, labels: Int[Tensor, " own"]) -> LossAt:
+def inner_loss(
+    training: Training, served: nn.Module, images: Tensor, labels: Int[Tensor, " own"], taught: Logits | None = None
+) -> LossAt:
     """Return what the training attack maximises; the model computes in the run's precision, the loss in fp32.
 
     Class weights, being positive, would move no step of it. In exact arithmetic it does not matter either which of
@@ -92,6 +102,7 @@ def inner_loss(training: Training, served: nn.Module, images: Tensor, labels: In
         served: the model as it is lent to the attack.
         images: this process's, without the attack.
         labels: theirs.
+        taught: a teacher's logits of them, if there is one.
     """
     config, autocast = training.config, training.fabric.autocast
 
@@ -109,7 +120,7 @@ def inner_loss(training: Training, served: nn.Module, images: Tensor, labels: In
     if config.robust_loss.sees_clean:
         with torch.no_grad():
             clean = asked(images)
-    compared = References(labels, prediction, clean)
+    compared = References(labels, prediction, clean, taught)
 
     def usual(logits: Logits, _: Tensor) -> Tensor:
         return config.robust_loss.inner(logits, compared)

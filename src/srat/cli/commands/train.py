@@ -57,6 +57,7 @@ def read_arguments(args: list[str]) -> tuple[Options, Config]:
     )
     if arguments.options.resume:
         require_run(arguments.options.out)
+    arguments.run.check()
     return arguments.options, placed(arguments.run, arguments.options.out)
 
 
