@@ -29,8 +29,10 @@ from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.core.keyed_random import generator
+from srat.core.members import choices, choose
 from srat.core.signals import Interrupted
 from srat.data import Dataset, Holdout, select
+from srat.data.sampling import ClassBalanced, Progressive, Sampling, SquareRoot
 from srat.data.sources.digits import Digits
 from srat.evaluation.counts import Counts
 from srat.evaluation.observer import Observer
@@ -576,3 +578,57 @@ def test_20_each_part_of_the_state_counts(monkeypatch, tmp_path, name, mistake, 
     monkeypatch.setattr(checkpoint, name, mistake)
     with pytest.raises((AssertionError, UserError), match=shown):
         check_resume(tmp_path, monkeypatch)
+
+
+# 38. A sampling's frequencies; losses and weights that are told another prior than is drawn.
+
+
+def check_prior(sampling):
+    labels = torch.tensor([0] * 60 + [1] * 9 + [2])
+    for epoch in (0, 2, 4):
+        order = sampling.order(labels, epoch=epoch, epochs=5, generator=torch.Generator().manual_seed(epoch))
+        got = labels[order].bincount(minlength=3).tolist()
+        told = sampling.drawn((60, 9, 1), epoch=epoch, epochs=5)
+        assert max(abs(a - b) for a, b in zip(got, told, strict=True)) <= 1
+        for label, total in enumerate(got):
+            times = order.bincount(minlength=70)[labels == label]
+            assert set(times.tolist()) <= {total // len(times), -(-total // len(times))}
+
+
+class ToldOfAll(SquareRoot):
+    """Tells of the examples that there are."""
+
+    drawn = Sampling.drawn
+
+
+class ToldOfTheStart(Progressive):
+    """Tells of the first epoch alone."""
+
+    def drawn(self, class_counts, *, epoch, epochs):
+        return super().drawn(class_counts, epoch=0, epochs=epochs)
+
+
+class WithReplacement(ClassBalanced):
+    """Draws independently, so that an image may be missed for epochs."""
+
+    def order(self, labels, *, epoch, epochs, generator):
+        shares = 1 / labels.bincount()[labels]
+        return torch.multinomial(shares, len(labels), replacement=True, generator=generator)
+
+
+class BySquares(SquareRoot):
+    """The more of the common classes."""
+
+    def shares(self, class_counts, *, epoch, epochs):
+        return class_counts**2
+
+    def drawn(self, class_counts, *, epoch, epochs):
+        return SquareRoot().drawn(class_counts, epoch=epoch, epochs=epochs)
+
+
+def test_38_losses_are_told_what_is_drawn():
+    for name in choices(Sampling):
+        check_prior(choose(Sampling, name, "sampling"))
+    for mistake in (ToldOfAll(), ToldOfTheStart(), WithReplacement(), BySquares()):
+        with pytest.raises(AssertionError):
+            check_prior(mistake)

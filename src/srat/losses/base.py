@@ -1,6 +1,7 @@
 """What a loss is: one number per example; weights and reduction are the objective's."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -38,6 +39,9 @@ def checked_labels(logits: Logits, labels: Labels) -> Labels:
 @dataclass(frozen=True, kw_only=True)
 class Loss(Member):
     """A prediction loss, L(f(x), y) of Eq. 5."""
+
+    balances: ClassVar[bool] = False
+    """Whether it moves the logits by the classes' counts, so that the least of it is that of balanced classes."""
 
     @property
     def head(self) -> Head:

@@ -33,12 +33,12 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
 
     # Line 5: the inner maximisation.
     with training.lent() as served:
-        loss_at = inner_loss(training, served, batch.images, own)
+        loss_at = inner_loss(training, stage, served, batch.images, own)
         adversarial = config.attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
 
     def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
         output = gathered(training, training.model(adversarial), len(labels))
-        losses = config.robust_loss.outer(output.logits, references(training, batch))
+        losses = config.robust_loss.outer(output.logits, references(training, stage, batch))
         term = config.feature_loss(output.embedding, labels, training.memory)
         return config.objective(losses, stage.weights_of(labels), term), output
 
@@ -71,16 +71,18 @@ def gathered(training: Training, output: Output, n: int) -> Output:
     return Output(rows[:, :width], features, rows[:, width:])
 
 
-def references(training: Training, batch: Batch) -> References:
+def references(training: Training, stage: Stage, batch: Batch) -> References:
     """Return what the robust loss compares the logits of adversarial images with."""
     config, labels = training.config, batch.labels
     clean = None
     if config.robust_loss.sees_clean:
         clean = gathered(training, training.model(batch.images), len(labels)).logits
-    return References(labels, lambda logits: config.loss(logits, labels, training.class_counts), clean)
+    return References(labels, lambda logits: config.loss(logits, labels, stage.class_counts), clean)
 
 
-def inner_loss(training: Training, served: nn.Module, images: Tensor, labels: Int[Tensor, " own"]) -> LossAt:
+def inner_loss(
+    training: Training, stage: Stage, served: nn.Module, images: Tensor, labels: Int[Tensor, " own"]
+) -> LossAt:
     """Return what the training attack maximises; the model computes in the run's precision, the loss in fp32.
 
     Class weights, being positive, would move no step of it. In exact arithmetic it does not matter either which of
@@ -89,6 +91,7 @@ def inner_loss(training: Training, served: nn.Module, images: Tensor, labels: In
 
     Args:
         training: model and configuration.
+        stage: where in the run the step is.
         served: the model as it is lent to the attack.
         images: this process's, without the attack.
         labels: theirs.
@@ -102,7 +105,7 @@ def inner_loss(training: Training, served: nn.Module, images: Tensor, labels: In
 
     def prediction(logits: Logits) -> Tensor:
         if config.inner.loss == "training":
-            return config.loss(logits, labels, training.class_counts)
+            return config.loss(logits, labels, stage.class_counts)
         return entropy_of(logits, labels)
 
     clean = None
