@@ -33,7 +33,9 @@ from srat.core.members import choices, choose
 from srat.core.signals import Interrupted
 from srat.data import Dataset, Holdout, select
 from srat.data.sampling import ClassBalanced, Progressive, Sampling, SquareRoot
+from srat.data.sources import tiny_imagenet
 from srat.data.sources.digits import Digits
+from srat.data.sources.tiny_imagenet import TinyImageNet
 from srat.evaluation.counts import Counts
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation, Result
@@ -641,3 +643,22 @@ def test_38_losses_are_told_what_is_drawn():
     for mistake in (ToldOfAll(), ToldOfTheStart(), WithReplacement(), BySquares()):
         with pytest.raises(AssertionError):
             check_prior(mistake)
+
+
+# 41. Twenty classes under the name of Tiny-ImageNet.
+
+
+def check_all_classes(root):
+    """A folder of which a part of the classes is there is refused."""
+    for c in range(20):
+        (root / "train" / f"n{c:08d}" / "images").mkdir(parents=True)
+    with pytest.raises(UserError, match="expected 200 classes, got 20"):
+        TinyImageNet(dir=root, verify=False).train()
+    assert TinyImageNet().classes == ()
+
+
+def test_41_tiny_imagenet_has_200_classes(tmp_path, monkeypatch):
+    check_all_classes(tmp_path / "ours")
+    monkeypatch.setattr(tiny_imagenet, "CLASSES", 20)
+    with pytest.raises((AssertionError, UserError)):
+        check_all_classes(tmp_path / "twenty")

@@ -97,8 +97,8 @@ class TestEveryArchitecture:
 
 @pytest.mark.parametrize(
     ("architecture", "count"),
-    # Parameters of the published networks: ResNet-18 for CIFAR 11,173,962; PreActResNet-18 11.17 M; WRN-28-10 36,479,194
-    # (36.5 M in its paper); WRN-34-10 46.16 M, without the second copy of the first stage that TRADES' code makes.
+    # Parameters of the published networks: ResNet-18 for CIFAR 11,173,962; PreActResNet-18 11.17 M; WRN-28-10
+    # 36,479,194 (36.5 M in its paper); WRN-34-10 46.16 M, without the second first stage that TRADES' code makes.
     [
         (ResNet18(), 11_173_962),
         (PreActResNet18(), 11_172_170),

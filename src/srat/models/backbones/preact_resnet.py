@@ -20,7 +20,7 @@ def preact_resnet18_backbone(channels: int, width: int = 64) -> nn.Sequential:
     Returns:
         (batch, channels, height, width) → (batch, 8 · width).
 
-    Source: He et al., 2016 (Identity Mappings); stem and last BatchNorm as Rice et al., 2020, and Wu et al., 2020 (AWP),
+    Source: He et al., 2016 (Identity Mappings); stem and last BatchNorm as Rice et al., 2020, and Wu et al., 2020,
     train it.
     """
     blocks: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
