@@ -37,6 +37,7 @@ from srat.data.sources import tiny_imagenet
 from srat.data.sources.digits import Digits
 from srat.data.sources.tiny_imagenet import TinyImageNet
 from srat.evaluation.counts import Counts
+from srat.evaluation.groups import GROUPINGS, NamedGroups
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation, Result
 from srat.feature_losses import has_positive, separation
@@ -643,6 +644,32 @@ def test_38_losses_are_told_what_is_drawn():
     for mistake in (ToldOfAll(), ToldOfTheStart(), WithReplacement(), BySquares()):
         with pytest.raises(AssertionError):
             check_prior(mistake)
+
+
+# 39. Tail groups by the order of the labels.
+
+
+def check_groups(definition):
+    """Permuted classes are in permuted groups."""
+    counts = (500, 300, 120, 90, 60, 40, 19, 12, 7, 3)
+    order = np.random.default_rng(0).permutation(10)
+    plain, permuted = definition(counts).named, definition(tuple(counts[c] for c in order)).named
+    assert {name: sorted(order[c] for c in classes) for name, classes in permuted.items()} == {
+        name: list(classes) for name, classes in plain.items()
+    }
+
+
+def last_third(train_counts):
+    """REAT's: the labels from 2 ⌊C/3⌋ + 1 on."""
+    first = 2 * (len(train_counts) // 3) + 1
+    return NamedGroups(named={"head": tuple(range(first)), "tail": tuple(range(first, len(train_counts)))})
+
+
+def test_39_groups_follow_the_counts_not_the_labels():
+    for definition in GROUPINGS.values():
+        check_groups(definition)
+    with pytest.raises(AssertionError):
+        check_groups(last_third)
 
 
 # 41. Twenty classes under the name of Tiny-ImageNet.
