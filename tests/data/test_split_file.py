@@ -38,6 +38,23 @@ def test_what_is_written_is_read(ending, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "indices", "said"),
+    [
+        ("a.pkl", [0, 1], "ends in .npy"),
+        ("no/a.npy", [0, 1], "there is no folder"),
+        ("a.npz", [0, 60], "from 0 to 59"),
+        ("a.txt", [-1, 0], "from 0 to 59"),
+        ("a.json", [1, 1], "got 1 twice"),
+        ("a.json", [], "no indices"),
+    ],
+)
+def test_what_would_not_be_read_is_not_written(name, indices, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        write_split(tmp_path / name, torch.tensor(indices, dtype=torch.long), LABELS)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("name", "content"),
     [
         ("a.txt", "# drawn with seed 3\n5 3\n\n1 # and these:\n2\t0\n"),

@@ -52,7 +52,6 @@ def read_split(path: Path) -> Split:
     """
     content = _reader(path)(path)
     indices = _whole_numbers(content["indices"], f"{path}: indices")
-    require(len(indices) > 0, f"{path}: there are no indices in it")
     labels, images = content.get("labels"), content.get("images")
     if labels is not None:
         labels = _whole_numbers(labels, f"{path}: labels")
@@ -74,9 +73,11 @@ def write_split(path: Path, indices: Int[Tensor, " kept"], labels: Int[Tensor, "
         labels: (n,), of all training images.
 
     Raises:
-        UserError: on another ending.
+        UserError: on another ending, indices of no image, or if there is no such folder.
     """
+    check_split(Split(indices, None, None), labels, where=path)
     _reader(path)
+    require(path.parent.is_dir(), f"{path}: there is no folder '{path.parent}'")
     kept, file = indices.numpy(), io.BytesIO()
     if path.suffix == ".npy":
         np.save(file, kept)
@@ -88,7 +89,6 @@ def write_split(path: Path, indices: Int[Tensor, " kept"], labels: Int[Tensor, "
     write_atomically(path, file.getvalue())
 
 
-@checked
 def check_split(split: Split, labels: Int[Tensor, " n"], *, where: Path) -> Int[Tensor, " kept"]:
     """Return the sorted indices of a split of a data set.
 
@@ -102,6 +102,7 @@ def check_split(split: Split, labels: Int[Tensor, " n"], *, where: Path) -> Int[
     """
     n, kept = len(labels), split.indices
     require(split.images in (None, n), f"{where}: a split of {split.images} training images, the data set has {n:,}")
+    require(len(kept) > 0, f"{where}: there are no indices in it")
     low, high = int(kept.min()), int(kept.max())
     inside = f"{where}: expected indices from 0 to {n - 1:,}, the training images of the data set, got {low} to {high}"
     require(low >= 0 and high < n, inside)
