@@ -555,17 +555,17 @@ def forgetting(*names):
     return restore
 
 
-def without_parts(file, model, optimizer, parts, run):
+def without_parts(file, moving, run):
     """Resume without the average of the weights."""
-    return REAL_RESTORE(file, model, optimizer, copy.deepcopy(parts), run)
+    return REAL_RESTORE(file, moving._replace(parts=copy.deepcopy(moving.parts)), run)
 
 
 REAL_RESTORE = checkpoint._restore
 
 
-def weights_alone(file, model, optimizer, parts, run):
+def weights_alone(file, moving, run):
     """Resume as most code of this field does."""
-    model.load_state_dict(checkpoint._without("model", file.tensors()))
+    moving.model.load_state_dict(checkpoint._without("model", file.tensors()))
     return State(epoch=file.facts["epoch"], history=file.facts["history"])
 
 

@@ -35,6 +35,7 @@ def run_epochs(training: Training, keeper: Keeper, observer: Observer) -> State:
     config, device = training.config, training.fabric.device
     steps = training.feed.steps
     state = keeper.restore()
+    forget_other_selection(state, config, observer)
     observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
@@ -80,7 +81,8 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
     weighted = not (deferred or isinstance(config.weighting, Uniform))
     rate = training.learning_rate(first.step + training.feed.steps - 1) * state.rate_factor
     row = {"epoch": epoch, "learning_rate": rate, "weights_apply": int(weighted), **means}
-    finish_epoch(state, row | validate(training, keeper, observer), training.averaged)
+    row |= validate(training, keeper, observer)
+    finish_epoch(state, row, training.kept, label_of_selection(config))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -95,7 +97,7 @@ def validate(training: Training, keeper: Keeper, observer: Observer) -> Row:
     if held_out is None:
         return {}
     evaluated = partial(
-        count, training.averaged, held_out, seed=config.seed, processes=training.processes, observer=_Between(keeper)
+        count, training.kept, held_out, seed=config.seed, processes=training.processes, observer=_Between(keeper)
     )
     with telling_of_memory(f"the evaluation of the held-out part does not fit on {training.fabric.device}"):
         clean = evaluated(Natural())
@@ -128,13 +130,29 @@ class _Between(Observer):
         self._keeper.between_batches()
 
 
-def finish_epoch(state: State, row: Row, averaged: nn.Module) -> None:
+def label_of_selection(config: Config) -> str:
+    """Return the name of the attack under which the best epoch is chosen."""
+    attack = selecting_attack(config)
+    return Natural().label if attack is None else attack.label
+
+
+def forget_other_selection(state: State, config: Config, observer: Observer) -> None:
+    """Forget the best epoch so far if version 0.1 chose it under a training attack that is not the one of today."""
+    old = state.best_epoch is not None and not state.selected_under
+    if old and selecting_attack(config) not in (None, config.attack):
+        state.best_epoch, state.best_score, state.best_weights = None, -1.0, {}
+        under = f"{config.attack.label}, the epochs from here on under {label_of_selection(config)}"
+        observer.notice(f"the best epoch so far was chosen under {under}: it is chosen anew")
+
+
+def finish_epoch(state: State, row: Row, kept: nn.Module, selected_under: str) -> None:
     """Put an epoch into the state; its weights too, if its classes' mean accuracy under attack is the best so far."""
     state.history.append(row)
     state.epoch, state.step, state.sums = state.epoch + 1, 0, no_sums()
     if row.get("held_out_robust", -1.0) > state.best_score:
         state.best_score, state.best_epoch = row["held_out_robust"], row["epoch"]
-        state.best_weights = {name: tensor.detach().clone() for name, tensor in averaged.state_dict().items()}
+        state.selected_under = selected_under
+        state.best_weights = {name: tensor.detach().clone() for name, tensor in kept.state_dict().items()}
 
 
 @contextmanager

@@ -17,7 +17,8 @@ class ClassBalanced(Sampling, name="class-balanced"):
     """Draw as many examples of each class (Shen et al., 2016): rare ones several times, common ones now and then.
 
     Of n examples in C classes an epoch draws ⌊n/C⌋ or ⌈n/C⌉ of each class, and each example of a class ⌊·⌋ or ⌈·⌉ of
-    its class's draws over its class's examples.
+    its class's draws over its class's examples. Losses and class weights know these draws as the classes' counts, so
+    that nothing is corrected twice: class weights become 1, and LDAM's margins equal.
     """
 
     @override
@@ -37,4 +38,4 @@ class ClassBalanced(Sampling, name="class-balanced"):
     def drawn(self, class_counts: Sequence[int], *, epoch: int, epochs: int) -> tuple[int, ...]:
         del epoch, epochs
         there = sum(count > 0 for count in class_counts)
-        return tuple(max(1, round(sum(class_counts) / there)) if count else 0 for count in class_counts)
+        return tuple(round(sum(class_counts) / there) if count else 0 for count in class_counts)
