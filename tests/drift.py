@@ -47,7 +47,7 @@ def attack_of_the_trainer(trained, *, precision="fp32", folding=True, compiled="
             for step in range(len(data) // BATCH):
                 indices = torch.arange(BATCH) + BATCH * step
                 images, labels = to_unit(data.images[indices]).to(device), data.labels[indices].to(device)
-                loss_at = trainer.inner_loss(training, served, images, labels)
+                loss_at = trainer.inner_loss(training, training.stage(0), served, images, labels)
                 gradient = input_gradient(loss_at, images).clone()
                 rng = generator(0, "attack", step=step, device=device)
                 found.append((gradient, config.attack.perturb(loss_at, images, generator=rng)))

@@ -40,7 +40,7 @@ def trace(method):
     training.model.train()
     for step in range(STEPS):
         # A deferred method's weights apply from the middle of the trace.
-        weights = training.class_weights if step >= STEPS // 2 or not deferred else torch.ones(10)
+        weights = training.class_weights(0) if step >= STEPS // 2 or not deferred else torch.ones(10)
         indices = batches[step % len(batches)]
         rng = partial(generator, 0, step=step)
         batch = training.feed.batch(indices, rng("augment"))

@@ -31,11 +31,15 @@ from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.core.keyed_random import generator
-from srat.core.members import choices
+from srat.core.members import choices, choose
 from srat.core.signals import Interrupted
 from srat.data import Dataset, Holdout, select
+from srat.data.sampling import ClassBalanced, Progressive, Sampling, SquareRoot
+from srat.data.sources import tiny_imagenet
 from srat.data.sources.digits import Digits
+from srat.data.sources.tiny_imagenet import TinyImageNet
 from srat.evaluation.counts import Counts
+from srat.evaluation.groups import GROUPINGS, NamedGroups
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation, Result
 from srat.feature_losses import has_positive, separation
@@ -1000,3 +1004,102 @@ def test_35_n_fgsm_is_what_it_says(rng):
     for mistake in (Clipped, Narrow, OneSided, Beyond, Normalised):
         with pytest.raises(AssertionError):
             check_n_fgsm(mistake(epsilon=0.04), rng)
+
+
+# 38. A sampling's frequencies; losses and weights that are told another prior than is drawn.
+
+
+def check_prior(sampling):
+    labels = torch.tensor([0] * 60 + [1] * 9 + [2])
+    for epoch in (0, 2, 4):
+        order = sampling.order(labels, epoch=epoch, epochs=5, generator=torch.Generator().manual_seed(epoch))
+        got = labels[order].bincount(minlength=3).tolist()
+        told = sampling.drawn((60, 9, 1), epoch=epoch, epochs=5)
+        assert max(abs(a - b) for a, b in zip(got, told, strict=True)) <= 1
+        for label, total in enumerate(got):
+            times = order.bincount(minlength=70)[labels == label]
+            assert set(times.tolist()) <= {total // len(times), -(-total // len(times))}
+
+
+class ToldOfAll(SquareRoot):
+    """Tells of the examples that there are."""
+
+    drawn = Sampling.drawn
+
+
+class ToldOfTheStart(Progressive):
+    """Tells of the first epoch alone."""
+
+    def drawn(self, class_counts, *, epoch, epochs):
+        return super().drawn(class_counts, epoch=0, epochs=epochs)
+
+
+class WithReplacement(ClassBalanced):
+    """Draws independently, so that an image may be missed for epochs."""
+
+    def order(self, labels, *, epoch, epochs, generator):
+        shares = 1 / labels.bincount()[labels]
+        return torch.multinomial(shares, len(labels), replacement=True, generator=generator)
+
+
+class BySquares(SquareRoot):
+    """The more of the common classes."""
+
+    def shares(self, class_counts, *, epoch, epochs):
+        return class_counts**2
+
+    def drawn(self, class_counts, *, epoch, epochs):
+        return SquareRoot().drawn(class_counts, epoch=epoch, epochs=epochs)
+
+
+def test_38_losses_are_told_what_is_drawn():
+    for name in choices(Sampling):
+        check_prior(choose(Sampling, name, "sampling"))
+    for mistake in (ToldOfAll(), ToldOfTheStart(), WithReplacement(), BySquares()):
+        with pytest.raises(AssertionError):
+            check_prior(mistake)
+
+
+# 39. Tail groups by the order of the labels.
+
+
+def check_groups(definition):
+    """Permuted classes are in permuted groups."""
+    counts = (500, 300, 120, 90, 60, 40, 19, 12, 7, 3)
+    order = np.random.default_rng(0).permutation(10)
+    plain, permuted = definition(counts).named, definition(tuple(counts[c] for c in order)).named
+    assert {name: sorted(order[c] for c in classes) for name, classes in permuted.items()} == {
+        name: list(classes) for name, classes in plain.items()
+    }
+
+
+def last_third(train_counts):
+    """REAT's: the labels from 2 ⌊C/3⌋ + 1 on."""
+    first = 2 * (len(train_counts) // 3) + 1
+    return NamedGroups(named={"head": tuple(range(first)), "tail": tuple(range(first, len(train_counts)))})
+
+
+def test_39_groups_follow_the_counts_not_the_labels():
+    for definition in GROUPINGS.values():
+        check_groups(definition)
+    with pytest.raises(AssertionError):
+        check_groups(last_third)
+
+
+# 41. Twenty classes under the name of Tiny-ImageNet.
+
+
+def check_all_classes(root):
+    """A folder of which a part of the classes is there is refused."""
+    for c in range(20):
+        (root / "train" / f"n{c:08d}" / "images").mkdir(parents=True)
+    with pytest.raises(UserError, match="expected 200 classes, got 20"):
+        TinyImageNet(dir=root, verify=False).train()
+    assert TinyImageNet().classes == ()
+
+
+def test_41_tiny_imagenet_has_200_classes(tmp_path, monkeypatch):
+    check_all_classes(tmp_path / "ours")
+    monkeypatch.setattr(tiny_imagenet, "CLASSES", 20)
+    with pytest.raises((AssertionError, UserError)):
+        check_all_classes(tmp_path / "twenty")

@@ -94,6 +94,8 @@ CALLS = {
     data.exponential_counts: {"class_counts": [9, 9], "ratio": 2.0},
     data.step_counts: {"class_counts": [9, 9], "ratio": 2.0},
     data.prepare: {"source": Digits(), "imbalance": Step(), "holdout": data.Holdout(), "seed": 0},
+    data.read_split: {"path": "/there/is/no/split.npz"},
+    data.write_split: {"path": "/there/is/no/split.npz", "indices": LABELS[:2], "labels": LABELS},
     data.select: {"labels": LABELS, "counts": [1, 1], "seed": 0},
     data.to_unit: {"images": IMAGES},
     data.Dataset: {"images": IMAGES, "labels": LABELS, "class_names": ("a", "b")},

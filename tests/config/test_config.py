@@ -18,9 +18,12 @@ from srat.core.errors import UserError
 from srat.core.members import choices, members
 from srat.data import Holdout
 from srat.data.imbalance import Explicit, Step
+from srat.evaluation.observer import Observer
 from srat.losses import LDAM
+from srat.losses.cross_entropy_loss import CrossEntropy
 from srat.methods.table import METHODS
 from srat.models.heads import CosineHead
+from srat.training.fitting import fit
 from srat.weightings import Fixed
 
 TWELVE = [
@@ -446,3 +449,57 @@ def test_what_is_left_out_of_a_part_is_as_a_configuration_has_it(content, meant)
     plain = Config.from_plain(content).to_plain()
     for part, fields in meant.items():
         assert plain[part].items() >= fields.items()
+
+
+LONG_TAIL = (500, 100, 20)
+
+
+class Shifted(CrossEntropy):
+    balances = True  # a property of others, for it may depend on their settings
+
+
+@pytest.mark.parametrize(
+    ("members", "doubted"),
+    [
+        # Weights by count are told what is drawn, so that nothing is left to them where that is even.
+        ({"method": "cb-reweight"}, []),
+        ({"method": "cb-reweight", "sampling": "class-balanced"}, []),
+        ({"method": "cb-reweight", "sampling": "square-root"}, []),
+        ({"method": "cb-reweight", "sampling": "progressive"}, []),
+        ({"method": "drcb-ldam", "sampling": "effective-number"}, []),
+        # Weights of a user's own know nothing of that.
+        ({"method": "ce", "weighting": Fixed(values=(0.5, 1.0, 1.5))}, []),
+        ({"method": "ce", "weighting": Fixed(values=(1.0, 1.0, 1.0)), "sampling": "class-balanced"}, []),
+        ({"method": "ce", "weighting": Fixed(values=(0.5, 1.0, 1.5)), "sampling": "square-root"}, ["sampling"]),
+        ({"method": "ce", "weighting": Fixed(values=(0.5, 1.0, 1.5)), "sampling": "progressive"}, ["sampling"]),
+        # A loss that shifts logits by the counts is told what is drawn, but not of weights.
+        ({"method": "ce", "loss": Shifted(), "sampling": "class-balanced"}, []),
+        ({"method": "ce", "loss": Shifted(), "sampling": "square-root"}, []),
+        ({"method": "cb-reweight", "loss": Shifted(), "sampling": "class-balanced"}, []),
+        ({"method": "cb-reweight", "loss": Shifted()}, ["loss"]),
+        ({"method": "cb-reweight", "loss": Shifted(), "sampling": "progressive"}, ["loss"]),
+        (
+            {"method": "ce", "loss": Shifted(), "weighting": Fixed(values=(0.5, 1.0, 1.5)), "sampling": "square-root"},
+            ["sampling", "loss"],
+        ),
+    ],
+)
+def test_what_is_corrected_twice_is_said(members, doubted):
+    said = compose(epochs=4, **members).doubts_of_counts(LONG_TAIL)
+    assert [line.split("`")[1] for line in said] == doubted
+
+
+def test_a_correction_made_twice_is_said_before_training():
+    told = []
+
+    class Heard(Observer):
+        def notice(self, text):
+            told.append(text)
+
+    weighting = Fixed(values=tuple(range(1, 11)))
+    config = compose(method="ce", weighting=weighting, sampling="class-balanced", model="linear", attack="natural")
+    fit(replace(config, epochs=1, schedule=replace(config.schedule, reweight_from=0)), observer=Heard(), device="cpu")
+    both = "`sampling` class-balanced and `weighting` fixed both correct for the classes' counts"
+    assert [text for text in told if both in text] == [
+        f"{both}, which is once too often; `weighting` uniform leaves it to the sampling"
+    ]

@@ -13,7 +13,8 @@ from srat.core.errors import UserError
 from srat.data import exponential_counts, prepare, select, step_counts
 from srat.data.dataset import Dataset, Source
 from srat.data.holdout import Holdout
-from srat.data.imbalance import Explicit, Exponential, NoImbalance, Step, hash_indices, realised_ratio
+from srat.data.imbalance import Explicit, Exponential, NoImbalance, Step, class_order, hash_indices, realised_ratio
+from srat.evaluation.groups import groups
 
 CIFAR10 = (5000,) * 10
 SVHN = (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659)
@@ -88,6 +89,20 @@ def test_class_order_decides_who_is_rare():
     assert sorted(shuffled) == [1] * 5 + [10] * 5
     assert shuffled == Step(ratio=10, class_order="random").counts((10,) * 10, seed=0)
     assert any(shuffled != Step(ratio=10, class_order="random").counts((10,) * 10, seed=seed) for seed in (1, 2, 3))
+
+
+@pytest.mark.parametrize("kind", [Step, Exponential])
+def test_a_random_order_moves_each_class_with_its_count(kind):
+    plain = kind(ratio=10).counts((1000,) * 10, seed=4)
+    order = class_order("random", 10, seed=4)
+    assert sorted(order) == list(range(10))
+    assert order != tuple(range(10))
+    moved = kind(ratio=10, class_order="random").counts((1000,) * 10, seed=4)
+    assert [moved[c] for c in order] == list(plain)
+    # Which class is rare is drawn apart from which images are.
+    assert moved == kind(ratio=10, class_order=order).counts((1000,) * 10, seed=9)
+    orders = [kind(ratio=10, class_order="random").counts((1000,) * 10, seed=seed) for seed in range(5)]
+    assert len({groups(counts).under for counts in orders}) == 5
 
 
 def test_cap_comes_before_the_ratio():

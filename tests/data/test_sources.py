@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("no_network")
 
 def test_the_sources_of_the_contract():
     of_version_0_1 = {"digits", "fashion-mnist", "cifar10", "cifar100", "svhn", "folder", "arrays"}
-    assert set(choices(Source)) == of_version_0_1 | {"medmnist"}
+    assert set(choices(Source)) == of_version_0_1 | {"medmnist", "tiny-imagenet"}
 
 
 class TestDigits:

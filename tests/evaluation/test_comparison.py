@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srat.core.errors import UserError
-from srat.evaluation.comparison import OVERALL, UNDER, WELL, Contender, compare, means_of
-from srat.evaluation.groups import groups
+from srat.evaluation.comparison import OVERALL, Contender, compare, means_of
+from srat.evaluation.groups import UNDER, WELL, grouped, groups
 from srat.report.wording import caveat, sentences
 from srat.statistics import intervals
 from srat.statistics.intervals import (
@@ -263,6 +263,15 @@ def test_means_by_scope():
     rows = means_of(contender("one", (90, 80, 10, 20), seeds=3), "pgd-20", LABELS, CLASSES, GROUPS)
     assert [scope.name for scope, _ in rows[:3]] == [OVERALL, WELL, UNDER]
     assert [mean.accuracy for _, mean in rows[:3]] == pytest.approx([0.5, 0.85, 0.15])
+
+
+def test_comparisons_by_other_groups():
+    one, two = contender("one", (90, 80, 10, 20)), contender("two", (90, 70, 40, 20))
+    (rows,) = compare(one, [two], LABELS, CLASSES, grouped("thirds", (90, 80, 5, 4), CLASSES))
+    found = {row.scope: row.difference.difference for row in rows if not row.is_class}
+    assert found == pytest.approx({OVERALL: 0.05, "head": -0.05, "middle": 0.3, "tail": 0.0})
+    said = sentences(rows, "one", "two")
+    assert [line.split(":")[0] for line in said[1:4]] == [f"pgd-20, {name}" for name in ("head", "middle", "tail")]
 
 
 def test_what_has_no_images_is_left_out():

@@ -11,6 +11,7 @@ from torch.nn.utils import parametrizations, prune
 from srat.attacks import input_gradient
 from srat.losses import cross_entropy
 from srat.models import lent
+from srat.models.backbones.preact_resnet import preact_resnet18_backbone
 from srat.models.backbones.resnet import resnet18_backbone
 from srat.models.backbones.small_cnn import small_cnn_backbone
 from srat.models.backbones.wide_resnet import wide_resnet_backbone
@@ -37,6 +38,7 @@ BACKBONES = {
     "resnet18": (lambda: classifier(resnet18_backbone(3, 4), 32), 20, 20),
     "small-cnn": (lambda: classifier(small_cnn_backbone(3, 4), 32), 4, 4),
     # Of pre-activation blocks only the inner convolution is followed by BatchNorm alone.
+    "preact-resnet18": (lambda: classifier(preact_resnet18_backbone(3, 4), 32), 8, 17),
     "wide-resnet": (lambda: classifier(wide_resnet_backbone(3, 10, 1), 64), 3, 7),
 }
 

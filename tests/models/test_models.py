@@ -22,12 +22,19 @@ from srat.models import (
     lent,
 )
 from srat.models.backbones.linear import Linear
+from srat.models.backbones.preact_resnet import PreActResNet18
 from srat.models.backbones.resnet import BasicBlock, ResNet18
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.backbones.wide_resnet import WideResNet
 from srat.models.heads import CosineHead, LinearHead, LossHead
 
-ARCHITECTURES = [ResNet18(width=4), WideResNet(depth=10, widen=1), SmallCNN(width=4), Linear()]
+ARCHITECTURES = [
+    ResNet18(width=4),
+    PreActResNet18(width=4),
+    WideResNet(depth=10, widen=1),
+    SmallCNN(width=4),
+    Linear(),
+]
 ONE = torch.ones(3)
 
 
@@ -42,7 +49,8 @@ def parameters(model):
 
 
 def test_the_architectures_of_the_contract():
-    assert set(choices(Architecture)) == {"resnet18", "wide-resnet", "small-cnn", "linear"}
+    of_version_0_1 = {"resnet18", "wide-resnet", "small-cnn", "linear"}
+    assert set(choices(Architecture)) == of_version_0_1 | {"preact-resnet18"}
     assert {a.name for a in ARCHITECTURES} == set(choices(Architecture))
 
 
@@ -89,8 +97,14 @@ class TestEveryArchitecture:
 
 @pytest.mark.parametrize(
     ("architecture", "count"),
-    # Parameters of the published networks: ResNet-18 for CIFAR 11,173,962; WRN-28-10 36,479,194 (36.5 M in its paper).
-    [(ResNet18(), 11_173_962), (WideResNet(depth=28), 36_479_194)],
+    # Parameters of the published networks: ResNet-18 for CIFAR 11,173,962; PreActResNet-18 11.17 M; WRN-28-10
+    # 36,479,194 (36.5 M in its paper); WRN-34-10 46.16 M, without the second first stage that TRADES' code makes.
+    [
+        (ResNet18(), 11_173_962),
+        (PreActResNet18(), 11_172_170),
+        (WideResNet(depth=28), 36_479_194),
+        (WideResNet(depth=34), 46_160_474),
+    ],
 )
 def test_has_the_parameters_of_the_published_network(architecture, count):
     assert parameters(make(architecture, size=32, classes=10)) == count
@@ -175,6 +189,7 @@ class TestAttacked:
     "make_it",
     [
         lambda: ResNet18(width=0),
+        lambda: PreActResNet18(width=1025),
         lambda: WideResNet(depth=27),
         lambda: WideResNet(widen=0),
         lambda: SmallCNN(width=0),
@@ -184,6 +199,35 @@ class TestAttacked:
 def test_refuses_what_is_out_of_range(make_it):
     with pytest.raises(UserError, match="expected"):
         make_it()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "widths", "blocks"),
+    [(PreActResNet18(width=4), (4, 8, 16, 32), 2), (WideResNet(depth=16, widen=2), (32, 64, 128), 2)],
+)
+def test_a_pre_activation_network_by_hand(architecture, widths, blocks, rng):
+    """The paper's network, from the weights in their order and torch's functions alone."""
+    body = architecture.backbone(ImageShape(channels=3, height=16, width=16))[0].train()
+    body(torch.rand(8, 3, 16, 16, generator=rng))
+    weights = iter(tensor for name, tensor in body.eval().state_dict().items() if "num_batches" not in name)
+
+    def activated(x):
+        weight, bias, mean, variance = (next(weights) for _ in range(4))
+        return F.relu(F.batch_norm(x, mean, variance, weight, bias))
+
+    images = torch.rand(4, 3, 16, 16, generator=rng)
+    x, inputs = F.conv2d(images, next(weights), padding=1), 16 if len(widths) == 3 else 4
+    for stage, width in enumerate(widths):
+        for block in range(blocks):
+            stride = 2 if stage > 0 and block == 0 else 1
+            first = activated(x)
+            inner = F.conv2d(first, next(weights), stride=stride, padding=1)
+            inner = F.conv2d(activated(inner), next(weights), padding=1)
+            x = inner + (x if inputs == width else F.conv2d(first, next(weights), stride=stride))
+            inputs = width
+    features = activated(x).mean(dim=(2, 3))
+    assert next(weights, None) is None
+    torch.testing.assert_close(body(images), features, rtol=1e-4, atol=1e-5)
 
 
 def test_a_residual_block_by_hand(rng):
@@ -224,6 +268,7 @@ import torch
 torch.set_num_threads(2)
 from srat.models import ImageShape, build
 from srat.models.heads import LinearHead
+from srat.models.backbones.preact_resnet import PreActResNet18
 from srat.models.backbones.resnet import ResNet18
 one = torch.ones(1)
 shape = ImageShape(channels=1, height=28, width=28)

@@ -134,7 +134,9 @@ def two_names():
 TABLES = {
     "evaluation": lambda: class_table(evaluation("clean", "pgd-20", "apgd-ce", "worst-case"), title="t"),
     "distribution": lambda: distribution_table(LONG, COUNTS, COUNTS, title="t"),
-    "comparison": lambda: comparison_table(comparisons(), f"a ({LONG[0]})", f"a ({LONG[1]})", evaluation()),
+    "comparison": lambda: comparison_table(
+        comparisons(), f"a ({LONG[0]})", f"a ({LONG[1]})", evaluation(), evaluation().groups
+    ),
     "separability": lambda: separability_table(separabilities(), evaluation(), title="t"),
     "sheet": lambda: Sheet(
         title="t", headings=["c", *"abcd"], rows=[[name, *(f"{n}.3 [4, 56]" for n in range(4))] for name in LONG]

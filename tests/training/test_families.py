@@ -39,6 +39,7 @@ from srat.training.session import set_up
 from srat.training.step import train_step
 
 OF_A_STEP = (
+    "augmentation",
     "sampling",
     "budget",
     "loss",

@@ -12,8 +12,10 @@ from torch.nn import functional as F
 from srat.attacks import PGD
 from srat.attacks.budgets import Budget
 from srat.config.composition import compose
+from srat.config.config import InnerMaximization
 from srat.core.keyed_random import generator
 from srat.data import Dataset
+from srat.losses.cross_entropy_loss import CrossEntropy
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.weight_perturbations import WeightPerturbation
 from srat.robust_losses import RobustLoss
@@ -86,7 +88,7 @@ def test_a_robust_loss_gets_the_clean_logits_of_attack_and_update():
     labels = by_hand.train.labels
     on_adversarial, on_clean = by_hand.module(adversarial).logits, by_hand.module(clean).logits
     losses = F.cross_entropy(on_clean, labels, reduction="none") + 2 * Compared().kl(on_adversarial, on_clean)
-    w = by_hand.class_weights[labels]
+    w = by_hand.class_weights(0)[labels]
     ((w * losses).sum() / w.sum()).backward()
     by_hand.optimizer.step()
     torch.testing.assert_close(weights(training), weights(by_hand))
@@ -146,7 +148,7 @@ def test_the_gradient_is_taken_at_the_perturbed_weights_and_moves_the_ones_befor
 
     def loss():
         losses = F.cross_entropy(by_hand.module(adversarial).logits, labels, reduction="none")
-        w = by_hand.class_weights[labels]
+        w = by_hand.class_weights(0)[labels]
         return (w * losses).sum() / w.sum()
 
     parameters = list(by_hand.module.parameters())
@@ -169,6 +171,29 @@ def test_losses_are_told_of_what_a_balanced_epoch_draws():
     labels = torch.tensor([0] * 12 + [1] * 3 + [2])
     data = Dataset(torch.rand(16, 1, 8, 8), labels, tuple("abc"))
     training = set_up(replace(config, model=SmallCNN(width=2)), make_fabric("cpu"), data, None, None)
-    assert training.class_counts.tolist() == [5, 5, 5]
-    assert torch.equal(training.class_weights, torch.ones(3))
+    assert training.stage(0).class_counts.tolist() == [5, 5, 5]
+    assert torch.equal(training.class_weights(0), torch.ones(3))
     assert training.train.counts == (12, 3, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told(CrossEntropy):
+    """Cross-entropy that notes the counts it is told."""
+
+    def __call__(self, logits, labels, class_counts):
+        SEEN.append(class_counts.tolist())
+        return super().__call__(logits, labels, class_counts)
+
+
+@pytest.mark.parametrize(("epoch", "counts"), [(0, [12, 3, 1]), (2, [9, 4, 3]), (4, [5, 5, 5])])
+def test_losses_and_weights_are_told_of_each_epochs_own_draws(epoch, counts):
+    config = compose(method="cb-reweight", sampling="progressive", batch_size=16, epochs=5)
+    config = replace(config, model=SmallCNN(width=2), loss=Told(), inner=InnerMaximization(loss="training"))
+    data = Dataset(torch.rand(16, 1, 8, 8), torch.tensor([0] * 12 + [1] * 3 + [2]), tuple("abc"))
+    training = set_up(config, make_fabric("cpu"), data, None, None)
+    stage = training.stage(epoch)
+    SEEN.clear()
+    step(training, stage)
+    assert len(SEEN) > 1  # the attack is told, too
+    assert all(seen == counts for seen in SEEN)
+    assert torch.equal(stage.weights, config.weighting.weights(counts))

@@ -202,9 +202,9 @@ class TestFit:
         batch = Dataset(torch.rand(32, 1, 8, 8, generator=rng), torch.arange(32) % 10, tuple("0123456789"))
         training = set_up(config, make_fabric("cpu"), batch, None, None)
         logits = training.module.eval()(batch.images).logits
-        ldam = config.loss(logits, batch.labels, training.class_counts)
+        ldam = config.loss(logits, batch.labels, training.stage(0).class_counts)
         expected = {"cross-entropy": F.cross_entropy(logits, batch.labels, reduction="none"), "training": ldam}
-        got = inner_loss(training, training.module, batch.images, batch.labels)(batch.images)
+        got = inner_loss(training, training.stage(0), training.module, batch.images, batch.labels)(batch.images)
         torch.testing.assert_close(got, expected[name])
 
     @pytest.mark.parametrize("method", ["ce", "focal", "ldam"])
@@ -218,7 +218,8 @@ class TestFit:
                 replace(config, inner=replace(config.inner, loss=loss)), make_fabric("cpu"), batch, None, None
             )
             gradient = input_gradient(
-                inner_loss(training, training.module.eval(), batch.images, batch.labels), batch.images
+                inner_loss(training, training.stage(0), training.module.eval(), batch.images, batch.labels),
+                batch.images,
             )
             gradients.append(F.normalize(gradient.flatten(1), dim=1))
         torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from srat.attacks import PGD, Attack, Natural
 from srat.attacks.budgets import Budget, UniformBudget
 from srat.attacks.doubts import doubts_of_ball
@@ -137,6 +139,30 @@ class Config(Checked):
         if doubts_of_ball(attack.norm, attack.epsilon, shape):
             return ()
         return (f"{attack.label}: ε is {suggested:.4g}, as in L∞; budgets of another norm are of another size",)
+
+    def doubts_of_counts(self, class_counts: Sequence[int]) -> tuple[str, ...]:
+        """Return where the classes' counts are corrected for twice, a line each.
+
+        Losses and class weights are told what an epoch draws: weights by count are even where a sampling has evened
+        the classes out. Weights of another origin are not, and no loss knows of the weights.
+
+        Args:
+            class_counts: (classes,), training examples of each class.
+        """
+        twice = {"sampling": False, "loss": False}
+        for epoch in (self.schedule.reweight_epoch_of(self.epochs), self.epochs - 1):
+            drawn = self.sampling.drawn(class_counts, epoch=epoch, epochs=self.epochs)
+            weights = self.weighting.weights(drawn)
+            uneven = bool((weights != weights[0]).any())
+            unaware = drawn != tuple(class_counts) and torch.equal(weights, self.weighting.weights(class_counts))
+            twice["sampling"] |= uneven and unaware
+            twice["loss"] |= uneven and self.loss.balances
+        return tuple(
+            f"`{family}` {getattr(self, family).name} and `weighting` {self.weighting.name} both correct for the "
+            f"classes' counts, which is once too often; `weighting` uniform leaves it to the {family}"
+            for family, doubted in twice.items()
+            if doubted
+        )
 
     @property
     def id(self) -> str:

@@ -9,6 +9,7 @@ from srat.data.imbalance import Imbalance, exponential_counts, select, step_coun
 from srat.data.pixels import check_images, to_unit
 from srat.data.preparation import TrainingData, hash_contents, prepare
 from srat.data.record import Record
+from srat.data.split_file import read_split, write_split
 
 import_members("srat.data.sources")
 
@@ -27,7 +28,9 @@ __all__ = [
     "exponential_counts",
     "hash_contents",
     "prepare",
+    "read_split",
     "select",
     "step_counts",
     "to_unit",
+    "write_split",
 ]

@@ -245,6 +245,8 @@ class Source(Member):
 class FileSource(Source):
     """A published data set that lies in files."""
 
+    fetched: ClassVar[bool] = True
+    """Whether it is downloaded where it is not there."""
     dir: Path | None = field(default=None, metadata=NOT_IDENTITY)
     """Folder that holds the files (else $SRAT_DATA_DIR, else the download cache)."""
     verify: bool = field(default=True, metadata=NOT_IDENTITY)

@@ -114,6 +114,19 @@ class Imbalance(Member):
         """Return the counts to keep of classes that have ``class_counts`` examples."""
         raise NotImplementedError
 
+    def kept(self, labels: Int[Tensor, " n"], class_counts: Counts, *, seed: int) -> Int[Tensor, " kept"]:
+        """Return the sorted indices of the training images to keep.
+
+        Args:
+            labels: (n,), of all training images.
+            class_counts: (classes,), how many of them each class has.
+            seed: of the draw.
+
+        Raises:
+            UserError: if they cannot be kept.
+        """
+        return select(labels, self.counts(class_counts, seed=seed), seed=seed)
+
 
 @dataclass(frozen=True, kw_only=True)
 class NoImbalance(Imbalance, name="none"):

@@ -13,7 +13,7 @@ from srat.core.checked import checked
 from srat.core.errors import require
 from srat.data.dataset import Dataset, Parts, Source
 from srat.data.holdout import Holdout
-from srat.data.imbalance import Imbalance, hash_indices, select
+from srat.data.imbalance import Imbalance, hash_indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ def prepare(source: Source | Parts, imbalance: Imbalance, holdout: Holdout, *, s
     parts = source.parts() if isinstance(source, Source) else source
     full = parts.train()
     check_classes(full)
-    kept = select(full.labels, imbalance.counts(full.counts, seed=seed), seed=seed)
+    kept = imbalance.kept(full.labels, full.counts, seed=seed)
     validation = parts.validation() if holdout.fraction else None
     if validation is not None:
         return TrainingData(full.subset(kept), validation, kept, kept[:0])

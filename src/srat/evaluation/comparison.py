@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
-from srat.evaluation.groups import Groups
+from srat.evaluation.groups import AnyGroups
 from srat.statistics.intervals import Mean, mean_over_seeds
 from srat.statistics.paired import Difference, holm, paired_difference
 
 SIGNIFICANT = 0.05
-OVERALL, WELL, UNDER = "overall", "well-represented", "under-represented"
+OVERALL = "overall"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def compare(
     others: Sequence[Contender],
     labels: Int[NDArray[np.int64], " images"],
     class_names: Sequence[str],
-    groups: Groups,
+    groups: AnyGroups,
 ) -> list[list[Comparison]]:
     """Return, for each of the others, its comparisons with the first, under each attack: overall, by group, by class.
 
@@ -81,7 +81,7 @@ def compare(
         others: those compared; with the same attacks, images and seeds.
         labels: (images,), the true classes.
         class_names: a name for each.
-        groups: which of them are well- and which under-represented.
+        groups: of classes.
     """
     every = scopes(labels, class_names, groups)
     rows = [
@@ -96,19 +96,18 @@ def means_of(
     attack: str,
     labels: Int[NDArray[np.int64], " images"],
     class_names: Sequence[str],
-    groups: Groups,
+    groups: AnyGroups,
 ) -> list[tuple[Scope, Mean]]:
     """Return a contender's mean accuracy under an attack: overall, by group, by class."""
     survived = contender.survived[attack]
     return [(scope, mean_over_seeds(survived[:, scope.chosen])) for scope in scopes(labels, class_names, groups)]
 
 
-def scopes(labels: Int[NDArray[np.int64], " images"], class_names: Sequence[str], groups: Groups) -> list[Scope]:
-    """Return all images, those of each group if there are two, and those of each class; none without images."""
-    two = ((WELL, groups.well), (UNDER, groups.under)) if groups.under else ()
+def scopes(labels: Int[NDArray[np.int64], " images"], class_names: Sequence[str], groups: AnyGroups) -> list[Scope]:
+    """Return all images, those of each group, and those of each class; none without images."""
     every = (
         Scope(name=OVERALL, is_class=False, chosen=np.ones(len(labels), dtype=bool)),
-        *(Scope(name=name, is_class=False, chosen=np.isin(labels, classes)) for name, classes in two),
+        *(Scope(name=name, is_class=False, chosen=np.isin(labels, classes)) for name, classes in groups.named.items()),
         *(Scope(name=name, is_class=True, chosen=labels == number) for number, name in enumerate(class_names)),
     )
     return [scope for scope in every if scope.chosen.any()]

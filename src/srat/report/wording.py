@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from srat.attacks import AnyAttack
 from srat.config.config import Config
-from srat.evaluation.comparison import WELL, Comparison
+from srat.evaluation.comparison import Comparison
+from srat.evaluation.groups import WELL
 from srat.optimization.averaging import NoAveraging
 from srat.runs.folder import Which
 

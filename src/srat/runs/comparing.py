@@ -18,6 +18,7 @@ from srat.core.errors import UserError, require
 from srat.core.tensor_file import digest_of
 from srat.evaluation.comparison import Comparison, Contender, Scope, compare, means_of
 from srat.evaluation.examples import Examples
+from srat.evaluation.groups import AnyGroups, grouped
 from srat.evaluation.record import Evaluation
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import how_to_evaluate
@@ -43,6 +44,7 @@ class RunComparison:
     """The run that the others are compared with; runs that differ by their seed alone are one contender."""
     others: Sequence[Contender]
     """None, if all runs differ by their seed alone."""
+    groups: AnyGroups
     rows: Sequence[Sequence[Comparison]]
     """Of each of the others: under each attack overall, by group and by class."""
 
@@ -54,8 +56,7 @@ class RunComparison:
     def means(self, attack: str) -> list[tuple[Scope, Mean]]:
         """Return the first contender's mean accuracy under an attack: overall, by group, by class."""
         one = self.runs[0]
-        labels, evaluation = one.examples.labels.numpy(), one.evaluation
-        return means_of(self.first, attack, labels, evaluation.class_names, evaluation.groups)
+        return means_of(self.first, attack, one.examples.labels.numpy(), one.evaluation.class_names, self.groups)
 
     def to_json(self) -> str:
         """Return the comparisons as JSON; of seeds alone their means."""
@@ -102,6 +103,7 @@ def compare_runs(
     attacks: Sequence[str] = (),
     which: Which = "last",
     images: int | None = None,
+    groups: str = "half",
 ) -> RunComparison:
     """Compare evaluated runs image by image: the first with each other one, overall, by group and by class.
 
@@ -110,22 +112,25 @@ def compare_runs(
         attacks: the results to compare, by their names or by the words of their attacks; by default all common ones.
         which: the weights that were evaluated, "last" or "best".
         images: test images that they were evaluated on; None for all.
+        groups: of classes: "half" (the paper's), "thirds", "rarest-80", "many-medium-few", or classes with commas
+            between them.
 
     Raises:
-        UserError: if a run is not evaluated so, or they cannot be paired.
+        UserError: if a run is not evaluated so, they cannot be paired, or there are no such groups.
     """
     require(len(paths) >= 2, f"expected the folders of at least two runs, got {len(paths)}")
     runs = [read_evaluated(str(path), which, images) for path in paths]
     check_alike(runs)
+    together = groups_of(runs, groups)
     first, *others = contenders_of(runs, common_attacks(runs, attacks))
     one = runs[0]
     labels, evaluation = one.examples.labels.numpy(), one.evaluation
-    rows = compare(first, others, labels, evaluation.class_names, evaluation.groups)
-    return RunComparison(runs=runs, first=first, others=others, rows=rows)
+    rows = compare(first, others, labels, evaluation.class_names, together)
+    return RunComparison(runs=runs, first=first, others=others, groups=together, rows=rows)
 
 
 def check_alike(runs: Sequence[EvaluatedRun]) -> None:
-    """Raise ``UserError`` unless all runs were evaluated on the same images, and have the same groups."""
+    """Raise ``UserError`` unless all runs were evaluated on the same images."""
     one = runs[0]
     for other in runs[1:]:
         require(
@@ -133,10 +138,15 @@ def check_alike(runs: Sequence[EvaluatedRun]) -> None:
             and torch.equal(one.examples.labels, other.examples.labels),
             f"'{one.path}' and '{other.path}' were evaluated on different test images, which cannot be paired",
         )
-        require(
-            one.evaluation.groups == other.evaluation.groups,
-            f"'{one.path}' and '{other.path}' differ in which classes are under-represented",
-        )
+
+
+def groups_of(runs: Sequence[EvaluatedRun], definition: str) -> AnyGroups:
+    """Return the groups of classes, or raise ``UserError`` if they are not the same in all runs."""
+    found = [grouped(definition, run.evaluation.train_counts, run.evaluation.class_names) for run in runs]
+    for run, own in zip(runs, found, strict=True):
+        differ = f"'{runs[0].path}' and '{run.path}' differ in which classes are under-represented ({definition})"
+        require(own.named == found[0].named, differ)
+    return found[0]
 
 
 def common_attacks(runs: Sequence[EvaluatedRun], wanted: Sequence[str]) -> list[str]:

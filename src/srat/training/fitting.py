@@ -154,9 +154,10 @@ def set_up_for(task: Task, data: TrainingData) -> Training:
 
 
 def tell(task: Task, parts: Parts, training: Training) -> None:
-    """Tell the observer what the user should know of data and attacks before the hours of training."""
+    """Tell the observer what the user should know of data, counts and attacks before the hours of training."""
     config, train = task.config, training.train
-    for note in (*parts.notes, *validation_note(config, parts), *constant_notes(train)):
+    counted = config.doubts_of_counts(train.counts)
+    for note in (*parts.notes, *validation_note(config, parts), *constant_notes(train), *counted):
         task.observer.notice(note)
     tell_doubts((config,), train.images.shape[1:], task.observer.notice)
 

@@ -46,6 +46,8 @@ class Stage(NamedTuple):
     """Counted from 0."""
     step: int
     """Of the run, counted from 0."""
+    class_counts: Int[Tensor, " classes"]
+    """Examples of each class that the epoch draws."""
     weights: Float[Tensor, " classes"]
     """w of each class; ones before the weights apply."""
     scales: Float[Tensor, " classes"] | None
@@ -78,9 +80,6 @@ class Training:
     feed: Feed
     held_out: Dataset | None
     groups: Groups
-    class_counts: Int[Tensor, " classes"]
-    """Examples of each class that an epoch draws."""
-    class_weights: Float[Tensor, " classes"]
     under: Bool[Tensor, " classes"]
     """Which classes are under-represented."""
     teacher: nn.Module | None = None
@@ -110,13 +109,23 @@ class Training:
         """Return what holds at the first step of an epoch."""
         config = self.config
         apply = config.schedule.weights_apply(epoch, epochs=config.epochs)
+        weights = self.class_weights(epoch)
         scales = config.budget.scales(self.train.counts, epoch, epochs=config.epochs)
         return Stage(
             epoch=epoch,
             step=epoch * self.feed.steps,
-            weights=self.class_weights if apply else torch.ones_like(self.class_weights),
-            scales=None if scales is None else scales.to(self.class_weights),
+            class_counts=torch.tensor(self.drawn(epoch), device=weights.device),
+            weights=weights if apply else torch.ones_like(weights),
+            scales=None if scales is None else scales.to(weights),
         )
+
+    def drawn(self, epoch: int) -> tuple[int, ...]:
+        """Return how many examples of each class an epoch draws, which losses and class weights are told."""
+        return self.config.sampling.drawn(self.train.counts, epoch=epoch, epochs=self.config.epochs)
+
+    def class_weights(self, epoch: int) -> Float[Tensor, " classes"]:
+        """Return w of each class, for what an epoch draws, once the weights apply."""
+        return self.config.weighting.weights(self.drawn(epoch)).to(self.under.device)
 
     def learning_rate(self, step: int) -> float:
         """Return the schedule's learning rate at a step of the run."""
@@ -206,7 +215,10 @@ def set_up(
     told = f"`batch_size` {config.batch_size}: expected at least one image for each of {processes.count} processes"
     require(smallest >= processes.count, f"{told}, got batches of {smallest}")
     train = train.to(fabric.device)
-    rare, drawn = groups(train.counts), config.sampling.drawn(train.counts)
+    rare, drawn = (
+        groups(train.counts),
+        config.sampling.drawn(train.counts, epoch=config.epochs - 1, epochs=config.epochs),
+    )
     if model is None:
         mean, std = channel_statistics(sample(train))
         model = build_model(
@@ -224,6 +236,7 @@ def set_up(
     done = compile_in_place(model, compiled, fabric.device, notice)
     wrapped, optimizer = fabric.setup(model, make_optimizer(config, model))
     output = check_shares(copy.copy(model), train, batch_size=config.batch_size, processes=processes.count)
+    rare = groups(train.counts)
     return Training(
         config=config,
         fabric=fabric,
@@ -244,8 +257,6 @@ def set_up(
         ),
         held_out=held_out.to(fabric.device) if held_out is not None else None,
         groups=rare,
-        class_counts=torch.tensor(drawn, device=fabric.device),
-        class_weights=config.weighting.weights(drawn).to(fabric.device),
         under=torch.tensor([c in rare.under for c in range(len(train.counts))], device=fabric.device),
         teacher=load_teacher(config, train, fabric.device),
     )

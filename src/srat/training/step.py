@@ -34,12 +34,12 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
     # Line 5: the inner maximisation.
     taught = training.taught(batch.images)
     with training.lent() as served:
-        loss_at = inner_loss(training, served, batch.images, own, taught)
+        loss_at = inner_loss(training, stage, served, batch.images, own, taught)
         adversarial = config.attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
 
     def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
         output = gathered(training, training.model(adversarial), len(labels))
-        losses = config.robust_loss.outer(output.logits, references(training, batch, taught))
+        losses = config.robust_loss.outer(output.logits, references(training, stage, batch, taught))
         term = config.feature_loss(output.embedding, labels, training.memory)
         return config.objective(losses, stage.weights_of(labels), term), output
 
@@ -72,11 +72,12 @@ def gathered(training: Training, output: Output, n: int) -> Output:
     return Output(rows[:, :width], features, rows[:, width:])
 
 
-def references(training: Training, batch: Batch, taught: Logits | None) -> References:
+def references(training: Training, stage: Stage, batch: Batch, taught: Logits | None) -> References:
     """Return what the robust loss compares the logits of adversarial images with.
 
     Args:
         training: model and configuration.
+        stage: where in the run the step is.
         batch: the images without the attack.
         taught: a teacher's logits of this process's, if there is one.
     """
@@ -85,11 +86,16 @@ def references(training: Training, batch: Batch, taught: Logits | None) -> Refer
     if config.robust_loss.sees_clean:
         clean = gathered(training, training.model(batch.images), len(labels)).logits
     teacher = None if taught is None else training.processes.gather(taught, len(labels))
-    return References(labels, lambda logits: config.loss(logits, labels, training.class_counts), clean, teacher)
+    return References(labels, lambda logits: config.loss(logits, labels, stage.class_counts), clean, teacher)
 
 
 def inner_loss(
-    training: Training, served: nn.Module, images: Tensor, labels: Int[Tensor, " own"], taught: Logits | None = None
+    training: Training,
+    stage: Stage,
+    served: nn.Module,
+    images: Tensor,
+    labels: Int[Tensor, " own"],
+    taught: Logits | None = None,
 ) -> LossAt:
     """Return what the training attack maximises; the model computes in the run's precision, the loss in fp32.
 
@@ -99,6 +105,7 @@ def inner_loss(
 
     Args:
         training: model and configuration.
+        stage: where in the run the step is.
         served: the model as it is lent to the attack.
         images: this process's, without the attack.
         labels: theirs.
@@ -113,7 +120,7 @@ def inner_loss(
 
     def prediction(logits: Logits) -> Tensor:
         if config.inner.loss == "training":
-            return config.loss(logits, labels, training.class_counts)
+            return config.loss(logits, labels, stage.class_counts)
         return entropy_of(logits, labels)
 
     clean = None

@@ -34,6 +34,9 @@ class Arguments:
     has."""
     weights: Which = "last"
     """The weights of the last epoch, of the best on the held-out part, or (raw) of the last one before averaging."""
+    groups: str = "half"
+    """Groups of classes by training images: half (the paper's), thirds, rarest-80, many-medium-few, or classes with
+    commas between them."""
     images: int | None = None
     """Compare the evaluations on this many test images (srat evaluate --images)."""
     json: Path | None = None
@@ -47,9 +50,18 @@ def run(args: list[str]) -> int:
         require(arguments.json.parent.is_dir(), f"--json: there is no folder '{arguments.json.parent}'")
     count = len(arguments.runs)
     require(count >= 2, f"srat compare: expected the folders of at least two runs, got {count}")
-    found = compare_runs(arguments.runs, attacks=arguments.attack, which=arguments.weights, images=arguments.images)
+    found = compare_runs(
+        arguments.runs,
+        attacks=arguments.attack,
+        which=arguments.weights,
+        images=arguments.images,
+        groups=arguments.groups,
+    )
     show = show_differences if found.others else show_means
-    show(found, make_console("compare"))
+    console = make_console("compare")
+    show(found, console)
+    for note in found.groups.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     if arguments.json is not None:
         write_atomically(arguments.json, found.to_json())
     return 0
@@ -60,7 +72,7 @@ def show_means(found: RunComparison, console: Console) -> None:
     first, evaluation = found.first, found.runs[0].evaluation
     for attack in found.attacks:
         title = f"{first.name}, {len(first.seeds)} seeds, {attack}"
-        print_whole(console, means_table(found.means(attack), title, evaluation))
+        print_whole(console, means_table(found.means(attack), title, evaluation, found.groups))
     console.print(SEEDS_ALONE, highlight=False)
 
 
@@ -70,7 +82,7 @@ def show_differences(found: RunComparison, console: Console) -> None:
     for other, of_other in zip(found.others, found.rows, strict=True):
         for attack in found.attacks:
             chosen = [row for row in of_other if row.attack == attack]
-            print_whole(console, comparison_table(chosen, first.name, other.name, evaluation))
+            print_whole(console, comparison_table(chosen, first.name, other.name, evaluation, found.groups))
         for sentence in sentences(of_other, first.name, other.name):
             console.print(printable(sentence), highlight=False, markup=False, soft_wrap=True)
     for said in beside_the_method(found.runs):

@@ -1,6 +1,5 @@
 """The command ``srat data``."""
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,9 +16,8 @@ from srat.cli.parsing import choices_class, family_flag, parse, parse_choices
 from srat.config.command_line import command_of
 from srat.config.composition import compose
 from srat.core.errors import printable, require
-from srat.core.files import write_atomically
 from srat.core.members import choices
-from srat.data import Dataset, Imbalance, Source, select
+from srat.data import Dataset, Imbalance, Source, write_split
 from srat.data.constant import constant_notes
 from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
 from srat.data.preparation import check_classes
@@ -51,7 +49,7 @@ class Arguments:
     plot: Path | None = None
     """Draw the distribution into this file (.png, .svg, .pdf)."""
     indices: Path | None = None
-    """Write the indices of the kept training images into this file, as a JSON list."""
+    """Write the indices of the kept training images into this file (.json, .txt, .npy, .npz)."""
     choices: Annotated[Any, tyro.conf.arg(name="")] = field(default_factory=Choices)
     source: Annotated[Source, tyro.conf.arg(name="data")] = field(default_factory=Source)
     imbalance: Annotated[Imbalance, tyro.conf.arg(name="imbalance")] = NoImbalance()
@@ -86,8 +84,8 @@ def show(arguments: Arguments, console: Console) -> int:
     parts = arguments.source.parts()
     train, validation, test = parts.train(), parts.validation(), parts.test()
     check_classes(train)
-    counts = arguments.imbalance.counts(train.counts, seed=arguments.seed)
-    kept = select(train.labels, counts, seed=arguments.seed)
+    kept = arguments.imbalance.kept(train.labels, train.counts, seed=arguments.seed)
+    counts = tuple(train.labels[kept].bincount(minlength=len(train.counts)).tolist())
     title = f"{arguments.source.name}, imbalance {arguments.imbalance.name}"
     print_whole(console, distribution_table(train.class_names, counts, train.counts, title=title))
     channels, height, width = train.images.shape[1:]
@@ -101,7 +99,7 @@ def show(arguments: Arguments, console: Console) -> int:
         say(printable(note))
     say(f"kept indices, seed {arguments.seed}: sha256 {hash_indices(kept)}")
     if arguments.indices is not None:
-        write_atomically(arguments.indices, json.dumps(kept.tolist()) + "\n")
+        write_split(arguments.indices, kept, train.labels)
         say(f"indices written to {arguments.indices}")
     if arguments.plot is not None:
         draw_distribution(train.class_names, counts, arguments.plot, title=f"{title}, {realised_ratio(counts):.0f} : 1")

@@ -116,8 +116,8 @@ def data() -> Iterator[Line]:
     for name, kind in members(Source).items():
         if issubclass(kind, FileSource):
             path = kind().find()
-            found = f"{path.parent}" if path is not None else "not here; downloaded on first use"
-            yield Line(what=name, found=found)
+            missing = f"not here{'; downloaded on first use' if kind.fetched else ''}"
+            yield Line(what=name, found=f"{path.parent}" if path is not None else missing)
     folders = ", ".join(map(str, search_folders(None)))
     yield Line(what="looked in", found=f"{folders} (SRAT_DATA_DIR, the cache)")
 

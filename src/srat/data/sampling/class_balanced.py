@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from srat.data.sampling.base import Sampling
+from srat.data.sampling.quotas import draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,22 +27,15 @@ class ClassBalanced(Sampling, name="class-balanced"):
     ) -> Int[Tensor, " n"]:
         """Return equally many indices of each class, shuffled."""
         del epoch, epochs
-        counts = labels.bincount()
-        classes = torch.split(labels.argsort(stable=True), counts[counts > 0].tolist())
-        quotas = torch.full((len(classes),), len(labels) // len(classes))
-        quotas[torch.randperm(len(classes), generator=generator)[: len(labels) % len(classes)]] += 1
-        drawn = [_rounds(own, quota, generator) for own, quota in zip(classes, quotas.tolist(), strict=True)]
-        order = torch.cat(drawn)
-        return order[torch.randperm(len(order), generator=generator)]
+        there = labels.bincount().nonzero().flatten()
+        each, more = divmod(len(labels), len(there))
+        quotas = torch.zeros(int(labels.max()) + 1, dtype=torch.long)
+        quotas[there] = each
+        quotas[there[torch.randperm(len(there), generator=generator)[:more]]] += 1
+        return draw(labels, quotas, generator)
 
     @override
-    def drawn(self, class_counts: Sequence[int]) -> tuple[int, ...]:
+    def drawn(self, class_counts: Sequence[int], *, epoch: int, epochs: int) -> tuple[int, ...]:
+        del epoch, epochs
         there = sum(count > 0 for count in class_counts)
         return tuple(round(sum(class_counts) / there) if count else 0 for count in class_counts)
-
-
-def _rounds(examples: Int[Tensor, " class"], count: int, generator: torch.Generator) -> Int[Tensor, " count"]:
-    """Return ``count`` of a class's examples, no one drawn again before all the others."""
-    rounds = -(-count // len(examples))
-    orders = [torch.randperm(len(examples), generator=generator) for _ in range(rounds)]
-    return examples[torch.cat(orders)[:count]]

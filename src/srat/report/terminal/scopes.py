@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from srat.core.errors import printable
+from srat.evaluation.groups import UNDER, WELL, AnyGroups
 from srat.evaluation.record import Evaluation
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.names import Name
@@ -53,21 +54,26 @@ def aligned_interval(low: float, high: float) -> str:
     return f"[{100 * low:4.1f}, {100 * high:5.1f}]"
 
 
-def rarity(evaluation: Evaluation) -> Callable[[str], tuple[bool, int]]:
-    """Return what sorts class names from the common to the rare, the under-represented ones last."""
-    counts, under = dict(zip(evaluation.class_names, evaluation.train_counts, strict=True)), _under(evaluation)
-    return lambda name: (name in under, -counts[name])
+def rarity(evaluation: Evaluation, groups: AnyGroups) -> Callable[[str], tuple[int, int]]:
+    """Return what sorts class names by group, and within it from the common to the rare."""
+    counts = dict(zip(evaluation.class_names, evaluation.train_counts, strict=True))
+    place = {evaluation.class_names[c]: number for number, classes in enumerate(groups.named.values()) for c in classes}
+    return lambda name: (place.get(name, 0), -counts[name])
 
 
-def _under(evaluation: Evaluation) -> set[str]:
-    return {evaluation.class_names[c] for c in evaluation.groups.under}
+def scope_name(name: str, is_class: bool, evaluation: Evaluation, groups: AnyGroups) -> Name | Text:
+    """Return the name of a scope for the first column; classes are marked with their group."""
+    if not is_class:
+        return Text(name, style="bold")
+    return class_name(name, group_of(list(evaluation.class_names).index(name), groups))
 
 
-def scope_name(name: str, is_class: bool, evaluation: Evaluation) -> Name | Text:
-    """Return the name of a scope for the first column; under-represented classes are marked."""
-    return class_name(name, under=name in _under(evaluation)) if is_class else Text(name, style="bold")
+def group_of(number: int, groups: AnyGroups) -> str:
+    """Return the name of the group that a class is in."""
+    return next((name for name, classes in groups.named.items() if number in classes), "")
 
 
-def class_name(name: str, *, under: bool = False) -> Name:
-    """Return the name of a class for a table, marked if it is under-represented."""
-    return Name(name=name, after="  under" if under else "")
+def class_name(name: str, group: str = "") -> Name:
+    """Return the name of a class for a table, marked with its group; of the paper's two the rare one alone."""
+    mark = {WELL: "", UNDER: "under"}.get(group, group)
+    return Name(name=name, after=f"  {mark}" if mark else "")

@@ -15,12 +15,14 @@ def separability_table(found: Sequence[Separability], evaluation: Evaluation, *,
     table = class_column_table(title)
     for heading in _COLUMNS.values():
         table.add_column(heading, justify="right", no_wrap=True)
-    order = rarity(evaluation)
+    order = rarity(evaluation, evaluation.groups)
     groups = [each for each in found if not each.is_class]
     classes = sorted((each for each in found if each.is_class), key=lambda each: order(each.scope))
     for each in (*groups, *classes):
         cells = [_said(getattr(each, column)) for column in _COLUMNS]
-        table.add_row(scope_name(each.scope, each.is_class, evaluation), *cells, end_section=each is groups[-1])
+        table.add_row(
+            scope_name(each.scope, each.is_class, evaluation, evaluation.groups), *cells, end_section=each is groups[-1]
+        )
     return table
 
 

@@ -1,28 +1,22 @@
 """Tables for the terminal."""
 
 import math
-from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from srat.core.errors import printable
 from srat.core.words import counted
-from srat.evaluation.groups import Groups
+from srat.evaluation.groups import AnyGroups
 from srat.evaluation.record import Evaluation, summary
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.scopes import aligned_interval, class_name, print_whole, titled_table
 from srat.statistics.intervals import Accuracy
 
-_SUMMARY_NAMES = {
-    "overall": "overall",
-    "well": "well-represented",
-    "under": "under-represented",
-    "worst_class": "worst class",
-}
 
-
-def print_evaluation(console: Console, evaluation: Evaluation, *, title: str, held_out: int) -> None:
+def print_evaluation(
+    console: Console, evaluation: Evaluation, *, title: str, held_out: int, groups: AnyGroups | None = None
+) -> None:
     """Print the accuracies of each class and group, in as many tables as the width asks for, and notes on them.
 
     Args:
@@ -30,31 +24,32 @@ def print_evaluation(console: Console, evaluation: Evaluation, *, title: str, he
         evaluation: the accuracies.
         title: above the table.
         held_out: how many training images the weights did not learn from, as they chose the best epoch.
+        groups: of classes; the paper's unless given.
     """
-    print_whole(console, class_table(evaluation, title=title))
-    for note in (trained_on(evaluation, held_out), *notes(evaluation)):
+    groups = groups or evaluation.groups
+    print_whole(console, class_table(evaluation, title=title, groups=groups))
+    for note in (trained_on(evaluation, held_out), *groups.notes, *notes(evaluation)):
         console.print(note, highlight=False, markup=False)
 
 
-def class_table(evaluation: Evaluation, *, title: str) -> Listing:
+def class_table(evaluation: Evaluation, *, title: str, groups: AnyGroups | None = None) -> Listing:
     """Return the accuracy of each class and group under each attack, in per cent with 95 % intervals.
 
-    Classes come in the order of their training counts; the under-represented ones are marked.
+    Classes come in the order of their groups and training counts; the under-represented ones are marked, or each with
+    its group where that is by another definition than the paper's.
     """
     table = titled_table(title, keys=2)
     table.add_column("class")
     table.add_column("train", justify="right", no_wrap=True)
     for name in evaluation.results:
         table.add_column(Text(f"{printable(name)} % [95 % interval]"), justify="right", no_wrap=True)
-    groups, counts = evaluation.groups, evaluation.train_counts
-    order = sorted(range(len(counts)), key=lambda c: (c in groups.under, -counts[c], c))
-    for position, c in enumerate(order):
-        under = c in groups.under
-        cells = [accuracy_cell(result.counts.accuracy([c])) for result in evaluation.results.values()]
-        last_of_group = position in (len(groups.well) - 1, len(order) - 1)
-        table.add_row(
-            class_name(evaluation.class_names[c], under=under), f"{counts[c]:,}", *cells, end_section=last_of_group
-        )
+    groups, counts = groups or evaluation.groups, evaluation.train_counts
+    for name, classes in (groups.named or {"": tuple(range(len(counts)))}).items():
+        order = sorted(classes, key=lambda c: (-counts[c], c))
+        for c in order:
+            cells = [accuracy_cell(result.counts.accuracy([c])) for result in evaluation.results.values()]
+            shown = class_name(evaluation.class_names[c], name)
+            table.add_row(shown, f"{counts[c]:,}", *cells, end_section=c == order[-1])
     _add_summary(table, evaluation, groups)
     return table
 
@@ -107,18 +102,11 @@ def _overall_under(evaluation: Evaluation) -> list[tuple[str, Accuracy, Accuracy
     return rows
 
 
-def _add_summary(table: Listing, evaluation: Evaluation, groups: Groups) -> None:
-    images = {
-        "overall": evaluation.train_counts,
-        "well": _at(evaluation, groups.well),
-        "under": _at(evaluation, groups.under),
-    }
-    summaries = [summary(result.counts, groups) for result in evaluation.results.values()]
-    shown = {key: label for key, label in _SUMMARY_NAMES.items() if groups.under or key not in ("well", "under")}
-    for key, label in shown.items():
-        total = f"{sum(images[key]):,}" if key in images else ""
-        table.add_row(Text(label, style="bold"), total, *(accuracy_cell(values[key]) for values in summaries))
-
-
-def _at(evaluation: Evaluation, classes: Sequence[int]) -> list[int]:
-    return [evaluation.train_counts[c] for c in classes]
+def _add_summary(table: Listing, evaluation: Evaluation, groups: AnyGroups) -> None:
+    counts = [result.counts for result in evaluation.results.values()]
+    for name, classes in {"overall": tuple(range(len(evaluation.train_counts))), **groups.named}.items():
+        images = sum(evaluation.train_counts[c] for c in classes)
+        cells = (accuracy_cell(each.accuracy(classes)) for each in counts)
+        table.add_row(Text(name, style="bold"), f"{images:,}", *cells)
+    worst = (accuracy_cell(each.accuracy([each.worst_class()])) for each in counts)
+    table.add_row(Text("worst class", style="bold"), "", *worst)

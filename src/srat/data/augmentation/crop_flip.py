@@ -1,17 +1,14 @@
-"""Augmentation of whole batches where they lie; what is random is drawn on the CPU, so that it is the same anywhere."""
+"""The usual augmentation of CIFAR, of whole batches where they lie."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Num
-from torch import Tensor
 from torch.nn import functional as F
 
 from srat.core.errors import require_field
-from srat.core.members import Member
-
-Images = Num[Tensor, "batch channels height width"]
-"""Bytes, or floating point in [0, 1]."""
+from srat.core.members import since
+from srat.data.augmentation.base import Augmentation, Images
+from srat.data.augmentation.erasing import check_probability, random_erasing
 
 
 def random_flip(images: Images, *, generator: torch.Generator) -> Images:
@@ -40,34 +37,20 @@ def random_crop(images: Images, *, padding: int, generator: torch.Generator) -> 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Augmentation(Member):
-    """A random change of training images that keeps their class."""
-
-    def __call__(self, images: Images, *, generator: torch.Generator) -> Images:
-        """Return changed images of the same shape and type."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoAugmentation(Augmentation, name="none"):
-    """Leave the images as they are."""
-
-    def __call__(self, images: Images, *, generator: torch.Generator) -> Images:
-        """Return ``images``."""
-        del generator
-        return images
-
-
-@dataclass(frozen=True, kw_only=True)
 class CropFlip(Augmentation, name="crop-flip"):
     """Pad and crop, then mirror: the usual augmentation of CIFAR."""
 
     padding: int = 4
     """Largest shift, in pixels."""
+    erasing: float = field(default=0.0, metadata=since(0.0))
+    """Probability that a rectangle of the image is then filled with noise (random erasing)."""
 
     def __post_init__(self) -> None:
         require_field(0 <= self.padding <= 64, "augmentation.padding", "0 to 64 pixels", self.padding)
+        check_probability(self.erasing)
 
     def __call__(self, images: Images, *, generator: torch.Generator) -> Images:
-        """Return `random_flip` of `random_crop`."""
-        return random_flip(random_crop(images, padding=self.padding, generator=generator), generator=generator)
+        """Return `random_erasing` of `random_flip` of `random_crop`."""
+        cropped = random_crop(images, padding=self.padding, generator=generator)
+        flipped = random_flip(cropped, generator=generator)
+        return random_erasing(flipped, probability=self.erasing, generator=generator)
