@@ -17,12 +17,13 @@ from srat.core.errors import require
 from srat.core.gradients import taking_gradients
 from srat.core.signals import deferring_signals
 from srat.core.words import counted, few
-from srat.data import Parts, TrainingData, prepare
+from srat.data import Dataset, Parts, TrainingData, prepare
 from srat.data.constant import constant_notes
 from srat.data.twins import shared_notes
 from srat.evaluation.observer import Observer
 from srat.models.wrapping.wrapper import Custom
 from srat.runs.folder import RunFolder
+from srat.runs.metrics import budget_row
 from srat.runs.run import ModelFacts, Run, image_shape, load, read_facts
 from srat.runtime.compiling import CompileChoice
 from srat.runtime.fabric import describe, make_fabric
@@ -155,7 +156,7 @@ def set_up_for(task: Task, data: TrainingData) -> Training:
 def tell(task: Task, parts: Parts, training: Training) -> None:
     """Tell the observer what the user should know of data and attacks before the hours of training."""
     config, train = task.config, training.train
-    for note in (*parts.notes, *validation_note(config, parts), *constant_notes(train)):
+    for note in (*parts.notes, *validation_note(config, parts), *constant_notes(train), *budget_note(config, train)):
         task.observer.notice(note)
     tell_doubts((config,), train.images.shape[1:], task.observer.notice)
 
@@ -219,6 +220,25 @@ def validation_note(config: Config, parts: Parts) -> list[str]:
     if not config.holdout.fraction:
         return ["the validation part of the data is not used (`holdout.fraction` 0)"]
     return ["the validation part of the data is held out to choose the best epoch"]
+
+
+def budget_note(config: Config, train: Dataset) -> list[str]:
+    """Return what ε the classes are attacked with in training, where it is not the same for all.
+
+    Raises:
+        UserError: if the budget is refused for these classes.
+    """
+    scales = config.budget.scales(train.counts, config.epochs - 1, epochs=config.epochs)
+    if scales is None:
+        return []
+    row, epsilon = budget_row(scales, train.counts), getattr(config.attack, "epsilon", 1.0)
+    least, mean, largest = (f"{row[name] * epsilon:.4g}" for name in ("budget_least", "budget_mean", "budget_largest"))
+    unit = "ε" if hasattr(config.attack, "epsilon") else "what the budget is multiplied by"
+    over = f"{float(scales.mean()) * epsilon:.4g}"
+    return [
+        f"budget {config.budget.name}: in training {unit} is {least} to {largest}, {over} in the mean over classes, "
+        f"{mean} over images; the evaluation's is one for all"
+    ]
 
 
 def as_run(training: Training, state: State, folder: Path | None) -> Run:

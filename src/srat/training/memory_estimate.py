@@ -71,6 +71,7 @@ def step_bytes(training: Training, *, batch_size: int) -> int:
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     module, parts = _without_contents(training.module, fake), _without_contents(training.parts, fake)
     rng = torch.Generator(device=device)
+    stage = training.stage(training.config.epochs - 1)  # budgets look at what the tensors hold
     with fake, Footprint() as footprint:
         footprint.count((*parts.parameters(), *parts.buffers()))
         kept = footprint.live
@@ -88,7 +89,7 @@ def step_bytes(training: Training, *, batch_size: int) -> int:
             parts=parts,
             processes=ALONE,
         )
-        train_step(traced, blank_batch(training, batch_size), training.stage(config.epochs - 1), lambda _: rng)
+        train_step(traced, blank_batch(training, batch_size), stage, lambda _: rng)
         # What is left when the step is done is the optimiser's: it was not there yet at the peak.
         momentum = footprint.live - weights
     best = weights - kept if training.held_out is not None else 0

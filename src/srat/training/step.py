@@ -30,11 +30,12 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
         rng: a purpose → the generator for it in this step.
     """
     config, labels, own = training.config, batch.labels, batch.labels[batch.own]
+    attack = config.attack.shortened(stage.effort)
 
     # Line 5: the inner maximisation.
     with training.lent() as served:
         loss_at = inner_loss(training, served, batch.images, own)
-        adversarial = config.attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
+        adversarial = attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
 
     def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
         output = gathered(training, training.model(adversarial), len(labels))
@@ -54,7 +55,7 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
     # Line 7: the update.
     training.optimizer.step()
     training.optimizer.zero_grad()
-    training.settle(stage, output.embedding, labels)
+    training.settle(stage, output, labels)
     return sums
 
 
