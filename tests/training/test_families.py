@@ -171,11 +171,19 @@ def without_noise(config):
 
 def shared_steps(processes, **members):
     config = without_noise(small(**members))
-    state = stepped(set_up(config, make_fabric("cpu"), small_set(channels=3), None, None, processes=processes), size=11)
+    training = set_up(config, make_fabric("cpu"), small_set(channels=3), None, None, processes=processes)
+    stepped(training, size=11)
+    training.close(0, None)
+    state = stepped(training, size=11)
     return {name: tensor.numpy() for name, tensor in state.items()}
 
 
-@pytest.mark.parametrize("members", [TOGETHER, {"averaging": "swa", "schedule": "one-cycle"}])
+LEARNING = {"weight_perturbation": "awp", "budget": "dafa", "weighting": "dafa"}
+
+
+@pytest.mark.parametrize(
+    "members", [TOGETHER, {"averaging": "swa", "schedule": "one-cycle", "budget": "class-wise"}, LEARNING]
+)
 def test_two_processes_are_one(members):
     alone = shared_steps(ALONE, **members)
     for ours in in_processes(2, partial(shared_steps, **members)):

@@ -120,16 +120,12 @@ def held_out_row(clean: Counts, robust: Counts, groups: Groups) -> Row:
 
 
 def budget_row(scales: Float[Tensor, " classes"] | None, counts: Sequence[int]) -> Row:
-    """Return what ε was multiplied by: the least and the largest of a class, the mean over the images.
-
-    There is nothing of it where it was 1 for all.
+    """Return what ε is multiplied by: the least and the largest of a class, the mean over the images.
 
     Args:
-        scales: (classes,), of the epoch; None for 1.
+        scales: (classes,), of an epoch; None for 1.
         counts: training images of each class.
     """
-    if scales is None:
-        return {}
-    values = scales.tolist()
+    values = [1.0] * len(counts) if scales is None else scales.tolist()
     mean = sum(n * scale for n, scale in zip(counts, values, strict=True)) / sum(counts)
     return {"budget_least": min(values), "budget_mean": mean, "budget_largest": max(values)}

@@ -228,17 +228,17 @@ def budget_note(config: Config, train: Dataset) -> list[str]:
     Raises:
         UserError: if the budget is refused for these classes.
     """
-    scales = config.budget.scales(train.counts, config.epochs - 1, epochs=config.epochs)
-    if scales is None:
-        return []
-    row, epsilon = budget_row(scales, train.counts), getattr(config.attack, "epsilon", 1.0)
-    least, mean, largest = (f"{row[name] * epsilon:.4g}" for name in ("budget_least", "budget_mean", "budget_largest"))
-    unit = "ε" if hasattr(config.attack, "epsilon") else "what the budget is multiplied by"
-    over = f"{float(scales.mean()) * epsilon:.4g}"
-    return [
-        f"budget {config.budget.name}: in training {unit} is {least} to {largest}, {over} in the mean over classes, "
-        f"{mean} over images; the evaluation's is one for all"
-    ]
+    budget, epsilon = config.budget, getattr(config.attack, "epsilon", None)
+    scales = budget.scales(train.counts, config.epochs - 1, epochs=config.epochs)
+    said = []
+    if scales is not None and epsilon is not None:
+        row = budget_row(scales, train.counts)
+        least, images, largest = (f"{epsilon * row[f'budget_{name}']:.4g}" for name in ("least", "mean", "largest"))
+        classes = f"{epsilon * float(scales.mean()):.4g}"
+        said.append(f"ε is {least} to {largest}, {classes} in the mean over classes and {images} over images")
+    if budget.ramp:
+        said.append(f"it grows from nothing over the first {math.ceil(budget.ramp * config.epochs)} epochs")
+    return [f"budget {budget.name}, of the training attack alone: {'; '.join(said)}"] if said else []
 
 
 def as_run(training: Training, state: State, folder: Path | None) -> Run:

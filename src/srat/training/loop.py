@@ -11,6 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from srat.attacks import PGD, Natural
+from srat.attacks.budgets import UniformBudget
 from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.core.keyed_random import derive_seed, generator
@@ -87,7 +88,9 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
     row = {"epoch": epoch, "learning_rate": rate, "weights_apply": int(weighted), **means}
     finish_average(training, first, partial(worst_class, training, keeper))
     held_out = validate(training, epoch, keeper, observer)
-    finish_epoch(state, row | budget_row(first.scales, training.train.counts) | held_out, training.averaged)
+    if config.budget != UniformBudget():
+        row |= budget_row(first.scales, training.train.counts)
+    finish_epoch(state, row | held_out, training.averaged)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
