@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from srat.core.words import number
+from srat.data.feed import count_batches
 from srat.losses.base import checked_labels
 
 REFUSED = "violates type hint|[Tt]ype-check error"
 
 
 def test_a_value_of_another_type_is_refused():
-    assert number(5.0) == "5"
+    assert count_batches(5, 2) == 3
     with pytest.raises(TypeError, match=REFUSED):
-        number("5")
+        count_batches("5", 2)
 
 
 def test_a_tensor_of_another_shape_is_refused():

@@ -45,7 +45,7 @@ from srat.methods.objective import reduce_weighted
 from srat.models import Normalization, lent, wrap
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.averaging import EMA, FAWA, NoAveraging, blend_
-from srat.optimization.schedules import learning_rate
+from srat.optimization.schedules import Steps
 from srat.optimization.weight_perturbations import AWP
 from srat.report.terminal.table import notes
 from srat.runtime.fabric import make_fabric
@@ -385,7 +385,7 @@ def check_schedule(rate_of, weights_apply):
 
 def test_14_rates_do_not_compound_and_deferral_is_on_time():
     schedule = Config().schedule
-    rate = partial(learning_rate, base=0.1, milestones=(160, 180), factor=0.01)
+    rate = lambda epoch: Steps().learning_rate(5 * epoch, steps=5, epochs=200, base=0.1)  # noqa: E731
     weights = partial(schedule.weights_apply, epochs=200)
     check_schedule(rate, weights)
     compounding = lambda epoch: 0.1 * 0.01 ** max(0, epoch - 159)  # noqa: E731
@@ -535,7 +535,7 @@ def check_resume(folder, monkeypatch):
     # The best epoch is the first of the three: its weights must come back, too.
     scores = itertools.cycle((0.3, 0.2, 0.1))
     monkeypatch.setattr(trainer, "validate", lambda *_: {"held_out_robust": next(scores)})
-    config = replace(compose(method="srat-ldam", epochs=3), model=SmallCNN(width=4))
+    config = replace(compose(method="srat-ldam", epochs=3, averaging="ema"), model=SmallCNN(width=4))
     config = replace(config, attack=replace(config.attack, steps=1))
     fitting.fit(config, out=folder / "whole")
     with pytest.raises(Interrupted):
@@ -558,7 +558,15 @@ def forgetting(*names):
     return restore
 
 
-def weights_alone(file, model, optimizer, run):
+def without_parts(file, model, optimizer, parts, run):
+    """Resume without the average of the weights."""
+    return REAL_RESTORE(file, model, optimizer, copy.deepcopy(parts), run)
+
+
+REAL_RESTORE = checkpoint._restore
+
+
+def weights_alone(file, model, optimizer, parts, run):
     """Resume as most code of this field does."""
     model.load_state_dict(checkpoint._without("model", file.tensors()))
     return State(epoch=file.facts["epoch"], history=file.facts["history"])
@@ -572,6 +580,7 @@ def test_20_a_resume_is_exact(tmp_path, monkeypatch):
     ("name", "mistake", "shown"),
     [
         ("_restore", weights_alone, "metrics.csv"),
+        ("_restore", without_parts, "model.safetensors"),
         ("_restore", forgetting("step", "sums"), "metrics.csv"),
         ("_restore", forgetting("best_epoch", "best_score", "best_weights"), "model-best.safetensors"),
         ("_load_optimizer_tensors", lambda optimizer, tensors: None, "metrics.csv"),

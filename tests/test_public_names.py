@@ -167,6 +167,7 @@ HANDED_OUT = {
 }
 """What users are given, and need not make: records without checks of their own."""
 NOT_CHECKED = {
+    "attacked": "is `lent`, by its name of version 0.1",
     "logits_at": "each step of each attack calls it; `first_logits` and `evaluate` look before",
     "logits_of": "each call of a wrapped model calls it, and torch.compile goes through it",
     "hash_contents": "takes any number of arguments; a test of its own is below",

@@ -15,7 +15,7 @@ from srat.audit.base import Subject
 from srat.models import lent, logits_of
 
 EPSILON, HONEST_EPSILON = 0.15, 0.1
-HONEST = ("ce", "ldam", "srat-ldam")
+HONEST = ("ce", "srat-ldam")
 
 
 @cache

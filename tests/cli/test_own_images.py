@@ -68,7 +68,7 @@ class TestOnce:
         assert len(levels) == len(set(levels)) == 16
 
     def test_what_is_said_of_the_images_is_said_once(self, cli, run, monkeypatch):
-        monkeypatch.setattr("srat.cli.commands.audit.SOURCE_STEPS", 20)
+        monkeypatch.setattr("srat.audit.auditing.SOURCE_STEPS", 20)
         (run.parent / "images" / "ant" / "late.png").write_bytes((run.parent / "images" / "ant" / "0.png").read_bytes())
         try:
             code, out, _ = cli("audit", str(run), "--check", "transfer", "--images", "8", "--device", "cpu")

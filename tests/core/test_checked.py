@@ -213,7 +213,10 @@ def test_norms_that_there_are_not(norm):
         ),
         (lambda: Config(loss="focal"), "Config.loss: expected a Loss (CrossEntropy, Focal, LDAM), got 'focal'"),
         (lambda: Config(evaluation=FGSM()), "Config.evaluation: expected a PGD, got an FGSM"),
-        (lambda: Config(optimizer=SGD), "Config.optimizer: expected an SGD, got the class SGD itself"),
+        (
+            lambda: Config(optimizer=SGD),
+            "Config.optimizer: expected an Optimizer (AdamW, SGD), got the class SGD itself",
+        ),
         (lambda: Config(precision="bf8"), "Config.precision: expected one of fp32, tf32, bf16, fp16, got 'bf8'"),
         (lambda: Steps(milestones=5), "Steps.milestones: expected a list of whole numbers or None, got 5"),
         (

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,28 @@ def install(site, package, module, code):
     (facts / "entry_points.txt").write_text(f"[srat.members]\n{module} = {module}\n")
 
 
+SEVERAL = """
+import contextlib, io, json, sys
+from srat.cli import main
+for words in json.loads(sys.argv[1]):
+    said, wrong = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(wrong):
+        try:
+            code = main(words)
+        except SystemExit as ending:
+            code = ending.code or 0
+    print(json.dumps([code, said.getvalue(), wrong.getvalue()]))
+"""
+"""One process for several commands: most of what each would take is to import torch."""
+
+
+def each_of(srat, *commands):
+    """Run commands one after the other; return exit code, output and errors of each."""
+    done = srat("-c", SEVERAL, json.dumps([shlex.split(command) for command in commands]))
+    assert done.returncode == 0, done.stderr
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
 @pytest.fixture
 def srat(tmp_path):
     """Run the command line in a folder, with the packages that are installed in its site."""
@@ -46,11 +69,13 @@ def srat(tmp_path):
 def test_the_guides_package_is_trained_with(srat, tmp_path):
     assert '[project.entry-points."srat.members"]\nbrier = "brier_losses"' in documented("pyproject.toml")
     install(tmp_path / "site", "brier-losses", "brier_losses", documented("brier_losses.py"))
-    trained = srat("-m", "srat", "train", "--loss", "brier", *TINY, "--out", "run")
-    assert trained.returncode == 0, trained.stderr
+    tiny = " ".join(TINY)
+    trained, helped, evaluated = each_of(
+        srat, f"train --loss brier {tiny} --out run", "train --help", "evaluate run --attack fgsm --device cpu"
+    )
+    assert (trained[0], helped[0], evaluated[0]) == (0, 0, 0), trained[2] + evaluated[2]
     assert json.loads((tmp_path / "run" / "config.json").read_text())["loss"] == {"name": "brier"}
-    assert "brier" in srat("-m", "srat", "train", "--help").stdout
-    assert srat("-m", "srat", "evaluate", "run", "--attack", "fgsm", "--device", "cpu").returncode == 0
+    assert "brier" in helped[1]
     (tmp_path / "site" / "brier_losses.py").rename(tmp_path / "elsewhere.py")
     gone = srat("-m", "srat", "evaluate", "run", "--attack", "pgd-2", "--device", "cpu")
     assert gone.returncode == 2
@@ -178,20 +203,22 @@ def name_in(code):
 
 def test_a_member_of_any_kind_is_one_file(added, tmp_path):
     chosen = {kind: name_in(ADDED[kind]) for kind in FAMILIES_ADDED}
-    words = [word for kind, name in chosen.items() for word in (f"--{kind.replace('_', '-')}", name)]
-    trained = added("-m", "srat", "train", *words, "--epochs", "2", "--device", "cpu", "--out", "run")
-    assert trained.returncode == 0, trained.stderr
+    words = " ".join(f"--{kind.replace('_', '-')} {name}" for kind, name in chosen.items())
+    trained, helped, evaluated, audited, made = each_of(
+        added,
+        f"train {words} --epochs 2 --device cpu --out run",
+        f"train --help {words}",
+        "evaluate run --attack jump --device cpu",
+        "audit run --check many --device cpu",
+        "grid ours-recipe --seeds 1 --executor serial --device cpu",
+    )
+    for code, _, wrong in (trained, helped, evaluated, audited, made):
+        assert code == 0, wrong
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert {kind: config[kind]["name"] for kind in chosen} == chosen
     assert config["model"] == {"name": "flat", "width": 8}
     assert (tmp_path / "run" / "model-raw.safetensors").exists()
-    helped = added("-m", "srat", "train", "--help", *words).stdout
-    assert all(name in helped for name in chosen.values())
-    assert "--attack.steps" in helped
-    evaluated = added("-m", "srat", "evaluate", "run", "--attack", "jump", "--device", "cpu")
-    assert evaluated.returncode == 0, evaluated.stderr
+    assert all(name in helped[1] for name in chosen.values())
+    assert "--attack.steps" in helped[1]
     assert "jump-20" in json.loads((tmp_path / "run" / "evaluation.json").read_text())["results"]
-    audited = added("-m", "srat", "audit", "run", "--check", "many", "--device", "cpu")
-    assert audited.returncode == 0, audited.stderr
-    made = added("-m", "srat", "grid", "ours-recipe", "--seeds", "1", "--executor", "serial", "--device", "cpu")
-    assert made.returncode == 0, made.stderr
+    assert "many" in audited[1]

@@ -165,7 +165,7 @@ def test_every_set_is_published_in_four_sizes_each_with_its_own_sum():
         ({"val_labels": np.zeros((4, 14), np.uint8)}, "val_labels: expected n integers"),
         ({"val_labels": np.zeros((3, 1), np.uint8)}, "expected one for each of 4 images"),
         ({"val_images": np.zeros((4, 28, 28, 28), np.uint8)}, "1 or 3 channels"),
-        ({"val_images": np.array([print] * 4)}, "val_images holds Python objects, expected plain"),
+        ({"val_images": np.array([len] * 4)}, "val_images holds Python objects, expected plain"),
     ],
 )
 def test_refuses_another_content(put, tmp_path, change, said):

@@ -20,6 +20,7 @@ from srat.data import Dataset, Feed
 from srat.data.augmentation import CropFlip
 from srat.data.feed import ahead
 from srat.data.reading.image_files import ImageFiles
+from srat.data.sampling import Shuffled
 from srat.data.sources.folder import Folder
 from srat.evaluation.evaluate import count
 from srat.models.backbones.small_cnn import SmallCNN
@@ -119,7 +120,8 @@ def test_what_fits_is_decoded_beforehand(photographs, monkeypatch):
 def test_batches_do_not_depend_on_where_the_images_lie(photographs):
     lazy = config(photographs, "always").data.train()
     loaded = Dataset(lazy.images[:], lazy.labels, lazy.class_names)
-    feeds = [Feed(dataset=data, augmentation=CropFlip(padding=1), batch_size=16, seed=3) for data in (lazy, loaded)]
+    how = {"augmentation": CropFlip(padding=1), "sampling": Shuffled(), "batch_size": 16, "epochs": 3, "seed": 3}
+    feeds = [Feed(dataset=data, **how) for data in (lazy, loaded)]
     assert [feed.dataset.streamed for feed in feeds] == [True, False]
     for one, other in zip(feeds[0].epoch(2, 1), feeds[1].epoch(2, 1), strict=True):
         assert torch.equal(one.images, other.images)

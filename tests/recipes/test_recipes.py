@@ -88,7 +88,7 @@ class TestPaperScale:
             assert config.evaluation == PGD(epsilon=8 / 255, step_size=step, steps=20)
             assert (config.model.name, config.model.width, config.epochs) == ("resnet18", 64, 200)
             rates = [
-                config.schedule.learning_rate(epoch, epochs=200, base=config.optimizer.learning_rate)
+                config.schedule.learning_rate(9 * epoch, steps=9, epochs=200, base=config.optimizer.learning_rate)
                 for epoch in (0, 159, 160, 179, 180, 199)
             ]
             assert rates == pytest.approx([0.1, 0.1, 1e-3, 1e-3, 1e-5, 1e-5])

@@ -91,7 +91,7 @@ def test_what_can_hardly_be_meant_is_told(run):
         ({"attacks": ("autoattak",)}, "unknown attack 'autoattak', did you mean 'autoattack'"),
         ({"attacks": "pgd-20"}, "attacks: expected a list"),
         ({"norm": "l2"}, "`norm` needs `epsilon`"),
-        ({"new_images": True, "images": 50}, "leave out --images"),
+        ({"new_images": True, "images": 50}, "leave out `images`"),
         ({"device": "cuda:77"}, "no such CUDA device"),
     ],
 )

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -81,8 +81,13 @@ class Feed:
     def order(self, epoch: int) -> tuple[Int[Tensor, " batch"], ...]:
         """Return the examples of each batch of an epoch, on the device that the images are taken from."""
         rng = generator(self.seed, "order", epoch=epoch)
-        order = self.sampling.order(self.dataset.labels.cpu(), epoch=epoch, epochs=self.epochs, generator=rng)
+        order = self.sampling.order(self._labels, epoch=epoch, epochs=self.epochs, generator=rng)
         return order.to(self.dataset.images.device).tensor_split(self.steps)
+
+    @cached_property
+    def _labels(self) -> Int[Tensor, " n"]:
+        """On the CPU, once: to fetch them is to wait for the device."""
+        return self.dataset.labels.cpu()
 
     def augmenting(self, epoch: int, step: int) -> torch.Generator:
         """Return the source of a step's augmentation."""

@@ -4,8 +4,9 @@ import contextlib
 import io
 import re
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from typing import Annotated
 
 import tyro
@@ -13,7 +14,7 @@ import tyro
 from srat.cli.commands import COMMANDS, run_command
 from srat.cli.parsing import MOST_COLUMNS, choices_of, columns, parse
 from srat.config.config import FAMILIES
-from srat.core.errors import require
+from srat.core.errors import UserError, require
 from srat.recipes.catalogue import names
 
 SHELLS = ("bash", "zsh")
@@ -98,13 +99,32 @@ def flags_of(command: str) -> dict[str, str]:
 
     Of ``srat train`` these are the flags of every loss, attack, model, … that may be chosen; likewise of ``srat data``.
     """
-    further: Mapping[str, list[tuple[str, ...]]] = {
-        "data": [(name, "--imbalance", shape) for name in choices_of("data") for shape in choices_of("imbalance")],
-        "train": [(f"--{family.replace('_', '-')}", name) for family in FAMILIES for name in choices_of(family)],
-        "report": [("table1",)],
+    further: Mapping[str, list[list[Words]]] = {
+        "data": [[(name,) for name in choices_of("data")], _chosen("imbalance")],
+        "train": [_chosen(family) for family in FAMILIES],
+        "report": [[("table1",)]],
     }
-    asked = [(command, *words) for words in ((), *further.get(command, ()))]
-    return dict(found for words in asked for found in _FLAG.findall(helped(*words)))
+    helps = [helped(command), *_helps(command, further.get(command, []))]
+    return dict(found for text in helps for found in _FLAG.findall(text))
+
+
+Words = tuple[str, ...]
+
+
+def _chosen(family: str) -> list[Words]:
+    return [(f"--{family.replace('_', '-')}", name) for name in choices_of(family)]
+
+
+def _helps(command: str, families: Sequence[Sequence[Words]]) -> Iterator[str]:
+    """Yield what a command's help says of every choice: of one in each family at once, for a help takes its time.
+
+    Choices that refuse each other are asked about one by one.
+    """
+    for together in zip_longest(*families, fillvalue=()):
+        try:
+            yield helped(command, *chain(*together))
+        except UserError:
+            yield from (helped(command, *words) for words in together if words)
 
 
 _FLAG = re.compile(r"(?<![\w'-])(--[a-z][\w.-]*\w)(?: (\{[^}\s]*\}\S*|[\[A-Z][^\s,]*))?")
