@@ -1,11 +1,11 @@
 """Budgets (a file each): how large the training attack's ball is, by class and epoch."""
 
 from srat.attacks.budgets.base import Budget
-from srat.attacks.budgets.cfa import CFA, calibrated
-from srat.attacks.budgets.class_wise import ClassWise, class_wise
-from srat.attacks.budgets.dafa import DAFA
-from srat.attacks.budgets.frl import FRL, remargin
-from srat.attacks.budgets.robustlt import RobustLT, robustlt
+from srat.attacks.budgets.cfa_budget import CFA, calibrated
+from srat.attacks.budgets.class_wise_budget import ClassWise, class_wise
+from srat.attacks.budgets.dafa_budget import DAFA
+from srat.attacks.budgets.frl_budget import FRL, remargin
+from srat.attacks.budgets.robustlt_budget import RobustLT, robustlt
 from srat.attacks.budgets.uniform import UniformBudget
 from srat.core.members import import_members
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from srat.attacks.budgets.base import Budget
-from srat.attacks.budgets.class_wise import rarity
+from srat.attacks.budgets.class_wise_budget import rarity
 from srat.core.checked import checked
 from srat.core.errors import require, require_field
 from srat.core.words import number
