@@ -96,8 +96,9 @@ def test_no_more_batches_are_taken_than_tell(monkeypatch):
     torch.testing.assert_close(norm.running_mean, seen[0].mean(dim=(0, 2, 3)))
 
 
-def shared_estimate(processes):
+def shared_estimate(processes, synchronized=True):
     config = without_noise(small(averaging=EMA(start=0.0, batch_norm="attacked")))
+    config = replace(config, sync_batch_norm=synchronized)
     data = small_set(channels=3)
     training = set_up(config, make_fabric("cpu"), data, None, None, processes=processes)
     stepped(training, size=11)
@@ -110,6 +111,11 @@ def test_two_processes_estimate_as_one():
     for ours in in_processes(2, shared_estimate):
         for here, there in zip(ours, alone, strict=True):
             torch.testing.assert_close(torch.from_numpy(here), torch.from_numpy(there), rtol=1e-3, atol=1e-4)
+
+
+def test_processes_that_see_other_images_estimate_the_mean():
+    one, other = in_processes(2, partial(shared_estimate, synchronized=False))
+    assert all((here == there).all() for here, there in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize("kind", [EMA, SWA])

@@ -1,6 +1,6 @@
 """Feedback while a run goes on: what it sees, when its factors apply, and what of it is kept."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -62,10 +62,18 @@ def test_dafas_weights_multiply_the_weights_once_they_apply():
     assert training.stage(1).weights.tolist() == list(range(1, 11))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Both(CFA):
+    """A budget of the class and of feedback."""
+
+    def scales(self, class_counts, epoch, *, epochs):
+        return torch.arange(10)
+
+
 def test_ramp_class_and_feedback_multiply():
-    training = a_training(budget=CFA(ramp=1.0))
+    training = a_training(budget=Both(ramp=1.0))
     training.parts["budget"].factors.fill_(0.8)
-    assert training.stage(1).scales.tolist() == pytest.approx([0.4] * 10)
+    assert training.stage(1).scales.tolist() == pytest.approx([0.4 * c for c in range(10)])
     assert training.stage(0).scales.tolist() == [0.0] * 10
     assert training.stage(1).effort == 0.5
 
