@@ -58,13 +58,14 @@ def attack_of_the_trainer(trained, *, precision="fp32", folding=True, compiled="
 
 
 def change_by_steps(trained, *, precision="fp32", compiled="off", device="cpu"):
-    """Return what six steps, of batches of two sizes, change of weights and statistics."""
+    """Return what six steps, of batches of two sizes, change of weights and statistics, with an average and a queue."""
     config, model, data = trained
+    config = compose(config, averaging="ema", feature_loss="separation-queue")
     config = replace(config, precision=precision, optimizer=replace(config.optimizer, learning_rate=0.01))
     training = set_up(config, make_fabric(device, precision), data, None, None, compiled=compiled, notice=give_up)
     training.module.load_state_dict(model.state_dict())
     training.model.train()
-    before = floats(training.module)
+    before = floats(training.module, training.parts)
     with tensor_float(precision == "tf32"):
         for step in range(6):
             # Both sizes have been seen: from now on what is there serves, or each step would wait for the compiler.
@@ -74,12 +75,12 @@ def change_by_steps(trained, *, precision="fp32", compiled="off", device="cpu"):
             rng = partial(generator, 0, step=step, device=device)
             trainer.train_step(training, batch, training.stage(training.config.epochs - 1), rng)
     torch._dynamo.config.error_on_recompile = False
-    return floats(training.module) - before
+    return floats(training.module, training.parts) - before
 
 
-def floats(module):
-    """Return all weights and statistics in a row."""
-    state = module.state_dict().values()
+def floats(*modules):
+    """Return all weights, statistics and memories in a row."""
+    state = [tensor for module in modules for tensor in module.state_dict().values()]
     return torch.cat([tensor.double().flatten().cpu() for tensor in state if tensor.is_floating_point()])
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import srat
 from srat.core.errors import UserError
-from srat.data import Holdout, epoch_batches, exponential_counts, select, step_counts
+from srat.data import Holdout, exponential_counts, select, step_counts
 from srat.data.reading.downloads import search_folders
 from srat.feature_losses import has_positive, separation
 from srat.losses import cross_entropy, focal, ldam, ldam_margins
@@ -214,7 +214,6 @@ def test_counts_of_another_number_of_classes():
         ("counts: expected one for each of 2 classes, got 1", lambda: select([0, 1], [1], seed=0)),
         ("seed: expected a whole number, got 0.5", lambda: select([0, 1], [1, 1], seed=0.5)),
         ("labels: expected integers from 0", lambda: Holdout().split([-1, 0], seed=0)),
-        ("batch_size: expected at least 1, got 0", lambda: epoch_batches(4, 0, generator=torch.Generator())),
         ("mode: expected eval or train_frozen_stats, got 'train'", lambda: srat.models.lent(NET, "train")),
         ("norm: expected linf or l2, got 'l1'", lambda: srat.attacks.within(IMAGES, IMAGES, norm="l1", epsilon=1)),
     ],

@@ -14,7 +14,7 @@ import torch
 
 from srat.config.composition import compose
 from srat.core.keyed_random import generator
-from srat.data import epoch_batches, prepare
+from srat.data import prepare
 from srat.methods.table import METHODS
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.runs.metrics import Sums
@@ -35,7 +35,7 @@ def trace(method):
     data = prepare(config.data, config.imbalance, config.holdout, seed=0)
     training = set_up(config, make_fabric("cpu"), data.train, None, None)
     deferred = config.schedule.reweight_epoch_of(config.epochs) > 0
-    batches = epoch_batches(len(data.train), config.batch_size, generator=generator(0, "order"))
+    batches = training.feed.order(0)
     rows = []
     training.model.train()
     for step in range(STEPS):

@@ -558,17 +558,17 @@ def forgetting(*names):
     return restore
 
 
-def without_parts(file, model, optimizer, parts, run):
+def without_parts(file, moving, run):
     """Resume without the average of the weights."""
-    return REAL_RESTORE(file, model, optimizer, copy.deepcopy(parts), run)
+    return REAL_RESTORE(file, moving._replace(parts=copy.deepcopy(moving.parts)), run)
 
 
 REAL_RESTORE = checkpoint._restore
 
 
-def weights_alone(file, model, optimizer, parts, run):
+def weights_alone(file, moving, run):
     """Resume as most code of this field does."""
-    model.load_state_dict(checkpoint._without("model", file.tensors()))
+    moving.model.load_state_dict(checkpoint._without("model", file.tensors()))
     return State(epoch=file.facts["epoch"], history=file.facts["history"])
 
 
@@ -706,7 +706,7 @@ def test_27_what_learns_never_sees_the_test(monkeypatch):
         check_no_look_at_the_test(lambda _, config=config: fitting.fit(config), monkeypatch)
 
     def of_the_test(training, epoch, held_out):
-        test = trainer.count(training.averaged, training.config.data.test(), Natural(), seed=0)
+        test = trainer.count(training.kept, training.config.data.test(), Natural(), seed=0)
         right = torch.tensor(test.correct).double()
         real(training, epoch, HeldOut(torch.tensor(test.total).double(), right, right))
 

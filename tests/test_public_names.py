@@ -76,7 +76,6 @@ CALLS = {
     PGD(steps=1): {"loss_at": loss_at, "images": IMAGES, "generator": RNG},
     Natural(): {"loss_at": loss_at, "images": IMAGES, "generator": RNG},
     data.check_images: {"images": IMAGES},
-    data.epoch_batches: {"n": 4, "batch_size": 2, "generator": RNG, "device": "cpu"},
     data.exponential_counts: {"class_counts": [9, 9], "ratio": 2.0},
     data.step_counts: {"class_counts": [9, 9], "ratio": 2.0},
     data.prepare: {"source": Digits(), "imbalance": Step(), "holdout": data.Holdout(), "seed": 0},

@@ -172,6 +172,43 @@ except srat.UserError as error:
 """
 
 
+AGAIN = """
+import warnings
+from dataclasses import dataclass
+import srat
+
+CELL = '''
+@dataclass(frozen=True, kw_only=True)
+class Cell(srat.losses.Loss, name="cell"):
+    strength: float = STRENGTH
+
+    def __call__(self, logits, labels, class_counts):
+        return srat.losses.cross_entropy(logits, labels)
+'''
+for strength in ("1.0", "2.0"):
+    exec(CELL.replace("STRENGTH", strength))
+config = srat.compose(loss="cell")
+assert config.loss == Cell(strength=2.0) and srat.Config.from_json(config.to_json()) == config
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(srat.losses.Loss, name="focal"):
+    pass
+
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    assert srat.compose(loss="focal").loss == srat.losses.Focal()
+    srat.compose(loss="focal")
+assert [str(each.message) for each in said] == [
+    "__main__.Mine is passed over: srat.losses.focal_loss.Focal has the name 'focal', too"
+], said
+"""
+
+
+def test_a_cell_may_be_run_again_and_no_member_takes_the_name_of_another(srat):
+    done = srat("-c", AGAIN)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_class_that_is_defined_after_the_import_is_a_member(srat):
     done = srat("-c", LATE)
     assert done.returncode == 0, done.stderr

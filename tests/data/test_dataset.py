@@ -11,9 +11,10 @@ from refusals import refusing
 from srat.attacks import margin
 from srat.core.errors import UserError
 from srat.core.keyed_random import derive_seed, generator
-from srat.data import Dataset, Holdout, epoch_batches, select, to_unit
+from srat.data import Dataset, Feed, Holdout, select, to_unit
 from srat.data.augmentation import CropFlip, NoAugmentation, random_crop, random_flip
 from srat.data.dataset import Parts
+from srat.data.sampling import Shuffled
 from srat.data.sources.digits import Digits
 from srat.losses import cross_entropy
 
@@ -103,7 +104,9 @@ def test_augmentation_keeps_shape_and_range_and_repeats_itself(augmentation, rng
 
 @given(st.integers(1, 300), st.integers(1, 150), st.integers(0, 5))
 def test_batches_visit_every_example_once(n, batch_size, seed):
-    batches = epoch_batches(n, batch_size, generator=torch.Generator().manual_seed(seed))
+    data = Dataset(torch.zeros(n, 1, 1, 1), torch.zeros(n, dtype=torch.long), ("a", "b"))
+    how = {"augmentation": NoAugmentation(), "sampling": Shuffled(), "epochs": 1}
+    batches = Feed(dataset=data, batch_size=batch_size, seed=seed, **how).order(0)
     assert sorted(torch.cat(batches).tolist()) == list(range(n))
     sizes = [len(batch) for batch in batches]
     assert max(sizes) <= batch_size

@@ -32,7 +32,7 @@ from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Evaluation, Result
 from srat.models import ImageShape
 from srat.runs.run import ModelFacts, load
-from srat.training.checkpoint import State, load_checkpoint, save_checkpoint
+from srat.training.checkpoint import Moving, State, load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_checkpoint(content: bytes, folder: Path) -> object:
     for damaged in folder.glob("checkpoints/*.damaged"):
         damaged.unlink()
     file.write_bytes(with_true_digest(content))
-    return load_checkpoint(folder / "checkpoints", *model_and_optimizer(), run="a", notice=print)
+    return load_checkpoint(folder / "checkpoints", Moving(*model_and_optimizer(), None), run="a", notice=print)
 
 
 def checkpoint_seeds(folder: Path) -> list[bytes]:
@@ -78,7 +78,7 @@ def checkpoint_seeds(folder: Path) -> list[bytes]:
     states = State(), State(epoch=1, history=[row], best_epoch=0, best_score=0.5, best_weights=model.state_dict())
     contents = []
     for state in states:
-        save_checkpoint(folder / "seeds", state, model, optimizer, parts, run="a")
+        save_checkpoint(folder / "seeds", state, Moving(model, optimizer, parts, None), run="a")
         contents.append(max((folder / "seeds").iterdir()).read_bytes())
     return contents
 

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -13,8 +14,10 @@ from torch import nn
 from srat.core.errors import UserError
 from srat.core.files import write_atomically
 from srat.core.tensor_file import DamagedError, TensorFile, open_tensors, write_tensors
+from srat.optimization.optimizers import SGD, AdamW, Optimizer
 from srat.runs.metrics import no_sums
-from srat.training.checkpoint import State, list_checkpoints, load_checkpoint, save_checkpoint
+from srat.training.checkpoint import Moving, State, list_checkpoints, load_checkpoint, save_checkpoint
+from srat.training.slots import slots_of
 
 
 def make():
@@ -30,9 +33,14 @@ def step(model, optimizer):
     optimizer.zero_grad()
 
 
-def load(folder, model, optimizer, parts=None):
+def load(folder, model, optimizer, parts=None, slots=None):
     said = []
-    state = load_checkpoint(folder, model, optimizer, parts or nn.ModuleDict(), run="a", notice=said.append)
+    state = load_checkpoint(
+        folder,
+        Moving(model, optimizer, parts or nn.ModuleDict(), slots or slots_of(SGD(), model)),
+        run="a",
+        notice=said.append,
+    )
     return state, said
 
 
@@ -56,7 +64,7 @@ class TestRoundTrip:
             best_score=1 / 3,
             best_weights=best,
         )
-        save_checkpoint(tmp_path / "c", state, model, optimizer, parts, run="a")
+        save_checkpoint(tmp_path / "c", state, Moving(model, optimizer, parts, None), run="a")
         other, other_optimizer, _ = make()
         back, said = load(tmp_path / "c", other, other_optimizer)
         assert said == []
@@ -73,7 +81,7 @@ class TestRoundTrip:
     def test_the_optimisers_tensors_keep_their_layout(self, tmp_path):
         model, optimizer, parts = make()
         step(model, optimizer)
-        save_checkpoint(tmp_path, State(), model, optimizer, parts, run="a")
+        save_checkpoint(tmp_path, State(), Moving(model, optimizer, parts, None), run="a")
         other, other_optimizer, _ = make()
         load(tmp_path, other, other_optimizer)
         for one, two in zip(optimizer.state.values(), other_optimizer.state.values(), strict=True):
@@ -84,8 +92,8 @@ class TestRoundTrip:
 
     def test_the_last_two_are_kept(self, tmp_path):
         for position in range(8, 12):
-            save_checkpoint(tmp_path, State(step=position), *make(), run="a")
-        save_checkpoint(tmp_path, State(epoch=1), *make(), run="a")
+            save_checkpoint(tmp_path, State(step=position), Moving(*make(), None), run="a")
+        save_checkpoint(tmp_path, State(epoch=1), Moving(*make(), None), run="a")
         names = [path.name for path in list_checkpoints(tmp_path)]
         assert names == ["epoch-000000-step-0000011.safetensors", "epoch-000001-step-0000000.safetensors"]
 
@@ -117,7 +125,7 @@ def two(tmp_path_factory):
     for position in (1, 2):
         model(torch.ones(1, 3)).sum().backward()
         optimizer.step()
-        save_checkpoint(folder, State(step=position), model, optimizer, nn.ModuleDict(), run="a")
+        save_checkpoint(folder, State(step=position), Moving(model, optimizer, nn.ModuleDict(), None), run="a")
     return folder
 
 
@@ -320,3 +328,94 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     assert raised.value.filename == str(path)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert path.read_text() == "old"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NAdam(Optimizer):
+    """Of an installed package: beside its moments it keeps a count and a product, of no dimension."""
+
+    learning_rate: float = 0.01
+
+    def make(self, parameters, *, scaled=False):
+        return torch.optim.NAdam(parameters, lr=self.learning_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adafactor(Optimizer):
+    """Keeps rows and columns of a matrix."""
+
+    learning_rate: float = 0.01
+
+    def make(self, parameters, *, scaled=False):
+        return torch.optim.Adafactor(parameters, lr=self.learning_rate)
+
+
+class Curious(SGD):
+    """Looks at its numbers, so that it cannot be tried without them."""
+
+    def make(self, parameters, *, scaled=False):
+        parameters = list(parameters)
+        assert float(parameters[0].sum()) != 0.5
+        return super().make(parameters, scaled=scaled)
+
+
+class TestSlots:
+    """What optimisers keep of parameters, in checkpoints."""
+
+    KINDS = (SGD(), SGD(momentum=0.0), AdamW(), NAdam(), Adafactor())
+
+    def made(self, kind, steps=0):
+        model = make()[0]
+        optimizer = kind.make(model.parameters())
+        for _ in range(steps):
+            step(model, optimizer)
+        return Moving(model, optimizer, nn.ModuleDict(), slots_of(kind, model))
+
+    def written(self, kind, folder, change=lambda tensors: None):
+        moving = self.made(kind, steps=2)
+        save_checkpoint(folder, State(), moving, run="a")
+        (path,) = list_checkpoints(folder)
+        file = open_tensors(path)
+        tensors = {name: tensor.clone() for name, tensor in file.tensors().items()}
+        change(tensors)
+        write_tensors(path, tensors, file.facts)
+        return moving
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_every_optimiser_goes_on_as_if_it_had_not_stopped(self, tmp_path, kind):
+        whole, other = self.written(kind, tmp_path), self.made(kind)
+        load_checkpoint(tmp_path, other, run="a", notice=print)
+        for model, optimizer, *_ in (whole, other):
+            step(model, optimizer)
+        for one, two in zip(whole.model.parameters(), other.model.parameters(), strict=True):
+            assert torch.equal(one, two)
+
+    @pytest.mark.parametrize("kind", KINDS[:-1])  # Adafactor looks at its numbers
+    def test_what_it_keeps_is_known_beforehand(self, kind):
+        moving = self.made(kind, steps=1)
+        state = moving.optimizer.state_dict()["state"]
+        there = {i: {n: tuple(v.shape) for n, v in own.items() if v is not None} for i, own in state.items()}
+        assert moving.slots == {index: own for index, own in there.items() if own}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda tensors: tensors.pop("optimizer.0.exp_avg"),
+            lambda tensors: tensors.update({"optimizer.0.foo": torch.zeros(4, 3, 3, 3)}),
+            lambda tensors: tensors.update({"optimizer.0.exp_avg": torch.zeros(())}),
+            lambda tensors: tensors.update({"optimizer.0.step": torch.tensor(-1.0)}),
+            lambda tensors: tensors.update({"optimizer.0.step": torch.tensor(torch.nan)}),
+            lambda tensors: tensors["optimizer.0.exp_avg"].fill_(torch.inf),
+        ],
+    )
+    def test_refuses_what_it_would_not_keep(self, tmp_path, change):
+        self.written(AdamW(), tmp_path, change)
+        with pytest.raises(UserError, match=r"not a checkpoint of this run.*optimizer\.0"):
+            load_checkpoint(tmp_path, self.made(AdamW()), run="a", notice=print)
+
+    def test_where_that_is_not_known_it_is_bounded_by_the_parameters(self, tmp_path):
+        assert slots_of(Curious(), make()[0]) is None
+        large = {"optimizer.0.momentum_buffer": torch.zeros(1_000)}
+        self.written(Curious(), tmp_path, lambda tensors: tensors.update(large))
+        with pytest.raises(UserError, match=r"optimizer\.0: other slots"):
+            load_checkpoint(tmp_path, self.made(Curious()), run="a", notice=print)

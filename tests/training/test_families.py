@@ -1,8 +1,11 @@
-"""Every member of the families that a step is made of: resumed, traced, folded, shared and compiled as any other."""
+"""Every member of the families that a step is made of: resumed, traced, folded and shared as any other.
+
+Compiled code of some of them is compared in ``drift.py``.
+"""
 
 import json
 import signal
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -12,6 +15,7 @@ from torch import nn
 import srat
 from several import in_processes
 from srat.attacks import PGD
+from srat.attacks.budgets import Budget
 from srat.config.composition import compose
 from srat.config.config import FAMILIES, Config
 from srat.core.keyed_random import generator
@@ -22,8 +26,9 @@ from srat.data import Dataset
 from srat.data.imbalance import Step
 from srat.evaluation.observer import Observer
 from srat.models.backbones.small_cnn import SmallCNN
-from srat.optimization.averaging import EMA
+from srat.optimization.averaging import EMA, SWA
 from srat.runs.folder import RunFolder
+from srat.runs.metrics import Sums
 from srat.runtime.fabric import make_fabric
 from srat.runtime.processes import ALONE
 from srat.training import loop
@@ -169,24 +174,36 @@ def without_noise(config):
     return replace(config, attack=attack, sync_batch_norm=True)
 
 
-def shared_steps(processes, **members):
-    config = without_noise(small(**members))
+@dataclass(frozen=True, kw_only=True)
+class ByClass(Budget):
+    """Class c has a budget of c tenths."""
+
+    def scales(self, class_counts, epoch, *, epochs):
+        return torch.arange(len(class_counts)) / 10
+
+
+def shared_epochs(processes, **members):
+    """Return what a run of several processes ends in, with its own order, rates and batches that no two can halve."""
+    config = replace(without_noise(small(**members)), batch_size=11)
     training = set_up(config, make_fabric("cpu"), small_set(channels=3), None, None, processes=processes)
-    stepped(training, size=11)
-    training.close(0, None)
-    state = stepped(training, size=11)
-    return {name: tensor.numpy() for name, tensor in state.items()}
+    loop.run_epochs(training, NullKeeper(), Observer())
+    return {name: t.numpy() for name, t in {**training.module.state_dict(), **training.parts.state_dict()}.items()}
 
 
 LEARNING = {"weight_perturbation": "awp", "budget": "dafa", "weighting": "dafa"}
 
 
 @pytest.mark.parametrize(
-    "members", [TOGETHER, {"averaging": "swa", "schedule": "one-cycle", "budget": "class-wise"}, LEARNING]
+    "members",
+    [
+        {**TOGETHER, "optimizer": "sgd"},  # AdamW would make much of the rounding of small gradients
+        {"averaging": "swa", "schedule": "one-cycle", "budget": ByClass()},
+        LEARNING,
+    ],
 )
 def test_two_processes_are_one(members):
-    alone = shared_steps(ALONE, **members)
-    for ours in in_processes(2, partial(shared_steps, **members)):
+    alone = shared_epochs(ALONE, **members)
+    for ours in in_processes(2, partial(shared_epochs, **members)):
         for name, array in alone.items():
             torch.testing.assert_close(
                 torch.from_numpy(ours[name]), torch.from_numpy(array), rtol=1e-3, atol=1e-4, msg=name
@@ -199,12 +216,54 @@ def test_the_average_is_served_kept_and_chosen_and_the_raw_weights_beside_it(tmp
     last, raw = (srat.load(tmp_path, which=which).state_dict() for which in ("last", "raw"))
     assert all(torch.equal(last[name], tensor) for name, tensor in run.model.state_dict().items())
     assert any(not torch.equal(last[name], raw[name]) for name in last)
-    best = open_tensors(RunFolder(tmp_path).weights("best")).tensors()
-    if run.best_epoch == config.epochs - 1:
-        assert all(torch.equal(best[name], last[name]) for name in last)
+    assert all(parameter.requires_grad for parameter in run.model.parameters())
     plain = fit(small(), device="cpu", compiled="off").model.state_dict()
     # To average is to look on: the weights move as they would without.
     assert all(torch.equal(plain[name], raw[name]) for name in raw)
+
+
+def test_the_best_weights_are_averaged_ones(tmp_path, monkeypatch):
+    scores = iter((0.1, 0.2))
+    monkeypatch.setattr(loop, "validate", lambda *_: {"held_out_robust": next(scores)})
+    fit(small(averaging="ema"), out=tmp_path, device="cpu", compiled="off")
+    best, last = (open_tensors(RunFolder(tmp_path).weights(which)).tensors() for which in ("best", "last"))
+    assert all(torch.equal(best[name], last[name]) for name in last)
+
+
+def test_swa_is_the_mean_of_the_weights_at_the_ends_of_epochs():
+    class Watching(Observer):
+        ends = ()
+
+        def epoch(self, row):
+            self.ends += ({name: t.clone() for name, t in training.module.state_dict().items()},)
+
+    config = replace(small(averaging="swa"), epochs=4, averaging=SWA(start=0.5))
+    training, watching = set_up(config, make_fabric("cpu"), small_set(), None, None), Watching()
+    loop.run_epochs(training, NullKeeper(), watching)
+    for name, average in training.kept.state_dict().items():
+        if average.is_floating_point():
+            mean = (watching.ends[2][name] + watching.ends[3][name]) / 2
+            torch.testing.assert_close(average, mean, msg=name)
+
+
+def test_the_feed_draws_as_the_sampling_says():
+    labels = torch.tensor([0] * 30 + [1] * 6 + [2] * 4)
+    data = Dataset(torch.rand(40, 1, 8, 8), labels, tuple("abc"))
+    training = set_up(small(sampling="class-balanced"), make_fabric("cpu"), data, None, None)
+    drawn = torch.cat([batch.labels for batch in training.feed.epoch(0)])
+    assert sorted(drawn.bincount().tolist()) == [13, 13, 14]
+
+
+def test_the_feature_loss_is_asked_with_its_memory():
+    def feature(name):
+        training = set_up(small(feature_loss=name), make_fabric("cpu"), small_set(), None, None)
+        rng = partial(generator, 0)
+        batches = [training.feed.batch(torch.arange(20) + 20 * step, rng("augment")) for step in range(2)]
+        return [Sums(*train_step(training, batch, training.stage(0), rng).tolist()).feature for batch in batches]
+
+    alone, queued = feature("separation"), feature("separation-queue")
+    assert alone[0] == pytest.approx(queued[0])  # with a queue that is empty yet
+    assert alone[1] != pytest.approx(queued[1], rel=0.05)
 
 
 def test_the_average_moves_after_the_weights(tmp_path):

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 import srat
 import srat.training.session
-from srat.attacks import FGSM, Natural, input_gradient
+from srat.attacks import FGSM, PGD, Natural, input_gradient
 from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.errors import UserError
@@ -39,7 +39,7 @@ from srat.runs.run import load_with_facts
 from srat.runtime.fabric import make_fabric
 from srat.training import fitting
 from srat.training import loop as trainer
-from srat.training.checkpoint import list_checkpoints, load_checkpoint
+from srat.training.checkpoint import Moving, State, list_checkpoints, load_checkpoint
 from srat.training.fitting import fit
 from srat.training.session import set_up
 from srat.training.step import inner_loss, train_step
@@ -329,6 +329,21 @@ class TestEpochs:
         fit(tiny("natural", epochs=1))
         assert attacks == [Natural()]
 
+    @pytest.mark.parametrize(("attack", "forgotten"), [(FGSM(), True), (PGD(epsilon=0.1, step_size=0.025), False)])
+    def test_what_version_0_1_chose_under_another_attack_is_forgotten(self, attack, forgotten):
+        said = []
+        config = replace(tiny(), attack=attack)
+        state = State(epoch=1, best_epoch=0, best_score=0.9, best_weights={"a": torch.ones(1)})
+        observer = Observer()
+        observer.notice = said.append
+        trainer.forget_other_selection(state, config, observer)
+        assert (state.best_epoch is None) == forgotten
+        assert (state.best_score == -1) == forgotten
+        assert bool(said) == forgotten
+        state = replace(state, best_epoch=0, selected_under="pgd-10")
+        trainer.forget_other_selection(state, config, observer)
+        assert state.best_epoch == 0
+
     def test_the_feature_loss_sees_the_projection(self, monkeypatch):
         dimensions = []
         monkeypatch.setattr(Separation, "__call__", lambda self, features, *_: dimensions.append(features.shape[1]))
@@ -615,7 +630,9 @@ class TestResume:
         assert math.isnan(fit(config, out=tmp_path).history[0]["held_out_under"])
 
     def test_time_is_counted_over_all_sessions(self, cut):
-        before = load_checkpoint(cut / "checkpoints", *small(), run=tiny(ratio=10).id, notice=print).seconds
+        before = load_checkpoint(
+            cut / "checkpoints", Moving(*small(), None), run=tiny(ratio=10).id, notice=print
+        ).seconds
         assert before > 0
         fit(tiny(ratio=10), out=cut)
         assert json.loads((cut / "environment.json").read_text())["training_seconds"] >= round(before, 1)

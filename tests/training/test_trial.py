@@ -9,7 +9,7 @@ from torch import nn
 from srat.config.composition import compose
 from srat.core.errors import UserError
 from srat.data import Dataset
-from srat.data.feed import epoch_batches, smallest_batch
+from srat.data.feed import count_batches, smallest_batch
 from srat.models import wrap
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.lending import AttackMode
@@ -43,7 +43,7 @@ def data(images):
 @pytest.mark.parametrize("images", [1, 2, 7, 10, 100])
 def test_the_smallest_batch_is_that_of_an_epoch(images):
     for size in range(1, images + 3):
-        batches = epoch_batches(images, size, generator=torch.Generator())
+        batches = torch.arange(images).tensor_split(count_batches(images, size))
         assert smallest_batch(images, size) == min(map(len, batches))
 
 

@@ -27,7 +27,7 @@ def pgd_step(
     Args:
         adversarial: x_t, (batch, channels, height, width), in [0, 1].
         gradient: ∇ₓ loss(x_t), of the same shape.
-        images: the ball's centers, in [0, 1].
+        images: the ball's centres, in [0, 1].
         norm: "linf" or "l2".
         epsilon: ε, the budget, in [0, 1] pixel units.
         step_size: α, in the same units.

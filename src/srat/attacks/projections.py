@@ -61,7 +61,7 @@ def project_l2(images: Images, center: Images, epsilon: float) -> Images:
 def within(
     images: Images, center: Images, *, norm: NormName, epsilon: float, tolerance: float = 1e-6
 ) -> Bool[Tensor, " batch"]:
-    """Return which images are in [0, 1] and, but for rounding, within ε of their centers; NaN is not.
+    """Return which images are in [0, 1] and, but for rounding, within ε of their centres; NaN is not.
 
     Args:
         images: (batch, channels, height, width).

@@ -65,7 +65,24 @@ F = TypeVar("F", bound=Member)
 def members(family: type[F]) -> dict[str, type[F]]:
     """Return every member of ``family`` by its name, in alphabetical order, those of installed packages among them."""
     import_plugins()
-    return dict(sorted((cls.name, cls) for cls in _descendants(family) if cls.name))
+    found: dict[str, type[F]] = {}
+    for cls in _descendants(family):
+        first = found.setdefault(cls.name, cls)
+        if _where(first) == _where(cls):  # a cell of a notebook that was run again
+            found[cls.name] = cls
+        elif cls.name:
+            _tell_of_twin(cls.name, _where(first), _where(cls))
+    return {name: found[name] for name in sorted(found) if name}
+
+
+def _where(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+@cache
+def _tell_of_twin(name: str, first: str, other: str) -> None:
+    """Warn, once, of two members of one name."""
+    warn(f"{other} is passed over: {first} has the name '{name}', too")
 
 
 def choices(family: type[F]) -> list[str]:

@@ -3,7 +3,7 @@
 from srat.core.members import import_members
 from srat.data.augmentation import Augmentation
 from srat.data.dataset import Dataset, Parts, Source
-from srat.data.feed import Batch, Feed, epoch_batches
+from srat.data.feed import Batch, Feed
 from srat.data.holdout import Holdout
 from srat.data.imbalance import Imbalance, exponential_counts, select, step_counts
 from srat.data.pixels import check_images, to_unit
@@ -24,7 +24,6 @@ __all__ = [
     "Source",
     "TrainingData",
     "check_images",
-    "epoch_batches",
     "exponential_counts",
     "hash_contents",
     "prepare",

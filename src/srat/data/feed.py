@@ -12,21 +12,16 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from srat.core.checked import checked
-from srat.core.errors import require
 from srat.core.keyed_random import generator
 from srat.data.augmentation import Augmentation
 from srat.data.dataset import Dataset
 from srat.data.pixels import to_unit
 from srat.data.sampling import Sampling
-from srat.runtime.machine import as_device
 from srat.runtime.processes import ALONE, Processes
 
 T = TypeVar("T")
 _AHEAD = 3
 """Batches that are made ready while the model computes."""
-_MOST = 1 << 31
-"""Examples whose order is drawn in memory."""
 
 
 class Batch(NamedTuple):
@@ -124,35 +119,6 @@ def ahead(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-@checked
-def epoch_batches(
-    n: int,
-    batch_size: int,
-    *,
-    generator: torch.Generator,
-    device: torch.device | str = "cpu",
-) -> tuple[Int[Tensor, " batch"], ...]:
-    """Return a random order of ``n`` examples, cut into batches whose sizes differ by one at the most.
-
-    Equal batches leave no remainder, so that no image is dropped and BatchNorm never meets a batch of one.
-
-    Args:
-        n: number of examples.
-        batch_size: the largest size of a batch.
-        generator: decides the order; it lies on the CPU, so that the order is the same on every device.
-        device: where the images lie; the indices go there all at once.
-
-    Returns:
-        ⌈n / batch_size⌉ batches of indices.
-
-    Raises:
-        UserError: if there is no example, no room for one in a batch, or no such device.
-    """
-    require(1 <= n <= _MOST, f"n: expected 1 to {_MOST:,} examples, got {n}")
-    require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
-    return torch.randperm(n, generator=generator).to(as_device(device)).tensor_split(count_batches(n, batch_size))
 
 
 def smallest_batch(n: int, batch_size: int) -> int:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from srat.core.errors import require_field
+from srat.core.errors import UserError, require_field
 from srat.feature_losses.base import Features, FeatureTerm, Labels, Memory
 from srat.feature_losses.separation_loss import Separation, positive_of, separation_of
 
@@ -68,7 +68,7 @@ class QueuedSeparation(Separation, name="separation-queue"):
     def __call__(self, features: Features, labels: Labels, memory: Memory | None = None) -> FeatureTerm | None:
         """Return `separation` with the queue beside the batch, counted over the anchors that have a positive."""
         if not isinstance(memory, Queue):
-            return super().__call__(features, labels)
+            raise UserError("memory: expected the queue that `memory(…)` makes, got none")
         others = memory.features, memory.labels
         values = separation_of(features, labels, self.temperature, normalize=self.normalize, others=others)
         return FeatureTerm(values, _positive(labels, memory.labels))

@@ -1,10 +1,11 @@
 """All that a resume needs, in one file."""
 
+import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +15,21 @@ from srat.core.tensor_file import DamagedError, TensorFile, Tensors, open_tensor
 from srat.models.wrapping.renaming import parameter_order, present_names
 from srat.models.wrapping.statistics import tell_of_normalization
 from srat.runs.metrics import Row, no_sums
+from srat.training.slots import Slots
 
 T = TypeVar("T")
 KEPT = 2
-_COUNTER = "step"
-"""What an optimiser counts its steps with: the only slot that has not the shape of its parameter."""
+
+
+class Moving(NamedTuple):
+    """What the steps of a run move, and a checkpoint brings back."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    parts: nn.Module
+    """All state beside these."""
+    slots: Slots | None
+    """What the optimiser keeps of each parameter, where that is known."""
 
 
 @dataclass(kw_only=True)
@@ -45,6 +56,8 @@ class State:
     """That accuracy."""
     best_weights: Tensors = field(default_factory=dict)
     """The model's weights then."""
+    selected_under: str = ""
+    """The attack under which it was chosen; of version 0.1 that is not said, and was the training attack."""
 
     @property
     def position(self) -> str:
@@ -52,19 +65,17 @@ class State:
         return _position(self.epoch, self.step)
 
 
-_FACTS = ("epoch", "step", "rate_factor", "scaler", "seconds", "history", "best_epoch", "best_score")
+_FACTS = ("epoch", "step", "rate_factor", "scaler", "seconds", "history", "best_epoch", "best_score", "selected_under")
 
 
-def save_checkpoint(
-    folder: Path, state: State, model: nn.Module, optimizer: torch.optim.Optimizer, parts: nn.Module, *, run: str
-) -> None:
+def save_checkpoint(folder: Path, state: State, moving: Moving, *, run: str) -> None:
     """Write the checkpoint of a state, and remove all but the last two; ``run`` is the configuration's id."""
     folder.mkdir(exist_ok=True)
     tensors = {
-        **_prefixed("model", model.state_dict()),
+        **_prefixed("model", moving.model.state_dict()),
         **_prefixed("best", state.best_weights),
-        **_prefixed("optimizer", _optimizer_tensors(optimizer)),
-        **_prefixed("parts", parts.state_dict()),
+        **_prefixed("optimizer", _optimizer_tensors(moving.optimizer)),
+        **_prefixed("parts", moving.parts.state_dict()),
         "sums": state.sums,
     }
     path = folder / f"epoch-{state.epoch:06d}-step-{state.step:07d}.safetensors"
@@ -90,9 +101,7 @@ def _position(epoch: int, step: int) -> str:
 
 def load_checkpoint(
     folder: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    parts: nn.Module,
+    moving: Moving,
     *,
     run: str,
     notice: Callable[[str], None],
@@ -102,9 +111,7 @@ def load_checkpoint(
 
     Args:
         folder: the checkpoints.
-        model: the run's model.
-        optimizer: its optimiser.
-        parts: its state beside these.
+        moving: the run's model and what moves with it.
         run: the configuration's id.
         notice: told of each damaged one, which is put aside.
         but: one not to take.
@@ -119,7 +126,7 @@ def load_checkpoint(
         except DamagedError as error:
             damaged[path] = error
             continue
-        state = _restore(file, model, optimizer, parts, run)
+        state = _restore(file, moving, run)
         for other, problem in damaged.items():
             other.replace(other.with_suffix(".damaged"))
             notice(f"{problem}; going on from the one before it, {path.name}")
@@ -129,11 +136,12 @@ def load_checkpoint(
     return None
 
 
-def _restore(file: TensorFile, model: nn.Module, optimizer: torch.optim.Optimizer, parts: nn.Module, run: str) -> State:
+def _restore(file: TensorFile, moving: Moving, run: str) -> State:
+    model, optimizer, parts, _ = moving
     try:
         require(file.facts.get("run") == run, "its configuration is another")
         now = _present_keys(file.shapes, model)
-        _check_shapes({now[key]: shape for key, shape in file.shapes.items()}, model, optimizer, parts)
+        _check_shapes({now[key]: shape for key, shape in file.shapes.items()}, moving)
         tensors = {now[key]: tensor for key, tensor in file.tensors().items()}
         facts = {name: fact for name, fact in file.facts.items() if name != "run"}
         state = State(**facts, sums=tensors["sums"], best_weights=_without("best", tensors))
@@ -165,21 +173,14 @@ def _present_keys(given: Collection[str], model: nn.Module) -> dict[str, str]:
     return {key: present(key) for key in given}
 
 
-def _check_shapes(
-    shapes: Mapping[str, tuple[int, ...]], model: nn.Module, optimizer: torch.optim.Optimizer, parts: nn.Module
-) -> None:
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]], moving: Moving) -> None:
     # Before anything is read: a stranger's file may hold more than memory does.
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in moving.model.state_dict().items()}
     best = _without("best", shapes)
     require(_without("model", shapes) == wanted and (not best or best == wanted), "its model is another")
-    kept = {name: tuple(tensor.shape) for name, tensor in parts.state_dict().items()}
+    kept = {name: tuple(tensor.shape) for name, tensor in moving.parts.state_dict().items()}
     require(_without("parts", shapes) == kept, "its parts beside the model are others")
-    parameters = [tuple(parameter.shape) for group in optimizer.param_groups for parameter in group["params"]]
-    for name, shape in _without("optimizer", shapes).items():
-        index, _, slot = name.partition(".")
-        known = index.isdecimal() and int(index) < len(parameters)
-        fits = known and shape == (() if slot == _COUNTER else parameters[int(index)])
-        require(fits, f"optimizer.{name}: of no parameter, or of another shape")
+    _check_slots(_without("optimizer", shapes), moving.optimizer, moving.slots)
     require(shapes.get("sums") == tuple(no_sums().shape), "other sums")
     strange = [
         name
@@ -189,10 +190,28 @@ def _check_shapes(
     require(not strange, f"a tensor {''.join(strange[:1])}")
 
 
+def _check_slots(shapes: Mapping[str, tuple[int, ...]], optimizer: torch.optim.Optimizer, slots: Slots | None) -> None:
+    """Raise ``UserError`` unless each parameter has all of its slots, or none: one that had no gradient yet."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    given: dict[int, dict[str, tuple[int, ...]]] = {}
+    for name, shape in shapes.items():
+        index, _, slot = name.partition(".")
+        known = index.isdecimal() and int(index) < len(parameters) and bool(slot)
+        require(known, f"optimizer.{name}: of no parameter")
+        given.setdefault(int(index), {})[slot] = shape
+    for number, own in given.items():
+        if slots is None:
+            fits = all(math.prod(shape) <= parameters[number].numel() for shape in own.values())
+        else:
+            fits = own == slots.get(number)
+        require(fits, f"optimizer.{number}: other slots than its parameter has ({', '.join(sorted(own))})")
+
+
 def _check(state: State) -> None:
     numbers = (state.rate_factor, state.seconds, state.best_score)
     require(all(type(n) is int and n >= 0 for n in (state.epoch, state.step)), "no such position in a run")
     require(isinstance(state.scaler, dict), "no state of a scaler")
+    require(isinstance(state.selected_under, str), "no name of an attack")
     require(
         all(type(n) in (int, float) for n in (*numbers, *state.scaler.values())), "text where a number was expected"
     )
@@ -232,7 +251,10 @@ def _load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Tensors) 
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         parameter = parameters[int(index)]
+        whole = bool(tensor.isfinite().all()) and (tensor.ndim > 0 or float(tensor) >= 0)
+        require(whole, f"optimizer.{key}: expected finite numbers, and counts of 0 or more")
         # In the parameter's layout, as it was: sums over another layout might round otherwise.
-        like = tensor.to(parameter.device) if name == _COUNTER else torch.empty_like(parameter, requires_grad=False)
+        own = tensor.shape == parameter.shape and tensor.ndim > 0
+        like = torch.empty_like(parameter, requires_grad=False) if own else torch.empty_like(tensor)
         state.setdefault(int(index), {})[name] = like.copy_(tensor)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

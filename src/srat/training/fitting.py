@@ -246,7 +246,7 @@ def as_run(training: Training, state: State, folder: Path | None) -> Run:
     return Run(
         config=training.config,
         folder=folder,
-        model=training.averaged.eval(),
+        model=training.kept.eval(),
         best_epoch=state.best_epoch,
         history=state.history,
         seconds=state.seconds,
@@ -327,5 +327,5 @@ def write_results(training: Training, state: State, folder: RunFolder) -> None:
     if "average" in training.parts:
         raw = training.module.state_dict()
         folder.write_weights("raw", raw, facts.to_json(raw))
-    last = training.averaged.state_dict()
+    last = training.kept.state_dict()
     folder.write_weights("last", last, facts.to_json(last))

@@ -17,9 +17,10 @@ from srat.evaluation.observer import Observer
 from srat.models.classifier import BatchNorm
 from srat.runs.folder import RunFolder
 from srat.runs.metrics import Sums
-from srat.training.checkpoint import State, list_checkpoints, load_checkpoint, save_checkpoint
+from srat.training.checkpoint import Moving, State, list_checkpoints, load_checkpoint, save_checkpoint
 from srat.training.options import OnDivergence
 from srat.training.session import Training
+from srat.training.slots import slots_of
 
 LEAST_RATE_FACTOR = 2.0**-10
 
@@ -122,7 +123,8 @@ class FolderKeeper(Stopwatch, Keeper):
         interruption: Interruption,
         observer: Observer,
     ) -> None:
-        self._model, self._optimizer, self._parts = training.module, training.optimizer, training.parts
+        slots = slots_of(training.config.optimizer, training.module)
+        self._moving = Moving(training.module, training.optimizer, training.parts, slots)
         self._run = training.config.id
         self._processes, self._precision = training.processes, training.fabric.strategy.precision
         self._folder = folder
@@ -190,12 +192,12 @@ class FolderKeeper(Stopwatch, Keeper):
         """
         start = time.monotonic()
         self.tick(state)
-        check_finite(state, self._model)
+        check_finite(state, self._moving.model)
         if not self._processes.first:
             return
         state.scaler = self._precision.state_dict()
         with self._folder.writing():
-            save_checkpoint(self._folder.checkpoints, state, self._model, self._optimizer, self._parts, run=self._run)
+            save_checkpoint(self._folder.checkpoints, state, self._moving, run=self._run)
         self._cadence.saved(cost=time.monotonic() - start)
 
     @override
@@ -250,9 +252,7 @@ class FolderKeeper(Stopwatch, Keeper):
         load = partial(
             load_checkpoint,
             self._folder.checkpoints,
-            self._model,
-            self._optimizer,
-            self._parts,
+            self._moving,
             run=self._run,
             notice=self._observer.notice,
             but=but,

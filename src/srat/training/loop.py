@@ -41,6 +41,7 @@ def run_epochs(training: Training, keeper: Keeper, observer: Observer) -> State:
     config, device = training.config, training.fabric.device
     steps = training.feed.steps
     state = keeper.restore()
+    forget_other_selection(state, config, observer)
     observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
@@ -90,7 +91,7 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
     held_out = validate(training, epoch, keeper, observer)
     if config.budget != UniformBudget():
         row |= budget_row(first.scales, training.train.counts)
-    finish_epoch(state, row | held_out, training.averaged)
+    finish_epoch(state, row | held_out, training.kept, label_of_selection(config))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -108,7 +109,7 @@ def validate(training: Training, epoch: int, keeper: Keeper, observer: Observer)
     if held_out is None:
         training.close(epoch, None)
         return {}
-    evaluated = partial(count_held_out, training, held_out, training.averaged, keeper)
+    evaluated = partial(count_held_out, training, held_out, training.kept, keeper)
     clean = evaluated(Natural())
     attack = selecting_attack(config)
     robust = clean if attack is None else evaluated(attack)
@@ -165,13 +166,29 @@ class _Between(Observer):
         self._keeper.between_batches()
 
 
-def finish_epoch(state: State, row: Row, averaged: nn.Module) -> None:
+def label_of_selection(config: Config) -> str:
+    """Return the name of the attack under which the best epoch is chosen."""
+    attack = selecting_attack(config)
+    return Natural().label if attack is None else attack.label
+
+
+def forget_other_selection(state: State, config: Config, observer: Observer) -> None:
+    """Forget the best epoch so far if version 0.1 chose it under a training attack that is not the one of today."""
+    old = state.best_epoch is not None and not state.selected_under
+    if old and selecting_attack(config) not in (None, config.attack):
+        state.best_epoch, state.best_score, state.best_weights = None, -1.0, {}
+        under = f"{config.attack.label}, the epochs from here on under {label_of_selection(config)}"
+        observer.notice(f"the best epoch so far was chosen under {under}: it is chosen anew")
+
+
+def finish_epoch(state: State, row: Row, kept: nn.Module, selected_under: str) -> None:
     """Put an epoch into the state; its weights too, if its classes' mean accuracy under attack is the best so far."""
     state.history.append(row)
     state.epoch, state.step, state.sums = state.epoch + 1, 0, no_sums()
     if row.get("held_out_robust", -1.0) > state.best_score:
         state.best_score, state.best_epoch = row["held_out_robust"], row["epoch"]
-        state.best_weights = {name: tensor.detach().clone() for name, tensor in averaged.state_dict().items()}
+        state.selected_under = selected_under
+        state.best_weights = {name: tensor.detach().clone() for name, tensor in kept.state_dict().items()}
 
 
 @contextmanager

@@ -98,7 +98,7 @@ class Training:
         return cast(nn.Module, self.model.module)
 
     @property
-    def averaged(self) -> nn.Module:
+    def kept(self) -> nn.Module:
         """What is evaluated, kept and exported: the average of the weights, or the model itself, not compiled."""
         return self.parts["average"] if "average" in self.parts else copy.copy(self.module)
 

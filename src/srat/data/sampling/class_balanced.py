@@ -16,7 +16,8 @@ class ClassBalanced(Sampling, name="class-balanced"):
     """Draw as many examples of each class (Shen et al., 2016): rare ones several times, common ones now and then.
 
     Of n examples in C classes an epoch draws ⌊n/C⌋ or ⌈n/C⌉ of each class, and each example of a class ⌊·⌋ or ⌈·⌉ of
-    its class's draws over its class's examples.
+    its class's draws over its class's examples. Losses and class weights know these draws as the classes' counts, so
+    that nothing is corrected twice: class weights become 1, and LDAM's margins equal.
     """
 
     @override
@@ -36,11 +37,11 @@ class ClassBalanced(Sampling, name="class-balanced"):
     @override
     def drawn(self, class_counts: Sequence[int]) -> tuple[int, ...]:
         there = sum(count > 0 for count in class_counts)
-        return tuple(max(1, round(sum(class_counts) / there)) if count else 0 for count in class_counts)
+        return tuple(round(sum(class_counts) / there) if count else 0 for count in class_counts)
 
 
 def _rounds(examples: Int[Tensor, " class"], count: int, generator: torch.Generator) -> Int[Tensor, " count"]:
     """Return ``count`` of a class's examples, no one drawn again before all the others."""
     rounds = -(-count // len(examples))
     orders = [torch.randperm(len(examples), generator=generator) for _ in range(rounds)]
-    return examples[torch.cat(orders)[:count]] if orders else examples[:0]
+    return examples[torch.cat(orders)[:count]]

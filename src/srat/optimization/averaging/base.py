@@ -40,7 +40,7 @@ class Averaging(Member):
         require(
             not half, f"`averaging`: expected a model with fp32 weights, got {', '.join(half)}; model.float() helps"
         )
-        return copy.deepcopy(model).eval().requires_grad_(False)
+        return copy.deepcopy(model).eval()
 
     def share(self, step: int, *, steps: int, epochs: int) -> float:
         """Return how far the average goes to the weights after a step: 0 leaves it, 1 copies them.

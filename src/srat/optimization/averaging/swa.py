@@ -27,4 +27,4 @@ class SWA(Estimated, name="swa"):
         epoch, rest = divmod(step + 1, steps)
         if rest:
             return 0.0
-        return 1 / max(1, epoch - min(math.floor(self.start * epochs), epochs - 1))
+        return 1 / max(1, epoch - min(math.floor(self.start * epochs + 1e-9), epochs - 1))
