@@ -4,6 +4,9 @@ The numbers are those of the project's list, from 22 on of the field's other met
 another scale (5) and masked gradients (6):
 ``audit/test_audit.py``; parts of AutoAttack under its name (7) and two or three classes (21):
 ``attacks/test_reference.py``; and several processes (19): ``test_processes.py``.
+The numbers are those of the project's list; from 22 on they are those of the field's methods. Not in this file are
+logits of another scale (5) and masked gradients (6): ``audit/test_audit.py``; parts of AutoAttack under its name (7)
+and two or three classes (21): ``attacks/test_reference.py``; and several processes (19): ``test_processes.py``.
 """
 
 import copy
@@ -27,6 +30,7 @@ import drift
 from drift import attack_of_the_trainer, check_attack
 from srat import attacks, robust_losses
 from srat.attacks import FGSM, NFGSM, PGD, Natural, projections
+from srat.attacks.budgets import CFA, DAFA, FRL, ClassWise, RobustLT, calibrated, robustlt
 from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.errors import UserError
@@ -34,6 +38,7 @@ from srat.core.keyed_random import generator
 from srat.core.members import choices, choose
 from srat.core.signals import Interrupted
 from srat.data import Dataset, Holdout, select
+from srat.data.imbalance import step_counts
 from srat.data.sampling import ClassBalanced, Progressive, Sampling, SquareRoot
 from srat.data.sources import tiny_imagenet
 from srat.data.sources.digits import Digits
@@ -43,6 +48,7 @@ from srat.evaluation.groups import GROUPINGS, NamedGroups
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation, Result
 from srat.feature_losses import has_positive, separation
+from srat.feedback import HeldOut
 from srat.losses import (
     balanced_softmax,
     cdt,
@@ -59,15 +65,18 @@ from srat.models import Normalization, lent, wrap
 from srat.models.backbones.linear import Linear
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.heads import CosineHead, LinearHead
-from srat.optimization.averaging import EMA
+from srat.optimization.averaging import EMA, FAWA, NoAveraging, blend_
 from srat.optimization.schedules import Steps
+from srat.optimization.weight_perturbations import AWP
 from srat.report.terminal.table import notes
 from srat.robust_losses import TRADES, References, RobustLoss, kl_divergence
 from srat.runtime.fabric import make_fabric
-from srat.training import checkpoint, fitting, session, step
+from srat.training import averages, checkpoint, fitting, session, step
 from srat.training import loop as trainer
 from srat.training.checkpoint import State
 from srat.training.fitting import fit
+from srat.training.session import Training
+from srat.weightings.dafa_weighting import DAFAWeighting
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot reach the edge")  # so few steps are quick
 
@@ -1103,3 +1112,295 @@ def test_41_tiny_imagenet_has_200_classes(tmp_path, monkeypatch):
     monkeypatch.setattr(tiny_imagenet, "CLASSES", 20)
     with pytest.raises((AssertionError, UserError)):
         check_all_classes(tmp_path / "twenty")
+
+
+# 23. A budget of each class that start or steps ignore.
+
+
+def check_budgets(attack, images):
+    scale, seen = torch.tensor([0.5, 1.0, 1.5] * 4), []
+
+    def loss_at(x):
+        seen.append(x.detach())
+        return x.sum((1, 2, 3))
+
+    end = attack(loss_at, images, generator=torch.Generator().manual_seed(0), scale=scale)
+    for x in (*seen, end):
+        assert ((x - images).abs().amax((1, 2, 3)) <= 0.1 * scale + 1e-6).all()
+    assert ((end - images).abs().amax((1, 2, 3)) >= 0.1 * scale - 1e-6).all()  # the whole ball is used
+
+
+class StartsInTheOneBall(PGD):
+    """As RobustLT's and FRL's code: the noise is of ε, whatever the image's own budget."""
+
+    def _from_one_start(self, loss_at, images, generator, scale):
+        adversarial = (images + self.noise(images.shape, generator=generator)).clamp(0, 1)
+        for _ in range(self.steps):
+            gradient = attacks.base.input_gradient(loss_at, adversarial)
+            adversarial = self.step(adversarial, gradient, images, scale)
+        return adversarial
+
+
+class ProjectsOnTheOneBall(PGD):
+    """As DAFA's: the step is of the class, and the ball is one for all."""
+
+    def step(self, adversarial, gradient, images, scale=None):
+        moved = adversarial + self.step_size * scale[:, None, None, None] * gradient.sign()
+        return (images + (moved - images).clamp(-self.epsilon, self.epsilon)).clamp(0, 1)
+
+
+@pytest.mark.parametrize("mistake", [StartsInTheOneBall, ProjectsOnTheOneBall])
+def test_23_start_and_steps_stay_in_the_budget_of_each_image(mistake, rng):
+    images = 0.3 + 0.4 * torch.rand(12, 3, 8, 8, generator=rng)
+    settings = {"epsilon": 0.1, "step_size": 0.06, "steps": 4}
+    check_budgets(PGD(**settings), images)
+    with pytest.raises(AssertionError):
+        check_budgets(mistake(**settings), images)
+
+
+# 24. Budgets by class that explode; a ramp off by one.
+
+
+def check_no_explosion(scales):
+    counts = step_counts([5000] * 10, ratio=100)
+    try:
+        found = float(scales(counts).max())
+    except UserError as error:
+        found = 0.0 if "got 31" in str(error) else math.inf
+    assert found <= 2
+
+
+def test_24_no_class_has_a_multiple_of_the_budget():
+    for budget in (ClassWise(), RobustLT()):
+        check_no_explosion(lambda counts, budget=budget: budget.scales(counts, 0, epochs=10))
+    with pytest.raises(AssertionError):
+        check_no_explosion(robustlt)
+
+
+def check_ramp(grown):
+    assert grown(0) == 0
+    assert grown(math.ceil(0.8 * 12)) == 1
+    assert grown(math.ceil(0.8 * 12) - 1) < 1
+
+
+def test_24_the_ramp_begins_and_ends_on_time():
+    budget = ClassWise(ramp=0.8)
+    check_ramp(lambda epoch: budget.grown(epoch, epochs=12))
+    for shift in (-1, 1):
+        with pytest.raises(AssertionError):
+            check_ramp(lambda epoch, shift=shift: budget.grown(max(0, epoch + shift), epochs=12))
+
+
+# 25. The accuracy of a class divided by the count of a balanced one.
+
+
+def check_class_accuracy(budget_of):
+    total = torch.tensor([1000, 10])
+    assert budget_of(total * 2 // 5, total).tolist() == pytest.approx([0.9, 0.9])
+
+
+def by_the_mean_count(correct, total):
+    return 0.5 + len(total) * correct / total.sum()
+
+
+def test_25_accuracies_are_of_each_classs_own_count():
+    check_class_accuracy(calibrated)
+    with pytest.raises(AssertionError):
+        check_class_accuracy(by_the_mean_count)
+
+
+# 27. Feedback from the test set.
+
+
+def learning():
+    """Return runs of every member that learns while they go on."""
+    config = replace(tiny(), schedule=replace(tiny().schedule, reweight_from=0))
+    for budget in (CFA(start=0.0), DAFA(start=0.0), FRL(start=0.0)):
+        yield replace(config, budget=budget)
+    yield replace(config, weighting=DAFAWeighting(start=0.0), averaging=FAWA(batch_norm="attacked"))
+
+
+def test_27_what_learns_never_sees_the_test(monkeypatch):
+    for config in learning():
+        check_no_look_at_the_test(lambda _, config=config: fitting.fit(config), monkeypatch)
+
+    def of_the_test(training, epoch, held_out):
+        test = trainer.count(training.kept, training.config.data.test(), Natural(), seed=0)
+        right = torch.tensor(test.correct).double()
+        real(training, epoch, HeldOut(torch.tensor(test.total).double(), right, right))
+
+    real = Training.close
+    monkeypatch.setattr(Training, "close", of_the_test)
+    with pytest.raises(AssertionError):
+        check_no_look_at_the_test(lambda _: fitting.fit(next(learning())), monkeypatch)
+
+
+# 30. A weight perturbation of the wrong size, of the wrong weights, or left behind.
+
+
+def check_perturbation(perturbation, model, images, labels):
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    ascend = lambda: cross_entropy(model(images), labels).mean().backward()  # noqa: E731
+    plain = copy.deepcopy(model)
+    plain(images)
+    with perturbation.perturbed(model, ascend, epoch=0, epochs=1):
+        for name, p in model.named_parameters():
+            wanted = 0.05 * before[name].norm() if p.ndim > 1 else torch.tensor(0.0)
+            torch.testing.assert_close((p.detach() - before[name]).norm(), wanted, rtol=1e-3, atol=0)
+        model(images)
+    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
+    # The statistics are those of one pass at the weights themselves.
+    assert all(torch.equal(a, b) for a, b in zip(plain.buffers(), model.buffers(), strict=True))
+
+
+class Subtracts(AWP):
+    """Restores by w + v − v."""
+
+    @contextmanager
+    def perturbed(self, module, backward, *, epoch, epochs):
+        before = [p.detach().clone() for p in module.parameters()]
+        with super().perturbed(module, backward, epoch=epoch, epochs=epochs):
+            steps = [p.detach() - was for p, was in zip(module.parameters(), before, strict=True)]
+            yield
+            after = [p.detach() - step for p, step in zip(module.parameters(), steps, strict=True)]
+        with torch.no_grad():
+            for p, value in zip(module.parameters(), after, strict=True):
+                p.copy_(value)
+
+
+class WithOneNorm(AWP):
+    """As MAIR's: one length for all parameters, BatchNorm's and biases among them."""
+
+    @contextmanager
+    def perturbed(self, module, backward, *, epoch, epochs):
+        backward()
+        parameters, before = list(module.parameters()), [p.detach().clone() for p in module.parameters()]
+        norm = lambda tensors: torch.cat([t.flatten() for t in tensors]).norm()  # noqa: E731
+        ratio = self.gamma * norm(before) / norm([p.grad for p in parameters])
+        with torch.no_grad():
+            for p in parameters:
+                p += ratio * p.grad
+        module.zero_grad()
+        yield
+        with torch.no_grad():
+            for p, was in zip(parameters, before, strict=True):
+                p.copy_(was)
+
+
+@pytest.mark.parametrize(
+    "mistake", [Subtracts(gamma=0.05), WithOneNorm(gamma=0.05), AWP(gamma=0.05, statistics="perturbed")]
+)
+def test_30_a_perturbation_is_of_the_weights_and_leaves_nothing(mistake, model, images, labels):
+    check_perturbation(AWP(gamma=0.05), copy.deepcopy(model), images, labels)
+    with pytest.raises(AssertionError):
+        check_perturbation(mistake, model, images, labels)
+
+
+# 31. An average that shares what it averages, averages counters, or has another's statistics.
+
+
+def check_average(begin, blend, model, images):
+    average = begin(model)
+    ours, theirs = ({tensor.data_ptr() for tensor in each.state_dict().values()} for each in (average, model))
+    assert not ours & theirs
+    first = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with torch.no_grad():
+        model(images)
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    blend(average, model, 0.25)
+    for name, tensor in average.state_dict().items():
+        now = model.state_dict()[name]
+        expected = first[name] + 0.25 * (now - first[name]) if now.is_floating_point() else now
+        torch.testing.assert_close(tensor, expected)
+
+
+def aliasing(model):
+    """As the code of Gowal's average: BatchNorm's buffers are the model's own."""
+    average = copy.deepcopy(model)
+    for ours, theirs in zip(average.modules(), model.modules(), strict=True):
+        ours._buffers.update(theirs._buffers)
+    return average
+
+
+def all_alike(average, model, share):
+    """As CFA's: the counters are averaged with the rest."""
+    for ours, theirs in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        ours.copy_(ours + share * (theirs - ours))
+
+
+@pytest.mark.parametrize("mistake", [(aliasing, blend_), (EMA().begin, all_alike)])
+def test_31_an_average_shares_nothing_and_averages_what_can_be(mistake, model, images):
+    check_average(EMA().begin, blend_, copy.deepcopy(model), images)
+    with pytest.raises(AssertionError):
+        check_average(*mistake, model, images)
+
+
+def check_order(train_step):
+    """Of decay 0 the average is the weights after the step, which no perturbation is left in."""
+    config = replace(tiny(), averaging=EMA(decay=0.0, start=0.0), weight_perturbation=AWP(gamma=0.5))
+    data = Dataset(torch.rand(16, 1, 8, 8), torch.arange(16) % 4, tuple("abcd"))
+    training = fitting.set_up(replace(config, attack=Natural()), make_fabric("cpu"), data, None, None)
+    training.model.train()
+    rng = partial(generator, 0)
+    train_step(training, training.feed.batch(torch.arange(16), rng("augment")), training.stage(0), rng)
+    average = training.parts["average"].state_dict()
+    assert all(torch.equal(average[name], tensor) for name, tensor in training.module.state_dict().items())
+
+
+def settles_too_soon(training, batch, stage, rng):
+    """Move the average while the weights are still perturbed."""
+    perturbation = training.config.weight_perturbation
+
+    class Early(AWP):
+        @contextmanager
+        def perturbed(self, module, backward, *, epoch, epochs):
+            with perturbation.perturbed(module, backward, epoch=epoch, epochs=epochs):
+                yield
+                blend_(training.parts["average"], module, 1.0)
+
+    config = replace(training.config, weight_perturbation=Early(gamma=0.5), averaging=NoAveraging())
+    return trainer.train_step(replace(training, config=config, parts=nn.ModuleDict()), batch, stage, rng)
+
+
+def test_31_the_average_follows_what_is_undone():
+    check_order(trainer.train_step)
+    with pytest.raises(AssertionError):
+        check_order(settles_too_soon)
+
+
+def check_statistics(estimate):
+    """BatchNorm of the average has met the attacked images of the epoch, and the raw model nothing."""
+    data = Dataset(torch.rand(64, 1, 8, 8), torch.arange(64) % 4, tuple("abcd"))
+    config = replace(tiny(), averaging=EMA(batch_norm="attacked"), attack=PGD(epsilon=0.3, step_size=0.3, steps=1))
+    training = fitting.set_up(config, make_fabric("cpu"), data, None, None)
+    raw = {name: tensor.clone() for name, tensor in training.module.state_dict().items()}
+    average, seen, met = training.parts["average"], [], []
+    perturb = PGD.perturb
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PGD, "perturb", lambda *a, **k: seen.append(perturb(*a, **k)) or seen[-1])
+        estimate(training, training.stage(0))
+    norm = next(each for each in average.modules() if isinstance(each, nn.BatchNorm2d))
+    norm.register_forward_pre_hook(lambda module, inputs: met.append(inputs[0].detach()))
+    for images in seen:
+        average(images)
+    assert seen
+    torch.testing.assert_close(norm.running_mean, torch.stack([x.mean((0, 2, 3)) for x in met]).mean(0))
+    assert all(torch.equal(raw[name], tensor) for name, tensor in training.module.state_dict().items())
+
+
+def on_clean_images(training, stage):
+    averages.estimate_statistics(training, stage, attacked=True)
+    averages.estimate_statistics(training, stage, attacked=False)
+
+
+def of_the_raw_model(training, stage):
+    raw = replace(training, parts=nn.ModuleDict({"average": training.module}))
+    averages.estimate_statistics(raw, stage, attacked=True)
+
+
+@pytest.mark.parametrize("mistake", [on_clean_images, of_the_raw_model])
+def test_31_statistics_are_of_the_chosen_images(mistake):
+    check_statistics(partial(averages.estimate_statistics, attacked=True))
+    with pytest.raises(AssertionError):
+        check_statistics(mistake)

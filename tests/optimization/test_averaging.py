@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from srat.core.errors import UserError
-from srat.optimization.averaging import EMA, SWA, NoAveraging, blend_
+from srat.optimization.averaging import EMA, FAWA, SWA, NoAveraging, blend_
 
 STEPS, EPOCHS = 4, 5
 
@@ -99,7 +99,36 @@ def test_an_average_shares_nothing_with_the_model():
     assert NoAveraging().begin(model) is None
 
 
-@pytest.mark.parametrize(("kind", "field", "value"), [(EMA, "decay", 1.0), (EMA, "start", -0.1), (SWA, "start", 1.0)])
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [(EMA, "decay", 1.0), (EMA, "start", -0.1), (SWA, "start", 1.0), (FAWA, "decay", 1.0), (FAWA, "least", 1.1)],
+)
 def test_refuses_what_is_out_of_range(kind, field, value):
     with pytest.raises(UserError, match=rf"averaging\.{field}"):
         kind(**{field: value})
+
+
+def test_fawa_is_the_recursion_over_epochs_whose_worst_class_counts():
+    fawa, model = FAWA(decay=0.6, least=0.3), Net()
+    average, begun, expected, draw = fawa.begin(model), False, None, torch.Generator().manual_seed(0)
+    for worst in (0.1, 0.4, 0.2, 0.3, 0.0):
+        with torch.no_grad():
+            model.fc.weight.copy_(torch.randn(2, 2, generator=draw))
+        share, begun = fawa.share_of_epoch(worst, begun=begun)
+        blend_(average, model, share)
+        now = model.fc.weight.detach().clone()
+        if worst == 0.1:
+            assert not begun
+            assert torch.equal(average.fc.weight, now)
+            continue
+        if worst >= 0.3:
+            expected = now if expected is None else 0.6 * expected + 0.4 * now
+        torch.testing.assert_close(average.fc.weight, expected)
+    assert all(fawa.share(step, steps=3, epochs=2) == 0 for step in range(6))
+
+
+@pytest.mark.parametrize("averaging", [EMA(), SWA(), NoAveraging()])
+def test_nothing_is_done_at_the_end_of_an_epoch_unless_asked_for(averaging):
+    assert averaging.ends() is None
+    assert FAWA().ends() is not None
+    assert EMA(batch_norm="clean").ends() is not None

@@ -19,7 +19,7 @@ from srat.attacks.budgets import Budget
 from srat.config.composition import compose
 from srat.config.config import FAMILIES, Config
 from srat.core.keyed_random import generator
-from srat.core.members import choices
+from srat.core.members import choices, members
 from srat.core.signals import Interrupted
 from srat.core.tensor_file import open_tensors
 from srat.data import Dataset
@@ -37,6 +37,7 @@ from srat.training.keeper import NullKeeper
 from srat.training.memory_estimate import step_bytes
 from srat.training.session import set_up
 from srat.training.step import train_step
+from srat.weightings import Weighting
 
 OF_A_STEP = (
     "augmentation",
@@ -56,7 +57,7 @@ OTHERS = [
     (family, name)
     for family, name in MEMBERS
     if family not in ("loss", "weighting") and name != getattr(compose(method="srat-ce"), family).name
-]
+] + [("weighting", name) for name, member in members(Weighting).items() if member.feedback is not Weighting.feedback]
 """Beside those that every other test of the trainer has, and families of pure functions."""
 TOGETHER = {
     "sampling": "class-balanced",
@@ -75,6 +76,8 @@ def small(**members):
         config = replace(config, weighting=replace(config.weighting, values=tuple(range(1, 11))))
     if config.robust_loss.sees_teacher and config.averaging.name == "none":
         config = replace(config, averaging=EMA())
+    if config.budget.name == "robustlt":
+        config = replace(config, budget=replace(config.budget, most=10.0))
     attack = PGD(epsilon=0.1, step_size=0.05, steps=2)
     config = replace(config, model=SmallCNN(width=2), attack=attack, evaluation=replace(config.evaluation, steps=2))
     return replace(config, schedule=replace(config.schedule, warmup=0.5, reweight_from=1))
@@ -197,6 +200,9 @@ def shared_epochs(processes, **members):
     return {name: t.numpy() for name, t in {**training.module.state_dict(), **training.parts.state_dict()}.items()}
 
 
+LEARNING = {"weight_perturbation": "awp", "budget": "dafa", "weighting": "dafa"}
+
+
 @pytest.mark.parametrize(
     "members",
     [
@@ -205,6 +211,7 @@ def shared_epochs(processes, **members):
         {"robust_loss": "trades"},
         {"robust_loss": "mart"},
         {"robust_loss": "distillation"},
+        LEARNING,
     ],
 )
 def test_two_processes_are_one(members):

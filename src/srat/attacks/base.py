@@ -1,8 +1,9 @@
 """What an attack is: a search for images near given ones at which a loss is large."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import torch
@@ -26,6 +27,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits (batch, classes) and labels (batch,) → the loss of each example, (batch,)."""
 LossAt = Callable[[Tensor], Tensor]
 """Images (batch, channels, height, width) → the loss of each, (batch,); the labels are the function's own."""
+
+_SLACK = 1e-9
+"""By which 0.7 · 10 may be above 7, for rounding."""
 
 
 _ABSENT = object()
@@ -92,6 +96,18 @@ class Attack(Adversary):
         """
         del shape
         return ()
+
+    def shortened(self, effort: float) -> "Attack":
+        """Return the attack with max(2, ⌈effort · steps⌉) of its steps; one without a number of steps is the same.
+
+        Args:
+            effort: the share of its steps, in [0, 1].
+        """
+        steps = getattr(self, "steps", None)
+        if effort >= 1 or not isinstance(steps, int):
+            return self
+        fewer: dict[str, Any] = {"steps": min(steps, max(2, math.ceil(effort * steps - _SLACK)))}
+        return replace(self, **fewer)
 
     @taking_gradients
     @checked

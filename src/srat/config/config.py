@@ -94,6 +94,7 @@ class Config(Checked):
         require_field(1 <= self.epochs <= 100_000, "epochs", "1 to 100,000", self.epochs)
         require_field(1 <= self.batch_size <= 1_000_000, "batch_size", "1 to 1,000,000", self.batch_size)
         self.schedule.check(self.epochs)
+        self._check_held_out()
         linf, norm = not self.attack.of_linf_alone() or self.evaluation.norm == "linf", self.evaluation.norm
         require(linf, f"`attack`: {self.attack.name} attacks in linf, and the evaluation in {norm}; train with pgd")
         head, wanted = self.head.resolve(self.loss.head), self.loss.head
@@ -117,6 +118,15 @@ class Config(Checked):
         own = robust.sees_teacher and robust.teacher_weights is None
         averaged = not isinstance(self.averaging, NoAveraging)
         require(averaged or not own, f"`averaging`: expected one, the teacher of `robust_loss` {robust.name}, got none")
+
+    def _check_held_out(self) -> None:
+        """Raise ``UserError`` if a member learns from a held-out part, and nothing is held out."""
+        learning: Mapping[str, Budget | Weighting | Averaging]
+        learning = {"budget": self.budget, "weighting": self.weighting, "averaging": self.averaging}
+        fraction = self.holdout.fraction
+        for family, member in learning.items():
+            wanted = f"a part above 0, which `{family}` {member.name} learns from"
+            require_field(fraction > 0 or not member.sees_held_out, "holdout.fraction", wanted, fraction, 0)
 
     def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
         """Return what can hardly be meant, about its attacks and its head, a line each.

@@ -31,6 +31,9 @@ _NAMES = {
     "learning_rate": "step/learning_rate",
     "gradient_norm": "step/gradient_norm",
     "largest_logit": "step/largest_logit",
+    "budget_least": "budget/least",
+    "budget_mean": "budget/mean",
+    "budget_largest": "budget/largest",
 }
 """What a column of metrics.csv is called; those of a group are shown together."""
 _ODD = r"[^\w. -]"

@@ -1,5 +1,6 @@
 """The numbers of an epoch: summed on the device, read once."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -116,3 +117,15 @@ def held_out_row(clean: Counts, robust: Counts, groups: Groups) -> Row:
         return means
     accuracy, low, high = robust.accuracy(groups.under)
     return means | {"held_out_under": accuracy, "held_out_under_low": low, "held_out_under_high": high}
+
+
+def budget_row(scales: Float[Tensor, " classes"] | None, counts: Sequence[int]) -> Row:
+    """Return what ε is multiplied by: the least and the largest of a class, the mean over the images.
+
+    Args:
+        scales: (classes,), of an epoch; None for 1.
+        counts: training images of each class.
+    """
+    values = [1.0] * len(counts) if scales is None else scales.tolist()
+    mean = sum(n * scale for n, scale in zip(counts, values, strict=True)) / sum(counts)
+    return {"budget_least": min(values), "budget_mean": mean, "budget_largest": max(values)}

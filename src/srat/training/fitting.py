@@ -17,12 +17,13 @@ from srat.core.errors import require
 from srat.core.gradients import taking_gradients
 from srat.core.signals import deferring_signals
 from srat.core.words import counted, few
-from srat.data import Parts, TrainingData, prepare
+from srat.data import Dataset, Parts, TrainingData, prepare
 from srat.data.constant import constant_notes
 from srat.data.twins import shared_notes
 from srat.evaluation.observer import Observer
 from srat.models.wrapping.wrapper import Custom
 from srat.runs.folder import RunFolder
+from srat.runs.metrics import budget_row
 from srat.runs.run import ModelFacts, Run, image_shape, load, read_facts
 from srat.runtime.compiling import CompileChoice
 from srat.runtime.fabric import describe, make_fabric
@@ -156,7 +157,7 @@ def set_up_for(task: Task, data: TrainingData) -> Training:
 def tell(task: Task, parts: Parts, training: Training) -> None:
     """Tell the observer what the user should know of data, counts and attacks before the hours of training."""
     config, train = task.config, training.train
-    counted = config.doubts_of_counts(train.counts)
+    counted = (*config.doubts_of_counts(train.counts), *budget_note(config, train))
     for note in (*parts.notes, *validation_note(config, parts), *constant_notes(train), *counted):
         task.observer.notice(note)
     tell_doubts((config,), train.images.shape[1:], task.observer.notice)
@@ -221,6 +222,25 @@ def validation_note(config: Config, parts: Parts) -> list[str]:
     if not config.holdout.fraction:
         return ["the validation part of the data is not used (`holdout.fraction` 0)"]
     return ["the validation part of the data is held out to choose the best epoch"]
+
+
+def budget_note(config: Config, train: Dataset) -> list[str]:
+    """Return what ε the classes are attacked with in training, where it is not the same for all.
+
+    Raises:
+        UserError: if the budget is refused for these classes.
+    """
+    budget, epsilon = config.budget, getattr(config.attack, "epsilon", None)
+    scales = budget.scales(train.counts, config.epochs - 1, epochs=config.epochs)
+    said = []
+    if scales is not None and epsilon is not None:
+        row = budget_row(scales, train.counts)
+        least, images, largest = (f"{epsilon * row[f'budget_{name}']:.4g}" for name in ("least", "mean", "largest"))
+        classes = f"{epsilon * float(scales.mean()):.4g}"
+        said.append(f"ε is {least} to {largest}, {classes} in the mean over classes and {images} over images")
+    if budget.ramp:
+        said.append(f"it grows from nothing over the first {math.ceil(budget.ramp * config.epochs)} epochs")
+    return [f"budget {budget.name}, of the training attack alone: {'; '.join(said)}"] if said else []
 
 
 def as_run(training: Training, state: State, folder: Path | None) -> Run:

@@ -1,5 +1,6 @@
 """Algorithm 1: adversarial training with deferred weights and a feature loss."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,15 +11,20 @@ from torch import nn
 from typing_extensions import override
 
 from srat.attacks import PGD, Natural
+from srat.attacks.budgets import UniformBudget
 from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.core.keyed_random import derive_seed, generator
+from srat.data import Dataset
+from srat.evaluation.counts import Counts
 from srat.evaluation.evaluate import count
 from srat.evaluation.observer import Observer
 from srat.feature_losses import NoFeatureLoss
-from srat.runs.metrics import Row, Sums, accumulate, held_out_row, no_sums, training_row
+from srat.feedback import HeldOut
+from srat.runs.metrics import Row, Sums, accumulate, budget_row, held_out_row, no_sums, training_row
 from srat.runtime.machine import is_out_of_memory, telling_of_memory
 from srat.runtime.precision import tensor_float
+from srat.training.averages import finish_average
 from srat.training.checkpoint import State
 from srat.training.keeper import DivergenceError, Keeper, check_finite
 from srat.training.memory_estimate import largest_batch
@@ -81,8 +87,11 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
     weighted = not (deferred or isinstance(config.weighting, Uniform))
     rate = training.learning_rate(first.step + training.feed.steps - 1) * state.rate_factor
     row = {"epoch": epoch, "learning_rate": rate, "weights_apply": int(weighted), **means}
-    row |= validate(training, keeper, observer)
-    finish_epoch(state, row, training.kept, label_of_selection(config))
+    finish_average(training, first, partial(worst_class, training, keeper))
+    held_out = validate(training, epoch, keeper, observer)
+    if config.budget != UniformBudget():
+        row |= budget_row(first.scales, training.train.counts)
+    finish_epoch(state, row | held_out, training.kept, label_of_selection(config))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -91,20 +100,47 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def validate(training: Training, keeper: Keeper, observer: Observer) -> Row:
-    """Return accuracies on the held-out part, clean and under attack; empty without such a part."""
+def validate(training: Training, epoch: int, keeper: Keeper, observer: Observer) -> Row:
+    """Return accuracies on the held-out part, clean and under attack; empty without such a part.
+
+    What learns of the classes hears of them, at the end of the epoch: here nothing stops any more.
+    """
     config, held_out = training.config, training.held_out
     if held_out is None:
+        training.close(epoch, None)
         return {}
-    evaluated = partial(
-        count, training.kept, held_out, seed=config.seed, processes=training.processes, observer=_Between(keeper)
-    )
-    with telling_of_memory(f"the evaluation of the held-out part does not fit on {training.fabric.device}"):
-        clean = evaluated(Natural())
-        attack = selecting_attack(config)
-        robust = clean if attack is None else evaluated(attack)
+    evaluated = partial(count_held_out, training, held_out, training.kept, keeper)
+    clean = evaluated(Natural())
+    attack = selecting_attack(config)
+    robust = clean if attack is None else evaluated(attack)
     observer.held_out(clean, robust)
+    per_class = (torch.tensor(each, dtype=torch.float64) for each in (robust.total, clean.correct, robust.correct))
+    training.close(epoch, HeldOut(*(each.to(training.fabric.device) for each in per_class)))
     return held_out_row(clean, robust, training.groups)
+
+
+def count_held_out(
+    training: Training, held_out: Dataset, model: nn.Module, keeper: Keeper, attack: PGD | Natural
+) -> Counts:
+    """Return what a model gets right of the held-out part."""
+    with telling_of_memory(f"the evaluation of the held-out part does not fit on {training.fabric.device}"):
+        return count(
+            model,
+            held_out,
+            attack,
+            seed=training.config.seed,
+            processes=training.processes,
+            observer=_Between(keeper),
+        )
+
+
+def worst_class(training: Training, keeper: Keeper) -> float:
+    """Return the accuracy under attack of the class of the held-out part that the weights themselves are worst at."""
+    if training.held_out is None:
+        return 0.0
+    attack, model = selecting_attack(training.config) or Natural(), copy.copy(training.module)
+    counts = count_held_out(training, training.held_out, model, keeper, attack)
+    return counts.accuracy([counts.worst_class()]).accuracy
 
 
 def selecting_attack(config: Config) -> PGD | None:

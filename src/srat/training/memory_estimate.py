@@ -70,7 +70,8 @@ def step_bytes(training: Training, *, batch_size: int) -> int:
     device = training.fabric.device
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     module, parts = _without_contents(training.module, fake), _without_contents(training.parts, fake)
-    rng, stage = torch.Generator(device=device), training.stage(training.config.epochs - 1)
+    rng = torch.Generator(device=device)
+    stage = training.stage(training.config.epochs - 1)  # budgets look at what the tensors hold
     with fake, Footprint() as footprint:
         footprint.count((*parts.parameters(), *parts.buffers()))
         kept = footprint.live

@@ -22,17 +22,20 @@ from srat.data import Dataset, Feed, to_unit
 from srat.data.feed import smallest_batch
 from srat.evaluation.groups import Groups, groups
 from srat.feature_losses import Memory
-from srat.models import ImageShape, channel_statistics, lent, logits_at
+from srat.feedback import Feedback, HeldOut
+from srat.models import ImageShape, Output, channel_statistics, lent, logits_at
 from srat.models.classifier import BatchNorm
 from srat.models.folding import Folding, find_folding
 from srat.models.sync_batch_norm import synchronize
-from srat.optimization.averaging import blend_
+from srat.optimization.averaging import Ends, blend_
 from srat.runs.run import build_model, image_shape, load_with_facts
 from srat.runtime.compiling import CompileChoice, compile_in_place
 from srat.runtime.precision import compute_dtype, tensor_float
 from srat.runtime.processes import ALONE, Processes
 from srat.training.trial import check_fit, check_shares
 
+LEARNING = ("budget", "weighting")
+"""Members that may learn of the classes while the run goes on, by their fields in the configuration."""
 _SAMPLE = 1 << 29
 """Numbers, at the most, that normalisation is made of: all of CIFAR's, those of 3,500 photographs of 224²."""
 _PART = 1 << 24
@@ -52,6 +55,8 @@ class Stage(NamedTuple):
     """w of each class; ones before the weights apply."""
     scales: Float[Tensor, " classes"] | None
     """What each class's budget is multiplied by; None for 1."""
+    effort: float = 1.0
+    """The share of its steps that the training attack takes."""
 
     def weights_of(self, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Return w of each example."""
@@ -76,7 +81,7 @@ class Training:
     """For the attack's passes; None if there is nothing to fold."""
     optimizer: torch.optim.Optimizer
     parts: nn.ModuleDict
-    """All state beside model and optimiser, as buffers: the average of the weights, a feature loss's memory."""
+    """All state beside model and optimiser, as buffers: average weights, a feature loss's memory, feedback."""
     feed: Feed
     held_out: Dataset | None
     groups: Groups
@@ -105,18 +110,30 @@ class Training:
         """What the feature loss remembers of earlier steps."""
         return cast(Memory, self.parts["memory"]) if "memory" in self.parts else None
 
+    @property
+    def ends(self) -> Ends | None:
+        """The ends of epochs that the average has seen, if something is done there."""
+        return cast(Ends, self.parts["ends"]) if "ends" in self.parts else None
+
+    @property
+    def feedback(self) -> dict[str, Feedback]:
+        """What members learn of the classes, by the fields of the configuration that they are chosen in."""
+        return {name: cast(Feedback, self.parts[name]) for name in LEARNING if name in self.parts}
+
     def stage(self, epoch: int) -> Stage:
         """Return what holds at the first step of an epoch."""
-        config = self.config
+        config, feedback = self.config, self.feedback
         apply = config.schedule.weights_apply(epoch, epochs=config.epochs)
         weights = self.class_weights(epoch)
-        scales = config.budget.scales(self.train.counts, epoch, epochs=config.epochs)
+        if "weighting" in feedback:
+            weights = weights * feedback["weighting"].factors
         return Stage(
             epoch=epoch,
             step=epoch * self.feed.steps,
             class_counts=torch.tensor(self.drawn(epoch), device=weights.device),
             weights=weights if apply else torch.ones_like(weights),
-            scales=None if scales is None else scales.to(weights),
+            scales=self._scales(epoch),
+            effort=config.budget.effort(epoch, epochs=config.epochs),
         )
 
     def drawn(self, epoch: int) -> tuple[int, ...]:
@@ -126,6 +143,21 @@ class Training:
     def class_weights(self, epoch: int) -> Float[Tensor, " classes"]:
         """Return w of each class, for what an epoch draws, once the weights apply."""
         return self.config.weighting.weights(self.drawn(epoch)).to(self.under.device)
+
+    def _scales(self, epoch: int) -> Float[Tensor, " classes"] | None:
+        """Return what each class's budget is multiplied by in an epoch: by its class, by feedback, by the ramp."""
+        budget, epochs = self.config.budget, self.config.epochs
+        grown = budget.grown(epoch, epochs=epochs)
+        learnt = self.feedback["budget"].factors if "budget" in self.feedback else None
+        factors = [
+            each for each in (budget.scales(self.train.counts, epoch, epochs=epochs), learnt) if each is not None
+        ]
+        if not factors and grown == 1:
+            return None
+        scales = torch.full(self.under.shape, grown, device=self.under.device)
+        for each in factors:
+            scales = scales * each.to(scales)
+        return scales
 
     def learning_rate(self, step: int) -> float:
         """Return the schedule's learning rate at a step of the run."""
@@ -172,11 +204,12 @@ class Training:
         norm = get_total_norm(gradients)
         return norm.nan_to_num(0.0, 0.0, 0.0) if self.config.precision == "fp16" else norm
 
-    def settle(self, stage: Stage, embedding: Float[Tensor, "batch _"], labels: Int[Tensor, " batch"]) -> None:
+    @torch.no_grad()
+    def settle(self, stage: Stage, output: Output, labels: Int[Tensor, " batch"]) -> None:
         """Bring what follows the weights to where they are after a step.
 
         BatchNorm's running statistics become the mean over the processes, each of which has seen its own images; then
-        the average of the weights moves, and the feature loss's memory takes the batch in.
+        the average of the weights moves, and the feature loss's memory and all feedback take the batch in.
         """
         if self.processes.count > 1:
             norms = [module for module in self.module.modules() if isinstance(module, BatchNorm)]
@@ -185,7 +218,14 @@ class Training:
             share = self.config.averaging.share(stage.step, steps=self.feed.steps, epochs=self.config.epochs)
             blend_(self.parts["average"], self.module, share)
         if self.memory is not None:
-            self.memory.remember(embedding.detach(), labels)
+            self.memory.remember(output.embedding.detach(), labels)
+        for feedback in self.feedback.values():
+            feedback.observe(labels, output.logits.detach())
+
+    def close(self, epoch: int, held_out: HeldOut | None) -> None:
+        """Tell all feedback of the end of an epoch, and of what is right of the held-out part."""
+        for feedback in self.feedback.values():
+            feedback.close(epoch, epochs=self.config.epochs, held_out=held_out)
 
 
 def set_up(
@@ -323,5 +363,7 @@ def make_parts(config: Config, model: nn.Module, dimensions: int, classes: int) 
     made = {
         "average": config.averaging.begin(model),
         "memory": config.feature_loss.memory(dimensions=dimensions, classes=classes),
+        "ends": config.averaging.ends(),
+        **{name: getattr(config, name).feedback(classes=classes) for name in LEARNING},
     }
     return nn.ModuleDict({name: part for name, part in made.items() if part is not None})

@@ -30,12 +30,13 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
         rng: a purpose → the generator for it in this step.
     """
     config, labels, own = training.config, batch.labels, batch.labels[batch.own]
+    attack = config.attack.shortened(stage.effort)
 
     # Line 5: the inner maximisation.
     taught = training.taught(batch.images)
     with training.lent() as served:
         loss_at = inner_loss(training, stage, served, batch.images, own, taught)
-        adversarial = config.attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
+        adversarial = attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
 
     def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
         output = gathered(training, training.model(adversarial), len(labels))
@@ -55,7 +56,7 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
     # Line 7: the update.
     training.optimizer.step()
     training.optimizer.zero_grad()
-    training.settle(stage, output.embedding, labels)
+    training.settle(stage, output, labels)
     return sums
 
 

@@ -1,7 +1,7 @@
 """What a weighting is: from the classes' counts to a weight for each class."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from srat.core.members import Member
 from srat.data.counts import ClassCounts, check_counts
+from srat.feedback import Feedback
 
 ClassWeights = Float[Tensor, " classes"]
 Scale = Literal["mean_one", "majority_one"]
@@ -34,6 +35,9 @@ def to_majority_one(weights: ClassWeights, class_counts: ClassCounts) -> ClassWe
 class Weighting(Member):
     """The weights w_i of Eq. 5, a number for each class."""
 
+    sees_held_out: ClassVar[bool] = False
+    """Whether its feedback asks for the held-out part."""
+
     def weights(self, class_counts: ClassCounts) -> ClassWeights:
         """Return the weight of each class.
 
@@ -41,3 +45,12 @@ class Weighting(Member):
             class_counts: (classes,), training examples of each class, at least 1.
         """
         raise NotImplementedError
+
+    def feedback(self, *, classes: int) -> Feedback | None:
+        """Return what learns, while the run goes on, what the weights are multiplied by; None for nothing.
+
+        Args:
+            classes: how many there are.
+        """
+        del classes
+        return None

@@ -1,21 +1,34 @@
 """What a weight average is: a second model, drawn a share of the way to the trained one after each step."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
+from typing_extensions import override
 
 from srat.core.errors import require, require_field
-from srat.core.members import Member
+from srat.core.members import Member, since
 from srat.models.classifier import BatchNorm
 
+Statistics = Literal["averaged", "attacked", "clean"]
+"""BatchNorm of an average: averaged as the weights are, or estimated on training images, attacked or as they are."""
 _HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Averaging(Member):
     """An average a of the weights w over the steps, a ← a + share · (w − a)."""
+
+    sees_held_out: ClassVar[bool] = False
+    """Whether it asks, at the end of each epoch, how robust the weights' worst class is on the held-out part."""
+
+    @property
+    def statistics(self) -> Statistics:
+        """Where BatchNorm's running statistics come from when the average is evaluated or kept."""
+        return "averaged"
 
     def begin(self, model: nn.Module) -> nn.Module | None:
         """Return what becomes the average, a copy of the model in eval mode; None if there is to be no average.
@@ -38,6 +51,48 @@ class Averaging(Member):
             epochs: of the run.
         """
         raise NotImplementedError
+
+    def share_of_epoch(self, worst: float, *, begun: bool) -> tuple[float, bool]:
+        """Return how far the average goes to the weights at the end of an epoch, and whether it has begun with it.
+
+        It is asked of one that sees the held-out part.
+
+        Args:
+            worst: accuracy under attack of the weights' worst class on the held-out part.
+            begun: whether it had begun before.
+        """
+        raise NotImplementedError
+
+    def ends(self) -> "Ends | None":
+        """Return what remembers the ends of epochs, if something is done there."""
+        return Ends() if self.sees_held_out or self.statistics != "averaged" else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimated(Averaging):
+    """An average whose BatchNorm statistics can be estimated anew."""
+
+    batch_norm: Statistics = field(default="averaged", metadata=since("averaged"))
+    """BatchNorm's statistics: averaged as the weights are, or estimated on attacked or clean training images."""
+
+    @property
+    @override
+    def statistics(self) -> Statistics:
+        return self.batch_norm
+
+
+class Ends(nn.Module):
+    """The ends of epochs that an average has seen, in buffers: what is done there is done once, whatever stops it."""
+
+    done: Int[Tensor, ""]
+    """How many."""
+    begun: Bool[Tensor, ""]
+    """Whether the average has begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("done", torch.zeros((), dtype=torch.long))
+        self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
 
 
 @torch.no_grad()

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from srat.core.errors import require_field
-from srat.optimization.averaging.base import Averaging, check_start
+from srat.optimization.averaging.base import Estimated, check_start
 
 
 @dataclass(frozen=True, kw_only=True)
-class EMA(Averaging, name="ema"):
+class EMA(Estimated, name="ema"):
     """Exponential moving average a of the weights w: a ← d a + (1 − d) w after each step t.
 
     d is min(decay, (1 + t) / (10 + t)), and 0 before the start, as Gowal et al., 2020, train.

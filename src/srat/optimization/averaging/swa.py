@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from srat.optimization.averaging.base import Averaging, check_start
+from srat.optimization.averaging.base import Estimated, check_start
 
 
 @dataclass(frozen=True, kw_only=True)
-class SWA(Averaging, name="swa"):
+class SWA(Estimated, name="swa"):
     """Stochastic weight averaging (Izmailov et al., 2018): the equal mean of the weights at the ends of epochs.
 
-    BatchNorm's statistics are averaged likewise, not estimated anew.
+    BatchNorm's statistics are averaged likewise, unless they are estimated anew (`batch_norm`).
     """
 
     start: float = 0.75

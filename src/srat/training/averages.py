@@ -1,0 +1,82 @@
+"""What is done with an average of the weights at the end of an epoch, before it is evaluated or kept."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from srat.core.keyed_random import generator
+from srat.models import lent
+from srat.models.classifier import BatchNorm
+from srat.optimization.averaging import blend_
+from srat.training.session import Stage, Training
+from srat.training.step import inner_loss
+
+BATCHES = 50
+"""Of an epoch, at the most, that statistics are estimated on: thousands of images tell a mean and a variance."""
+
+
+def finish_average(training: Training, stage: Stage, worst_class: Callable[[], float]) -> None:
+    """Move the average and estimate its BatchNorm, where that is asked for; once an epoch, whatever stops the run.
+
+    Args:
+        training: model, average, data.
+        stage: of the epoch that ends.
+        worst_class: asked for the accuracy under attack of the weights' worst class on the held-out part.
+    """
+    ends, averaging = training.ends, training.config.averaging
+    if ends is None or int(ends.done) > stage.epoch:
+        return
+    if averaging.sees_held_out:
+        share, begun = averaging.share_of_epoch(worst_class(), begun=bool(ends.begun))
+        blend_(training.parts["average"], training.module, share)
+        ends.begun.fill_(begun)
+    looked_at = training.held_out is not None or stage.epoch + 1 == training.config.epochs
+    if averaging.statistics != "averaged" and looked_at:
+        estimate_statistics(training, stage, attacked=averaging.statistics == "attacked")
+    ends.done.fill_(stage.epoch + 1)
+
+
+def estimate_statistics(training: Training, stage: Stage, *, attacked: bool) -> None:
+    """Give the average the BatchNorm statistics that it has on training images: the mean over batches of the epoch.
+
+    Only BatchNorm is in train mode; the statistics are in fp32. The attack is the training's, on the average as it was.
+
+    Args:
+        training: the average, the data, the attack.
+        stage: of the epoch.
+        attacked: whether the images are attacked.
+    """
+    average, config = training.parts["average"], training.config
+    fresh = copy.deepcopy(average)
+    for norm in tracking(fresh):
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
+        norm.train()
+    attack = config.attack.shortened(stage.effort)
+    rank, device = training.processes.rank, training.fabric.device
+    rng = partial(generator, config.seed, "statistics", epoch=stage.epoch, rank=rank, device=device)
+    for step, batch in enumerate(islice(training.feed.epoch(stage.epoch), BATCHES)):
+        images, own = batch.images, batch.labels[batch.own]
+        if attacked:
+            with lent(average, config.inner.batch_norm) as served:
+                loss_at = inner_loss(training, stage, served, images, own, training.taught(images))
+                images = attack.perturb(loss_at, images, generator=rng(step=step), scale=stage.scale_of(own))
+        with torch.no_grad():
+            fresh(images)
+    estimated, present = statistics_of(fresh), statistics_of(average)
+    training.processes.average_(estimated)
+    torch._foreach_copy_(present, estimated)
+
+
+def tracking(model: nn.Module) -> list[BatchNorm]:
+    """Return the BatchNorm layers that have running statistics."""
+    return [each for each in model.modules() if isinstance(each, BatchNorm) and each.running_mean is not None]
+
+
+def statistics_of(model: nn.Module) -> list[Tensor]:
+    """Return the running statistics of BatchNorm."""
+    return [buffer for norm in tracking(model) for buffer in norm.buffers() if buffer.is_floating_point()]
