@@ -736,6 +736,22 @@ class TestCompare:
         assert code == 2
         assert said in err
 
+    def test_other_groups_are_shown_and_nothing_is_written(self, cli, finished, others):
+        before = (finished / "evaluation.json").read_bytes()
+        code, out, err = cli("compare", finished, others / "ce", "--attack", "clean", "--groups", "thirds")
+        assert code == 0, err
+        assert all(f"clean, {name}: " in out for name in ("overall", "head", "middle", "tail"))
+        code, out, err = cli(
+            "evaluate", finished, "--attack", "pgd-2", "--groups", "many-medium-few", "--device", "cpu"
+        )
+        assert code == 0, err
+        assert "medium" in out
+        assert "under-represented" not in out
+        code, _, err = cli("evaluate", finished, "--groups", "third", "--device", "cpu")
+        assert code == 2
+        assert "unknown groups 'third', did you mean 'thirds'" in err
+        assert (finished / "evaluation.json").read_bytes() == before
+
     def test_refuses_other_images_and_other_groups(self, cli, finished, others, tmp_path):
         copy = shutil.copytree(others / "ce", tmp_path / "copy")
         replace(Examples.read(copy / "examples.safetensors"), test="00").write(copy / "examples.safetensors")
