@@ -740,7 +740,7 @@ def check_one_scale(build_head=None):
     seen = {"loss": training.model.train()(data.images).logits}
     with training.lent() as served:
         seen["attack"] = served(data.images).logits
-    seen["evaluation"] = training.averaged.eval()(data.images).logits
+    seen["evaluation"] = training.kept.eval()(data.images).logits
     for logits in seen.values():
         torch.testing.assert_close(logits, seen["loss"])
     # And it is the scale that the loss takes its margins to be of.

@@ -320,7 +320,7 @@ def test_labels():
     ],
 )
 def test_refuses_names_of_attacks_that_are_not_there(name):
-    with pytest.raises(UserError, match=r"unknown attack|`steps`"):
+    with pytest.raises(UserError, match=r"unknown attack|`attack`: expected 1 to 10,000 steps"):
         named(name, PGD())
 
 
