@@ -256,12 +256,12 @@ class TestCommand:
         for path in (one, two):
             shutil.copytree(by_two[1], path)
         evaluate = [sys.executable, "-m", "srat", "evaluate"]
-        attack = ["--attack", "pgd-300", "--epsilon", "0.02", "--step-size", "0.002"]
+        attack = ["--attack", "pgd-150", "--epsilon", "0.02", "--step-size", "0.002"]
         assert self.run(*evaluate, str(one), *attack).returncode == 0
         command = [*evaluate, str(two), *attack, "--devices", "2", "--oversubscribe"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
-        name = "last-pgd-300-eps-0.02-step-0.002.{}.safetensors"
+        name = "last-pgd-150-eps-0.02-step-0.002.{}.safetensors"
         while time.monotonic() < deadline and not all((two / "unfinished" / name.format(n)).exists() for n in (0, 1)):
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
@@ -368,9 +368,6 @@ class TestCommand:
         (tmp_path / "b").mkdir()
         _, said = self.on_two_machines("run", (tmp_path / "a", tmp_path / "b"))
         assert all("do not see the same folder 'run'" in err for _, err in said)
-        (tmp_path / "a" / "run" / "model.safetensors").unlink()
-        _, said = self.on_two_machines("run", (tmp_path / "a", tmp_path / "b"))
-        assert all("the processes found different checkpoints in 'run/checkpoints'" in err for _, err in said)
         codes, said = self.on_two_machines("fresh", (tmp_path / "a", tmp_path / "b"))
         assert all(codes)
         assert all("the processes found different checkpoints in 'fresh/checkpoints'" in err for _, err in said)

@@ -266,7 +266,7 @@ class TestEpochs:
         config = tiny("drcb-ce", epochs=20)
         return replace(config, attack=replace(config.attack, steps=1), batch_size=400)
 
-    @pytest.mark.parametrize("stop", [None, 31, 32, 33])
+    @pytest.mark.parametrize("stop", [None, 32])
     def test_each_step_has_the_rate_and_the_weights_of_its_epoch(self, steps, tmp_path, stop):
         config = self.twenty()
         if stop is not None:
