@@ -19,7 +19,8 @@ from srat.runtime.fabric import make_fabric
 from srat.runtime.machine import keep_freed_memory
 from srat.runtime.precision import PrecisionName, tensor_float
 from srat.runtime.processes import ALONE, Processes
-from srat.training.session import Training, folding_for, set_up
+from srat.training.session import Training
+from srat.training.setting_up import folding_for, set_up
 from srat.training.step import train_step
 
 Function = Callable[[], object]

@@ -16,7 +16,7 @@ from srat.data import Dataset
 from srat.models.backbones.resnet import ResNet18
 from srat.runtime.fabric import make_fabric
 from srat.training.memory_estimate import blank_batch, step_bytes
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 from srat.training.step import train_step
 
 

@@ -15,12 +15,11 @@ import os, sys, time
 os.sched_setaffinity(0, {0})  # two cores of a shared machine may differ by a quarter
 from dataclasses import replace
 import torch
-from measuring import stepper
+from measuring import set_up, stepper
 from srat.config.composition import compose
 from srat.data import Dataset
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.runtime.fabric import make_fabric
-from srat.training.session import set_up
 data = Dataset(torch.rand(256, 3, 32, 32), torch.arange(256) % 10, tuple("0123456789"))
 config = replace(compose(method="srat-ldam", data="cifar10"), model=SmallCNN(width=16))
 training = set_up(config, make_fabric("cpu"), data, None, None)

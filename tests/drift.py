@@ -19,7 +19,7 @@ from srat.runtime.fabric import make_fabric
 from srat.runtime.precision import tensor_float
 from srat.training import step as trainer
 from srat.training.fitting import fit
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 
 NO_COMPILER = 77
 BATCH = 64

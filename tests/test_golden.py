@@ -19,7 +19,7 @@ from srat.methods.table import METHODS
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.runs.metrics import Sums
 from srat.runtime.fabric import make_fabric
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 from srat.training.step import train_step
 
 GOLDEN = Path(__file__).parent / "golden" / "traces.json"

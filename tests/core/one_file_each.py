@@ -47,9 +47,6 @@ class Half(RobustLoss, name="half"):
     """Half of the loss of the attacked image, half of that of the clean one."""
     sees_clean: ClassVar[bool] = True
 
-    def inner(self, logits, references):
-        return references.prediction(logits)
-
     def outer(self, logits, references):
         return (references.prediction(logits) + references.prediction(references.clean)) / 2
 ''',

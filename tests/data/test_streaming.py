@@ -26,7 +26,7 @@ from srat.evaluation.evaluate import count
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.training import loop as trainer
 from srat.training.fitting import fit
-from srat.training.session import sample
+from srat.training.setting_up import sample
 
 
 @pytest.fixture
@@ -132,8 +132,8 @@ def test_batches_do_not_depend_on_where_the_images_lie(photographs):
 
 
 def test_normalisation_does_not_depend_on_where_the_images_lie(photographs, monkeypatch):
-    monkeypatch.setattr("srat.training.session._SAMPLE", 25 * 3 * 8 * 8)  # of 72 images
-    monkeypatch.setattr("srat.training.session._PART", 7 * 3 * 8 * 8)
+    monkeypatch.setattr("srat.training.setting_up._SAMPLE", 25 * 3 * 8 * 8)  # of 72 images
+    monkeypatch.setattr("srat.training.setting_up._PART", 7 * 3 * 8 * 8)
     lazy = config(photographs, "always").data.train()
     loaded = Dataset(lazy.images[:], lazy.labels, lazy.class_names)
     parts = [list(sample(data)) for data in (lazy, loaded)]

@@ -20,7 +20,7 @@ from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.heads import CosineHead, LinearHead, LossHead
 from srat.runs.folder import RunFolder
 from srat.runtime.fabric import make_fabric
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 
 COUNTS = (60, 30, 10)
 SHAPE = ImageShape(channels=1, height=8, width=8)

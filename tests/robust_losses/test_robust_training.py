@@ -27,7 +27,7 @@ from srat.robust_losses import MART, TRADES, Distillation, Mixture
 from srat.runtime.fabric import make_fabric
 from srat.training.fitting import fit
 from srat.training.memory_estimate import step_bytes
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 from srat.training.step import train_step
 
 ATTACK = PGD(epsilon=0.1, step_size=0.05, steps=2)

@@ -21,7 +21,7 @@ from srat.runtime.fabric import Mixed, make_fabric
 from srat.runtime.precision import compute_dtype, rescale_gradient, tensor_float
 from srat.training import loop as trainer
 from srat.training.fitting import fit
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 
 
 def small(method="srat-ldam", **fields):

@@ -35,7 +35,7 @@ from srat.runtime.fabric import make_fabric
 from srat.runtime.processes import ALONE, Processes
 from srat.training.checkpoint import list_checkpoints
 from srat.training.fitting import fit
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 from srat.training.step import train_step
 
 

@@ -25,7 +25,7 @@ from srat.training import averages, loop
 from srat.training.averages import estimate_statistics, finish_average, statistics_of
 from srat.training.fitting import fit
 from srat.training.keeper import NullKeeper
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 from srat.training.step import inner_loss
 
 

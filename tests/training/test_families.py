@@ -35,7 +35,7 @@ from srat.training import loop
 from srat.training.fitting import fit
 from srat.training.keeper import NullKeeper
 from srat.training.memory_estimate import step_bytes
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 from srat.training.step import train_step
 from srat.weightings import Weighting
 

@@ -17,7 +17,7 @@ from srat.runtime.fabric import make_fabric
 from srat.training import loop
 from srat.training.fitting import fit
 from srat.training.keeper import NullKeeper
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 
 
 def a_training(**members):

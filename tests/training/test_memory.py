@@ -25,7 +25,7 @@ from srat.training import fitting, memory_estimate
 from srat.training import loop as trainer
 from srat.training.fitting import fit
 from srat.training.memory_estimate import Footprint, check_memory, step_bytes
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 from srat.training.step import train_step
 
 

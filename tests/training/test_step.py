@@ -20,7 +20,7 @@ from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.weight_perturbations import WeightPerturbation
 from srat.robust_losses import RobustLoss
 from srat.runtime.fabric import make_fabric
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 from srat.training.step import train_step
 
 
@@ -66,6 +66,7 @@ class Compared(RobustLoss):
     """KL(p(x) ‖ p(x')) in the attack; the prediction loss of x and twice that KL in the objective."""
 
     sees_clean: ClassVar[bool] = True
+    attack_sees_clean: ClassVar[bool] = True
 
     def inner(self, logits, references):
         SEEN.append(("inner", references.clean.requires_grad))
@@ -197,3 +198,13 @@ def test_losses_and_weights_are_told_of_each_epochs_own_draws(epoch, counts):
     assert len(SEEN) > 1  # the attack is told, too
     assert all(seen == counts for seen in SEEN)
     assert torch.equal(stage.weights, config.weighting.weights(counts))
+
+
+@pytest.mark.parametrize(
+    ("name", "attacking", "learning"), [("standard", 2, 1), ("mixture", 2, 2), ("mart", 2, 2), ("trades", 3, 2)]
+)
+def test_a_step_asks_the_model_no_more_often_than_it_has_to(name, attacking, learning):
+    training, seen = a_training(robust_loss=compose(robust_loss=name).robust_loss), []
+    training.module.register_forward_pre_hook(lambda module, _: seen.append(module.training))
+    step(training)
+    assert (seen.count(False), seen.count(True)) == (attacking, learning)

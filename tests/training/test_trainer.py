@@ -41,7 +41,7 @@ from srat.training import fitting
 from srat.training import loop as trainer
 from srat.training.checkpoint import Moving, State, list_checkpoints, load_checkpoint
 from srat.training.fitting import fit
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 from srat.training.step import inner_loss, train_step
 
 

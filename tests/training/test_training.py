@@ -18,7 +18,7 @@ from srat.feature_losses import Separation
 from srat.models import wrap
 from srat.runtime.fabric import make_fabric
 from srat.training.fitting import fit
-from srat.training.session import set_up
+from srat.training.setting_up import set_up
 from srat.training.step import gathered
 from wrapping import GREY, Notices, Own, StopAfter
 

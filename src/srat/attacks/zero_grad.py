@@ -2,15 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from typing_extensions import override
 
-from srat.attacks.base import Images, IterativeAttack, Scale, scaled
-from srat.attacks.doubts import doubts_of_ball, doubts_of_steps, named_doubts
-from srat.attacks.pgd import ascend, check_budget
-from srat.attacks.projections import GEOMETRIES, Shape, check_length
+from srat.attacks.base import Images, Scale
+from srat.attacks.projections import GEOMETRIES, Shape
+from srat.attacks.single_step import SingleStep
 from srat.core.checked import checked
 from srat.core.errors import require_field
 
@@ -47,31 +45,25 @@ def _without_smallest(gradient: Images, share: float) -> Images:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZeroGrad(IterativeAttack, name="zero-grad"):
+class ZeroGrad(SingleStep, name="zero-grad"):
     """One sign step from a random start that leaves out the smallest gradients (Golgooni et al., 2021).
 
     Their signs are the least certain. The step crosses the ball, and ends on its surface or where it began.
     """
 
-    epsilon: float = 8 / 255
-    """ε, the L∞ radius, in [0, 1] pixel units."""
-    share: float = 0.35
-    """q, the part of each image's gradient that is set to 0 (0.35 on CIFAR-10, 0.45 on CIFAR-100, 0.7 on SVHN)."""
     step_size: float | None = None
     """α; 2 ε unless given."""
-
-    own: ClassVar[frozenset[str]] = frozenset({"step_size"})
+    share: float = 0.35
+    """q, the part of each image's gradient that is set to 0 (0.35 on CIFAR-10, 0.45 on CIFAR-100, 0.7 on SVHN)."""
 
     def __post_init__(self) -> None:
-        check_budget(self.epsilon, "linf")
+        super().__post_init__()
         check_share(self.share)
-        step = self.step_size
-        require_field(step is None or step > 0, "step_size", "a positive number", step, 0)
 
     @property
     @override
-    def iterations(self) -> int:
-        return 1
+    def usual_step(self) -> float:
+        return 2 * self.epsilon
 
     @override
     def noise(self, shape: Shape, *, generator: torch.Generator) -> Images | None:
@@ -80,16 +72,4 @@ class ZeroGrad(IterativeAttack, name="zero-grad"):
 
     @override
     def step(self, adversarial: Images, gradient: Images, images: Images, scale: Scale | None = None) -> Images:
-        check_length("step_size", self._alpha, images)
-        epsilon, step_size = scaled(self.epsilon, scale), scaled(self._alpha, scale)
-        kept = _without_smallest(gradient, self.share)
-        return ascend(adversarial, kept, images, norm="linf", epsilon=epsilon, step_size=step_size)
-
-    @override
-    def doubts(self, shape: Shape) -> tuple[str, ...]:
-        steps = doubts_of_steps(self.epsilon, self._alpha, 1)
-        return named_doubts(self.label, doubts_of_ball("linf", self.epsilon, shape), steps)
-
-    @property
-    def _alpha(self) -> float:
-        return 2 * self.epsilon if self.step_size is None else self.step_size
+        return super().step(adversarial, _without_smallest(gradient, self.share), images, scale)

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-from typing_extensions import override
-
 from srat.core.checked import checked
-from srat.data.counts import ClassCounts, check_counts, log_prior
-from srat.losses.adjusting import adjusted_entropy, check_tau
-from srat.losses.base import Labels, Logits, PerExample, SmoothedLoss, check_smoothing, checked_labels
+from srat.data.counts import ClassCounts
+from srat.losses.balanced_softmax_loss import BalancedSoftmax, balanced_softmax
+from srat.losses.base import Labels, Logits, PerExample
 
 
 @checked
@@ -33,30 +31,9 @@ def logit_adjustment(
 
     Source: Menon et al., 2021, Eq. 10. Its post-hoc form is the head's, ``head.tau``.
     """
-    check_counts(class_counts, classes=logits.shape[1])
-    check_tau(tau, "tau")
-    check_smoothing(smoothing, "smoothing")
-    labels = checked_labels(logits, labels)
-    return adjusted_entropy(logits, labels, offsets=tau * log_prior(class_counts), smoothing=smoothing)
+    return balanced_softmax(logits, labels, class_counts, tau, smoothing)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogitAdjustment(SmoothedLoss, name="logit-adjustment", aliases=("la",)):
-    """Logit adjustment (Menon et al., 2021): balanced softmax, with shares in the place of counts."""
-
-    tau: float = 1.0
-    """τ, how far: logits get τ · ln π in training; 0 is cross-entropy."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_tau(self.tau, "loss.tau")
-
-    @property
-    @override
-    def balances(self) -> bool:
-        return self.tau > 0
-
-    def __call__(self, logits: Logits, labels: Labels, class_counts: ClassCounts) -> PerExample:
-        """Return `logit_adjustment`."""
-        offsets = self.tau * log_prior(class_counts)
-        return adjusted_entropy(logits, labels, offsets=offsets, smoothing=self.smoothing)
+class LogitAdjustment(BalancedSoftmax, name="logit-adjustment", aliases=("la",)):
+    """Logit adjustment (Menon et al., 2021): balanced softmax by another name, as ln π is ln n but for a constant."""

@@ -46,7 +46,9 @@ class RobustLoss(Member):
     """What is compared with what: labels, what the model says of the clean image, what a teacher says."""
 
     sees_clean: ClassVar[bool] = False
-    """Whether it asks for the logits of the clean images."""
+    """Whether ``outer`` asks for the logits of the clean images."""
+    attack_sees_clean: ClassVar[bool] = False
+    """Whether ``inner`` asks for them, too."""
     sees_teacher: ClassVar[bool] = False
     """Whether it asks for a teacher's logits."""
     needs_start: ClassVar[bool] = False
@@ -58,14 +60,14 @@ class RobustLoss(Member):
         return None
 
     def inner(self, logits: Logits, references: References) -> PerExample:
-        """Return what the training attack makes large, (batch,).
+        """Return what the training attack makes large, (batch,): the prediction loss, unless it has one of its own.
 
         Args:
             logits: of the images under attack, (batch, classes), from the model that the attack sees.
             references: ``prediction`` is what the run's ``inner.loss`` says; ``clean`` comes from the same model, and
                 no gradient goes through it, nor through ``teacher``.
         """
-        raise NotImplementedError
+        return references.prediction(logits)
 
     def outer(self, logits: Logits, references: References) -> PerExample:
         """Return L_i, (batch,), which the objective weighs, reduces and minimises.

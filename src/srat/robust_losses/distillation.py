@@ -90,7 +90,7 @@ class Distillation(RobustLoss, name="distillation"):
     def inner(self, logits: Logits, references: References) -> PerExample:
         if self.maximises == "divergence":
             return teacher_divergence(references.of_teacher(), logits, self.temperature)
-        return references.prediction(logits)
+        return super().inner(logits, references)
 
     @override
     def outer(self, logits: Logits, references: References) -> PerExample:

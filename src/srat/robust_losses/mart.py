@@ -84,10 +84,6 @@ class MART(RobustLoss, name="mart"):
         check_beta(self.beta)
 
     @override
-    def inner(self, logits: Logits, references: References) -> PerExample:
-        return references.prediction(logits)
-
-    @override
     def outer(self, logits: Logits, references: References) -> PerExample:
         labels = references.labels
         boosted = references.prediction(logits) + _wrong_class_loss(logits, labels)

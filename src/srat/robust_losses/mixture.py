@@ -23,10 +23,6 @@ class Mixture(RobustLoss, name="mixture"):
         require_field(0 <= self.share <= 1, "robust_loss.share", "0 to 1", self.share, 0, 1)
 
     @override
-    def inner(self, logits: Logits, references: References) -> PerExample:
-        return references.prediction(logits)
-
-    @override
     def outer(self, logits: Logits, references: References) -> PerExample:
         clean = references.prediction(references.of_clean())
         return (1 - self.share) * clean + self.share * references.prediction(logits)

@@ -13,9 +13,5 @@ class Standard(RobustLoss, name="standard"):
     """The prediction loss of the adversarial image (Madry et al., 2018; Eq. 5): logits against the label."""
 
     @override
-    def inner(self, logits: Logits, references: References) -> PerExample:
-        return references.prediction(logits)
-
-    @override
     def outer(self, logits: Logits, references: References) -> PerExample:
         return references.prediction(logits)

@@ -24,6 +24,7 @@ class TRADES(RobustLoss, name="trades"):
     """Take the divergence's gradient through p(x') alone; through p(x) too otherwise, as the authors do."""
 
     sees_clean: ClassVar[bool] = True
+    attack_sees_clean: ClassVar[bool] = True
     needs_start: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

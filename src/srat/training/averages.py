@@ -12,7 +12,8 @@ from srat.core.keyed_random import generator
 from srat.models import lent
 from srat.models.classifier import BatchNorm
 from srat.optimization.averaging import blend_
-from srat.training.session import Stage, Training
+from srat.training.session import Training
+from srat.training.stage import Stage
 from srat.training.step import inner_loss
 
 BATCHES = 50

@@ -34,7 +34,8 @@ from srat.training.keeper import FolderKeeper, NullKeeper
 from srat.training.loop import run_epochs
 from srat.training.memory_estimate import check_memory
 from srat.training.options import OnDivergence
-from srat.training.session import Training, set_up
+from srat.training.session import Training
+from srat.training.setting_up import set_up
 
 
 @taking_gradients

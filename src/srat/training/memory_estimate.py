@@ -23,7 +23,8 @@ from srat.models.sync_batch_norm import SyncBatchNorm2d
 from srat.runtime.fabric import make_fabric_alone
 from srat.runtime.machine import available, is_out_of_memory
 from srat.runtime.processes import ALONE
-from srat.training.session import Training, make_optimizer
+from srat.training.session import Training
+from srat.training.setting_up import make_optimizer
 from srat.training.step import Rng, train_step
 
 M = TypeVar("M", bound=nn.Module)

@@ -14,7 +14,8 @@ from srat.models import Output, logits_at
 from srat.robust_losses import References
 from srat.runs.metrics import batch_sums
 from srat.runtime.precision import rescale_gradient
-from srat.training.session import Stage, Training
+from srat.training.session import Training
+from srat.training.stage import Stage
 
 Rng = Callable[[str], torch.Generator]
 Logits = Float[Tensor, "batch classes"]
@@ -125,7 +126,7 @@ def inner_loss(
         return entropy_of(logits, labels)
 
     clean = None
-    if config.robust_loss.sees_clean:
+    if config.robust_loss.attack_sees_clean:
         with torch.no_grad():
             clean = asked(images)
     compared = References(labels, prediction, clean, taught)

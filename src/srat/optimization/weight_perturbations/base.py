@@ -20,8 +20,8 @@ class WeightPerturbation(Member):
 
         Args:
             module: the model.
-            backward: puts the gradient of the step's loss, at the weights as they are, into ``.grad``. Who calls it
-                leaves no gradient behind.
+            backward: puts the gradient of the step's loss, at the weights as they are, into ``.grad``; under fp16 it is
+                scaled, and may not be finite. Who calls it leaves no gradient behind.
             epoch: counted from 0.
             epochs: of the run.
         """

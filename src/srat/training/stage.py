@@ -1,0 +1,31 @@
+"""Where in the run a step is, and what holds there."""
+
+from typing import NamedTuple
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Stage(NamedTuple):
+    """What a step is told beside its batch."""
+
+    epoch: int
+    """Counted from 0."""
+    step: int
+    """Of the run, counted from 0."""
+    class_counts: Int[Tensor, " classes"]
+    """Examples of each class that the epoch draws."""
+    weights: Float[Tensor, " classes"]
+    """w of each class; ones before the weights apply."""
+    scales: Float[Tensor, " classes"] | None
+    """What each class's budget is multiplied by; None for 1."""
+    effort: float = 1.0
+    """The share of its steps that the training attack takes."""
+
+    def weights_of(self, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Return w of each example."""
+        return self.weights[labels]
+
+    def scale_of(self, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"] | None:
+        """Return what each example's budget is multiplied by."""
+        return None if self.scales is None else self.scales[labels]
