@@ -258,7 +258,7 @@ def test_paths_know_the_home_folder(monkeypatch, tmp_path):
 def test_a_configuration_that_is_read_passes_the_same_door():
     plain = Config().to_plain()
     plain["attack"]["steps"] = 10.5
-    with pytest.raises(UserError, match=r"expected int, got 10\.5 @ \.attack"):
+    with pytest.raises(UserError, match=r"attack\.steps: expected a whole number, got 10\.5"):
         Config.from_plain(plain)
     assert Config.from_plain(Config().to_plain()) == Config()
 

@@ -35,12 +35,12 @@ def test_what_is_not_known_is_ignored_unless_it_is_forbidden():
     ("content", "said"),
     [
         ([], "expected a JSON object, got list"),
-        ({}, "missing key 'count' @ .count"),
-        ({"count": True}, "expected int, got true @ .count"),
-        ({"count": 1.0}, "expected int, got 1.0 @ .count"),
-        ({"count": "1"}, 'expected int, got "1" @ .count'),
-        ({"count": 1, "inner": {"a": {"share": False}}}, "expected float, got false @ .inner['a'].share"),
-        ({"count": 1, "inner": {"a": {"share": 1, "names": [1]}}}, "expected str, got 1 @ .inner['a'].names[0]"),
+        ({}, "count: missing"),
+        ({"count": True}, "count: expected a whole number, got true"),
+        ({"count": 1.0}, "count: expected a whole number, got 1.0"),
+        ({"count": "1"}, 'count: expected a whole number, got "1"'),
+        ({"count": 1, "inner": {"a": {"share": False}}}, "inner['a'].share: expected a number, got false"),
+        ({"count": 1, "inner": {"a": {"share": 1, "names": [1]}}}, "inner['a'].names[0]: expected text, got 1"),
     ],
 )
 def test_a_mistake_is_said_with_its_place(content, said, tmp_path):
@@ -57,13 +57,13 @@ def test_a_mistake_is_said_with_its_place(content, said, tmp_path):
         (
             Evaluation,
             {"class_names": ["a", 1], "train_counts": [1, 2], "results": {}},
-            "expected str, got 1 @ .class_names",
+            "class_names[1]: expected text, got 1",
         ),
         (Evaluation, {"class_names": ["a"], "train_counts": [1], "results": {}}, "fewer than two classes"),
-        (FeatureMap, {"class_names": ["a", "b"], "labels": [True]}, "expected int, got true @ .labels"),
+        (FeatureMap, {"class_names": ["a", "b"], "labels": [True]}, "labels[0]: expected a whole number, got true"),
         (Audit, {"checks": [{"check": "a", "question": "b", "verdict": "well"}]}, "expected one of pass, warn, fail"),
         (Audit, {"checks": [{"check": "a", "question": "b", "verdict": "pass"}]}, "a verdict without evidence"),
-        (Audit, {"checks": [{"check": "a"}]}, "missing key 'question'"),
+        (Audit, {"checks": [{"check": "a"}]}, "checks[0].question: missing"),
     ],
 )
 def test_the_files_of_a_run_name_what_is_wrong(kind, content, said, tmp_path):

@@ -17,6 +17,7 @@ from srat.data import Holdout
 from srat.evaluation.counts import Counts
 from srat.evaluation.observer import Observer
 from srat.models import lent
+from srat.models.backbones.linear import Linear
 from srat.models.classifier import BatchNorm
 from srat.optimization.averaging import EMA, FAWA, SWA
 from srat.runtime.fabric import make_fabric
@@ -191,3 +192,8 @@ def test_what_learns_from_a_held_out_part_needs_one():
     for members in ({"averaging": "fawa"}, {"budget": "frl"}):
         with pytest.raises(UserError, match=r"`holdout\.fraction`: expected a part above 0, which `\w+` (fawa|frl)"):
             replace(small(**members), holdout=Holdout(fraction=0.0))
+
+
+def test_a_model_without_batch_norm_has_nothing_to_estimate():
+    config = replace(small(averaging=EMA(batch_norm="attacked")), model=Linear())
+    fit(config, device="cpu", compiled="off")

@@ -27,11 +27,14 @@ def strict_converter(*, other_keys: bool) -> cattrs.Converter:
     return converter
 
 
+_CALLED = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
 def _strict(kind: type) -> Callable[[Any, Any], Any]:
     def structure(value: Any, _: Any) -> Any:
         accepted = (int, float) if kind is float else (kind,)
         if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-            raise UserError(f"expected {kind.__name__}, got {json.dumps(value)[:80]}")
+            raise UserError(f"expected {_CALLED[kind]}, got {json.dumps(value)[:80]}")
         return kind(value)
 
     return structure
@@ -88,7 +91,7 @@ def _mistake(error: BaseException, kind: Any) -> str:
         given = sorted(error.extra_fields)[0]
         return f"unknown key '{given}'{nearest(given, known)}; there are: {', '.join(known)}"
     if isinstance(error, KeyError):
-        return f"missing key {error}"
+        return "missing"
     kind = (
         get_args(kind)[0] if get_origin(kind) in (Annotated, Union) else kind
     )  # of an optional, what it is if not None
@@ -98,12 +101,14 @@ def _mistake(error: BaseException, kind: Any) -> str:
 
 
 def _with_its_place(mistake: str) -> str:
-    """Return a mistake with the path of the setting in the file: "`steps`: … @ .attack" as "attack.steps: …".
+    """Return a mistake with its place in the file before it: "… @ .attack" as "attack: …".
 
-    Without backticks: it is not for a flag to mend.
+    One that names a setting has its path there, "`steps`: … @ .attack" as "attack.steps: …", and no backticks: it is
+    not for a flag to mend.
     """
     text, _, place = mistake.rpartition(" @ ")
+    place = place.lstrip(".")
     if not text.startswith("`"):
-        return mistake.removesuffix(" @ ")
-    prefix = f"{place}.".lstrip(".")
+        return f"{place}: {text}" if place else text
+    prefix = f"{place}." if place else ""
     return re.sub(r"`([\w.]+)`", r"\1", re.sub(r"^`(\w+)`", rf"`{prefix}\1`", text))

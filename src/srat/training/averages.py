@@ -36,7 +36,7 @@ def finish_average(training: Training, stage: Stage, worst_class: Callable[[], f
         blend_(training.parts["average"], training.module, share)
         ends.begun.fill_(begun)
     looked_at = training.held_out is not None or stage.epoch + 1 == training.config.epochs
-    if averaging.statistics != "averaged" and looked_at:
+    if averaging.statistics != "averaged" and looked_at and tracking(training.module):
         estimate_statistics(training, stage, attacked=averaging.statistics == "attacked")
     ends.done.fill_(stage.epoch + 1)
 

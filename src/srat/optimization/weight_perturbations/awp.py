@@ -1,6 +1,6 @@
 """Adversarial weight perturbation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -90,11 +90,8 @@ class AWP(WeightPerturbation, name="awp"):
                 yield
         finally:  # from the copy: w + v − v is not w
             with torch.no_grad():
-                torch._foreach_copy_(_detached(moved), before)
-
-
-def _detached(parameters: Sequence[Tensor]) -> list[Tensor]:
-    return [parameter.detach() for parameter in parameters]
+                for p, was in zip(moved, before, strict=True):
+                    p.copy_(was)
 
 
 @contextmanager
