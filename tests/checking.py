@@ -1,7 +1,8 @@
 """Shapes and types are checked while the tests run; what names no shape is left to beartype alone.
 
-jaxtyping opens a scope of axes for each call and asks beartype twice, which takes many times as long as beartype alone;
-an inner function that is made a thousand times is compiled a thousand times. Axes are named by few.
+jaxtyping opens a scope of axes for each call and asks beartype twice, which takes many times as long as beartype alone,
+and axes are named by few. A function within a function would be compiled each time that the outer one runs: what it is
+given, the functions around it check.
 """
 
 from types import FunctionType
@@ -23,6 +24,8 @@ def jaxtyped(*, typechecker):
     """The decorator that the hook puts upon each function and class."""
 
     def decorated(thing):
+        if isinstance(thing, FunctionType) and "<locals>" in thing.__qualname__:
+            return thing
         if isinstance(thing, FunctionType) and not any(map(names_axes, thing.__annotations__.values())):
             return typechecker(thing)
         return _whole(thing, typechecker=typechecker)

@@ -195,7 +195,6 @@ def test_tf32_is_for_the_training_alone(precision, wanted, monkeypatch):
         real = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args: seen[name].add(allowed()) or real(*args))
 
-    monkeypatch.setattr("srat.training.fitting.check_memory", lambda *_, **__: None)
     note(trainer, "train_step")
     note(survival, "right")
     note(pool, "right")

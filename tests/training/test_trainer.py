@@ -236,10 +236,6 @@ class TestFit:
 class TestEpochs:
     """What the steps of a run are given, seen from inside."""
 
-    @pytest.fixture(autouse=True)
-    def _untraced(self, monkeypatch):
-        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
-
     @pytest.fixture
     def steps(self, monkeypatch):
         """Record learning rate, weights, indices and a draw for each step."""
@@ -851,7 +847,6 @@ class TestDivergence:
             norms.append(real(gradients))
             return norms[-1] * (math.inf if len(norms) == 3 else 1)
 
-        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
         monkeypatch.setattr(srat.training.session, "get_total_norm", third)
         with pytest.raises(UserError, match=r"in epoch 1, step 3 \(largest logit until then"):
             fit(tiny(), out=tmp_path)
@@ -867,7 +862,6 @@ class TestDivergence:
             poisoned.append(training.optimizer.param_groups[0]["lr"])
             return sums
 
-        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
         monkeypatch.setattr(trainer, "train_step", poison)
         run = fit(tiny(), out=tmp_path, checkpoint_every="2", on_divergence="rollback")
         assert f"in epoch {epoch}, step 4" in caplog.text
@@ -887,7 +881,6 @@ class TestDivergence:
             done.append(1)
             return sums
 
-        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
         with monkeypatch.context() as patch:
             patch.setattr(trainer, "train_step", poison)
             with pytest.raises(
@@ -913,7 +906,6 @@ class TestDivergence:
                 sums[:] = math.nan
             return sums
 
-        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
         monkeypatch.setattr(trainer, "train_step", poison)
         assert len(fit(tiny(), out=tmp_path, checkpoint_every="2", on_divergence="rollback").history) == 3
         assert "step-0000004.safetensors: not a readable file" in caplog.text
@@ -931,7 +923,6 @@ class TestDivergence:
                 os.kill(os.getpid(), signal.SIGTERM)
             return sums
 
-        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
         monkeypatch.setattr(trainer, "train_step", poison)
         with pytest.raises(Interrupted):
             fit(tiny(), out=tmp_path, checkpoint_every="2", on_divergence="rollback")
