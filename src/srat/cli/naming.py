@@ -2,10 +2,10 @@
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from functools import cache, partial
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
 from rich.console import Console
@@ -14,6 +14,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 from srat.config.command_line import SHORT, flag, words_of
 from srat.config.config import FAMILIES
 from srat.core.members import members
+from srat.methods.before import Before
 from srat.report.terminal import live
 
 ALSO = {
@@ -86,13 +87,18 @@ def _settings(kind: type, value: Any, prefix: str = "", *, every: bool = False) 
     for name in (field.name for field in fields(kind)):
         marks, inner = getattr(hints[name], "__metadata__", ()), getattr(value, name, None)
         path = ".".join(part for part in (prefix, _called(name, marks)) if part)
-        if every and bare[name] in FAMILIES.values():
-            for member in members(bare[name]).values():
+        if every and (family := family_of(bare[name])):
+            for member in members(family).values():
                 yield from () if member.hidden else _settings(member, None, path)
         elif is_dataclass(inner):
             yield from _settings(type(inner), inner, path, every=every)
-        elif tyro.conf.Positional not in marks:
+        elif tyro.conf.Positional not in marks and not family_of(bare[name]):
             yield path, bare[name]
+
+
+def family_of(kind: Any) -> Any:
+    """Return the family of a field that holds a member, or may hold one; None of any other."""
+    return next((each for each in (kind, *get_args(kind)) if each in FAMILIES.values()), None)
 
 
 def _called(name: str, marks: tuple[Any, ...]) -> str:
@@ -118,7 +124,7 @@ class _Named:
     def __call__(self, info: StructTypeInfo) -> StructConstructorSpec | None:
         """Return a member as tyro itself reads it, but for the names of its fields; None of anything else."""
         family = next((name for name, kind in FAMILIES.items() if _is_of(info.type, kind)), None)
-        if family is None or self._within:
+        if self._within or (family is None and info.type is not Before):
             return None
         self._within = True
         try:
@@ -126,8 +132,19 @@ class _Named:
         finally:
             self._within = False
         assert isinstance(found, StructConstructorSpec)
+        if family is None:
+            return replace(found, fields=tuple(_of_chosen(found.fields)))
         short = [SHORT.get(f"{family}.{field.name}") for field in found.fields]
         return replace(found, fields=tuple(map(_renamed, found.fields, short)))
+
+
+def _of_chosen(fields: Iterable[StructFieldSpec]) -> Iterator[StructFieldSpec]:
+    """Yield fields as tyro is to see them: of a member that there may be, the one that is there, if there is one."""
+    for field in fields:
+        if not family_of(field.type):
+            yield field
+        elif field.default is not None:
+            yield replace(field, type=type(field.default))
 
 
 def _is_of(kind: Any, family: type) -> bool:

@@ -17,12 +17,13 @@ from srat.attacks.named import attack_words
 from srat.attacks.projections import NormName
 from srat.cli.naming import ALSO, HINTS, NAMES, flags_of, flags_of_member
 from srat.config.command_line import flag
-from srat.config.config import FAMILIES
+from srat.config.config import FAMILIES, PLACES
 from srat.core.errors import UserError, nearest, require, unknown
 from srat.core.members import choices as member_names
 from srat.core.members import members
 from srat.core.values import FRACTION, UnfitError, fitter
-from srat.methods.table import METHODS
+from srat.methods.before import Before, of_members
+from srat.methods.catalogue import methods
 
 T = TypeVar("T")
 
@@ -89,15 +90,26 @@ def family_flag(family: str) -> Flag:
     return _flag(family, str, f"{_HELP[family]}: {', '.join(words)}.", metavar="NAME")
 
 
+def before_flags() -> list[Flag]:
+    """Return the flags that choose what trains the first part of a run."""
+    named = ((field.name, _HELP[field.name].split(" (")[0]) for field in of_members(Before))
+    return [
+        _flag(f"{BEFORE}{name}", str, f"{text} of the first part of the run.", name=f"before.{name}", metavar="NAME")
+        for name, text in named
+    ]
+
+
 def choices_of(family: str) -> list[str]:
     """Return the names of a family's members."""
-    return list(METHODS) if family == "method" else member_names(FAMILIES[family])
+    return list(methods()) if family == "method" else member_names(FAMILIES[family])
 
 
-def _flag(name: str, kind: Any, text: str, **options: Any) -> Flag:
-    return name, Annotated[kind | None, tyro.conf.arg(help=text, **options)], None
+def _flag(field: str, kind: Any, text: str, **options: Any) -> Flag:
+    return field, Annotated[kind | None, tyro.conf.arg(help=text, **options)], None
 
 
+BEFORE = "before_"
+"""Before the names of choices that are for the first part of a run."""
 BUDGET_FLAGS = (
     _flag("norm", NormName, "Ball of the training attack and of the evaluation's."),
     _flag("epsilon", float, "ε of both, in [0, 1] pixel units.", metavar="FLOAT"),
@@ -110,7 +122,7 @@ _UNBROKEN = 100_000
 """Columns of a box around an error, whose text is to be one line: a break within 1,048,576 could not be told."""
 
 _HELP = {
-    "method": "Row of the paper's table; sets loss, weighting, deferral, feature loss",
+    "method": "Method; sets loss, weighting, feature loss and what else is a part of it (srat methods explains)",
     "data": "Data set",
     "imbalance": "Imbalance of the training set",
     "augmentation": "Augmentation",
@@ -259,9 +271,9 @@ def _unfit(found: re.Match[str]) -> str:
 
 def _choice_for(given: str, kind: type) -> str:
     """Return which choices a flag goes with if it belongs to members that are not chosen; "" otherwise."""
-    families = [family for family in FAMILIES if family in _names_within(kind)]
+    families = [place for place in PLACES if place.split(".")[0] in _names_within(kind)]
     for family in families:
-        there = members(FAMILIES[family]).items()
+        there = members(PLACES[family]).items()
         having = [name for name, member in there if given in flags_of_member(member, family)]
         if having:
             *first, last = having

@@ -37,6 +37,10 @@ def command_of(config: Config) -> str:
         if type(member) is not type(getattr(base, family)):
             base = compose(base, **{family: member.name})
             words += [flag(family), member.name]
+    for family, member in config.before.members.items():
+        if type(member) is not type(getattr(base.before, family)):
+            base = compose(base, before={family: member.name})
+            words += [flag(f"before.{family}"), member.name]
     shared = {name: getattr(config.evaluation, name) for name in ("norm", "epsilon", "step_size")}
     if all(getattr(config.attack, name, None) == value for name, value in shared.items()):
         budget = {name: value for name, value in shared.items() if value != getattr(base.attack, name)}

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from srat.core.errors import require, unknown
 from srat.core.kinds import said
 from srat.core.members import choose, plain
 from srat.data import Source
-from srat.methods.table import METHODS
+from srat.methods.base import Method
+from srat.methods.before import Before, of_members
+from srat.methods.catalogue import methods
 from srat.optimization.optimizers import SGD
 
 
@@ -30,6 +32,7 @@ def compose(
     step_size: float | None = None,
     ratio: float | None = None,
     data_dir: Path | str | None = None,
+    before: Before | Mapping[str, Any] | None = None,
     **choices: Any,
 ) -> Config:
     """Return a configuration made of names; what is not named stays as in ``base``.
@@ -42,6 +45,7 @@ def compose(
         step_size: α of both, likewise.
         ratio: K of the imbalance.
         data_dir: where the data's files are.
+        before: what trains the first part of the run, such as ``{"part": 0.4, "attack": "natural"}``.
         choices: a member's name for any of the families ("data", "imbalance", "model", "loss", …), or the value of
             any other field ("epochs", "seed", …). A member itself, such as ``LDAM(scale=16)``, is taken as it is.
 
@@ -57,6 +61,8 @@ def compose(
         config = _with_method(config, method)
     for family, name in names.items():
         config = _with_member(config, family, name)
+    if before is not None:
+        config = _with_before(config, before)
     other_ball = norm is not None and norm != config.evaluation.norm
     require(
         not other_ball or epsilon is not None,
@@ -108,21 +114,36 @@ def _with_data(config: Config, name: Any) -> Config:
 
 
 def _with_method(config: Config, name: str) -> Config:
-    if (written := plain(name)) not in METHODS:
-        raise unknown("method", name, METHODS)
+    there = methods()
+    if (written := plain(name)) not in there:
+        raise unknown("method", name, there)
     if written == config.method:
         return config
-    method = METHODS[written]
-    reweight_from = None if method.deferred else 0
+    method, former = there[written], there.get(config.method)
+    gone = [] if former is None else [family for family in former.members if family not in method.members]
+    usual = {family: _usual(config, family) for family in gone}
+    members: dict[str, Any] = {**usual, **method.members}
     return replace(
         config,
-        loss=method.loss,
-        weighting=method.weighting,
-        feature_loss=method.feature_loss,
-        robust_loss=method.robust_loss,
-        schedule=replace(config.schedule, reweight_from=reweight_from),
-        attack=_attack(config, "pgd" if method.attacked else "natural"),
+        **members,
+        schedule=replace(config.schedule, reweight_from=None if method.deferred else 0),
+        attack=_attack_of(method, former, config),
     )
+
+
+def _usual(config: Config, family: str) -> Any:
+    """Return what a run on this data has in a family where no method says anything."""
+    if family == "augmentation":
+        return _chosen(family, config.data.suggested.augmentation, family)
+    return getattr(Config(), family)
+
+
+def _attack_of(method: Method, former: Method | None, config: Config) -> Attack:
+    """Return a method's attack within the threat model's ball, of as many steps as the run has."""
+    attack = _attack(config, method.attack.name)
+    usual, given = type(attack)(), {} if former is None else former.attack_settings
+    gone = {name: getattr(usual, name) for name in given if getattr(attack, name, None) == given[name]}
+    return replace(attack, **gone | method.attack_settings)
 
 
 def _with_member(config: Config, family: str, name: Any) -> Config:
@@ -140,6 +161,18 @@ def _with_member(config: Config, family: str, name: Any) -> Config:
     return replace(config, **changed)
 
 
+def _with_before(config: Config, before: Before | Mapping[str, Any]) -> Config:
+    if isinstance(before, Before):
+        return replace(config, before=before)
+    fields: dict[str, Any] = dict(before)
+    for family in (field.name for field in of_members(Before) if fields.get(field.name) is not None):
+        name = fields[family]
+        chosen = _attack(config, name) if family == "attack" else _chosen(family, name, family.replace("_", " "))
+        current = getattr(config.before, family)
+        fields[family] = current if chosen is not name and type(chosen) is type(current) else chosen
+    return replace(config, before=replace(config.before, **fields))
+
+
 def _attack(config: Config, name: Any) -> Attack:
     if isinstance(name, Attack):
         return name
@@ -151,9 +184,14 @@ def _attack(config: Config, name: Any) -> Attack:
 
 def _with_budget(config: Config, **budget: Any) -> Config:
     given = {name: value for name, value in budget.items() if value is not None}
-    known = config.attack.settings()
-    attack = replace(config.attack, **{name: value for name, value in given.items() if name in known})
-    return replace(config, evaluation=replace(config.evaluation, **given), attack=attack)
+    first = config.before.attack
+    before = config.before if first is None else replace(config.before, attack=_within(first, given))
+    evaluation, attack = replace(config.evaluation, **given), _within(config.attack, given)
+    return replace(config, evaluation=evaluation, attack=attack, before=before)
+
+
+def _within(attack: Attack, budget: Mapping[str, Any]) -> Attack:
+    return replace(attack, **{name: value for name, value in budget.items() if name in attack.settings()})
 
 
 def _with_field(member: Any, field: str, value: Any) -> Any:

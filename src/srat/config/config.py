@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ from srat.data.sampling import Sampling, Shuffled
 from srat.data.sources.digits import Digits
 from srat.feature_losses import FeatureLoss
 from srat.losses import Loss
+from srat.methods.before import Before, of_members
+from srat.methods.catalogue import methods
 from srat.methods.objective import Objective
 from srat.methods.table import METHODS
 from srat.models import Architecture, AttackMode, Head
@@ -80,6 +82,7 @@ class Config(Checked):
     weighting: Weighting = _DEFAULT.weighting
     feature_loss: FeatureLoss = _DEFAULT.feature_loss
     objective: Objective = Objective()
+    before: Before = field(default=Before(), metadata=since(Before()))
     optimizer: Optimizer = SGD(learning_rate=_DIGITS.learning_rate)
     schedule: Schedule = Steps()
     averaging: Averaging = field(default=NoAveraging(), metadata=since(NoAveraging()))
@@ -111,6 +114,11 @@ class Config(Checked):
 
         That is asked before a training, not of each value: commands make configurations choice by choice.
         """
+        self.before.check()
+        for stage in (self.at(0), self):
+            stage._check_stage()
+
+    def _check_stage(self) -> None:
         robust, attack = self.robust_loss, self.attack
         flat = f"`robust_loss` {robust.name} is flat at the image itself, where an attack without one begins"
         started = attack.starts_beside or not robust.needs_start
@@ -118,6 +126,17 @@ class Config(Checked):
         own = robust.sees_teacher and robust.teacher_weights is None
         averaged = not isinstance(self.averaging, NoAveraging)
         require(averaged or not own, f"`averaging`: expected one, the teacher of `robust_loss` {robust.name}, got none")
+
+    def at(self, epoch: int) -> "Config":
+        """Return what an epoch is trained with: the members of the first part in their places while it lasts.
+
+        Args:
+            epoch: counted from 0.
+        """
+        if epoch >= self.before.epochs(self.epochs):
+            return self
+        members: Mapping[str, Any] = self.before.members
+        return replace(self, **members, before=Before())
 
     def _check_held_out(self) -> None:
         """Raise ``UserError`` if a member learns from a held-out part, and nothing is held out."""
@@ -190,17 +209,19 @@ class Config(Checked):
 
     @property
     def method(self) -> str:
-        """The method's name in the paper's table, or "custom"; under no attack with the prefix "natural"."""
-        row = (type(self.loss), type(self.weighting), type(self.feature_loss), type(self.robust_loss))
-        deferred = self.schedule.reweight_from != 0
-        names = [
-            name
-            for name, m in METHODS.items()
-            if m.attacked
-            and row == (type(m.loss), type(m.weighting), type(m.feature_loss), type(m.robust_loss))
-            and (m.weighting.name == "uniform" or m.deferred == deferred)
-        ]
-        name = names[0] if names else "custom"
+        """The method's name, or "custom"; under no attack with the prefix "natural".
+
+        Where several are what it is, the one that says most names it: at-awp, not ce.
+        """
+        members, deferred = vars(self), self.schedule.reweight_from != 0
+        found = {
+            name: method.choices
+            for name, method in methods().items()
+            if method.attacked
+            and method.describes(members)
+            and (method.weighting.name == "uniform" or method.deferred == deferred)
+        }
+        name = max(found, key=lambda name: found[name]) if found else "custom"
         if not isinstance(self.attack, Natural):
             return name
         return "natural" if name == "ce" else f"natural-{name}"
@@ -268,5 +289,8 @@ FAMILIES: Mapping[str, type[Member]] = {
     "weight_perturbation": WeightPerturbation,
 }
 """The fields of a configuration that are a choice among members."""
+
+PLACES: Mapping[str, type[Member]] = FAMILIES | {f"before.{f.name}": FAMILIES[f.name] for f in of_members(Before)}
+"""Where members are chosen: in the fields of a configuration, and in those of the first part of a run."""
 
 _CONVERTER = make_converter(FAMILIES.values())

@@ -1,5 +1,8 @@
-"""Methods: what a configuration's choices are called together, and the objective that they minimise."""
+"""Methods: names for rows of members, the paper's in a table, the field's a file each, and the objective, Eq. 7."""
 
-from srat.methods.table import METHODS, Method
+from srat.methods.base import Method
+from srat.methods.before import Before
+from srat.methods.catalogue import methods
+from srat.methods.table import METHODS
 
-__all__ = ["METHODS", "Method"]
+__all__ = ["METHODS", "Before", "Method", "methods"]

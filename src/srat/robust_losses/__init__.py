@@ -2,6 +2,8 @@
 
 from srat.core.members import import_members
 from srat.robust_losses.base import References, RobustLoss, TeacherWeights
+from srat.robust_losses.calibrated_trades import CalibratedTRADES
+from srat.robust_losses.consistency import Consistency
 from srat.robust_losses.distillation import Distillation, teacher_divergence
 from srat.robust_losses.divergence import kl_divergence
 from srat.robust_losses.mart import MART, uncertain_divergence, wrong_class_loss
@@ -14,6 +16,8 @@ import_members(__name__)
 __all__ = [
     "MART",
     "TRADES",
+    "CalibratedTRADES",
+    "Consistency",
     "Distillation",
     "Mixture",
     "References",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from srat.core.members import Member
+from srat.feedback import Feedback
 from srat.losses.base import Labels, Logits, PerExample
 
 
@@ -20,6 +21,10 @@ class References(NamedTuple):
     """(batch, classes), of the images without the attack, where the loss asks for them."""
     teacher: Logits | None = None
     """(batch, classes), of the images without the attack by a teacher, where the loss asks for them."""
+    weights: PerExample | None = None
+    """(batch,), what the objective will multiply each example's number with; the attack has none."""
+    factors: PerExample | None = None
+    """(batch,), what the loss's own feedback has learnt of each example's class."""
 
     def of_clean(self) -> Logits:
         """Return the logits of the clean images, which a loss that ``sees_clean`` gets."""
@@ -30,6 +35,16 @@ class References(NamedTuple):
         """Return the teacher's logits, which a loss that ``sees_teacher`` gets."""
         assert self.teacher is not None
         return self.teacher
+
+    def of_weights(self) -> PerExample:
+        """Return the weights, which ``outer`` gets."""
+        assert self.weights is not None
+        return self.weights
+
+    def of_factors(self) -> PerExample:
+        """Return the factors, which ``outer`` of a loss with feedback gets."""
+        assert self.factors is not None
+        return self.factors
 
 
 class TeacherWeights(NamedTuple):
@@ -57,6 +72,15 @@ class RobustLoss(Member):
     @property
     def teacher_weights(self) -> TeacherWeights | None:
         """Which weights the teacher has; None for the average of the run's own."""
+        return None
+
+    def feedback(self, *, classes: int) -> Feedback | None:
+        """Return what learns a factor of each class while the run goes on; None for nothing.
+
+        Args:
+            classes: how many there are.
+        """
+        del classes
         return None
 
     def inner(self, logits: Logits, references: References) -> PerExample:

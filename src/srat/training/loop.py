@@ -64,7 +64,7 @@ def run_epochs(training: Training, keeper: Keeper, observer: Observer) -> State:
 def train_epoch(training: Training, state: State, keeper: Keeper, observer: Observer) -> None:
     """Train what is left of an epoch: Lines 3 to 8 of Algorithm 1, or 12 to 17 once the weights apply."""
     config, device, rank, epoch = training.config, training.fabric.device, training.processes.rank, state.epoch
-    first = training.stage(epoch)
+    first, staged = training.stage(epoch), training.at(epoch)
     state.sums = state.sums.to(device)
     training.model.train()
     for step, batch in enumerate(training.feed.epoch(epoch, state.step), start=state.step):
@@ -74,20 +74,20 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
         # What the model itself draws, as Dropout does, comes from the global generator.
         torch.manual_seed(derive_seed(config.seed, "model", epoch=epoch, step=step, rank=rank))
         with telling_what_fits(training):
-            sums = train_step(training, batch, stage, rng)
+            sums = train_step(staged, batch, stage, rng)
         state.sums = accumulate(state.sums, sums, step=step)
         state.step = step + 1
         observer.step()
         keeper.between_steps(state)
     check_finite(state, training.module)
     means = training_row(
-        Sums(*state.sums.tolist()), has_feature_loss=not isinstance(config.feature_loss, NoFeatureLoss)
+        Sums(*state.sums.tolist()), has_feature_loss=not isinstance(staged.config.feature_loss, NoFeatureLoss)
     )
     deferred = not config.schedule.weights_apply(epoch, epochs=config.epochs)
     weighted = not (deferred or isinstance(config.weighting, Uniform))
     rate = training.learning_rate(first.step + training.feed.steps - 1) * state.rate_factor
     row = {"epoch": epoch, "learning_rate": rate, "weights_apply": int(weighted), **means}
-    finish_average(training, first, partial(worst_class, training, keeper))
+    finish_average(staged, first, partial(worst_class, training, keeper))
     held_out = validate(training, epoch, keeper, observer)
     if config.budget != UniformBudget():
         row |= budget_row(first.scales, training.train.counts)

@@ -61,12 +61,20 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def step_bytes(training: Training, *, batch_size: int) -> int:
     """Return how many bytes a training run takes beside data and weights: optimiser, best weights, a step.
 
-    The step is traced with tensors that have shapes and no contents, so that it costs no memory itself. What the
-    libraries below take for themselves comes on top.
+    Of a run in two stages it is the step of the larger one.
 
     Args:
         training: model, data, configuration.
         batch_size: images in it.
+    """
+    return max(_bytes_of_step(stage, batch_size=batch_size) for stage in {training.at(0), training})
+
+
+def _bytes_of_step(training: Training, *, batch_size: int) -> int:
+    """Return `step_bytes` of what trains one stage.
+
+    The step is traced with tensors that have shapes and no contents, so that it costs no memory itself. What the
+    libraries below take for themselves comes on top.
     """
     device = training.fabric.device
     fake = FakeTensorMode(allow_non_fake_inputs=True)

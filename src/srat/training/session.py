@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -24,7 +24,7 @@ from srat.optimization.averaging import Ends, blend_
 from srat.runtime.processes import Processes
 from srat.training.stage import Stage
 
-LEARNING = ("budget", "weighting")
+LEARNING = ("budget", "weighting", "robust_loss")
 """Members that may learn of the classes while the run goes on, by their fields in the configuration."""
 
 
@@ -80,6 +80,11 @@ class Training:
     def feedback(self) -> dict[str, Feedback]:
         """What members learn of the classes, by the fields of the configuration that they are chosen in."""
         return {name: cast(Feedback, self.parts[name]) for name in LEARNING if name in self.parts}
+
+    def at(self, epoch: int) -> "Training":
+        """Return it with the members that train an epoch."""
+        config = self.config.at(epoch)
+        return self if config is self.config else replace(self, config=config)
 
     def stage(self, epoch: int) -> Stage:
         """Return what holds at the first step of an epoch."""

@@ -88,7 +88,15 @@ def references(training: Training, stage: Stage, batch: Batch, taught: Logits | 
     if config.robust_loss.sees_clean:
         clean = gathered(training, training.model(batch.images), len(labels)).logits
     teacher = None if taught is None else training.processes.gather(taught, len(labels))
-    return References(labels, lambda logits: config.loss(logits, labels, stage.class_counts), clean, teacher)
+    learning = training.feedback.get("robust_loss")
+    return References(
+        labels,
+        lambda logits: config.loss(logits, labels, stage.class_counts),
+        clean=clean,
+        teacher=teacher,
+        weights=stage.weights_of(labels),
+        factors=None if learning is None else learning.factors[labels],
+    )
 
 
 def inner_loss(

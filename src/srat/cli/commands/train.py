@@ -1,6 +1,7 @@
 """The command ``srat train``."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import tyro
 
 from srat.cli.launching import value_of
 from srat.cli.options import Options
-from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, other_words, parse, parse_choices
+from srat.cli.parsing import BEFORE, BUDGET_FLAGS, before_flags, choices_class, family_flag, other_words, parse, parse_choices
 from srat.config.composition import absolute, compose
 from srat.config.config import FAMILIES, Config
 from srat.core.errors import UserError
@@ -18,7 +19,7 @@ from srat.runs.finding import NAMED, runs_beside, runs_in
 from srat.runs.folder import RunFolder
 
 COMMAND = "train"
-Choices = choices_class(*map(family_flag, ("method", *FAMILIES)), *BUDGET_FLAGS)
+Choices = choices_class(*map(family_flag, ("method", *FAMILIES)), *before_flags(), *BUDGET_FLAGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ def run(args: list[str]) -> int:
 
 def read_arguments(args: list[str]) -> tuple[Options, Config]:
     """Return the options and the configuration that the words say."""
-    chosen = parse_choices(Choices, args, command=COMMAND)
+    chosen = gathered(parse_choices(Choices, args, command=COMMAND))
     config = compose(base_config(args), **chosen)
     check_resume(args)
     arguments = parse(
@@ -59,6 +60,13 @@ def read_arguments(args: list[str]) -> tuple[Options, Config]:
         require_run(arguments.options.out)
     arguments.run.check()
     return arguments.options, placed(arguments.run, arguments.options.out)
+
+
+def gathered(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return choices as `compose` takes them: what trains the first part of the run in a mapping of its own."""
+    first = {name.removeprefix(BEFORE): value for name, value in chosen.items() if name.startswith(BEFORE)}
+    others = {name: value for name, value in chosen.items() if not name.startswith(BEFORE)}
+    return others | ({"before": first} if first else {})
 
 
 def placed(config: Config, out: Path | None) -> Config:
@@ -132,4 +140,5 @@ def shown(config: Config) -> Any:
     """Return the choices that a configuration stands for, for --help to show as defaults."""
     names = {family: getattr(config, family).name for family in FAMILIES}
     budget = {name: getattr(config.evaluation, name) for name in ("norm", "epsilon", "step_size")}
-    return Choices(method=config.method, **names, **budget)
+    first = {f"{BEFORE}{name}": member.name for name, member in config.before.members.items()}
+    return Choices(method=config.method, **names, **first, **budget)

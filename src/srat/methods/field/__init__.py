@@ -1,0 +1,1 @@
+"""The field's methods (a file each), named after their modules."""
