@@ -9,12 +9,16 @@ from srat.cli.commands import COMMANDS
 from srat.cli.commands.completion import helped
 from srat.config.config import FAMILIES
 from srat.core.members import choices
+from srat.methods import methods, protocols
+from srat.report.methods import markdown_of, markdown_of_protocol
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fill in a page's places: every command with its help, one help, the families, the source of a function."""
+    """Fill in a page's places: every command with its help, the families, methods, protocols, a function's source."""
     every = "\n\n".join(f"## srat {name}\n\n{{{{ help {name} }}}}" for name in COMMANDS)
     markdown = markdown.replace("{{ commands }}", every).replace("{{ families }}", _families())
+    markdown = markdown.replace("{{ methods }}", "\n".join(map(markdown_of, methods())))
+    markdown = markdown.replace("{{ protocols }}", "\n".join(map(markdown_of_protocol, protocols())))
     markdown = re.sub(r"\{\{ source ([\w.]+) \}\}", _source, markdown)
     return re.sub(r"\{\{ help ([\w -]+) \}\}", _help, markdown)
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, make_dataclass
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -24,6 +24,7 @@ from srat.core.members import members
 from srat.core.values import FRACTION, UnfitError, fitter
 from srat.methods.before import Before, of_members
 from srat.methods.catalogue import methods
+from srat.methods.protocol import protocols
 
 T = TypeVar("T")
 
@@ -101,7 +102,8 @@ def before_flags() -> list[Flag]:
 
 def choices_of(family: str) -> list[str]:
     """Return the names of a family's members."""
-    return list(methods()) if family == "method" else member_names(FAMILIES[family])
+    named: Mapping[str, Callable[[], Iterable[str]]] = {"method": methods, "protocol": protocols}
+    return list(named[family]()) if family in named else member_names(FAMILIES[family])
 
 
 def _flag(field: str, kind: Any, text: str, **options: Any) -> Flag:
@@ -122,6 +124,7 @@ _UNBROKEN = 100_000
 """Columns of a box around an error, whose text is to be one line: a break within 1,048,576 could not be told."""
 
 _HELP = {
+    "protocol": "Whose data, network, epochs and attacks (srat methods explains)",
     "method": "Method; sets loss, weighting, feature loss and what else is a part of it (srat methods explains)",
     "data": "Data set",
     "imbalance": "Imbalance of the training set",

@@ -7,7 +7,7 @@ from typing import Any
 
 from srat.config.composition import compose
 from srat.config.config import FAMILIES, Config
-from srat.core.errors import UserError
+from srat.methods.catalogue import methods
 from srat.models.wrapping.wrapper import Custom
 
 _LONG = 8
@@ -26,12 +26,11 @@ def command_of(config: Config) -> str:
     method = config.method
     base = Config()
     words = ["srat", "train"]
-    for name, value in (("method", method), ("data", config.data.name)):
-        try:
-            base = compose(base, **{name: value})  # type: ignore[arg-type]
-        except UserError:  # "custom", a method of no table: its parts are named below
-            continue
-        words += [f"--{name}", value]
+    named: dict[str, Any] = {"method": method} if method in methods() else {}  # the parts of others are named below
+    if not config.data.hidden:
+        named["data"] = config.data.name
+    base = compose(base, **named)
+    words += [word for name, value in named.items() for word in (f"--{name}", value)]
     for family in FAMILIES:
         member = getattr(config, family)
         if type(member) is not type(getattr(base, family)):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from srat.attacks import Attack, ReferenceAttack
+from srat.attacks import PGD, Attack, ReferenceAttack
 from srat.attacks.named import named_for_training
 from srat.attacks.projections import NormName
 from srat.config.config import FAMILIES, Config
@@ -19,13 +19,16 @@ from srat.data import Source
 from srat.methods.base import Method
 from srat.methods.before import Before, of_members
 from srat.methods.catalogue import methods
+from srat.methods.protocol import protocols
 from srat.optimization.optimizers import SGD
+from srat.optimization.schedules import Steps
 
 
 @checked
 def compose(
     base: Config | None = None,
     *,
+    protocol: str | None = None,
     method: str | None = None,
     norm: NormName | None = None,
     epsilon: float | None = None,
@@ -39,7 +42,8 @@ def compose(
 
     Args:
         base: what to start from; the default method on digits if None.
-        method: a name of the table in ``srat.methods``.
+        protocol: whose settings to take, a name of `srat.methods.protocols`; the method is chosen apart.
+        method: a name of `srat.methods.methods`.
         norm: ball of the training attack and of the evaluation's, "linf" or "l2".
         epsilon: ε of the training attack and of the evaluation's, in [0, 1] pixel units.
         step_size: α of both, likewise.
@@ -57,6 +61,8 @@ def compose(
     names = {family: choices.pop(family) for family in FAMILIES if choices.get(family) is not None}
     if "data" in names:
         config = _with_data(config, names.pop("data"))
+    if protocol is not None:
+        config = _with_protocol(config, protocol)
     if method is not None:
         config = _with_method(config, method)
     for family, name in names.items():
@@ -111,6 +117,32 @@ def _with_data(config: Config, name: Any) -> Config:
     if isinstance(config.optimizer, SGD):  # whose rates are no other optimiser's
         config = replace(config, optimizer=replace(config.optimizer, learning_rate=suggested.learning_rate))
     return _with_budget(config, norm="linf", epsilon=suggested.epsilon, step_size=suggested.step_size)
+
+
+def _with_protocol(config: Config, name: str) -> Config:
+    there = protocols()
+    if (written := plain(name)) not in there:
+        raise unknown("protocol", name, there)
+    protocol, data = there[written], config.data.name
+    known = data in protocol.imbalances
+    require(known, f"`protocol` {written}: expected `data` {' or '.join(protocol.imbalances)}, got {data}")
+    steps = {"steps": protocol.steps} if "steps" in config.attack.settings() else {}
+    ball = {"norm": "linf", "epsilon": protocol.epsilon, "step_size": protocol.step_size}
+    config = replace(
+        config,
+        imbalance=protocol.imbalances[data],
+        model=protocol.model,
+        epochs=protocol.epochs,
+        batch_size=protocol.batch_size,
+        optimizer=protocol.optimizer,
+        schedule=Steps(
+            milestones=protocol.milestones, factor=protocol.factor, reweight_from=config.schedule.reweight_from
+        ),
+        augmentation=_chosen("augmentation", protocol.augmentation, "augmentation"),
+        attack=_within(config.attack, ball | steps),
+    )
+    evaluation = PGD(epsilon=protocol.epsilon, step_size=protocol.evaluation_step_size, steps=20)
+    return replace(config, evaluation=evaluation)
 
 
 def _with_method(config: Config, name: str) -> Config:

@@ -290,7 +290,10 @@ FAMILIES: Mapping[str, type[Member]] = {
 }
 """The fields of a configuration that are a choice among members."""
 
-PLACES: Mapping[str, type[Member]] = FAMILIES | {f"before.{f.name}": FAMILIES[f.name] for f in of_members(Before)}
+PLACES: Mapping[str, type[Member]] = {
+    **FAMILIES,
+    **{f"before.{field.name}": FAMILIES[field.name] for field in of_members(Before)},
+}
 """Where members are chosen: in the fields of a configuration, and in those of the first part of a run."""
 
 _CONVERTER = make_converter(FAMILIES.values())

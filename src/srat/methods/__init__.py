@@ -3,6 +3,7 @@
 from srat.methods.base import Method
 from srat.methods.before import Before
 from srat.methods.catalogue import methods
+from srat.methods.protocol import Protocol, protocols
 from srat.methods.table import METHODS
 
-__all__ = ["METHODS", "Before", "Method", "methods"]
+__all__ = ["METHODS", "Before", "Method", "Protocol", "methods", "protocols"]

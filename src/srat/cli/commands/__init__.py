@@ -17,6 +17,7 @@ COMMANDS = {
     "runs": "list the runs in a folder: settings, progress and accuracy",
     "doctor": "check versions, devices, compiler and data, and suggest improvements",
     "data": "show the class distribution of a data set, as it is or made imbalanced",
+    "methods": "list the methods and protocols, or explain one: formula, constants, cost, source",
     "completion": "print a completion script for your shell",
 }
 

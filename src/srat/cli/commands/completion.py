@@ -81,7 +81,7 @@ def names_of_values(command: str) -> Mapping[str, Sequence[str]]:
     from srat.attacks.named import attack_names
     from srat.audit.suite import chosen_checks
 
-    families = {f"--{family.replace('_', '-')}": choices_of(family) for family in ("method", *FAMILIES)}
+    families = {f"--{family.replace('_', '-')}": choices_of(family) for family in ("protocol", "method", *FAMILIES)}
     attacks = {"--attack": attack_names()}
     known: Mapping[str, Mapping[str, Sequence[str]]] = {
         "train": families,

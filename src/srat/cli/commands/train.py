@@ -11,7 +11,16 @@ import tyro
 
 from srat.cli.launching import value_of
 from srat.cli.options import Options
-from srat.cli.parsing import BEFORE, BUDGET_FLAGS, before_flags, choices_class, family_flag, other_words, parse, parse_choices
+from srat.cli.parsing import (
+    BEFORE,
+    BUDGET_FLAGS,
+    before_flags,
+    choices_class,
+    family_flag,
+    other_words,
+    parse,
+    parse_choices,
+)
 from srat.config.composition import absolute, compose
 from srat.config.config import FAMILIES, Config
 from srat.core.errors import UserError
@@ -19,7 +28,7 @@ from srat.runs.finding import NAMED, runs_beside, runs_in
 from srat.runs.folder import RunFolder
 
 COMMAND = "train"
-Choices = choices_class(*map(family_flag, ("method", *FAMILIES)), *before_flags(), *BUDGET_FLAGS)
+Choices = choices_class(*map(family_flag, ("protocol", "method", *FAMILIES)), *before_flags(), *BUDGET_FLAGS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ METHOD = Method(
         "Weights come back from a copy, so bit by bit; to subtract v again leaves a rounding.",
         "BatchNorm's running statistics are those of the pass at w; the authors' are a mixture "
         "(`weight_perturbation.statistics` perturbed takes those at w + v).",
-        "Of others' code MAIR takes one norm over all parameters and attacks again, RobustLT takes the optimiser's momentum "
-        "into v: other methods under the same name.",
+        "Of others' code MAIR takes one norm over all parameters and attacks again, RobustLT takes the optimiser's "
+        "momentum into v: other methods under the same name.",
     ),
     weight_perturbation=AWP(),
 )

@@ -7,8 +7,14 @@ from srat.methods.before import Before
 
 METHOD = Method(
     title="TAET: natural training first, then a loss of the classes' mean, variance and shares under attack",
-    source="Wang et al., 2025, Two-Stage Adversarial Equalization Training on Long-Tailed Distributions; code: HARL.py, TAET.ipynb",
-    formula="α · mean_c L_c + β · mean_c (L_c − L̄)² + γ · Σ_c (L_c / Σ L)², L_c the mean CE(z(x'), y) of class c; CE(z(x), y) before",
+    source=(
+        "Wang et al., 2025, Two-Stage Adversarial Equalization Training on Long-Tailed Distributions; code: HARL.py, "
+        "TAET.ipynb"
+    ),
+    formula=(
+        "α · mean_c L_c + β · mean_c (L_c − L̄)² + γ · Σ_c (L_c / Σ L)², L_c the mean CE(z(x'), y) of class c; "
+        "CE(z(x), y) before"
+    ),
     differs=(
         "The released code trains on clean images in the first stage, the paper is read as under attack: "
         "`before.attack` pgd is the latter.",

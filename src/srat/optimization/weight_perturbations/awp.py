@@ -70,10 +70,14 @@ class AWP(WeightPerturbation, name="awp"):
         check_gamma(self.gamma, "weight_perturbation.gamma")
         require_field(0 <= self.start < 1, "weight_perturbation.start", "0 or more and less than 1", self.start, 0, 1)
 
+    @override
+    def applies(self, epoch: int, *, epochs: int) -> bool:
+        return self.gamma > 0 and epoch >= self.start * epochs
+
     @contextmanager
     @override
     def perturbed(self, module: nn.Module, backward: Callable[[], None], *, epoch: int, epochs: int) -> Iterator[None]:
-        if self.gamma == 0 or epoch < self.start * epochs:
+        if not self.applies(epoch, epochs=epochs):
             yield
             return
         with _still(module, self.statistics == "perturbed"):

@@ -13,6 +13,16 @@ from srat.core.members import Member
 class WeightPerturbation(Member):
     """A change of the weights that is made before the gradient is taken, and undone before the step."""
 
+    def applies(self, epoch: int, *, epochs: int) -> bool:
+        """Return whether weights are perturbed in an epoch, at the cost of one more pass there and back.
+
+        Args:
+            epoch: counted from 0.
+            epochs: of the run.
+        """
+        del epoch, epochs
+        return True
+
     def perturbed(
         self, module: nn.Module, backward: Callable[[], None], *, epoch: int, epochs: int
     ) -> AbstractContextManager[None]:

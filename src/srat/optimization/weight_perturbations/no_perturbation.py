@@ -15,6 +15,11 @@ class NoPerturbation(WeightPerturbation, name="none"):
     """Take the gradient at the weights as they are."""
 
     @override
+    def applies(self, epoch: int, *, epochs: int) -> bool:
+        del epoch, epochs
+        return False
+
+    @override
     def perturbed(
         self, module: nn.Module, backward: Callable[[], None], *, epoch: int, epochs: int
     ) -> AbstractContextManager[None]:

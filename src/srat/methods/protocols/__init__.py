@@ -1,0 +1,1 @@
+"""Protocols (a file each), named after their modules."""
