@@ -408,7 +408,7 @@ def test_a_value_has_one_id_however_it_is_written():
         ({"epochs": 1.5}, "Config.epochs: expected a whole number, got 1.5"),
         ({"epochs": "3"}, "Config.epochs: expected a whole number, got '3'"),
         ({"batch_size": True}, "Config.batch_size: expected a whole number, got True"),
-        ({"epcohs": 3}, "unknown setting 'epcohs', did you mean 'epochs'?; there are: method, norm, epsilon"),
+        ({"epcohs": 3}, "unknown setting 'epcohs', did you mean 'epochs'?; there are: protocol, method, norm, epsilon"),
         ({"learning_rate": 0.1}, "unknown setting 'learning_rate'; there are: "),
         ({"method": 3}, "method: expected text or None, got 3"),
         ({"loss": 3}, "loss: expected a name, such as 'ldam', got 3"),

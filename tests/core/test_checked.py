@@ -73,7 +73,13 @@ def wrong_for(kinds):
     if Path not in kinds and str not in kinds and float not in kinds:
         wrong.append("what no name is")
     if any(get_origin(kind) is tuple for kind in kinds):
-        wrong += [[object()], [True], np.ones((2, 2)), {1, 2}, [1.5] if (tuple[int, ...] in kinds) else ["x"]]
+        wrong += [
+            [object()],
+            [True],
+            np.ones((2, 2)),
+            {1, 2},
+            [1.5] if {tuple[int, ...], tuple[str, ...]} & {*kinds} else ["x"],
+        ]
     return wrong
 
 

@@ -42,7 +42,12 @@ def ids(name, scale="small"):
 
 
 def test_there_is_a_recipe_for_each_table_and_figure():
-    assert names() == [*(f"table{n}" for n in range(1, 5)), *(f"figure{n}" for n in range(1, 15)), "separation"]
+    assert names() == [
+        *(f"table{n}" for n in range(1, 5)),
+        *(f"figure{n}" for n in range(1, 15)),
+        "field",
+        "separation",
+    ]
 
 
 def test_an_unknown_recipe_is_told_with_those_there_are():
@@ -63,7 +68,8 @@ def test_every_cell_is_a_run_of_its_own(name, scale):
     cells = cells_of(name, scale)
     assert len({(cell.row, cell.column) for cell in cells}) == len(cells)
     assert len({cell.config.id for cell in cells}) == len(cells)
-    assert {cell.config.holdout.fraction for cell in cells} == {0.0}
+    held_out = {cell.row: cell.config.holdout.fraction for cell in cells if cell.config.holdout.fraction}
+    assert held_out == ({"cfa": 0.1, "frl": 0.1} if name == "field" else {})
 
 
 @pytest.mark.parametrize(("name", "scale"), SETTINGS)

@@ -17,6 +17,8 @@ from srat.optimization.averaging import EMA
 from srat.robust_losses import (
     MART,
     TRADES,
+    CalibratedTRADES,
+    Consistency,
     Distillation,
     Mixture,
     References,
@@ -32,6 +34,9 @@ EVERY = [
     Standard(),
     TRADES(),
     TRADES(detach_clean=True),
+    TRADES(weighted="prediction"),
+    CalibratedTRADES(),
+    Consistency(),
     MART(),
     Mixture(share=0.3),
     Distillation(temperature=2.0),
@@ -50,7 +55,10 @@ def logits(rng):
 
 
 def compared(labels, clean, teacher):
-    return References(labels, lambda z: F.cross_entropy(z, labels, reduction="none"), clean, teacher)
+    weights, factors = (torch.tensor(each)[labels] for each in ([0.5, 1.0, 2.0], [0.5, 0.9, 1.5]))
+    return References(
+        labels, lambda z: F.cross_entropy(z, labels, reduction="none"), clean, teacher, weights=weights, factors=factors
+    )
 
 
 def outer(loss, labels, adversarial, clean, teacher):
@@ -329,5 +337,62 @@ def test_a_command_takes_settings_that_go_together_in_the_end(cli, tmp_path):
 
 
 def test_the_name_of_a_method_is_of_its_robust_loss_too():
-    assert compose(method="ce", robust_loss="trades").method == "custom"
+    assert compose(method="ce", robust_loss="trades").method == "trades"
+    assert compose(method="ce", robust_loss="mixture").method == "custom"
     assert compose(compose(robust_loss="trades"), method="ce").robust_loss == Standard()
+
+
+# Losses that the methods of the field add.
+
+
+def entropies(z, labels):
+    return [-math.log(math.exp(row[y]) / sum(math.exp(each) for each in row)) for row, y in zip(z, labels, strict=True)]
+
+
+def divergences(clean, z):
+    return [
+        sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+        for p, q in zip(clean.softmax(1).tolist(), z.softmax(1).tolist(), strict=True)
+    ]
+
+
+def test_consistency_by_loops(labels, logits):
+    z, clean = logits["adversarial"].double(), logits["clean"].double()
+    of_attacked, between = entropies(z.tolist(), labels.tolist()), divergences(clean, z)
+    wanted = [ce + 2.5 * kl for ce, kl in zip(of_attacked, between, strict=True)]
+    got = Consistency(beta=2.5).outer(z, compared(labels, clean, None))
+    torch.testing.assert_close(got, torch.tensor(wanted, dtype=torch.float64))
+
+
+def test_consistency_without_its_term_is_standard(labels, logits):
+    given = logits["adversarial"], compared(labels, logits["clean"], None)
+    assert torch.equal(Consistency(beta=0.0).outer(*given), Standard().outer(*given))
+    assert torch.equal(Consistency().inner(*given), Standard().inner(*given))
+
+
+def test_calibrated_trades_by_loops(labels, logits):
+    z, clean = logits["adversarial"].double(), logits["clean"].double()
+    factors = torch.tensor([0.5, 0.9, 1.5], dtype=torch.float64)  # λ₂ + A_c of accuracies 0, 0.4 and 1
+    ratios = [6 * factors[y].item() for y in labels]
+    shares = [ratio / (1 + ratio) for ratio in ratios]
+    of_clean, between = entropies(clean.tolist(), labels.tolist()), divergences(clean, z)
+    wanted = [(1 - b) * ce + b * kl for b, ce, kl in zip(shares, of_clean, between, strict=True)]
+    got = CalibratedTRADES().outer(z, compared(labels, clean, None)._replace(factors=factors[labels]))
+    torch.testing.assert_close(got, torch.tensor(wanted, dtype=torch.float64))
+
+
+def test_class_weights_leave_the_divergence_alone_where_they_are_the_predictions(labels, logits):
+    references = compared(labels, logits["clean"], None)
+    alone = TRADES(weighted="prediction").outer(logits["adversarial"], references) * references.weights
+    of_clean = F.cross_entropy(logits["clean"], labels, reduction="none")
+    between = kl_divergence(logits["clean"], logits["adversarial"])
+    torch.testing.assert_close(alone, references.weights * of_clean + 6 * between)
+
+
+def test_the_beta_of_a_class_follows_its_accuracy_in_training():
+    learning = CalibratedTRADES(start=0.0).feedback(classes=3)
+    assert learning.factors.tolist() == [1, 1, 1]
+    right = torch.eye(3)[[0, 0, 1, 0]]  # the last of class 1 is taken for 0; of class 2 there is none
+    learning.observe(torch.tensor([0, 0, 1, 1]), right)
+    learning.close(0, epochs=10, held_out=None)
+    assert learning.factors.tolist() == [1.5, 1.0, 1.0]

@@ -17,7 +17,7 @@ from srat.attacks.named import attack_words
 from srat.attacks.projections import NormName
 from srat.cli.naming import ALSO, HINTS, NAMES, flags_of, flags_of_member
 from srat.config.command_line import flag
-from srat.config.config import FAMILIES, PLACES
+from srat.config.config import PLACES
 from srat.core.errors import UserError, nearest, require, unknown
 from srat.core.members import choices as member_names
 from srat.core.members import members
@@ -103,7 +103,7 @@ def before_flags() -> list[Flag]:
 def choices_of(family: str) -> list[str]:
     """Return the names of a family's members."""
     named: Mapping[str, Callable[[], Iterable[str]]] = {"method": methods, "protocol": protocols}
-    return list(named[family]()) if family in named else member_names(FAMILIES[family])
+    return list(named[family]()) if family in named else member_names(PLACES[family])
 
 
 def _flag(field: str, kind: Any, text: str, **options: Any) -> Flag:

@@ -6,7 +6,7 @@ from typing import Any
 
 from srat.attacks import Attack
 from srat.core.checked import Checked
-from srat.core.errors import require, require_field
+from srat.core.errors import UserError, require, require_field
 from srat.core.members import Member
 from srat.feature_losses import FeatureLoss
 from srat.losses import Loss
@@ -30,12 +30,6 @@ class Before(Checked):
 
     def __post_init__(self) -> None:
         require_field(0 <= self.part < 1, "before.part", "0 or more and less than 1", self.part, 0, 1)
-        robust, feature = self.robust_loss, self.feature_loss
-        alone = robust is None or not robust.sees_teacher
-        require(alone, f"`before.robust_loss`: expected one without a teacher, got {getattr(robust, 'name', '')}")
-        bare = feature is None or not (feature.projection or feature.memory(dimensions=1, classes=1))
-        wanted = "expected one without a projection or a memory, which the run's own has"
-        require(bare, f"`before.feature_loss`: {wanted}, got {getattr(feature, 'name', '')}")
 
     @property
     def members(self) -> Mapping[str, Member]:
@@ -44,13 +38,19 @@ class Before(Checked):
         return {name: member for name, member in named.items() if member is not None}
 
     def check(self) -> None:
-        """Raise ``UserError`` if there are members without a part of the run, or the other way round."""
+        """Raise ``UserError`` if there are members without a part of the run, or such as have state of their own."""
         if not self.part and self.members:
             family, member = next(iter(self.members.items()))
             above = f"above 0, the part of the run that `before.{family}` {member.name} is for"
             require_field(False, "before.part", above, self.part, 0, 1)
         there = ", ".join(f"`before.{field.name}`" for field in of_members(self))
         require(not self.part or bool(self.members), f"`before.part` {self.part:g}: expected one of {there} with it")
+        robust, feature = self.robust_loss, self.feature_loss
+        if robust is not None and (robust.sees_teacher or robust.feedback(classes=1)):
+            raise UserError(f"`before.robust_loss`: expected one without teacher and feedback, got {robust.name}")
+        if feature is not None and (feature.projection or feature.memory(dimensions=1, classes=1)):
+            wanted = "expected one without a projection and a memory, which are the run's own"
+            raise UserError(f"`before.feature_loss`: {wanted}, got {feature.name}")
 
     def epochs(self, epochs: int) -> int:
         """Return how many epochs it has.

@@ -13,7 +13,7 @@ import tyro
 
 from srat.cli.commands import COMMANDS, run_command
 from srat.cli.parsing import MOST_COLUMNS, choices_of, columns, parse
-from srat.config.config import FAMILIES
+from srat.config.config import PLACES
 from srat.core.errors import UserError, require
 from srat.recipes.catalogue import names
 
@@ -81,7 +81,7 @@ def names_of_values(command: str) -> Mapping[str, Sequence[str]]:
     from srat.attacks.named import attack_names
     from srat.audit.suite import chosen_checks
 
-    families = {f"--{family.replace('_', '-')}": choices_of(family) for family in ("protocol", "method", *FAMILIES)}
+    families = {f"--{family.replace('_', '-')}": choices_of(family) for family in ("protocol", "method", *PLACES)}
     attacks = {"--attack": attack_names()}
     known: Mapping[str, Mapping[str, Sequence[str]]] = {
         "train": families,
@@ -101,7 +101,7 @@ def flags_of(command: str) -> dict[str, str]:
     """
     further: Mapping[str, list[list[Words]]] = {
         "data": [[(name,) for name in choices_of("data")], _chosen("imbalance")],
-        "train": [_chosen(family) for family in FAMILIES],
+        "train": [_chosen(place) for place in PLACES],
         "report": [[("table1",)]],
     }
     helps = [helped(command), *_helps(command, further.get(command, []))]
