@@ -71,7 +71,8 @@ TOGETHER = {
 
 def small(**members):
     """Return a run of two epochs of four steps; what needs values gets some."""
-    config = compose(method="srat-ce", epochs=2, batch_size=16, imbalance=Step(ratio=5, cap=12), **members)
+    asked = {"method": "srat-ce", "epochs": 2, "batch_size": 16, "imbalance": Step(ratio=5, cap=12)}
+    config = compose(**asked | members)
     if config.weighting.name == "fixed":
         config = replace(config, weighting=replace(config.weighting, values=tuple(range(1, 11))))
     if config.robust_loss.sees_teacher and config.averaging.name == "none":
@@ -212,6 +213,8 @@ SHARED = (
     {"robust_loss": "mart"},
     {"robust_loss": "distillation"},
     LEARNING,
+    {"method": "cfa"},
+    {"method": "taet"},
 )
 
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import nn
 
+from named import of_method
 from srat.config.composition import compose
 from srat.core.errors import UserError
 from srat.core.keyed_random import generator
 from srat.core.members import choices
 from srat.data import Dataset
 from srat.data.holdout import Holdout
-from srat.methods.table import METHODS
+from srat.methods import methods
 from srat.models import Architecture, wrap
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.runtime import machine
@@ -118,10 +119,10 @@ def test_a_model_that_cannot_be_traced_is_not_judged(monkeypatch):
 
 @pytest.mark.parametrize(
     ("method", "model"),
-    [*((method, "linear") for method in METHODS), *(("srat-ldam", model) for model in choices(Architecture))],
+    [*((method, "linear") for method in methods()), *(("srat-ldam", model) for model in choices(Architecture))],
 )
 def test_what_we_ship_can_be_traced(method, model):
-    config = compose(method=method, model=model, augmentation="crop-flip")
+    config = of_method(method, model=model)
     data = Dataset(torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(20) % 10, tuple("0123456789"))
     assert step_bytes(set_up(config, make_fabric("cpu"), data, None, None), batch_size=2) > 0
 

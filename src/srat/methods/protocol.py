@@ -60,6 +60,6 @@ def exponential(**ratios: float) -> Mapping[str, Imbalance]:
 @cache
 def protocols() -> Mapping[str, Protocol]:
     """Return every protocol by its name, the paper's first."""
-    folder = Path(__file__).parent / "protocols"
+    folder = Path(__file__).parent / "field_protocols"
     names = sorted((module.name for module in pkgutil.iter_modules([str(folder)])), key=lambda name: name != "srat")
-    return {plain(name): importlib.import_module(f"srat.methods.protocols.{name}").PROTOCOL for name in names}
+    return {plain(name): importlib.import_module(f"srat.methods.field_protocols.{name}").PROTOCOL for name in names}

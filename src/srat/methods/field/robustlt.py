@@ -17,7 +17,7 @@ METHOD = Method(
         "On Step imbalance ε_c is 4 times ε at 10 : 1 and 31 times at 100 : 1, which is refused: `budget` class-wise "
         "has the same idea between two ends, 0.7 and 1.6.",
         "Their random start is of ε, not ε_c; start, step and ball all go by ε_c here. While the balls grow, the "
-        "attack takes fewer steps (`budget.no-fewer-steps` takes all).",
+        "attack takes fewer steps (`budget.fewer_steps` false takes all).",
         "For CIFAR-100 their code has a 0.4, b 0.6, and the paper a 0.5.",
     ),
     loss=BalancedSoftmax(),

@@ -18,8 +18,9 @@ METHOD = Method(
     differs=(
         "The released code trains on clean images in the first stage, the paper is read as under attack: "
         "`before.attack` pgd is the latter.",
-        "Their loss pushes the easiest classes up; here no class weighs less than 0 (`loss.no-floored` is the letter).",
-        "Classes that a batch has no image of count as L_c = 0 with them; here they do not (`loss.absent-as-zero`).",
+        "Their loss pushes the easiest classes up; here no class weighs less than 0 (`loss.floored` false is the "
+        "letter).",
+        "Classes that a batch has no image of count as L_c = 0 with them; here they do not (`loss.absent_as_zero`).",
         "Its value is about a tenth of the cross-entropy's, and with it the learning rate.",
     ),
     loss=HARL(),

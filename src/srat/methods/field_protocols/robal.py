@@ -10,7 +10,7 @@ PROTOCOL = Protocol(
     differs=(
         "They take the last epoch. Their learning rate is multiplied once more in every epoch after a milestone; here"
         " it falls at 60 and 75.",
-        "AutoAttack is APGD-CE and APGD-T with them: `evaluate` with those two. Groups: many-medium-few.",
+        "AutoAttack is APGD-CE and APGD-T with them. Groups: many-medium-few.",
     ),
     imbalances=exponential(cifar10=50, cifar100=10),
     model=WideResNet(),
