@@ -164,7 +164,14 @@ CALLS = {
     srat.map_run: {"path": NO_RUN, "images": 9, "data_dir": None, "model": None, "device": "cpu", "observer": None},
     srat.predict_files: {"run": NO_RUN, "paths": ["/there/is/no/image.png"], "attack": None, "epsilon": None}
     | {"which": "last", "model": None, "device": "cpu", "observer": None, "told": silent},
-    srat.report_runs: {"paths": [NO_RUN], "out": None, "data_dir": None, "draw_map": False, "device": "cpu"}
+    srat.report_runs: {
+        "paths": [NO_RUN],
+        "out": None,
+        "data_dir": None,
+        "draw_map": False,
+        "groups": "half",
+        "device": "cpu",
+    }
     | {"observer": None, "told": silent},
     srat.separability_of_run: {"path": NO_RUN, "which": "last", "images": 9, "data_dir": None, "model": None}
     | {"device": "cpu", "observer": None},

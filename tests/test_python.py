@@ -30,6 +30,7 @@ IN_PYTHON = {
     "runs": "list_runs",
     "theory": "theory",
     "data": "data",
+    "methods": "methods",
 }
 OF_THE_SHELL = {"grid", "doctor", "completion"}
 
@@ -126,6 +127,10 @@ def test_a_page(runs, cli):
     assert [told.split(":")[0] for told in observer.told] == ["no images on the page"]
     with pytest.raises(UserError, match="`out`: expected the name of a file in a folder, got 'no/where.html'"):
         srat.report_runs([runs / "a"], out="no/where.html")
+    with pytest.raises(srat.UserError, match="unknown groups 'thrids', did you mean 'thirds'"):
+        srat.report_runs([runs / "a"], groups="thrids")
+    thirds = srat.report_runs([runs / "a"], out="thirds.html", groups="thirds", draw_map=False, device="cpu")
+    assert "tail, under attack" in thirds.read_text()
 
 
 def test_the_list_of_runs(runs, cli):

@@ -25,8 +25,10 @@ from srat.data import Dataset
 from srat.evaluation.counts import Counts
 from srat.evaluation.examples import Examples, Origin
 from srat.evaluation.feature_map import FeatureMap
+from srat.evaluation.groups import grouped
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import CLEAN, Evaluation, Result
+from srat.report.html.accuracies import groups_of
 from srat.report.html.charts import Series, chart, ticks
 from srat.report.html.confusion import confusions
 from srat.report.html.gallery import LARGEST_SIDE, Opinion, Specimen, make_gallery
@@ -56,6 +58,17 @@ HISTORY = [
     }
     for epoch in range(3)
 ]
+
+
+def test_other_groups_take_the_place_of_the_papers():
+    evaluation = an_evaluation()
+    named = grouped("thirds", evaluation.train_counts, evaluation.class_names)
+    text = render([a_record(groups=named)])
+    assert [name for name, _ in groups_of(a_record(groups=named))] == ["all classes", "head", "middle", "tail"]
+    assert "tail, under attack" in text
+    assert "rare classes, under attack" not in text
+    none = grouped("many-medium-few", (500, 400, 200, 150), evaluation.class_names)
+    assert "there is no group &#39;few&#39;" in render([a_record(groups=none)])
 
 
 def a_specimen(label=0, after=1, size=8):

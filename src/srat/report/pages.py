@@ -12,7 +12,9 @@ from srat.core.errors import UserError, printable, require
 from srat.core.files import write_atomically
 from srat.data import Dataset
 from srat.evaluation.feature_map import FeatureMap
+from srat.evaluation.groups import GROUPINGS, grouped
 from srat.evaluation.observer import Observer
+from srat.evaluation.record import Evaluation
 from srat.report.findings import findings_of
 from srat.report.html.gallery import Specimen, make_gallery
 from srat.report.html.page import render
@@ -36,6 +38,7 @@ def report_runs(
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
     draw_map: bool = True,
+    groups: str = "half",
     device: str | torch.device = "auto",
     observer: Observer | None = None,
     told: Callable[[str], None] = lambda _: None,
@@ -47,6 +50,8 @@ def report_runs(
         out: the file; by default report.html in the run's folder, or in the current one for several runs.
         data_dir: where the data's files are now; by default where they were.
         draw_map: whether to draw the map of training features where there is none yet.
+        groups: groups of classes: "half" (the paper's), "thirds", "rarest-80", "many-medium-few", or classes with
+            commas between them.
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
         observer: told of progress, and of what the page has to do without.
         told: told where a map is kept.
@@ -66,10 +71,19 @@ def report_runs(
     writable = file.parent.is_dir() and not file.is_dir()
     require(writable, f"`out`: expected the name of a file in a folder, got '{file}'")
     there = as_device(device)
+    for folder, _ in runs if groups not in GROUPINGS else ():  # said before maps are drawn
+        found = Evaluation.read(folder.evaluation("last"))
+        grouped(groups, found.train_counts, found.class_names)
     for folder, _ in runs if draw_map else ():
         with_map(folder, data_dir, there, observer, told)
     records = [
-        read_record(folder, config, command=command_of(config), gallery=gallery_of(folder, config, there, observer))
+        read_record(
+            folder,
+            config,
+            command=command_of(config),
+            gallery=gallery_of(folder, config, there, observer),
+            groups=groups,
+        )
         for folder, config in runs
     ]
     findings = findings_of(paths) if several else ()

@@ -37,7 +37,7 @@ class Arguments:
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
-    """table1 to table4, figure1 to figure14, separation."""
+    """table1 to table4, figure1 to figure14, field, separation."""
     choice: Annotated[RecipeChoice, tyro.conf.arg(name="")] = RecipeChoice()
     seeds: int = 3
     """Number of seeds to train with: 0, 1, …"""

@@ -26,7 +26,7 @@ from srat.runs.folder import RunFolder
 class RunArguments:
     """Show a run, or several side by side, as one self-contained HTML page.
 
-    Given the name of a recipe instead of a run (table1 to table4, figure1 to figure14, separation), show that table or
+    Given the name of a recipe instead of a run (table1 to table4, figure1 to figure14, field, separation), show that table or
     figure of the paper, made from your runs: 'srat report table1 --help'.
     """
 
@@ -38,6 +38,8 @@ class RunArguments:
     """Where the data's files are; as in training unless given."""
     map: bool = True
     """Draw the map of training features if there is none yet (takes seconds per run)."""
+    groups: str = "half"
+    """Groups of classes: half, thirds, rarest-80, many-medium-few, or classes with commas between them."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
 
@@ -50,7 +52,7 @@ class RecipeArguments:
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
-    """table1 to table4, figure1 to figure14, separation."""
+    """table1 to table4, figure1 to figure14, field, separation."""
     choice: Annotated[RecipeChoice, tyro.conf.arg(name="")] = RecipeChoice()
     out: Path | None = None
     """Folder for the files; by default reports/SCALE-DATA."""
@@ -77,6 +79,7 @@ def show_runs(args: list[str]) -> int:
             out=arguments.out,
             data_dir=arguments.data_dir,
             draw_map=arguments.map,
+            groups=arguments.groups,
             device=arguments.device,
             observer=observer,
             told=lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True),

@@ -57,8 +57,10 @@ def class_rows(record: RunRecord) -> list[ClassRow]:
 
 
 def groups_of(record: RunRecord) -> list[tuple[str, Sequence[int]]]:
-    """Return all classes, and the common and the rare ones where there are such."""
+    """Return all classes, and the groups that were asked for: by default the common and the rare ones, if any."""
     found: list[tuple[str, Sequence[int]]] = [("all classes", range(len(record.evaluation.class_names)))]
+    if record.groups is not None:
+        return [*found, *record.groups.named.items()]
     return found + ([(COMMON, record.evaluation.groups.well), (RARE, record.rare)] if record.rare else [])
 
 

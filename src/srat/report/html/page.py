@@ -97,6 +97,7 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
         "results": list(evaluation.results),
         "classes": class_rows(record),
         "groups": group_rows(record),
+        "notes": () if record.groups is None else record.groups.notes,
         "rare": record.rare,
         "names": on_page(evaluation.class_names, _NAME),
         "headings": on_page(evaluation.class_names, _HEADING),

@@ -8,6 +8,7 @@ from srat.config.config import Config
 from srat.core.errors import require
 from srat.evaluation.examples import Examples
 from srat.evaluation.feature_map import FeatureMap
+from srat.evaluation.groups import AnyGroups, grouped
 from srat.evaluation.record import CLEAN, Evaluation, Result
 from srat.report.html.gallery import Specimen
 from srat.report.terminal.distribution import rare
@@ -36,6 +37,8 @@ class RunRecord:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Device, versions, time."""
     gallery: Sequence[Specimen] = ()
+    groups: AnyGroups | None = None
+    """Groups of classes in the place of the paper's two."""
 
     @property
     def threat(self) -> str:
@@ -70,7 +73,13 @@ class RunRecord:
 
 
 def read_record(
-    folder: RunFolder, config: Config, *, command: str, gallery: Sequence[Specimen] = (), which: Which = "last"
+    folder: RunFolder,
+    config: Config,
+    *,
+    command: str,
+    gallery: Sequence[Specimen] = (),
+    which: Which = "last",
+    groups: str = "half",
 ) -> RunRecord:
     """Return what a folder holds of a finished run.
 
@@ -80,6 +89,7 @@ def read_record(
         command: what makes it again.
         gallery: images to show.
         which: the weights whose results are shown; the map is always of the last epoch's.
+        groups: definition of the groups; see `srat.evaluation.groups.grouped`.
 
     Raises:
         UserError: if there is no evaluation under attack, or a file cannot be read.
@@ -104,6 +114,7 @@ def read_record(
         audit=Audit.read(audit) if audit.exists() else None,
         environment={name.replace("_", " "): str(value) for name, value in folder.read_environment().items()},
         gallery=gallery,
+        groups=None if groups == "half" else grouped(groups, found.train_counts, found.class_names),
     )
 
 
