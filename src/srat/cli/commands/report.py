@@ -26,8 +26,8 @@ from srat.runs.folder import RunFolder
 class RunArguments:
     """Show a run, or several side by side, as one self-contained HTML page.
 
-    Given the name of a recipe instead of a run (table1 to table4, figure1 to figure14, field, separation), show that table or
-    figure of the paper, made from your runs: 'srat report table1 --help'.
+    Given the name of a recipe instead of a run (table1 to table4, figure1 to figure14, field, separation), show that
+    table or figure, made from your runs: 'srat report table1 --help'.
     """
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …")] = ()
