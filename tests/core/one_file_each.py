@@ -186,6 +186,13 @@ class Many(Check, name="many"):
     def examine(self, subject):
         return Finding(verdict="pass" if subject.n >= 10 else "fail", evidence=f"{subject.n} images", figures={})
 ''',
+    "method": """
+from srat.losses import Focal
+from srat.methods import Method
+from srat.optimization.averaging import EMA
+
+METHOD = Method(title="Ours", source="Us", formula="focal", loss=Focal(gamma=3.0), averaging=EMA())
+""",
     "recipe": """
 from srat.config.composition import compose
 from srat.recipes.base import Cell, Recipe

@@ -214,7 +214,7 @@ def test_a_class_that_is_defined_after_the_import_is_a_member(srat):
     assert done.returncode == 0, done.stderr
 
 
-FAMILIES_ADDED = [kind for kind in ADDED if kind not in ("check", "recipe")]
+FAMILIES_ADDED = [kind for kind in ADDED if kind not in ("check", "method", "recipe")]
 
 
 @pytest.fixture
@@ -222,10 +222,11 @@ def added(tmp_path, srat):
     """The same command line, with a package that adds a member of each kind, in a file each."""
     site = tmp_path / "site"
     site.mkdir()
-    groups = {"srat.members": [], "srat.recipes": []}
+    own = {"recipe": "srat.recipes", "method": "srat.methods"}
+    groups = {"srat.members": [], "srat.recipes": [], "srat.methods": []}
     for kind, code in ADDED.items():
         (site / f"our_{kind}.py").write_text(code)
-        groups["srat.recipes" if kind == "recipe" else "srat.members"].append(f"ours-{kind} = our_{kind}".strip())
+        groups[own.get(kind, "srat.members")].append(f"ours-{kind} = our_{kind}")
     facts = site / "ours-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: ours\nVersion: 1.0\n")
@@ -241,15 +242,17 @@ def name_in(code):
 def test_a_member_of_any_kind_is_one_file(added, tmp_path):
     chosen = {kind: name_in(ADDED[kind]) for kind in FAMILIES_ADDED}
     words = " ".join(f"--{kind.replace('_', '-')} {name}" for kind, name in chosen.items())
-    trained, helped, evaluated, audited, made = each_of(
+    trained, helped, evaluated, audited, made, named, told = each_of(
         added,
         f"train {words} --epochs 2 --device cpu --out run",
         f"train --help {words}",
         "evaluate run --attack jump --device cpu",
         "audit run --check many --device cpu",
         "grid ours-recipe --seeds 1 --executor serial --device cpu",
+        f"train --method ours-method {' '.join(TINY)} --out named",
+        "methods ours-method",
     )
-    for code, _, wrong in (trained, helped, evaluated, audited, made):
+    for code, _, wrong in (trained, helped, evaluated, audited, made, named, told):
         assert code == 0, wrong
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert {kind: config[kind]["name"] for kind in chosen} == chosen
@@ -259,3 +262,6 @@ def test_a_member_of_any_kind_is_one_file(added, tmp_path):
     assert "--attack.steps" in helped[1]
     assert "jump-20" in json.loads((tmp_path / "run" / "evaluation.json").read_text())["results"]
     assert "many" in audited[1]
+    ours = json.loads((tmp_path / "named" / "config.json").read_text())
+    assert (ours["loss"], ours["averaging"]["name"]) == ({"name": "focal", "gamma": 3.0}, "ema")
+    assert "ours-method: Ours" in told[1]
