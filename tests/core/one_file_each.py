@@ -21,7 +21,7 @@ from srat.feature_losses import FeatureLoss, FeatureTerm
 class Short(FeatureLoss, name="short"):
     """Squared length of the features."""
 
-    def __call__(self, features, labels, memory=None):
+    def __call__(self, features, labels, memory=None, class_counts=None):
         return FeatureTerm(features.square().mean(dim=1), labels >= 0)
 ''',
     "weighting": '''

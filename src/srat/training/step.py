@@ -42,7 +42,7 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
     def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
         output = gathered(training, training.model(adversarial), len(labels))
         losses = config.robust_loss.outer(output.logits, references(training, stage, batch, taught))
-        term = config.feature_loss(output.embedding, labels, training.memory)
+        term = config.feature_loss(output.embedding, labels, training.memory, stage.class_counts)
         return config.objective(losses, stage.weights_of(labels), term), output
 
     def ascend() -> None:
