@@ -34,6 +34,7 @@ from srat.optimization.averaging import Averaging, NoAveraging
 from srat.optimization.optimizers import SGD, Optimizer
 from srat.optimization.schedules import Schedule, Steps
 from srat.optimization.weight_perturbations import NoPerturbation, WeightPerturbation
+from srat.regularizers import NoRegularizer, Regularizer
 from srat.robust_losses import RobustLoss, Standard
 from srat.runtime.precision import PrecisionName
 from srat.weightings import Weighting
@@ -85,6 +86,7 @@ class Config(Checked):
     robust_loss: RobustLoss = field(default=Standard(), metadata=since(Standard()))
     weighting: Weighting = _DEFAULT.weighting
     feature_loss: FeatureLoss = _DEFAULT.feature_loss
+    regularizer: Regularizer = field(default=NoRegularizer(), metadata=since(NoRegularizer()))
     objective: Objective = Objective()
     optimizer: Optimizer = SGD(learning_rate=_DIGITS.learning_rate)
     schedule: Schedule = Steps()
@@ -281,6 +283,7 @@ FAMILIES: Mapping[str, type[Member]] = {
     "robust_loss": RobustLoss,
     "weighting": Weighting,
     "feature_loss": FeatureLoss,
+    "regularizer": Regularizer,
     "optimizer": Optimizer,
     "schedule": Schedule,
     "averaging": Averaging,

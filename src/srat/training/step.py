@@ -1,6 +1,7 @@
 """Lines 4 to 7 of Algorithm 1 (13 to 16 once the weights apply): the attack, the objective, the update."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -10,7 +11,7 @@ from srat.attacks import LossAt
 from srat.data import Batch
 from srat.losses.cross_entropy_loss import entropy_of
 from srat.methods.objective import Value
-from srat.models import Output, logits_at
+from srat.models import Classifier, Output, logits_at
 from srat.models.asking import rows_at
 from srat.robust_losses import References
 from srat.runs.metrics import batch_sums
@@ -44,7 +45,7 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
         output = gathered(training, training.model(adversarial), len(labels))
         losses = config.robust_loss.outer(output.logits, references(training, stage, batch, taught))
         term = config.feature_loss(output.embedding, labels, training.memory, stage.class_counts)
-        return config.objective(losses, stage.weights_of(labels), term), output
+        return config.objective(losses, stage.weights_of(labels), term, regularization(training)), output
 
     def ascend() -> None:
         training.backward(minimised()[0].total)
@@ -73,6 +74,12 @@ def gathered(training: Training, output: Output, n: int) -> Output:
     width = logits.shape[1]
     rows = training.processes.gather(torch.cat((logits, embedding), dim=1), n)
     return Output(rows[:, :width], features, rows[:, width:])
+
+
+def regularization(training: Training) -> Float[Tensor, ""] | None:
+    """Return what the regulariser says of the weights, with this process's share of the gradient."""
+    value = training.config.regularizer(cast(Classifier, training.module))
+    return None if value is None else training.processes.shared(value)
 
 
 def references(training: Training, stage: Stage, batch: Batch, taught: Logits | None) -> References:
