@@ -133,6 +133,18 @@ class Rprop(Optimizer, name="rmsprop"):
     def make(self, parameters, *, scaled=False):
         return torch.optim.RMSprop(parameters, lr=self.learning_rate)
 ''',
+    "regularizer": '''
+from dataclasses import dataclass
+from srat.regularizers import Regularizer
+
+@dataclass(frozen=True, kw_only=True)
+class Small(Regularizer, name="small"):
+    """Half the squared length of the head's weights."""
+    weight: float = 0.1
+
+    def __call__(self, model):
+        return self.weight / 2 * model.head.weight.square().sum()
+''',
     "weight_perturbation": '''
 from contextlib import contextmanager
 from dataclasses import dataclass
