@@ -162,6 +162,6 @@ def test_the_site_is_whole(tmp_path, caplog):
     public = {name for name in srat.__all__ if not (ROOT / "src" / "srat" / name).is_dir()}
     text = "".join(path.read_text() for path in (tmp_path / "site" / "reference").rglob("*.html"))
     assert not [name for name in public if f">{name}<" not in text and f"srat.{name}" not in text]
-    for package in ("attacks", "losses", "feature_losses", "weightings", "models", "data"):
+    for package in ("attacks", "losses", "feature_losses", "regularizers", "weightings", "models", "data"):
         for name in importlib.import_module(f"srat.{package}").__all__:
             assert re.search(rf'id="srat\.{package}\.[\w.]*{name}"', text), f"srat.{package}.{name}"

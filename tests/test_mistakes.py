@@ -37,7 +37,7 @@ from srat.core.errors import UserError
 from srat.core.keyed_random import generator
 from srat.core.members import choices, choose
 from srat.core.signals import Interrupted
-from srat.data import Dataset, Holdout, select
+from srat.data import Batch, Dataset, Holdout, select
 from srat.data.imbalance import step_counts
 from srat.data.sampling import ClassBalanced, Progressive, Sampling, SquareRoot
 from srat.data.sources import tiny_imagenet
@@ -47,7 +47,9 @@ from srat.evaluation.counts import Counts
 from srat.evaluation.groups import GROUPINGS, NamedGroups
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation, Result
-from srat.feature_losses import has_positive, separation
+from srat.feature_losses import PrototypeSeparation, has_positive, separation, tail_alignment
+from srat.feature_losses.prototype_separation_loss import Prototypes
+from srat.feature_losses.separation_loss import separation_of
 from srat.feedback import HeldOut
 from srat.losses import (
     balanced_softmax,
@@ -823,6 +825,32 @@ def test_26_each_term_of_the_attack_has_a_gradient(model, images, rng):
         check_term_counts(inert, model, images, rng)
 
 
+def check_feature_loss_steers():
+    """With a weight on the feature loss, the training attack makes other images, along the slope of that loss too."""
+    data = Dataset(torch.rand(16, 1, 8, 8), torch.arange(16) % 4, tuple("abcd"))
+    slopes = []
+    for weight in (0.0, 2.0):
+        config = replace(compose(method="srat-ce"), model=SmallCNN(width=4))
+        config = replace(config, inner=replace(config.inner, feature_weight=weight))
+        training = fitting.set_up(config, make_fabric("cpu"), data, None, None)
+        with training.lent() as served:
+            batch = Batch(data.images, data.labels, slice(0, 16))
+            loss_at = step.inner_loss(training, training.stage(0), served, batch)
+            slopes.append(attacks.input_gradient(loss_at, data.images))
+            alone = attacks.input_gradient(lambda x: separation(served(x).embedding, data.labels), data.images)
+    torch.testing.assert_close(slopes[1] - slopes[0], 2 * alone, rtol=1e-3, atol=1e-5 * float(alone.abs().max()))
+    assert alone.abs().max() > 0
+
+
+def test_26_the_feature_loss_in_the_attack_has_one(monkeypatch):
+    check_feature_loss_steers()
+    real = step.feature_values
+    inert = lambda training, stage, embedding, batch: real(training, stage, embedding.detach(), batch)  # noqa: E731
+    monkeypatch.setattr(step, "feature_values", inert)
+    with pytest.raises(AssertionError):
+        check_feature_loss_steers()
+
+
 # 32. More forward passes in train mode than are declared: BatchNorm's momentum counts each.
 
 
@@ -1093,6 +1121,41 @@ def test_39_groups_follow_the_counts_not_the_labels():
         check_groups(definition)
     with pytest.raises(AssertionError):
         check_groups(last_third)
+
+
+def check_tail(loss):
+    """Permuted classes permute the losses, and the anchors are those of the rarest classes."""
+    counts = (500, 300, 120, 90, 60, 40, 19, 12, 7, 3)
+    z, labels = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 10
+    order = torch.from_numpy(np.random.default_rng(0).permutation(10))
+    permuted = [counts[c] for c in order.argsort()]
+    values = loss(z, labels, counts)
+    torch.testing.assert_close(loss(z, order[labels], permuted), values)
+    assert (values != 0).tolist() == [y >= 7 for y in labels.tolist()]
+
+
+def with_the_last_labels(features, labels, class_counts, **options):
+    """REAT's: anchors are of the labels from 2 ⌊C/3⌋ + 1 on, whatever their counts."""
+    classes = len(class_counts)
+    values = alignment_of_all(features, labels, class_counts, **options)
+    return values * (labels >= 2 * (classes // 3) + 1)
+
+
+def alignment_of_all(features, labels, class_counts, *, reduction="sum", signs=(-1, 1), detach=True):
+    """The alignment of each example as an anchor, pair by pair."""
+    log_q = features.log_softmax(1)
+    log_p = log_q.detach() if detach else log_q
+    v = (sum(class_counts) / torch.tensor(class_counts)).sqrt()[labels]
+    kl = (log_p.exp()[:, None] * (log_p[:, None] - log_q)).sum(2)
+    same = labels[:, None] == labels
+    weighed = torch.where(same, *map(float, signs)) * (v[:, None] + v) * kl
+    return weighed.mean(1) / (1 if reduction == "sum" else features.shape[1])
+
+
+def test_39_anchors_of_the_tail_follow_the_counts_not_the_labels():
+    check_tail(tail_alignment)
+    with pytest.raises(AssertionError):
+        check_tail(with_the_last_labels)
 
 
 # 41. Twenty classes under the name of Tiny-ImageNet.
@@ -1404,3 +1467,70 @@ def test_31_statistics_are_of_the_chosen_images(mistake):
     check_statistics(partial(averages.estimate_statistics, attacked=True))
     with pytest.raises(AssertionError):
         check_statistics(mistake)
+
+
+# 42. REAT's tail alignment: KLDivLoss's mean for the sum, signs turned round, anchors that move.
+
+
+def check_alignment(loss):
+    """KL divergences in nats, that drive a feature of the anchor's class away, and leave the anchor where it is."""
+    z = torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    labels, counts = torch.tensor([1, 1, 0]), (4, 1)
+    value = loss(z, labels, counts)[0]
+    p, (v_common, v_rare) = z[0].softmax(0), (math.sqrt(5 / 4), math.sqrt(5))
+    own, other = (F.kl_div(z[j].log_softmax(0), p, reduction="sum").item() for j in (1, 2))
+    assert value.item() == pytest.approx(((v_rare + v_common) * other - 2 * v_rare * own) / 3, rel=1e-4)
+    (gradient,) = torch.autograd.grad(value, z)
+    assert gradient[0].abs().max() < 1e-6
+    assert gradient[1:].abs().amax(1).min() > 1e-3
+
+
+def test_42_tail_alignment_is_what_it_says():
+    check_alignment(tail_alignment)
+    check_alignment(alignment_of_all)
+    for mistake in ({"reduction": "reat"}, {"signs": (1, -1)}, {"signs": (1, 1)}, {"detach": False}):
+        with pytest.raises(AssertionError):
+            check_alignment(partial(alignment_of_all, **mistake))
+    with pytest.raises(AssertionError):
+        check_alignment(partial(tail_alignment, reduction="reat"))
+
+
+# 43. Prototypes that have a gradient, and those of classes that have not come.
+
+
+def check_prototypes(kind):
+    """A class that has not come repels nobody, and what is remembered belongs to no graph."""
+    z, labels = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 1, 1])
+    loss, prototypes = PrototypeSeparation(), kind(5, 3, momentum=0.9, normalize=True)
+    torch.testing.assert_close(loss(z, labels, prototypes).values, separation(z, labels))
+    first = z.clone().requires_grad_()
+    prototypes.remember(first, labels)
+    assert not prototypes.features.requires_grad
+    # Of two classes that came there are two, not five.
+    means = torch.stack([F.normalize(z[labels == c]).mean(0) for c in (0, 1)])
+    together = separation_of(z, labels, 0.1, normalize=True, others=(means, torch.tensor([0, 1])))
+    torch.testing.assert_close(loss(z, labels, prototypes).values, together)
+
+
+class OfAllClasses(Prototypes):
+    """A class that has not come has a prototype at the origin."""
+
+    def __init__(self, classes, dimensions, **options):
+        super().__init__(classes, dimensions, **options)
+        self.labels.copy_(torch.arange(classes))
+
+
+class OfTheGraph(Prototypes):
+    """The graph of each step hangs on to the next."""
+
+    def remember(self, features, labels):
+        super().remember(features, labels)
+        own = F.normalize(features[labels == labels[0]]).mean(0)
+        self.features = torch.cat((own[None], self.features[1:]))
+
+
+def test_43_prototypes_are_of_classes_that_came_and_have_no_gradient():
+    check_prototypes(Prototypes)
+    for mistake in (OfAllClasses, OfTheGraph):
+        with pytest.raises(AssertionError):
+            check_prototypes(mistake)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import srat
-from srat import attacks, data, feature_losses, losses, models, robust_losses, theory, weightings
+from srat import attacks, data, feature_losses, losses, models, regularizers, robust_losses, theory, weightings
 from srat.attacks import PGD, Natural
 from srat.core.checked import Checked
 from srat.core.errors import UserError
@@ -74,6 +74,9 @@ CALLS = {
     weightings.Fixed(values=(1, 2)).weights: {"class_counts": [3, 2]},
     feature_losses.has_positive: {"labels": LABELS},
     feature_losses.separation: {"features": LOGITS, "labels": LABELS, "temperature": 0.1, "normalize": True},
+    feature_losses.tail_alignment: {"features": LOGITS, "labels": LABELS, "class_counts": [3, 2], "reduction": "reat"},
+    feature_losses.in_tail: {"class_counts": [3, 2]},
+    regularizers.simplex_deviation: {"vectors": LOGITS},
     robust_losses.kl_divergence: {"reference": LOGITS, "logits": LOGITS},
     robust_losses.teacher_divergence: {"teacher": LOGITS, "logits": LOGITS, "temperature": 1.0},
     robust_losses.uncertain_divergence: {"clean": LOGITS, "logits": LOGITS, "labels": LABELS},
@@ -184,7 +187,7 @@ CALLS = {
     theory.with_ratios: {"data": theory.Gaussians(), "ratios": [1.0]},
 }
 """What can be called, with arguments that it takes."""
-PACKAGES = (srat, attacks, data, feature_losses, losses, models, robust_losses, weightings)
+PACKAGES = (srat, attacks, data, feature_losses, losses, models, regularizers, robust_losses, weightings)
 HANDED_OUT = {
     *("Accuracy", "Batch", "Counts", "Evaluation", "Examples", "Feed", "FeatureTerm", "Groups", "Journal", "Origin"),
     *("Memory", "Outcome", "Output", "Record", "References", "Result", "Run", "TeacherWeights", "TrainingData"),

@@ -21,7 +21,7 @@ from srat.feature_losses import FeatureLoss, FeatureTerm
 class Short(FeatureLoss, name="short"):
     """Squared length of the features."""
 
-    def __call__(self, features, labels, memory=None):
+    def __call__(self, features, labels, memory=None, class_counts=None):
         return FeatureTerm(features.square().mean(dim=1), labels >= 0)
 ''',
     "weighting": '''
@@ -132,6 +132,18 @@ class Rprop(Optimizer, name="rmsprop"):
 
     def make(self, parameters, *, scaled=False):
         return torch.optim.RMSprop(parameters, lr=self.learning_rate)
+''',
+    "regularizer": '''
+from dataclasses import dataclass
+from srat.regularizers import Regularizer
+
+@dataclass(frozen=True, kw_only=True)
+class Small(Regularizer, name="small"):
+    """Half the squared length of the head's weights."""
+    weight: float = 0.1
+
+    def __call__(self, model):
+        return self.weight / 2 * model.head.weight.square().sum()
 ''',
     "weight_perturbation": '''
 from contextlib import contextmanager

@@ -17,7 +17,7 @@ from several import in_processes
 from srat.attacks import PGD
 from srat.attacks.budgets import Budget
 from srat.config.composition import compose
-from srat.config.config import FAMILIES, Config
+from srat.config.config import FAMILIES, Config, InnerMaximization
 from srat.core.keyed_random import generator
 from srat.core.members import choices, members
 from srat.core.signals import Interrupted
@@ -47,6 +47,7 @@ OF_A_STEP = (
     "robust_loss",
     "weighting",
     "feature_loss",
+    "regularizer",
     "optimizer",
     "schedule",
     "averaging",
@@ -203,6 +204,7 @@ def shared_epochs(processes, **members):
     return {name: t.numpy() for name, t in {**training.module.state_dict(), **training.parts.state_dict()}.items()}
 
 
+JOINT = InnerMaximization(feature_weight=1.0)
 LEARNING = {"weight_perturbation": "awp", "budget": "dafa", "weighting": "dafa"}
 
 
@@ -215,6 +217,8 @@ SHARED = (
     LEARNING,
     {"method": "cfa"},
     {"method": "taet"},
+    {"feature_loss": "separation-prototypes", "regularizer": "simplex-head", "inner": JOINT},
+    {"feature_loss": "tail-alignment", "inner": JOINT},
 )
 
 
@@ -353,8 +357,9 @@ def test_a_new_optimizer_has_its_own_rate_whatever_the_data():
 def test_configurations_of_before_are_read():
     config = compose()
     content = config.to_plain()
-    for family in ("sampling", "budget", "robust_loss", "averaging", "weight_perturbation"):
+    for family in ("sampling", "budget", "robust_loss", "regularizer", "averaging", "weight_perturbation"):
         del content[family]
+    del content["inner"]["feature_weight"]
     for family in ("optimizer", "schedule"):
         del content[family]["name"]
     del content["schedule"]["warmup"]

@@ -24,7 +24,7 @@ from srat.core.errors import UserError
 from srat.core.keyed_random import generator
 from srat.core.signals import STOPPING, Interrupted
 from srat.core.tensor_file import TensorFile, open_tensors, write_tensors
-from srat.data import Dataset, Feed, Source, prepare
+from srat.data import Batch, Dataset, Feed, Source, prepare
 from srat.data.augmentation import CropFlip
 from srat.data.holdout import Holdout
 from srat.data.imbalance import NoImbalance
@@ -49,6 +49,11 @@ def tiny(method="srat-ldam", **options):
     config = compose(method=method, epochs=options.pop("epochs", 3), **options)
     attack = config.attack if method == "natural" else replace(config.attack, steps=2)
     return replace(config, model=SmallCNN(width=4), attack=attack)
+
+
+def whole(data):
+    """Return all examples as one batch."""
+    return Batch(data.images, data.labels, slice(0, len(data)))
 
 
 def same(one, other):
@@ -204,7 +209,7 @@ class TestFit:
         logits = training.module.eval()(batch.images).logits
         ldam = config.loss(logits, batch.labels, training.stage(0).class_counts)
         expected = {"cross-entropy": F.cross_entropy(logits, batch.labels, reduction="none"), "training": ldam}
-        got = inner_loss(training, training.stage(0), training.module, batch.images, batch.labels)(batch.images)
+        got = inner_loss(training, training.stage(0), training.module, whole(batch))(batch.images)
         torch.testing.assert_close(got, expected[name])
 
     @pytest.mark.parametrize("method", ["ce", "focal", "ldam"])
@@ -218,7 +223,7 @@ class TestFit:
                 replace(config, inner=replace(config.inner, loss=loss)), make_fabric("cpu"), batch, None, None
             )
             gradient = input_gradient(
-                inner_loss(training, training.stage(0), training.module.eval(), batch.images, batch.labels),
+                inner_loss(training, training.stage(0), training.module.eval(), whole(batch)),
                 batch.images,
             )
             gradients.append(F.normalize(gradient.flatten(1), dim=1))

@@ -138,6 +138,7 @@ _HELP = {
     "robust_loss": "What the logits under attack are compared with",
     "weighting": "Class weights",
     "feature_loss": "Feature loss",
+    "regularizer": "What is asked of the weights themselves",
     "optimizer": "Optimiser",
     "schedule": "Schedule of the learning rate",
     "averaging": "Average of the weights, which is then evaluated and kept",

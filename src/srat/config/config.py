@@ -23,7 +23,7 @@ from srat.data.augmentation import NoAugmentation
 from srat.data.imbalance import Step
 from srat.data.sampling import Sampling, Shuffled
 from srat.data.sources.digits import Digits
-from srat.feature_losses import FeatureLoss
+from srat.feature_losses import FeatureLoss, NoFeatureLoss
 from srat.losses import Loss
 from srat.methods.before import Before, of_members
 from srat.methods.catalogue import methods
@@ -36,6 +36,7 @@ from srat.optimization.averaging import Averaging, NoAveraging
 from srat.optimization.optimizers import SGD, Optimizer
 from srat.optimization.schedules import Schedule, Steps
 from srat.optimization.weight_perturbations import NoPerturbation, WeightPerturbation
+from srat.regularizers import NoRegularizer, Regularizer
 from srat.robust_losses import RobustLoss, Standard
 from srat.runtime.precision import PrecisionName
 from srat.weightings import Weighting
@@ -55,6 +56,12 @@ class InnerMaximization(Checked):
     """What it maximises: cross-entropy on the served logits, as nearly all code does, or the training loss (Eq. 5)."""
     batch_norm: AttackMode = "eval"
     """BatchNorm by its running statistics (eval), or by the batch's without moving the running ones."""
+    feature_weight: float = field(default=0.0, metadata=since(0.0))
+    """How much of the feature loss, of the images under attack, it maximises beside that; 0 leaves it to the label."""
+
+    def __post_init__(self) -> None:
+        weight = self.feature_weight
+        require_field(0 <= weight < float("inf"), "inner.feature_weight", "0 or more", weight, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +88,7 @@ class Config(Checked):
     robust_loss: RobustLoss = field(default=Standard(), metadata=since(Standard()))
     weighting: Weighting = _DEFAULT.weighting
     feature_loss: FeatureLoss = _DEFAULT.feature_loss
+    regularizer: Regularizer = field(default=NoRegularizer(), metadata=since(NoRegularizer()))
     objective: Objective = Objective()
     before: Before = field(default=Before(), metadata=since(Before()))
     optimizer: Optimizer = SGD(learning_rate=_DIGITS.learning_rate)
@@ -110,7 +118,7 @@ class Config(Checked):
         require_field(of_one, "inner.loss", other, self.inner.loss)
 
     def check(self) -> None:
-        """Raise ``UserError`` unless attack and average are such as the robust loss needs.
+        """Raise ``UserError`` unless attack and average are such as the losses need.
 
         That is asked before a training, not of each value: commands make configurations choice by choice.
         """
@@ -123,6 +131,7 @@ class Config(Checked):
         flat = f"`robust_loss` {robust.name} is flat at the image itself, where an attack without one begins"
         started = attack.starts_beside or not robust.needs_start
         require(started, f"`attack`: expected one with a random start, got {attack.name}; {flat}")
+        self._check_joint_attack()
         own = robust.sees_teacher and robust.teacher_weights is None
         averaged = not isinstance(self.averaging, NoAveraging)
         require(averaged or not own, f"`averaging`: expected one, the teacher of `robust_loss` {robust.name}, got none")
@@ -137,6 +146,18 @@ class Config(Checked):
             return self
         members: Mapping[str, Any] = self.before.members
         return replace(self, **members, before=Before())
+
+    def _check_joint_attack(self) -> None:
+        """Raise ``UserError`` if the attack is to maximise a feature loss, and there is none, or it cannot."""
+        weight = self.inner.feature_weight
+        if weight == 0:
+            return
+        for family, member in (("feature_loss", self.feature_loss), ("attack", self.attack)):
+            wanted = f"0 with `{family}` {member.name}, where there is none to maximise"
+            require_field(not isinstance(member, NoFeatureLoss | Natural), "inner.feature_weight", wanted, weight, 0)
+        starts = getattr(self.attack, "restarts", 1)
+        alone = "1 with `inner.feature_weight`: an image's feature loss is that among the others of its start"
+        require_field(starts == 1, "attack.restarts", alone, starts)
 
     def _check_held_out(self) -> None:
         """Raise ``UserError`` if a member learns from a held-out part, and nothing is held out."""
@@ -283,6 +304,7 @@ FAMILIES: Mapping[str, type[Member]] = {
     "robust_loss": RobustLoss,
     "weighting": Weighting,
     "feature_loss": FeatureLoss,
+    "regularizer": Regularizer,
     "optimizer": Optimizer,
     "schedule": Schedule,
     "averaging": Averaging,

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from srat.core.members import Member
+from srat.data.counts import ClassCounts
 
 Features = Float[Tensor, "batch dimensions"]
 Labels = Int[Tensor, " batch"]
@@ -53,12 +54,20 @@ class FeatureLoss(Member):
         del dimensions, classes
         return None
 
-    def __call__(self, features: Features, labels: Labels, memory: Memory | None = None) -> FeatureTerm | None:
+    def __call__(
+        self,
+        features: Features,
+        labels: Labels,
+        memory: Memory | None = None,
+        class_counts: ClassCounts | None = None,
+    ) -> FeatureTerm | None:
         """Return the loss of each anchor, or None if there is none to compute.
 
         Args:
             features: (batch, dimensions).
             labels: (batch,), integers in [0, classes).
             memory: what `memory` has made, as it is after the steps before.
+            class_counts: (classes,), examples of each class that an epoch draws; a tensor on the features' device
+                where no transfer may happen.
         """
         raise NotImplementedError

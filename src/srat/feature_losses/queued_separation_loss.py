@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from typing_extensions import override
 
 from srat.core.errors import UserError, require_field
+from srat.data.counts import ClassCounts
 from srat.feature_losses.base import Features, FeatureTerm, Labels, Memory
-from srat.feature_losses.separation_loss import Separation, positive_of, separation_of
+from srat.feature_losses.separation_loss import Separation
 
 _MOST = 1 << 20
 
@@ -65,14 +66,15 @@ class QueuedSeparation(Separation, name="separation-queue"):
         del classes
         return Queue(self.size, dimensions)
 
-    def __call__(self, features: Features, labels: Labels, memory: Memory | None = None) -> FeatureTerm | None:
+    def __call__(
+        self,
+        features: Features,
+        labels: Labels,
+        memory: Memory | None = None,
+        class_counts: ClassCounts | None = None,
+    ) -> FeatureTerm | None:
         """Return `separation` with the queue beside the batch, counted over the anchors that have a positive."""
+        del class_counts
         if not isinstance(memory, Queue):
             raise UserError("memory: expected the queue that `memory(…)` makes, got none")
-        others = memory.features, memory.labels
-        values = separation_of(features, labels, self.temperature, normalize=self.normalize, others=others)
-        return FeatureTerm(values, _positive(labels, memory.labels))
-
-
-def _positive(labels: Labels, queued: Int[Tensor, " size"]) -> Bool[Tensor, " batch"]:
-    return positive_of(torch.cat((labels, queued)))[: len(labels)]
+        return self.beside(features, labels, (memory.features, memory.labels))

@@ -14,13 +14,15 @@ from torch.nn import functional as F
 from srat.core.checked import checked
 from srat.core.errors import UserError, require_field
 from srat.core.words import number
-from srat.data.counts import anywhere
+from srat.data.counts import ClassCounts, anywhere
 from srat.feature_losses.base import FeatureLoss, Features, FeatureTerm, Labels, Memory
 
 _LEAST = 1e-30
 """Of τ: floating point still holds 1/τ."""
 _CHUNK = 1 << 21
 """Pairs that are looked at at once: larger batches take their anchors in parts, so that memory grows linearly."""
+Others = tuple[Float[Tensor, "others dimensions"], Int[Tensor, " others"]]
+"""Features and labels of earlier steps; a label of −1 stands for a feature that is not there."""
 
 
 @checked
@@ -58,7 +60,7 @@ def separation_of(
     temperature: float,
     *,
     normalize: bool,
-    others: tuple[Float[Tensor, "others dimensions"], Int[Tensor, " others"]] | None = None,
+    others: Others | None = None,
 ) -> Float[Tensor, " batch"]:
     """Return `separation` of what is known to be right: to look at features is to wait for them.
 
@@ -205,8 +207,19 @@ class Separation(FeatureLoss, name="separation"):
         """Dimensions of the projection; 0 for none."""
         return self.projection_dimensions
 
-    def __call__(self, features: Features, labels: Labels, memory: Memory | None = None) -> FeatureTerm | None:
+    def __call__(
+        self,
+        features: Features,
+        labels: Labels,
+        memory: Memory | None = None,
+        class_counts: ClassCounts | None = None,
+    ) -> FeatureTerm | None:
         """Return `separation`, counted over the anchors that have a positive."""
-        del memory
-        values = separation_of(features, labels, self.temperature, normalize=self.normalize)
-        return FeatureTerm(values, positive_of(labels))
+        del memory, class_counts
+        return self.beside(features, labels, None)
+
+    def beside(self, features: Features, labels: Labels, others: Others | None) -> FeatureTerm:
+        """Return `separation_of`, counted over the anchors that have a positive in the batch or among the others."""
+        values = separation_of(features, labels, self.temperature, normalize=self.normalize, others=others)
+        everyone = labels if others is None else torch.cat((labels, others[1]))
+        return FeatureTerm(values, positive_of(everyone)[: len(labels)])

@@ -54,7 +54,7 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Objective(Checked):
-    """Eq. 7: reduce(w_i · L_i) + λ · mean(L_sep)."""
+    """Eq. 7: reduce(w_i · L_i) + λ · mean(L_sep), and what a regulariser adds."""
 
     reduction: Reduction = "weighted_mean"
     """weighted_mean divides by Σw, mean by n (Eq. 5 to the letter)."""
@@ -65,17 +65,22 @@ class Objective(Checked):
         weight = self.feature_weight
         require_field(0 <= weight < float("inf"), "objective.feature_weight", "0 or more", weight, 0)
 
-    def __call__(self, losses: PerExample, weights: PerExample, term: FeatureTerm | None) -> Value:
+    def __call__(
+        self, losses: PerExample, weights: PerExample, term: FeatureTerm | None, regularization: Scalar | None = None
+    ) -> Value:
         """Return the objective of a batch.
 
         Args:
             losses: L_i, (batch,), the prediction loss of each example.
             weights: w_i, (batch,), the weight of each example's class.
             term: the feature loss, or None.
+            regularization: what a regulariser says of the weights, or None.
         """
-        prediction = reduce_weighted(losses, weights, self.reduction)
+        total = prediction = reduce_weighted(losses, weights, self.reduction)
+        if regularization is not None:
+            total = total + regularization
         if term is None:
             nothing = torch.zeros_like(losses)
-            return Value(prediction, prediction, nothing.sum(), nothing.bool())
+            return Value(total, prediction, nothing.sum(), nothing.bool())
         feature = reduce_anchors(term)
-        return Value(prediction + self.feature_weight * feature, prediction, feature, term.counts)
+        return Value(total + self.feature_weight * feature, prediction, feature, term.counts)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.gradients import is_inference
-from srat.models.classifier import Classifier, dtype_of
+from srat.models.classifier import Classifier, Output, dtype_of
 from srat.models.inputs import telling_what_fails
 from srat.models.lending import lent, unmoved
 from srat.models.likeness import doubt_of
@@ -49,6 +49,23 @@ def logits_at(model: nn.Module, images: Float[Tensor, "batch channels height wid
 
 def _asked(model: nn.Module, images: Tensor) -> Tensor:
     return logits_of(output_of(model, images), batch=images.shape[0]).float()
+
+
+def rows_at(model: nn.Module, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch columns"]:
+    """Return each image's logits and, behind them, its embedding, in fp32: one tensor, to scale its gradient as one.
+
+    Args:
+        model: a classifier of images in [0, 1].
+        images: (batch, channels, height, width), in [0, 1].
+    """
+    if images.requires_grad and dtype_of(model) is torch.float16:
+        return with_gradient_in_range(partial(_rows, model), images)
+    return _rows(model, images)
+
+
+def _rows(model: nn.Module, images: Tensor) -> Tensor:
+    output: Output = model(images)
+    return torch.cat((output.logits.float(), output.embedding.float()), dim=1)
 
 
 @checked

@@ -91,6 +91,12 @@ class PosthocAdjustment(nn.Module):
         return f"tau={self.tau:g}"
 
 
+def class_vectors(head: nn.Module) -> Float[Tensor, "classes dimensions"] | None:
+    """Return w_j of each class, the rows of a linear or cosine head; None of one that has no such rows."""
+    layer = head.layer if isinstance(head, PosthocAdjustment) else head
+    return layer.weight if isinstance(layer, nn.Linear | CosineLinear) else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Head(Member):
     """The last layer."""

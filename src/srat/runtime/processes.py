@@ -65,6 +65,13 @@ class Processes:
         parts[self.rank] = own
         return torch.cat(parts)
 
+    def shared(self, value: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Return a number that every process computes alike, with this one's share of the gradient.
+
+        The sum over processes is the gradient that one process alone would have.
+        """
+        return value if self.count == 1 else value.detach() + (value - value.detach()) / self.count
+
     def average_(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its mean over the processes."""
         tensors = list(tensors)

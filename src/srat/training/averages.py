@@ -64,7 +64,7 @@ def estimate_statistics(training: Training, stage: Stage, *, attacked: bool) -> 
         images, own = batch.images, batch.labels[batch.own]
         if attacked:
             with lent(average, config.inner.batch_norm) as served:
-                loss_at = inner_loss(training, stage, served, images, own, training.taught(images))
+                loss_at = inner_loss(training, stage, served, batch, training.taught(images))
                 images = attack.perturb(loss_at, images, generator=rng(step=step), scale=stage.scale_of(own))
         with torch.no_grad():
             fresh(images)

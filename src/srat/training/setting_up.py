@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -14,7 +15,7 @@ from srat.core.errors import require
 from srat.data import Dataset, Feed, to_unit
 from srat.data.feed import smallest_batch
 from srat.evaluation.groups import groups
-from srat.models import channel_statistics
+from srat.models import Classifier, channel_statistics
 from srat.models.folding import Folding, find_folding
 from srat.models.sync_batch_norm import synchronize
 from srat.runs.run import build_model, image_shape
@@ -62,6 +63,7 @@ def set_up(
         model = built(config, train)
     else:
         check_fit(config, model, train, notice)
+    config.regularizer.check(cast(Classifier, model), classes=len(train.class_names))
     if config.sync_batch_norm and processes.count > 1:
         synchronize(model)
     done = compile_in_place(model, compiled, fabric.device, notice)

@@ -1,16 +1,18 @@
 """Lines 4 to 7 of Algorithm 1 (13 to 16 once the weights apply): the attack, the objective, the update."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.attacks import LossAt
 from srat.data import Batch
 from srat.losses.cross_entropy_loss import entropy_of
 from srat.methods.objective import Value
-from srat.models import Output, logits_at
+from srat.models import Classifier, Output, logits_at
+from srat.models.asking import rows_at
 from srat.robust_losses import References
 from srat.runs.metrics import batch_sums
 from srat.runtime.precision import rescale_gradient
@@ -36,14 +38,14 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
     # Line 5: the inner maximisation.
     taught = training.taught(batch.images)
     with training.lent() as served:
-        loss_at = inner_loss(training, stage, served, batch.images, own, taught)
+        loss_at = inner_loss(training, stage, served, batch, taught)
         adversarial = attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
 
     def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
         output = gathered(training, training.model(adversarial), len(labels))
         losses = config.robust_loss.outer(output.logits, references(training, stage, batch, taught))
-        term = config.feature_loss(output.embedding, labels, training.memory)
-        return config.objective(losses, stage.weights_of(labels), term), output
+        term = config.feature_loss(output.embedding, labels, training.memory, stage.class_counts)
+        return config.objective(losses, stage.weights_of(labels), term, regularization(training)), output
 
     def ascend() -> None:
         training.backward(minimised()[0].total)
@@ -74,6 +76,12 @@ def gathered(training: Training, output: Output, n: int) -> Output:
     return Output(rows[:, :width], features, rows[:, width:])
 
 
+def regularization(training: Training) -> Float[Tensor, ""] | None:
+    """Return what the regulariser says of the weights, with this process's share of the gradient."""
+    value = training.config.regularizer(cast(Classifier, training.module))
+    return None if value is None else training.processes.shared(value)
+
+
 def references(training: Training, stage: Stage, batch: Batch, taught: Logits | None) -> References:
     """Return what the robust loss compares the logits of adversarial images with.
 
@@ -100,12 +108,7 @@ def references(training: Training, stage: Stage, batch: Batch, taught: Logits | 
 
 
 def inner_loss(
-    training: Training,
-    stage: Stage,
-    served: nn.Module,
-    images: Tensor,
-    labels: Int[Tensor, " own"],
-    taught: Logits | None = None,
+    training: Training, stage: Stage, served: nn.Module, batch: Batch, taught: Logits | None = None
 ) -> LossAt:
     """Return what the training attack maximises; the model computes in the run's precision, the loss in fp32.
 
@@ -113,20 +116,22 @@ def inner_loss(
     cross-entropy, focal and LDAM it is: of a softmax they are falling functions of p_y alone, so that their gradients
     differ in length only. In float32 they part where p_y rounds to 1.
 
+    With ``inner.feature_weight`` an attack that has a loss of its own has the feature loss beside that.
+
     Args:
         training: model and configuration.
         stage: where in the run the step is.
         served: the model as it is lent to the attack.
-        images: this process's, without the attack.
-        labels: theirs.
-        taught: a teacher's logits of them, if there is one.
+        batch: this process's images, without the attack, and all labels.
+        taught: a teacher's logits of its images, if there is one.
     """
     config, autocast = training.config, training.fabric.autocast
+    labels, weight = batch.labels[batch.own], config.inner.feature_weight
 
     def asked(images: Tensor) -> Tensor:
         with autocast():
-            logits = logits_at(served, images)
-        return rescale_gradient(logits) if config.precision == "fp16" else logits
+            rows = rows_at(served, images) if weight else logits_at(served, images)
+        return rescale_gradient(rows) if config.precision == "fp16" else rows
 
     def prediction(logits: Logits) -> Tensor:
         if config.inner.loss == "training":
@@ -136,10 +141,39 @@ def inner_loss(
     clean = None
     if config.robust_loss.attack_sees_clean:
         with torch.no_grad():
-            clean = asked(images)
+            clean = asked(batch.images)[:, : len(stage.class_counts)]
     compared = References(labels, prediction, clean, taught)
 
     def usual(logits: Logits, _: Tensor) -> Tensor:
         return config.robust_loss.inner(logits, compared)
 
-    return lambda x: config.attack.loss(usual, asked(x), labels)
+    def joint(x: Tensor) -> Tensor:
+        logits, embedding = asked(x).tensor_split([len(stage.class_counts)], dim=1)
+        beside = feature_values(training, stage, embedding, batch)
+        return config.attack.loss(usual, logits, labels) + weight * beside
+
+    return joint if weight else lambda x: config.attack.loss(usual, asked(x), labels)
+
+
+def feature_values(
+    training: Training, stage: Stage, embedding: Float[Tensor, "own dimensions"], batch: Batch
+) -> Float[Tensor, " own"]:
+    """Return the feature loss of this process's images as anchors, among all that the batch has under attack.
+
+    Its sum has the gradient, with respect to these images, of the sum over the batch: an image is in the losses of
+    other anchors, too, and those may be another process's. Processes meet here, as often as their attacks ask.
+
+    Args:
+        training: the feature loss, and its memory as it is after the steps before.
+        stage: where in the run the step is.
+        embedding: of this process's images under attack.
+        batch: all labels.
+    """
+    rows = training.processes.gather(embedding, len(batch.labels))
+    term = training.config.feature_loss(rows, batch.labels, training.memory, stage.class_counts)
+    assert term is not None
+    own = term.values[batch.own]
+    if training.processes.count == 1:
+        return own
+    elsewhere = term.values.sum() - own.sum()
+    return own + (elsewhere - elsewhere.detach()) / len(own)
