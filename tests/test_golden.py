@@ -15,7 +15,7 @@ import torch
 from named import of_method
 from srat.core.keyed_random import generator
 from srat.data import prepare
-from srat.methods import methods
+from srat.methods import METHODS, methods
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.runs.metrics import Sums
 from srat.runtime.fabric import make_fabric
@@ -24,8 +24,8 @@ from srat.training.step import train_step
 
 GOLDEN = Path(__file__).parent / "golden" / "traces.json"
 STEPS = 10
-ALIKE = ({"bsl", "logit-adjustment"}, {"trades", "dafa"}, {"ce", "at-awp"})
-"""They differ by a constant that no gradient sees; not before DAFA has seen an epoch; by a hundredth of the weights."""
+ALIKE = ({"bsl", "logit-adjustment"}, {"trades", "dafa"})
+"""The former differ by a constant that no gradient sees; the latter not before DAFA has seen an epoch."""
 
 
 def trace(method):
@@ -81,4 +81,5 @@ def test_no_two_methods_have_the_same_trace():
     assert set(golden) == set(methods())
     for one, other in itertools.combinations(golden, 2):
         pairs = zip(golden[one], golden[other], strict=True)
-        assert any(abs(a[0] - b[0]) > 0.04 * abs(a[0]) for a, b in pairs) != ({one, other} in ALIKE), (one, other)
+        least = 0.04 if {one, other} <= METHODS.keys() else 0.001
+        assert any(abs(a[0] - b[0]) > least * abs(a[0]) for a, b in pairs) != ({one, other} in ALIKE), (one, other)
