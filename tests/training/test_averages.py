@@ -43,7 +43,7 @@ def by_hand(training, stage, *, attacked):
         images = batch.images
         if attacked:
             with lent(average) as served:
-                loss_at = inner_loss(training, stage, served, images, batch.labels)
+                loss_at = inner_loss(training, stage, served, images, batch.targets)
                 rng = generator(config.seed, "statistics", epoch=stage.epoch, step=step)
                 images = config.attack.perturb(loss_at, images, generator=rng)
         seen.clear()

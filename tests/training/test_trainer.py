@@ -24,7 +24,7 @@ from srat.core.errors import UserError
 from srat.core.keyed_random import generator
 from srat.core.signals import STOPPING, Interrupted
 from srat.core.tensor_file import TensorFile, open_tensors, write_tensors
-from srat.data import Dataset, Feed, Source, prepare
+from srat.data import Dataset, Feed, Source, Targets, prepare
 from srat.data.augmentation import CropFlip
 from srat.data.holdout import Holdout
 from srat.data.imbalance import NoImbalance
@@ -204,7 +204,9 @@ class TestFit:
         logits = training.module.eval()(batch.images).logits
         ldam = config.loss(logits, batch.labels, training.stage(0).class_counts)
         expected = {"cross-entropy": F.cross_entropy(logits, batch.labels, reduction="none"), "training": ldam}
-        got = inner_loss(training, training.stage(0), training.module, batch.images, batch.labels)(batch.images)
+        got = inner_loss(training, training.stage(0), training.module, batch.images, Targets(batch.labels))(
+            batch.images
+        )
         torch.testing.assert_close(got, expected[name])
 
     @pytest.mark.parametrize("method", ["ce", "focal", "ldam"])
@@ -218,7 +220,7 @@ class TestFit:
                 replace(config, inner=replace(config.inner, loss=loss)), make_fabric("cpu"), batch, None, None
             )
             gradient = input_gradient(
-                inner_loss(training, training.stage(0), training.module.eval(), batch.images, batch.labels),
+                inner_loss(training, training.stage(0), training.module.eval(), batch.images, Targets(batch.labels)),
                 batch.images,
             )
             gradients.append(F.normalize(gradient.flatten(1), dim=1))

@@ -21,9 +21,10 @@ from srat.core.words import number
 from srat.data import Augmentation, Holdout, Imbalance, Source
 from srat.data.augmentation import NoAugmentation
 from srat.data.imbalance import Step
+from srat.data.mixing import Mixing, NoMixing
 from srat.data.sampling import Sampling, Shuffled
 from srat.data.sources.digits import Digits
-from srat.feature_losses import FeatureLoss
+from srat.feature_losses import FeatureLoss, NoFeatureLoss
 from srat.losses import Loss
 from srat.methods.objective import Objective
 from srat.methods.table import METHODS
@@ -70,6 +71,7 @@ class Config(Checked):
     holdout: Holdout = Holdout()
     augmentation: Augmentation = NoAugmentation()
     sampling: Sampling = field(default=Shuffled(), metadata=since(Shuffled()))
+    mixing: Mixing = field(default=NoMixing(), metadata=since(NoMixing()))
     model: Architecture = SmallCNN()
     head: Head = LossHead()
     attack: Attack = PGD(epsilon=_DIGITS.epsilon, step_size=_DIGITS.step_size)
@@ -107,7 +109,7 @@ class Config(Checked):
         require_field(of_one, "inner.loss", other, self.inner.loss)
 
     def check(self) -> None:
-        """Raise ``UserError`` unless attack and average are such as the robust loss needs.
+        """Raise ``UserError`` unless the robust loss has the attack and average, and features the labels, they need.
 
         That is asked before a training, not of each value: commands make configurations choice by choice.
         """
@@ -118,6 +120,9 @@ class Config(Checked):
         own = robust.sees_teacher and robust.teacher_weights is None
         averaged = not isinstance(self.averaging, NoAveraging)
         require(averaged or not own, f"`averaging`: expected one, the teacher of `robust_loss` {robust.name}, got none")
+        single = isinstance(self.mixing, NoMixing) or isinstance(self.feature_loss, NoFeatureLoss)
+        wanted = f"none with `feature_loss` {self.feature_loss.name}, whose features are of one class each"
+        require_field(single, "mixing", wanted, self.mixing.name, advice="`feature_loss` none goes with any")
 
     def _check_held_out(self) -> None:
         """Raise ``UserError`` if a member learns from a held-out part, and nothing is held out."""
@@ -254,6 +259,7 @@ FAMILIES: Mapping[str, type[Member]] = {
     "imbalance": Imbalance,
     "augmentation": Augmentation,
     "sampling": Sampling,
+    "mixing": Mixing,
     "model": Architecture,
     "head": Head,
     "attack": Attack,

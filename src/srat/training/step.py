@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.attacks import LossAt
-from srat.data import Batch
+from srat.data import Batch, Targets
+from srat.losses.base import Labels
 from srat.losses.cross_entropy_loss import entropy_of
 from srat.methods.objective import Value
 from srat.models import Output, logits_at
@@ -30,7 +31,7 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
         stage: where in the run the step is, and what holds there.
         rng: a purpose → the generator for it in this step.
     """
-    config, labels, own = training.config, batch.labels, batch.labels[batch.own]
+    config, targets, own = training.config, batch.targets, batch.own_targets
     attack = config.attack.shortened(stage.effort)
 
     # Line 5: the inner maximisation.
@@ -40,10 +41,11 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
         adversarial = attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
 
     def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
-        output = gathered(training, training.model(adversarial), len(labels))
-        losses = config.robust_loss.outer(output.logits, references(training, stage, batch, taught))
-        term = config.feature_loss(output.embedding, labels, training.memory)
-        return config.objective(losses, stage.weights_of(labels), term), output
+        output = gathered(training, training.model(adversarial), len(batch.labels))
+        compared = references(training, stage, batch, taught)
+        losses = targets.mean(lambda labels: config.robust_loss.outer(output.logits, compared(labels)))
+        term = config.feature_loss(output.embedding, batch.labels, training.memory)
+        return config.objective(losses, stage.weights_of(targets), term), output
 
     def ascend() -> None:
         training.backward(minimised()[0].total)
@@ -52,12 +54,13 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
         value, output = minimised()
         training.backward(value.total)
     training.unscale()
-    sums = batch_sums(value, output.logits, labels, training.under[labels], training.gradient_norm())
+    under = targets.mean(training.under.__getitem__)
+    sums = batch_sums(value, output.logits, targets, under, training.gradient_norm())
 
     # Line 7: the update.
     training.optimizer.step()
     training.optimizer.zero_grad()
-    training.settle(stage, output, labels)
+    training.settle(stage, output, targets.main)
     return sums
 
 
@@ -74,8 +77,8 @@ def gathered(training: Training, output: Output, n: int) -> Output:
     return Output(rows[:, :width], features, rows[:, width:])
 
 
-def references(training: Training, stage: Stage, batch: Batch, taught: Logits | None) -> References:
-    """Return what the robust loss compares the logits of adversarial images with.
+def references(training: Training, stage: Stage, batch: Batch, taught: Logits | None) -> Callable[[Labels], References]:
+    """Return, as a function of labels, what the robust loss compares the logits of adversarial images with.
 
     Args:
         training: model and configuration.
@@ -83,12 +86,12 @@ def references(training: Training, stage: Stage, batch: Batch, taught: Logits | 
         batch: the images without the attack.
         taught: a teacher's logits of this process's, if there is one.
     """
-    config, labels = training.config, batch.labels
+    config, n = training.config, len(batch.labels)
     clean = None
     if config.robust_loss.sees_clean:
-        clean = gathered(training, training.model(batch.images), len(labels)).logits
-    teacher = None if taught is None else training.processes.gather(taught, len(labels))
-    return References(labels, lambda logits: config.loss(logits, labels, stage.class_counts), clean, teacher)
+        clean = gathered(training, training.model(batch.images), n).logits
+    teacher = None if taught is None else training.processes.gather(taught, n)
+    return lambda labels: References(labels, lambda z: config.loss(z, labels, stage.class_counts), clean, teacher)
 
 
 def inner_loss(
@@ -96,21 +99,21 @@ def inner_loss(
     stage: Stage,
     served: nn.Module,
     images: Tensor,
-    labels: Int[Tensor, " own"],
+    targets: Targets,
     taught: Logits | None = None,
 ) -> LossAt:
     """Return what the training attack maximises; the model computes in the run's precision, the loss in fp32.
 
     Class weights, being positive, would move no step of it. In exact arithmetic it does not matter either which of
     cross-entropy, focal and LDAM it is: of a softmax they are falling functions of p_y alone, so that their gradients
-    differ in length only. In float32 they part where p_y rounds to 1.
+    differ in length only. In float32 they part where p_y rounds to 1, and of mixed images anywhere.
 
     Args:
         training: model and configuration.
         stage: where in the run the step is.
         served: the model as it is lent to the attack.
         images: this process's, without the attack.
-        labels: theirs.
+        targets: theirs.
         taught: a teacher's logits of them, if there is one.
     """
     config, autocast = training.config, training.fabric.autocast
@@ -120,7 +123,7 @@ def inner_loss(
             logits = logits_at(served, images)
         return rescale_gradient(logits) if config.precision == "fp16" else logits
 
-    def prediction(logits: Logits) -> Tensor:
+    def prediction(logits: Logits, labels: Labels) -> Tensor:
         if config.inner.loss == "training":
             return config.loss(logits, labels, stage.class_counts)
         return entropy_of(logits, labels)
@@ -129,9 +132,13 @@ def inner_loss(
     if config.robust_loss.attack_sees_clean:
         with torch.no_grad():
             clean = asked(images)
-    compared = References(labels, prediction, clean, taught)
 
-    def usual(logits: Logits, _: Tensor) -> Tensor:
+    def usual(logits: Logits, labels: Labels) -> Tensor:
+        compared = References(labels, lambda z: prediction(z, labels), clean, taught)
         return config.robust_loss.inner(logits, compared)
 
-    return lambda x: config.attack.loss(usual, asked(x), labels)
+    def loss_at(x: Tensor) -> Tensor:
+        logits = asked(x)
+        return targets.mean(lambda labels: config.attack.loss(usual, logits, labels))
+
+    return loss_at
