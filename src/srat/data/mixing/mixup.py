@@ -13,12 +13,15 @@ from srat.data.mixing.base import Blend, Images, PairMixing
 
 @checked
 def mix_up(images: Images, partners: Images, share: float) -> Images:
-    """Return λ · x + (1 − λ) · x' of each image and its partner, in [0, 1] to the last bit.
+    """Return λ · x + (1 − λ) · x' of each image and its partner.
 
     Args:
         images: x, (n, channels, height, width), in [0, 1].
         partners: x', of the same shape.
         share: λ, in [0, 1].
+
+    Returns:
+        Images of the same shape, in [0, 1].
 
     Raises:
         UserError: if λ is out of range.
@@ -26,7 +29,6 @@ def mix_up(images: Images, partners: Images, share: float) -> Images:
     Source: Zhang et al., 2018, Eq. 1.
     """
     require_field(0 <= share <= 1, "share", "0 to 1", share, 0, 1)
-    # λ and 1 − λ, each rounded, may have a sum above 1, and white images then a value above it; here none has.
     return torch.lerp(partners, images, share)
 
 
