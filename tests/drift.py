@@ -13,7 +13,7 @@ from torch import nn
 from srat.attacks import input_gradient
 from srat.config.composition import compose
 from srat.core.keyed_random import generator
-from srat.data import Batch, to_unit
+from srat.data import Batch, Targets, to_unit
 from srat.models.classifier import Architecture
 from srat.runtime.fabric import make_fabric
 from srat.runtime.precision import tensor_float
@@ -47,7 +47,7 @@ def attack_of_the_trainer(trained, *, precision="fp32", folding=True, compiled="
             for step in range(len(data) // BATCH):
                 indices = torch.arange(BATCH) + BATCH * step
                 images, labels = to_unit(data.images[indices]).to(device), data.labels[indices].to(device)
-                batch = Batch(images, labels, slice(0, BATCH))
+                batch = Batch(images, Targets(labels), slice(0, BATCH))
                 loss_at = trainer.inner_loss(training, training.stage(0), served, batch)
                 gradient = input_gradient(loss_at, images).clone()
                 rng = generator(0, "attack", step=step, device=device)

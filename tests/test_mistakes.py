@@ -37,8 +37,9 @@ from srat.core.errors import UserError
 from srat.core.keyed_random import generator
 from srat.core.members import choices, choose
 from srat.core.signals import Interrupted
-from srat.data import Batch, Dataset, Holdout, select
+from srat.data import Batch, Dataset, Holdout, Targets, select
 from srat.data.imbalance import step_counts
+from srat.data.mixing import CutMix, MixUp
 from srat.data.sampling import ClassBalanced, Progressive, Sampling, SquareRoot
 from srat.data.sources import tiny_imagenet
 from srat.data.sources.digits import Digits
@@ -47,11 +48,12 @@ from srat.evaluation.counts import Counts
 from srat.evaluation.groups import GROUPINGS, NamedGroups
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation, Result
-from srat.feature_losses import PrototypeSeparation, has_positive, separation, tail_alignment
+from srat.feature_losses import FeatureLoss, PrototypeSeparation, has_positive, separation, tail_alignment
 from srat.feature_losses.prototype_separation_loss import Prototypes
 from srat.feature_losses.separation_loss import separation_of
 from srat.feedback import HeldOut
 from srat.losses import (
+    BalancedSoftmax,
     balanced_softmax,
     cdt,
     cross_entropy,
@@ -78,6 +80,7 @@ from srat.training import loop as trainer
 from srat.training.checkpoint import State
 from srat.training.fitting import fit
 from srat.training.session import Training
+from srat.training.stage import Stage
 from srat.weightings.dafa_weighting import DAFAWeighting
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot reach the edge")  # so few steps are quick
@@ -834,7 +837,7 @@ def check_feature_loss_steers():
         config = replace(config, inner=replace(config.inner, feature_weight=weight))
         training = fitting.set_up(config, make_fabric("cpu"), data, None, None)
         with training.lent() as served:
-            batch = Batch(data.images, data.labels, slice(0, 16))
+            batch = Batch(data.images, Targets(data.labels), slice(0, 16))
             loss_at = step.inner_loss(training, training.stage(0), served, batch)
             slopes.append(attacks.input_gradient(loss_at, data.images))
             alone = attacks.input_gradient(lambda x: separation(served(x).embedding, data.labels), data.images)
@@ -1156,6 +1159,137 @@ def test_39_anchors_of_the_tail_follow_the_counts_not_the_labels():
     check_tail(tail_alignment)
     with pytest.raises(AssertionError):
         check_tail(with_the_last_labels)
+
+
+# 40. Mixed images: budget, weight, loss or attack of one class alone; λ of a box that was cut off; features of both.
+
+COUNTS_OF_FOUR = torch.tensor([8.0, 4.0, 3.0, 1.0])
+
+
+def check_mixed_step(train_step):
+    """Attack and update anew, with soft targets, by plain PyTorch; one step of PGD that begins at the image itself."""
+    attack = PGD(epsilon=0.1, step_size=0.05, steps=1, random_start=False)
+    config = replace(compose(method="cb-reweight", loss="balanced-softmax", mixing="cutmix"), model=Linear())
+    labels = torch.arange(4).repeat_interleave(COUNTS_OF_FOUR.long())
+    data = Dataset(torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0)), labels, tuple("abcd"))
+    training, by_hand = (
+        fitting.set_up(replace(config, attack=attack), make_fabric("cpu"), data, None, None) for _ in range(2)
+    )
+    rng = partial(generator, 0)
+    batch = training.feed.batch(torch.randperm(16, generator=rng("order")), rng("augment"))
+    x, (a, b, share) = batch.images, batch.targets
+    assert 0.2 < share < 0.8
+    assert (a != b).sum() > 5
+    weights, scales = torch.tensor([0.2, 0.5, 1.0, 4.0]), torch.tensor([0.5, 1.0, 1.5, 2.0])
+    train_step(training, batch, training.stage(0)._replace(weights=weights, scales=scales), rng)
+    soft = share * F.one_hot(a, 4) + (1 - share) * F.one_hot(b, 4)
+    model, start = by_hand.module.train(), x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(model(start).logits, soft, reduction="sum"), start)
+    x = (x + 0.05 * (soft @ scales)[:, None, None, None] * gradient.sign()).clamp(0, 1)
+    losses = F.cross_entropy(model(x).logits + COUNTS_OF_FOUR.log(), soft, reduction="none")
+    w = soft @ weights
+    ((w * losses).sum() / w.sum()).backward()
+    by_hand.optimizer.step()
+    for ours, theirs in zip(training.module.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def single(value):
+    """A batch, or targets, of the images' own classes; anything else as it is."""
+    if isinstance(value, Batch):
+        return value._replace(targets=single(value.targets))
+    return value._replace(partners=None) if isinstance(value, Targets) else value
+
+
+def of_one_class(real):
+    """The function as of images that are not mixed."""
+
+    def function(*args, **kwargs):
+        return real(*map(single, args), **kwargs)
+
+    return function
+
+
+def of_the_images_own_labels(real):
+    def references(training, stage, batch, taught):
+        return lambda labels: real(training, stage, batch, taught)(batch.labels)
+
+    return references
+
+
+def without_offsets(real):
+    """Soft targets by another function than the loss."""
+    return lambda self, logits, labels, class_counts: cross_entropy(logits, labels)
+
+
+def of_the_adjusted_logits(real):
+    """The offsets of the loss in the attack, too."""
+
+    def inner_loss(training, *args):
+        inner = replace(training.config.inner, loss="training")
+        return real(replace(training, config=replace(training.config, inner=inner)), *args)
+
+    return inner_loss
+
+
+@pytest.mark.parametrize(
+    ("where", "attribute", "mistake"),
+    [
+        (Stage, "scale_of", of_one_class),
+        (Stage, "weights_of", of_one_class),
+        (step, "inner_loss", of_one_class),
+        (step, "inner_loss", of_the_adjusted_logits),
+        (step, "references", of_the_images_own_labels),
+        (BalancedSoftmax, "__call__", without_offsets),
+    ],
+)
+def test_40_a_mixed_image_has_two_classes_everywhere(where, attribute, mistake, monkeypatch):
+    check_mixed_step(trainer.train_step)
+    monkeypatch.setattr(where, attribute, mistake(getattr(where, attribute)))
+    with pytest.raises(AssertionError):
+        check_mixed_step(trainer.train_step)
+
+
+def check_area(mixing):
+    """Of white images on black ones λ is how bright they are then."""
+    for seed in range(20):
+        mix = mixing.draw(4, 8, 6, generator=torch.Generator().manual_seed(seed))
+        mixed = mix.blend(torch.ones(4, 1, 8, 6), torch.zeros(4, 1, 8, 6))
+        assert mixed.mean().item() == pytest.approx(mix.share, abs=1e-6)
+
+
+class AsDrawn(CutMix):
+    """λ as it was drawn, whatever of the box is beyond the edge."""
+
+    def blending(self, share, height, width, *, generator):
+        return share, super().blending(share, height, width, generator=generator)[1]
+
+
+class OfTheOther(MixUp):
+    def blending(self, share, height, width, *, generator):
+        return 1 - share, super().blending(share, height, width, generator=generator)[1]
+
+
+def test_40_lambda_is_the_part_that_is_there():
+    check_area(CutMix())
+    check_area(MixUp())
+    for mistake in (AsDrawn(), OfTheOther()):
+        with pytest.raises(AssertionError):
+            check_area(mistake)
+
+
+def check_features_of_one_class(config):
+    with pytest.raises(UserError, match="`mixing`: expected none with `feature_loss`"):
+        fit(config)
+
+
+@pytest.mark.parametrize("feature_loss", [name for name in choices(FeatureLoss) if name != "none"])
+def test_40_no_feature_is_of_two_classes(feature_loss, monkeypatch):
+    config = replace(tiny(), feature_loss=choose(FeatureLoss, feature_loss, "feature loss"), mixing=CutMix(), epochs=1)
+    check_features_of_one_class(config)
+    monkeypatch.setattr(Config, "check", lambda self: None)
+    with pytest.raises(pytest.fail.Exception):
+        check_features_of_one_class(config)
 
 
 # 41. Twenty classes under the name of Tiny-ImageNet.

@@ -190,7 +190,18 @@ CALLS = {
 PACKAGES = (srat, attacks, data, feature_losses, losses, models, regularizers, robust_losses, weightings)
 HANDED_OUT = {
     *("Accuracy", "Batch", "Counts", "Evaluation", "Examples", "Feed", "FeatureTerm", "Groups", "Journal", "Origin"),
-    *("Memory", "Outcome", "Output", "Record", "References", "Result", "Run", "TeacherWeights", "TrainingData"),
+    *(
+        "Memory",
+        "Outcome",
+        "Output",
+        "Record",
+        "References",
+        "Result",
+        "Run",
+        "Targets",
+        "TeacherWeights",
+        "TrainingData",
+    ),
 }
 """What users are given, and need not make: records without checks of their own."""
 NOT_CHECKED = {

@@ -95,6 +95,20 @@ class Drawn(Sampling, name="drawn"):
     def order(self, labels, *, epoch, epochs, generator):
         return torch.randint(len(labels), (len(labels),), generator=generator)
 ''',
+    "mixing": '''
+from dataclasses import dataclass
+import torch
+from srat.data.mixing import Mix, Mixing
+
+@dataclass(frozen=True, kw_only=True)
+class Halves(Mixing, name="halves"):
+    """The left half of each image, the right half of the one before."""
+
+    def draw(self, batch, height, width, *, generator):
+        left = torch.arange(width) < width // 2
+        share = (width // 2) / width
+        return Mix(torch.arange(batch).roll(1), share, lambda images, partners: torch.where(left, images, partners))
+''',
     "averaging": '''
 from dataclasses import dataclass
 from srat.optimization.averaging import Averaging

@@ -240,9 +240,9 @@ def name_in(code):
 
 
 def test_a_member_of_any_kind_is_one_file(added, tmp_path):
-    chosen = {kind: name_in(ADDED[kind]) for kind in FAMILIES_ADDED}
+    chosen = {kind: name_in(ADDED[kind]) for kind in FAMILIES_ADDED if kind != "mixing"}
     words = " ".join(f"--{kind.replace('_', '-')} {name}" for kind, name in chosen.items())
-    trained, helped, evaluated, audited, made, named, told = each_of(
+    trained, helped, evaluated, audited, made, named, told, mixed = each_of(
         added,
         f"train {words} --epochs 2 --device cpu --out run",
         f"train --help {words}",
@@ -251,12 +251,15 @@ def test_a_member_of_any_kind_is_one_file(added, tmp_path):
         "grid ours-recipe --seeds 1 --executor serial --device cpu",
         f"train --method ours-method {' '.join(TINY)} --out named",
         "methods ours-method",
+        # By itself: a loss of features, ours among them, refuses it.
+        f"train --method ce --mixing {name_in(ADDED['mixing'])} {' '.join(TINY)} --out mixed",
     )
-    for code, _, wrong in (trained, helped, evaluated, audited, made, named, told):
+    for code, _, wrong in (trained, helped, evaluated, audited, made, named, told, mixed):
         assert code == 0, wrong
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert {kind: config[kind]["name"] for kind in chosen} == chosen
     assert config["model"] == {"name": "flat", "width": 8}
+    assert json.loads((tmp_path / "mixed" / "config.json").read_text())["mixing"] == {"name": "halves"}
     assert (tmp_path / "run" / "model-raw.safetensors").exists()
     assert all(name in helped[1] for name in chosen.values())
     assert "--attack.steps" in helped[1]

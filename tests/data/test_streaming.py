@@ -19,6 +19,7 @@ from srat.core.tensor_file import open_tensors
 from srat.data import Dataset, Feed
 from srat.data.augmentation import CropFlip
 from srat.data.feed import ahead
+from srat.data.mixing import CutMix
 from srat.data.reading.image_files import ImageFiles
 from srat.data.sampling import Shuffled
 from srat.data.sources.folder import Folder
@@ -121,13 +122,15 @@ def test_batches_do_not_depend_on_where_the_images_lie(photographs):
     lazy = config(photographs, "always").data.train()
     loaded = Dataset(lazy.images[:], lazy.labels, lazy.class_names)
     how = {"augmentation": CropFlip(padding=1), "sampling": Shuffled(), "batch_size": 16, "epochs": 3, "seed": 3}
+    how["mixing"] = CutMix()
     feeds = [Feed(dataset=data, **how) for data in (lazy, loaded)]
     assert [feed.dataset.streamed for feed in feeds] == [True, False]
     for one, other in zip(feeds[0].epoch(2, 1), feeds[1].epoch(2, 1), strict=True):
         assert torch.equal(one.images, other.images)
         assert torch.equal(one.labels, other.labels)
+        assert torch.equal(one.targets.partners, other.targets.partners)
     first = next(feeds[0].epoch(2, 1))
-    again = feeds[1].batch(feeds[1].order(2)[1], generator(3, "augment", epoch=2, step=1))
+    again = feeds[1].batch(feeds[1].order(2)[1], generator(3, "augment", epoch=2, step=1), feeds[1].pairing(2, 1))
     assert torch.equal(first.images, again.images)
 
 

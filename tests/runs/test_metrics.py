@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from srat.data import Targets
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import groups
 from srat.methods.objective import Value
@@ -15,7 +16,7 @@ def batch(total, feature, anchors, correct, under, gradient=1.0, logit=1.0):
     value = Value(torch.tensor(total), torch.tensor(total - feature), torch.tensor(feature), torch.tensor(anchors))
     logits = torch.tensor([[logit, 0.0] if right else [0.0, -logit] for right in correct])
     labels = torch.tensor([0 if right else 1 for right in correct])
-    return batch_sums(value, logits, labels, torch.tensor(under), torch.tensor(gradient))
+    return batch_sums(value, logits, Targets(labels), torch.tensor(under), torch.tensor(gradient))
 
 
 def test_an_epoch_by_hand():
@@ -51,7 +52,8 @@ def test_the_first_step_that_is_not_finite_can_be_told(field, bad):
 def test_logits_that_are_not_finite_are_not_the_largest():
     value = Value(*(torch.tensor(1.0),) * 3, torch.tensor([True, True, True]))
     logits = torch.tensor([[math.inf, 1.0], [-3.0, 2.0], [math.nan, -math.inf]])
-    sums = batch_sums(value, logits, torch.zeros(3, dtype=torch.long), torch.tensor([True] * 3), torch.tensor(1.0))
+    targets = Targets(torch.zeros(3, dtype=torch.long))
+    sums = batch_sums(value, logits, targets, torch.tensor([True] * 3), torch.tensor(1.0))
     assert Sums(*sums.tolist()).largest_logit == 3.0
 
 

@@ -72,10 +72,25 @@ def test_a_step_reads_nothing_back_from_the_device(method, precision):
     assert watched.seen & WAITING
 
 
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
+def test_neither_does_one_of_mixed_images(mixing):
+    training = set_up_for(small("cb-reweight", mixing=mixing, robust_loss="mart", budget="cfa"))
+    batch = training.feed.batch(torch.arange(32), generator(0, "augment"))
+    stage = training.stage(training.config.epochs - 1)
+    with Watched() as watched:
+        trainer.train_step(training, batch, stage, partial(generator, 0))
+    assert not watched.seen & WAITING
+    assert batch.targets.partners is not None
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
-def test_a_step_never_waits_for_the_gpu(precision):
-    training = set_up_for(replace(small(), precision=precision), device="cuda")
+@pytest.mark.parametrize(
+    ("precision", "mixing"),
+    [*((p, "none") for p in ("fp32", "tf32", "bf16", "fp16")), ("fp32", "cutmix"), ("fp16", "mixup")],
+)
+def test_a_step_never_waits_for_the_gpu(precision, mixing):
+    method = "srat-ldam" if mixing == "none" else "cb-reweight"
+    training = set_up_for(replace(small(method, mixing=mixing), precision=precision), device="cuda")
     one_step(training)
     stage = training.stage(training.config.epochs - 1)
     torch.cuda.set_sync_debug_mode("error")

@@ -55,9 +55,9 @@ def by_hand(training, stage, *, attacked):
     return torch.stack(means).mean(dim=0), torch.stack(variances).mean(dim=0)
 
 
-@pytest.mark.parametrize("attacked", [False, True])
-def test_the_statistics_are_those_of_the_training_images(attacked):
-    training = set_up(small(averaging=EMA()), make_fabric("cpu"), small_set(), None, None)
+@pytest.mark.parametrize(("attacked", "mixing"), [(False, "none"), (True, "none"), (True, "mixup")])
+def test_the_statistics_are_those_of_the_training_images(attacked, mixing):
+    training = set_up(small(averaging=EMA(), mixing=mixing), make_fabric("cpu"), small_set(), None, None)
     stepped(training)
     stage, average = training.stage(1), training.parts["average"]
     mean, variance = by_hand(training, stage, attacked=attacked)

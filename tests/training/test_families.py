@@ -25,6 +25,7 @@ from srat.core.tensor_file import open_tensors
 from srat.data import Dataset
 from srat.data.imbalance import Step
 from srat.evaluation.observer import Observer
+from srat.feature_losses import NoFeatureLoss
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.averaging import EMA, SWA
 from srat.runs.folder import RunFolder
@@ -42,6 +43,7 @@ from srat.weightings import Weighting
 OF_A_STEP = (
     "augmentation",
     "sampling",
+    "mixing",
     "budget",
     "loss",
     "robust_loss",
@@ -76,6 +78,8 @@ def small(**members):
     config = compose(**asked | members)
     if config.weighting.name == "fixed":
         config = replace(config, weighting=replace(config.weighting, values=tuple(range(1, 11))))
+    if config.mixing.name != "none":
+        config = replace(config, feature_loss=NoFeatureLoss())
     if config.robust_loss.sees_teacher and config.averaging.name == "none":
         config = replace(config, averaging=EMA())
     if config.budget.name == "robustlt":
@@ -214,6 +218,8 @@ SHARED = (
     {"robust_loss": "trades"},
     {"robust_loss": "mart"},
     {"robust_loss": "distillation"},
+    {"mixing": "cutmix", "budget": ByClass(), "robust_loss": "mart"},
+    {"mixing": "mixup", "loss": "balanced-softmax", "budget": "cfa"},
     LEARNING,
     {"method": "cfa"},
     {"method": "taet"},
@@ -357,7 +363,7 @@ def test_a_new_optimizer_has_its_own_rate_whatever_the_data():
 def test_configurations_of_before_are_read():
     config = compose()
     content = config.to_plain()
-    for family in ("sampling", "budget", "robust_loss", "regularizer", "averaging", "weight_perturbation"):
+    for family in ("sampling", "mixing", "budget", "robust_loss", "regularizer", "averaging", "weight_perturbation"):
         del content[family]
     del content["inner"]["feature_weight"]
     for family in ("optimizer", "schedule"):

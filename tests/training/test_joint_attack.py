@@ -14,7 +14,7 @@ from srat.config.composition import compose
 from srat.config.config import Config, InnerMaximization
 from srat.core.errors import UserError
 from srat.core.keyed_random import generator
-from srat.data import Batch, Dataset
+from srat.data import Batch, Dataset, Targets
 from srat.feature_losses import Separation, separation, tail_alignment
 from srat.models import wrap
 from srat.models.backbones.small_cnn import SmallCNN
@@ -38,7 +38,7 @@ def a_training(weight=1.0, *, processes=ALONE, **changes):
 
 
 def whole():
-    return Batch(IMAGES, LABELS, slice(0, len(LABELS)))
+    return Batch(IMAGES, Targets(LABELS), slice(0, len(LABELS)))
 
 
 def maximised(training, x=IMAGES, served=None):
@@ -197,7 +197,7 @@ def share_of(processes):
     """Return this process's part of what a batch's attack maximises, and of its gradient."""
     training = a_training(2.0, processes=processes)
     own = processes.share(len(LABELS))
-    batch = Batch(IMAGES[own], LABELS, own)
+    batch = Batch(IMAGES[own], Targets(LABELS), own)
     with training.lent() as served:
         loss_at = inner_loss(training, training.stage(0), served, batch)
         return loss_at(batch.images).detach().numpy(), input_gradient(loss_at, batch.images).numpy()

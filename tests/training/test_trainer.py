@@ -24,7 +24,7 @@ from srat.core.errors import UserError
 from srat.core.keyed_random import generator
 from srat.core.signals import STOPPING, Interrupted
 from srat.core.tensor_file import TensorFile, open_tensors, write_tensors
-from srat.data import Batch, Dataset, Feed, Source, prepare
+from srat.data import Batch, Dataset, Feed, Source, Targets, prepare
 from srat.data.augmentation import CropFlip
 from srat.data.holdout import Holdout
 from srat.data.imbalance import NoImbalance
@@ -53,7 +53,7 @@ def tiny(method="srat-ldam", **options):
 
 def whole(data):
     """Return all examples as one batch."""
-    return Batch(data.images, data.labels, slice(0, len(data)))
+    return Batch(data.images, Targets(data.labels), slice(0, len(data)))
 
 
 def same(one, other):

@@ -130,6 +130,7 @@ _HELP = {
     "imbalance": "Imbalance of the training set",
     "augmentation": "Augmentation",
     "sampling": "Which training images an epoch draws",
+    "mixing": "Mixing of training images in pairs, labels and all",
     "model": "Architecture",
     "head": "Last layer",
     "attack": "Training attack (N: any number of steps)",

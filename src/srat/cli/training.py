@@ -38,7 +38,7 @@ from srat.training.checkpoint import list_checkpoints, position_of
 from srat.training.fitting import fit
 from srat.weightings import Uniform
 
-BESIDE = ("sampling", "budget", "robust_loss", "regularizer", "averaging", "weight_perturbation")
+BESIDE = ("sampling", "mixing", "budget", "robust_loss", "regularizer", "averaging", "weight_perturbation")
 """What is said before a training where it is not as usual."""
 
 

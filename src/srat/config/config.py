@@ -21,6 +21,7 @@ from srat.core.words import number
 from srat.data import Augmentation, Holdout, Imbalance, Source
 from srat.data.augmentation import NoAugmentation
 from srat.data.imbalance import Step
+from srat.data.mixing import Mixing, NoMixing
 from srat.data.sampling import Sampling, Shuffled
 from srat.data.sources.digits import Digits
 from srat.feature_losses import FeatureLoss, NoFeatureLoss
@@ -79,6 +80,7 @@ class Config(Checked):
     holdout: Holdout = Holdout()
     augmentation: Augmentation = NoAugmentation()
     sampling: Sampling = field(default=Shuffled(), metadata=since(Shuffled()))
+    mixing: Mixing = field(default=NoMixing(), metadata=since(NoMixing()))
     model: Architecture = SmallCNN()
     head: Head = LossHead()
     attack: Attack = PGD(epsilon=_DIGITS.epsilon, step_size=_DIGITS.step_size)
@@ -118,7 +120,7 @@ class Config(Checked):
         require_field(of_one, "inner.loss", other, self.inner.loss)
 
     def check(self) -> None:
-        """Raise ``UserError`` unless attack and average are such as the losses need.
+        """Raise ``UserError`` unless attack, average and labels are such as the losses need.
 
         That is asked before a training, not of each value: commands make configurations choice by choice.
         """
@@ -135,6 +137,9 @@ class Config(Checked):
         own = robust.sees_teacher and robust.teacher_weights is None
         averaged = not isinstance(self.averaging, NoAveraging)
         require(averaged or not own, f"`averaging`: expected one, the teacher of `robust_loss` {robust.name}, got none")
+        single = isinstance(self.mixing, NoMixing) or isinstance(self.feature_loss, NoFeatureLoss)
+        wanted = f"none with `feature_loss` {self.feature_loss.name}, whose features are of one class each"
+        require_field(single, "mixing", wanted, self.mixing.name, advice="`feature_loss` none goes with any")
 
     def at(self, epoch: int) -> "Config":
         """Return what an epoch is trained with: the members of the first part in their places while it lasts.
@@ -296,6 +301,7 @@ FAMILIES: Mapping[str, type[Member]] = {
     "imbalance": Imbalance,
     "augmentation": Augmentation,
     "sampling": Sampling,
+    "mixing": Mixing,
     "model": Architecture,
     "head": Head,
     "attack": Attack,

@@ -1,4 +1,4 @@
-"""Data sources (a file each), imbalance, the held-out part, augmentation and batches."""
+"""Data sources (a file each), imbalance, the held-out part, augmentation, mixing and batches."""
 
 from srat.core.members import import_members
 from srat.data.augmentation import Augmentation
@@ -10,6 +10,7 @@ from srat.data.pixels import check_images, to_unit
 from srat.data.preparation import TrainingData, hash_contents, prepare
 from srat.data.record import Record
 from srat.data.split_file import read_split, write_split
+from srat.data.targets import Targets
 
 import_members("srat.data.sources")
 
@@ -23,6 +24,7 @@ __all__ = [
     "Parts",
     "Record",
     "Source",
+    "Targets",
     "TrainingData",
     "check_images",
     "exponential_counts",

@@ -43,7 +43,7 @@ class Feedback(nn.Module):
         """Take in a step, after it; it waits for no device.
 
         Args:
-            labels: (batch,), the classes, of all processes.
+            labels: (batch,), the classes, of all processes; of mixed images, those of the larger parts.
             logits: (batch, classes), of the adversarial images, without their gradient.
         """
 

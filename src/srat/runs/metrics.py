@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from srat.data import Targets
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups
 from srat.methods.objective import Value
@@ -45,8 +46,8 @@ def no_sums() -> Float[Tensor, " sums"]:
 def batch_sums(
     value: Value,
     logits: Float[Tensor, "batch classes"],
-    labels: Int[Tensor, " batch"],
-    under: Bool[Tensor, " batch"],
+    targets: Targets,
+    under: Bool[Tensor, " batch"] | Float[Tensor, " batch"],
     gradient_norm: Float[Tensor, ""],
 ) -> Float[Tensor, " sums"]:
     """Return the `Sums` of a batch, as a float64 tensor on the device.
@@ -54,11 +55,12 @@ def batch_sums(
     Args:
         value: the objective and its parts.
         logits: (batch, classes), of the adversarial images.
-        labels: (batch,), the classes.
-        under: (batch,), which examples are of under-represented classes.
+        targets: the classes; of a mixed image, each counts by its part.
+        under: (batch,), which examples are of under-represented classes, or in which part.
         gradient_norm: length of the gradient with respect to all parameters.
     """
-    n, anchors = len(labels), value.anchors.sum()
+    n, anchors = len(logits), value.anchors.sum()
+    predicted = logits.argmax(dim=1)
     parts = {
         "examples": torch.full_like(anchors, n),
         "objective": value.total * n,
@@ -66,8 +68,8 @@ def batch_sums(
         "feature": value.feature * anchors,
         "anchors": anchors,
         "under": under.sum(),
-        "under_anchors": (under & value.anchors).sum(),
-        "correct": (logits.argmax(dim=1) == labels).sum(),
+        "under_anchors": (under * value.anchors).sum(),
+        "correct": targets.mean(lambda labels: predicted == labels).sum(),
         "gradient_norm": gradient_norm,
         "steps": torch.ones_like(anchors),
         "largest_logit": logits.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().amax(),

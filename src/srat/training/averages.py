@@ -61,7 +61,7 @@ def estimate_statistics(training: Training, stage: Stage, *, attacked: bool) -> 
     rank, device = training.processes.rank, training.fabric.device
     rng = partial(generator, config.seed, "statistics", epoch=stage.epoch, rank=rank, device=device)
     for step, batch in enumerate(islice(training.feed.epoch(stage.epoch), BATCHES)):
-        images, own = batch.images, batch.labels[batch.own]
+        images, own = batch.images, batch.own_targets
         if attacked:
             with lent(average, config.inner.batch_norm) as served:
                 loss_at = inner_loss(training, stage, served, batch, training.taught(images))

@@ -17,7 +17,8 @@ from torch.utils._pytree import tree_leaves
 
 from srat.core.errors import UserError, require
 from srat.core.files import size
-from srat.data import Batch
+from srat.data import Batch, Targets
+from srat.data.mixing import NoMixing
 from srat.models import Output
 from srat.models.sync_batch_norm import SyncBatchNorm2d
 from srat.runtime.fabric import make_fabric_alone
@@ -160,10 +161,12 @@ def largest_batch(training: Training, rng: Rng, failed: BaseException) -> int:
 
 
 def blank_batch(training: Training, size: int) -> Batch:
-    """Return a batch of black images."""
+    """Return a batch of black images, mixed where those of the run are."""
     device = training.fabric.device
     images = torch.zeros(size, *training.train.images.shape[1:], device=device)
-    return Batch(images, torch.zeros(size, dtype=torch.long, device=device), slice(0, size))
+    labels = torch.zeros(size, dtype=torch.long, device=device)
+    mixed = not isinstance(training.config.mixing, NoMixing)
+    return Batch(images, Targets(labels, labels, 0.5) if mixed else Targets(labels), slice(0, size))
 
 
 class _Bare(nn.Module):

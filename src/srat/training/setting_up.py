@@ -83,6 +83,7 @@ def set_up(
             dataset=train,
             augmentation=config.augmentation,
             sampling=config.sampling,
+            mixing=config.mixing,
             batch_size=config.batch_size,
             epochs=config.epochs,
             seed=config.seed,

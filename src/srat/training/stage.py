@@ -5,6 +5,8 @@ from typing import NamedTuple
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from srat.data import Targets
+
 
 class Stage(NamedTuple):
     """What a step is told beside its batch."""
@@ -22,10 +24,10 @@ class Stage(NamedTuple):
     effort: float = 1.0
     """The share of its steps that the training attack takes."""
 
-    def weights_of(self, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    def weights_of(self, targets: Targets) -> Float[Tensor, " n"]:
         """Return w of each example."""
-        return self.weights[labels]
+        return targets.mean(self.weights.__getitem__)
 
-    def scale_of(self, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"] | None:
+    def scale_of(self, targets: Targets) -> Float[Tensor, " n"] | None:
         """Return what each example's budget is multiplied by."""
-        return None if self.scales is None else self.scales[labels]
+        return None if self.scales is None else targets.mean(self.scales.__getitem__)

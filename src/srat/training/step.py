@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from srat.attacks import LossAt
 from srat.data import Batch
+from srat.losses.base import Labels
 from srat.losses.cross_entropy_loss import entropy_of
 from srat.methods.objective import Value
 from srat.models import Classifier, Output, logits_at
@@ -32,7 +33,7 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
         stage: where in the run the step is, and what holds there.
         rng: a purpose → the generator for it in this step.
     """
-    config, labels, own = training.config, batch.labels, batch.labels[batch.own]
+    config, targets, own = training.config, batch.targets, batch.own_targets
     attack = config.attack.shortened(stage.effort)
 
     # Line 5: the inner maximisation.
@@ -42,10 +43,11 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
         adversarial = attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
 
     def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
-        output = gathered(training, training.model(adversarial), len(labels))
-        losses = config.robust_loss.outer(output.logits, references(training, stage, batch, taught))
-        term = config.feature_loss(output.embedding, labels, training.memory, stage.class_counts)
-        return config.objective(losses, stage.weights_of(labels), term, regularization(training)), output
+        output = gathered(training, training.model(adversarial), len(batch.labels))
+        compared = references(training, stage, batch, taught)
+        losses = targets.mean(lambda labels: config.robust_loss.outer(output.logits, compared(labels)))
+        term = config.feature_loss(output.embedding, batch.labels, training.memory, stage.class_counts)
+        return config.objective(losses, stage.weights_of(targets), term, regularization(training)), output
 
     def ascend() -> None:
         training.backward(minimised()[0].total)
@@ -54,12 +56,13 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
         value, output = minimised()
         training.backward(value.total)
     training.unscale()
-    sums = batch_sums(value, output.logits, labels, training.under[labels], training.gradient_norm())
+    under = targets.mean(training.under.__getitem__)
+    sums = batch_sums(value, output.logits, targets, under, training.gradient_norm())
 
     # Line 7: the update.
     training.optimizer.step()
     training.optimizer.zero_grad()
-    training.settle(stage, output, labels)
+    training.settle(stage, output, targets.main)
     return sums
 
 
@@ -82,8 +85,8 @@ def regularization(training: Training) -> Float[Tensor, ""] | None:
     return None if value is None else training.processes.shared(value)
 
 
-def references(training: Training, stage: Stage, batch: Batch, taught: Logits | None) -> References:
-    """Return what the robust loss compares the logits of adversarial images with.
+def references(training: Training, stage: Stage, batch: Batch, taught: Logits | None) -> Callable[[Labels], References]:
+    """Return, as a function of labels, what the robust loss compares the logits of adversarial images with.
 
     Args:
         training: model and configuration.
@@ -91,20 +94,24 @@ def references(training: Training, stage: Stage, batch: Batch, taught: Logits | 
         batch: the images without the attack.
         taught: a teacher's logits of this process's, if there is one.
     """
-    config, labels = training.config, batch.labels
+    config, n = training.config, len(batch.labels)
     clean = None
     if config.robust_loss.sees_clean:
-        clean = gathered(training, training.model(batch.images), len(labels)).logits
-    teacher = None if taught is None else training.processes.gather(taught, len(labels))
-    learning = training.feedback.get("robust_loss")
-    return References(
-        labels,
-        lambda logits: config.loss(logits, labels, stage.class_counts),
-        clean=clean,
-        teacher=teacher,
-        weights=stage.weights_of(labels),
-        factors=None if learning is None else learning.factors[labels],
-    )
+        clean = gathered(training, training.model(batch.images), n).logits
+    teacher = None if taught is None else training.processes.gather(taught, n)
+    weights, learning = stage.weights_of(batch.targets), training.feedback.get("robust_loss")
+
+    def compared(labels: Labels) -> References:
+        return References(
+            labels,
+            lambda logits: config.loss(logits, labels, stage.class_counts),
+            clean=clean,
+            teacher=teacher,
+            weights=weights,
+            factors=None if learning is None else learning.factors[labels],
+        )
+
+    return compared
 
 
 def inner_loss(
@@ -114,7 +121,7 @@ def inner_loss(
 
     Class weights, being positive, would move no step of it. In exact arithmetic it does not matter either which of
     cross-entropy, focal and LDAM it is: of a softmax they are falling functions of p_y alone, so that their gradients
-    differ in length only. In float32 they part where p_y rounds to 1.
+    differ in length only. In float32 they part where p_y rounds to 1, and of mixed images anywhere.
 
     With ``inner.feature_weight`` an attack that has a loss of its own has the feature loss beside that.
 
@@ -126,14 +133,14 @@ def inner_loss(
         taught: a teacher's logits of its images, if there is one.
     """
     config, autocast = training.config, training.fabric.autocast
-    labels, weight = batch.labels[batch.own], config.inner.feature_weight
+    targets, weight = batch.own_targets, config.inner.feature_weight
 
     def asked(images: Tensor) -> Tensor:
         with autocast():
             rows = rows_at(served, images) if weight else logits_at(served, images)
         return rescale_gradient(rows) if config.precision == "fp16" else rows
 
-    def prediction(logits: Logits) -> Tensor:
+    def prediction(logits: Logits, labels: Labels) -> Tensor:
         if config.inner.loss == "training":
             return config.loss(logits, labels, stage.class_counts)
         return entropy_of(logits, labels)
@@ -142,17 +149,21 @@ def inner_loss(
     if config.robust_loss.attack_sees_clean:
         with torch.no_grad():
             clean = asked(batch.images)[:, : len(stage.class_counts)]
-    compared = References(labels, prediction, clean, taught)
 
-    def usual(logits: Logits, _: Tensor) -> Tensor:
+    def usual(logits: Logits, labels: Labels) -> Tensor:
+        compared = References(labels, lambda z: prediction(z, labels), clean, taught)
         return config.robust_loss.inner(logits, compared)
 
     def joint(x: Tensor) -> Tensor:
         logits, embedding = asked(x).tensor_split([len(stage.class_counts)], dim=1)
         beside = feature_values(training, stage, embedding, batch)
-        return config.attack.loss(usual, logits, labels) + weight * beside
+        return config.attack.loss(usual, logits, batch.labels[batch.own]) + weight * beside
 
-    return joint if weight else lambda x: config.attack.loss(usual, asked(x), labels)
+    def alone(x: Tensor) -> Tensor:
+        logits = asked(x)
+        return targets.mean(lambda labels: config.attack.loss(usual, logits, labels))
+
+    return joint if weight else alone
 
 
 def feature_values(
