@@ -35,7 +35,7 @@ def pytest_addoption(parser):
 # Files that take longest come first where several share the tests: at the end each has short ones to choose from.
 DEAREST = (
     "test_processes.py",
-    "test_mistakes.py",
+    "test_mistakes_training.py",
     "test_trainer.py",
     "test_cli.py",
     "test_kill.py",
