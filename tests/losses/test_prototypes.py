@@ -144,6 +144,8 @@ def test_features_of_length_zero_leave_all_finite():
 def test_they_are_part_of_the_runs_state():
     memory = PrototypeSeparation().memory(dimensions=3, classes=4)
     assert {name: tuple(t.shape) for name, t in memory.state_dict().items()} == {"features": (4, 3), "labels": (4,)}
+    settings = PrototypeSeparation(momentum=0.3, normalize=False).memory(dimensions=3, classes=4)
+    assert (settings.momentum, settings.normalize) == (0.3, False)
     again = PrototypeSeparation().memory(dimensions=3, classes=5)
     again.load_state_dict(remembered().state_dict())
     for prototypes in (again, expected := remembered()):

@@ -15,6 +15,7 @@ from srat.config.composition import compose
 from srat.config.config import InnerMaximization
 from srat.core.keyed_random import generator
 from srat.data import Dataset
+from srat.feature_losses import FeatureLoss, FeatureTerm
 from srat.losses.cross_entropy_loss import CrossEntropy
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.weight_perturbations import WeightPerturbation
@@ -186,16 +187,26 @@ class Told(CrossEntropy):
         return super().__call__(logits, labels, class_counts)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ToldToo(FeatureLoss):
+    """What a feature loss is told of the classes' counts, by the attack and by the objective."""
+
+    def __call__(self, features, labels, memory=None, class_counts=None):
+        SEEN.append(class_counts.tolist())
+        return FeatureTerm(features.sum(dim=1), labels >= 0)
+
+
 @pytest.mark.parametrize(("epoch", "counts"), [(0, [12, 3, 1]), (2, [9, 4, 3]), (4, [5, 5, 5])])
 def test_losses_and_weights_are_told_of_each_epochs_own_draws(epoch, counts):
     config = compose(method="cb-reweight", sampling="progressive", batch_size=16, epochs=5)
-    config = replace(config, model=SmallCNN(width=2), loss=Told(), inner=InnerMaximization(loss="training"))
+    inner = InnerMaximization(loss="training", feature_weight=1.0)
+    config = replace(config, model=SmallCNN(width=2), loss=Told(), feature_loss=ToldToo(), inner=inner)
     data = Dataset(torch.rand(16, 1, 8, 8), torch.tensor([0] * 12 + [1] * 3 + [2]), tuple("abc"))
     training = set_up(config, make_fabric("cpu"), data, None, None)
     stage = training.stage(epoch)
     SEEN.clear()
     step(training, stage)
-    assert len(SEEN) > 1  # the attack is told, too
+    assert len(SEEN) > 3  # the attack is told, too, and each of the two losses
     assert all(seen == counts for seen in SEEN)
     assert torch.equal(stage.weights, config.weighting.weights(counts))
 
