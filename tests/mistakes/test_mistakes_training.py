@@ -30,12 +30,9 @@ from srat.data import Batch, Dataset, Targets
 from srat.data.mixing import CutMix, MixUp
 from srat.data.sources.digits import Digits
 from srat.evaluation.observer import Observer
-from srat.feature_losses import FeatureLoss
+from srat.feature_losses import FeatureLoss, separation
 from srat.feedback import HeldOut
-from srat.losses import (
-    BalancedSoftmax,
-    cross_entropy,
-)
+from srat.losses import BalancedSoftmax, cross_entropy
 from srat.models.backbones.linear import Linear
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.averaging import EMA, FAWA
