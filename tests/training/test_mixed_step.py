@@ -79,6 +79,7 @@ def one_by_one(training, targets, logits, clean, teacher):
         one = slice(i, i + 1)
         label = label[None]
         compared = References(label, lambda z: config.loss(z, label, counts), clean[one], teacher[one])
+        compared = compared._replace(weights=torch.ones(1), factors=torch.ones(1))
         return config.robust_loss.outer(logits[one], compared)
 
     return torch.cat([sum(part * loss(i, labels[i]) for labels, part in targets) for i in range(16)])

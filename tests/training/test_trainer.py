@@ -245,11 +245,11 @@ class TestEpochs:
     def steps(self, monkeypatch):
         """Record learning rate, weights, indices and a draw for each step."""
         seen, orders = [], []
-        real, real_images = trainer.train_step, Feed.images
+        real, real_made = trainer.train_step, Feed._made
 
-        def spy_images(feed, indices, generator):
+        def spy_made(feed, indices, generator, pairing):
             orders.append((indices.tolist(), torch.rand(2, generator=generator.clone_state()).tolist()))
-            return real_images(feed, indices, generator)
+            return real_made(feed, indices, generator, pairing)
 
         def spy(training, batch, stage, rng):
             rate = training.optimizer.param_groups[0]["lr"]
@@ -258,7 +258,7 @@ class TestEpochs:
             seen.append((rate, stage.weights.tolist(), indices, str(draws)))
             return real(training, batch, stage, rng)
 
-        monkeypatch.setattr(Feed, "images", spy_images)
+        monkeypatch.setattr(Feed, "_made", spy_made)
         monkeypatch.setattr(trainer, "train_step", spy)
         return seen
 
