@@ -201,7 +201,8 @@ def serve(asked):
 
     import srat.cli.commands.evaluate
     import srat.cli.commands.grid
-    import srat.cli.commands.train  # noqa: F401
+    import srat.cli.commands.train
+    import srat.cli.training  # noqa: F401
     from shortening import shorten_maps
     from srat.report.html import page
     from srat.training import fitting

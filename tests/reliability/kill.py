@@ -32,7 +32,9 @@ RESULTS = (
 )
 # Sessions are forked from a process that has imported everything, so that kills fall into the run, not into imports.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["srat.cli.commands.train", "srat.cli.commands.evaluate", "jinja2", "PIL.Image"])
+CONTEXT.set_forkserver_preload(
+    ["srat.cli.training", "srat.cli.commands.train", "srat.cli.commands.evaluate", "jinja2", "PIL.Image"]
+)
 
 
 def session(words: list[str], largest_file: int | None = None) -> None:
