@@ -17,7 +17,8 @@ import pytest
 import requests
 import torch
 
-from shortening import shorten_autoattack
+from forking import forking
+from shortening import shorten_autoattack, shorten_maps
 from srat.data import Dataset
 from srat.data.sources.fashion_mnist import DEBIAN_FOLDER
 
@@ -105,6 +106,19 @@ def no_network(monkeypatch, tmp_path):
 def short_autoattack(monkeypatch):
     """AutoAttack makes a fraction of its steps and queries."""
     shorten_autoattack(monkeypatch.setattr)
+
+
+@pytest.fixture
+def quick_maps(monkeypatch):
+    """Maps are drawn in a quarter of the steps."""
+    shorten_maps(monkeypatch.setattr)
+
+
+@pytest.fixture(scope="module")
+def forked():
+    """Processes of ``python -m srat`` are forked from one that has imported it."""
+    with forking():
+        yield
 
 
 @pytest.fixture

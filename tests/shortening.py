@@ -1,4 +1,6 @@
-"""AutoAttack in a fraction of its time."""
+"""AutoAttack and maps in a fraction of their time."""
+
+from functools import partial
 
 
 def shorten_autoattack(setting=setattr):
@@ -17,3 +19,14 @@ def shorten_autoattack(setting=setattr):
             real(self, *args, **{**settings, name: settings[name] // part})
 
         setting(kind, "__init__", made)
+
+
+def shorten_maps(setting=setattr):
+    """Let t-SNE make a quarter of its steps, as few as it ever makes.
+
+    Args:
+        setting: what replaces an attribute of a module.
+    """
+    from sklearn import manifold
+
+    setting(manifold, "TSNE", partial(manifold.TSNE, max_iter=250))

@@ -1,11 +1,18 @@
 """Types and shapes are checked in these tests: of functions that name axes and of those that do not."""
 
+from dataclasses import dataclass
+
+import beartype
 import pytest
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from checking import jaxtyped
+from srat.config.composition import compose
 from srat.data.feed import count_batches
 from srat.losses.base import checked_labels
+from srat.recipes.base import Cell
 
 REFUSED = "violates type hint|[Tt]ype-check error"
 
@@ -34,3 +41,37 @@ def test_a_tensor_of_another_shape_is_refused():
     for labels in (torch.tensor([[0, 1]]), torch.tensor([0, 1, 2])):  # too many axes; an axis of another length
         with pytest.raises(TypeError, match=REFUSED):
             checked_labels(logits, labels)
+
+
+CHECKED = jaxtyped(typechecker=beartype.beartype(conf=beartype.BeartypeConf(violation_type=TypeError)))
+
+
+def cut(rows: Float[Tensor, "n d"], others: Float[Tensor, " n"], at: int = 0) -> Float[Tensor, " n"]:
+    return others[at:]
+
+
+def test_axes_of_one_name_are_of_one_length_in_a_call_and_what_it_gives_back():
+    of = CHECKED(cut)
+    for n in (2, 5):  # each call has axes of its own
+        of(torch.ones(n, 3), torch.ones(n))
+    rows, others = torch.ones(2, 3), torch.ones(2)
+    for wrong in ((rows, torch.ones(3)), (rows, others, 1), (others, others), (rows, others, "0")):
+        with pytest.raises(TypeError, match=REFUSED):
+            of(*wrong)
+
+
+@dataclass(frozen=True)
+class Pair:
+    rows: Float[Tensor, "n d"]
+    others: Float[Tensor, " n"]
+    name: str = ""
+
+
+def test_what_a_dataclass_is_made_of_is_checked():
+    pair, rows, others = CHECKED(Pair), torch.ones(2, 3), torch.ones(2)
+    pair(rows, others)
+    for wrong in ((rows, torch.ones(3)), (rows, others, 1)):
+        with pytest.raises(TypeError, match=REFUSED):
+            pair(*wrong)
+    with pytest.raises(TypeError, match=REFUSED):  # as in srat itself
+        Cell(row=3, column="", config=compose())

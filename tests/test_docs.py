@@ -17,6 +17,8 @@ import srat.data.sources.cifar
 from srat.cli import main
 from srat.cli.commands import COMMANDS
 
+pytestmark = pytest.mark.usefixtures("quick_maps")
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "results" not in path.parts)
@@ -112,7 +114,7 @@ class TestHowTos:
         return runs
 
     @pytest.mark.parametrize("name", HOW_TOS)
-    def test_does_what_it_says(self, name, runs, here, capsys):
+    def test_does_what_it_says(self, name, runs, here, capsys, short_autoattack):
         shutil.copytree(runs, here / "runs")
         capsys.readouterr()
         follow(DOCS / "how-to" / f"{name}.md", capsys)

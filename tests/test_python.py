@@ -17,6 +17,8 @@ from srat.cli.commands import COMMANDS
 from srat.core.errors import UserError
 from srat.evaluation.observer import Observer
 
+pytestmark = pytest.mark.usefixtures("quick_maps")
+
 QUICK = ("--epochs", "1", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "2", "--device", "cpu")
 IN_PYTHON = {
     "train": "fit",

@@ -8,6 +8,8 @@ import pytest
 
 from srat.cli import main
 
+pytestmark = pytest.mark.usefixtures("quick_maps")
+
 QUICK = ["--epochs", "2", "--model.width", "4", "--attack.steps", "1", "--evaluation.steps", "2", "--device", "cpu"]
 
 

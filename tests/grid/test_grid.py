@@ -34,6 +34,8 @@ from srat.recipes.scales import base_config
 from srat.report.terminal.board import Board, duration
 from srat.runs.folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 TINY = replace(
     compose(method="ce", model="linear", epochs=1),
     attack=PGD(epsilon=0.1, step_size=0.1, steps=1),

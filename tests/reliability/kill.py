@@ -32,18 +32,22 @@ RESULTS = (
 )
 # Sessions are forked from a process that has imported everything, so that kills fall into the run, not into imports.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["srat.cli.training"])
+CONTEXT.set_forkserver_preload(
+    ["srat.cli.training", "srat.cli.commands.train", "srat.cli.commands.evaluate", "jinja2", "PIL.Image"]
+)
 
 
 def session(words: list[str], largest_file: int | None = None) -> None:
     """Run a command with one thread and without output, as a process of its own; files may have a largest size.
 
-    AutoAttack, which only the tests ask for, is shortened.
+    AutoAttack, which only the tests ask for, is shortened; the memory of a step is not traced before it.
     """
     import torch
 
     from srat.cli import main
+    from srat.training import fitting
 
+    fitting.check_memory = lambda *_, **__: None
     torch.set_num_threads(1)
     if "autoattack" in words:
         from shortening import shorten_autoattack

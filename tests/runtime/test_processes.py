@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 
+from forking import FIRST, in_earnest
 from several import free_port, in_processes
 from srat.attacks import PGD, Natural
 from srat.cli.launching import processes_to_launch, require_room
@@ -37,6 +38,8 @@ from srat.training.checkpoint import list_checkpoints
 from srat.training.fitting import fit
 from srat.training.setting_up import set_up
 from srat.training.step import train_step
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 @pytest.mark.parametrize(("n", "count"), [(10, 1), (10, 3), (7, 7), (128, 5)])
@@ -232,6 +235,12 @@ class TestCommand:
         return process
 
     @staticmethod
+    def workers(process):
+        """The processes that it has started, by rank: the first starts first."""
+        children = psutil.Process(process.pid).children()
+        return sorted(children, key=lambda worker: (worker.create_time(), worker.pid))
+
+    @staticmethod
     def weights(out):
         return open_tensors(out / "model.safetensors").tensors()
 
@@ -292,8 +301,7 @@ class TestCommand:
         out = tmp_path / "run"
         process = self.in_mid_training(out)
         before = {path.name for path in list_checkpoints(out / "checkpoints")}
-        workers = {worker.environ()["RANK"]: worker for worker in psutil.Process(process.pid).children()}
-        workers["1"].send_signal(signal.SIGTERM)
+        self.workers(process)[1].send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 143
         assert stderr.count("is saved; the same command continues") == 1
@@ -303,7 +311,7 @@ class TestCommand:
     def test_a_killed_process_ends_the_job_with_its_error(self, tmp_path, rank):
         out = tmp_path / "run"
         process = self.in_mid_training(out)
-        workers = sorted(psutil.Process(process.pid).children(), key=lambda worker: int(worker.environ()["RANK"]))
+        workers = self.workers(process)
         workers[rank].kill()
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 137
@@ -319,24 +327,17 @@ class TestCommand:
 
     @pytest.mark.parametrize("debug", [(), ("--debug",)])
     def test_an_error_of_another_process_is_told(self, tmp_path, debug):
-        script = "import os, sys; from srat.cli import main\n" + (
-            "import srat.cli.training as train\n"
+        (tmp_path / "full.py").write_text(
+            "import os, srat.cli.training as train\n"
             "from srat.core.errors import UserError\n"
             "real = train.fit\n"
             "def fit(*a, **k):\n"
             "    if os.environ['RANK'] == '1': raise UserError('the disk of process 1 is full')\n"
             "    return real(*a, **k)\n"
             "train.fit = fit\n"
-            "import srat.cli; srat.cli.entry()\n"
         )
-        (tmp_path / "srat_broken.py").write_text(script)
-        runner = (
-            "import sys; import srat.cli.launching as l; real = l.subprocess.Popen\n"
-            "l.subprocess.Popen = lambda words, **k: real([words[0], '-m', 'srat_broken', *words[3:]], **k)\n"
-            "sys.exit(l.launch(sys.argv[1:], 2))\n"
-        )
-        words = ("train", "--out", str(tmp_path / "run"), *self.SHORT, "--devices", "2", *debug)
-        done = self.run(sys.executable, "-c", runner, *words, env={"PYTHONPATH": str(tmp_path)})
+        full = {FIRST: str(tmp_path / "full.py")}
+        done = self.train(tmp_path / "run", "--devices", "2", *debug, env=full)
         assert done.returncode == 2
         assert "srat: error: the disk of process 1 is full" in done.stderr
         assert "another process of this job has ended" in done.stderr
@@ -435,16 +436,19 @@ class TestCommand:
             process = self.in_mid_training(out)
         else:
             command = [sys.executable, "-m", "srat", "train", "--out", str(out), *self.SHORT, "--devices", "2"]
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            with in_earnest():
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         leader, deadline = psutil.Process(process.pid), time.monotonic() + 60
         while len(workers := leader.children()) < 2 and time.monotonic() < deadline:
             time.sleep(0.005)
         time.sleep(0.4 if moment == "importing" else 0)
         process.kill()
-        process.communicate()
+        process.wait()  # and not for the end of what it says, which the others would put off
         _, alive = psutil.wait_procs(workers, timeout=GRACE + 15)
         for worker in alive:
             worker.kill()
+        if process.stderr is not None:
+            process.stderr.close()
         assert len(workers) == 2
         assert not alive
 

@@ -1,5 +1,6 @@
 """Checkpoints: all that changes comes back, bit by bit; any damage is told of, and the one before is used."""
 
+import itertools
 import json
 import os
 import random
@@ -136,12 +137,14 @@ class TestDamage:
     def damaged(self, two, tmp_path):
         folder = shutil.copytree(two, tmp_path / "copy")
         newest = list_checkpoints(folder)[-1]
-        whole = newest.read_bytes()
+        whole, times = newest.read_bytes(), itertools.count()
 
         def check(content):
             newest.write_bytes(content)
             with pytest.raises(DamagedError, match=newest.name):
                 open_tensors(newest)
+            if next(times) % 10:  # what follows is the same wherever the damage is
+                return
             model = nn.Linear(3, 2)
             optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
             state, said = load(folder, model, optimizer)

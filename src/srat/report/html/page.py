@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ def render(records: Sequence[RunRecord], *, findings: Sequence[str] = ()) -> str
         shown[galleries[-1]] = dataclasses.replace(shown[galleries[-1]], gallery=())
 
 
+@cache  # to compile the templates takes longer than to fill them
 def _environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
