@@ -41,7 +41,7 @@ def checked_function(function, typechecker):
     written = function.__annotations__
     function.__annotations__ = {name: resolved(kind, function.__globals__) for name, kind in written.items()}
     checked, with_axes = typechecker(function), any(map(names_axes, function.__annotations__.values()))
-    function.__annotations__ = written
+    function.__annotations__ = checked.__annotations__ = written  # others read them, too
     if checked is function or not with_axes:
         return checked
 

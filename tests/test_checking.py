@@ -52,6 +52,7 @@ def cut(rows: Float[Tensor, "n d"], others: Float[Tensor, " n"], at: int = 0) ->
 
 def test_axes_of_one_name_are_of_one_length_in_a_call_and_what_it_gives_back():
     of = CHECKED(cut)
+    assert of.__annotations__ == cut.__annotations__
     for n in (2, 5):  # each call has axes of its own
         of(torch.ones(n, 3), torch.ones(n))
     rows, others = torch.ones(2, 3), torch.ones(2)
