@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from srat.attacks import PGD, Natural
+from srat.attacks import PGD, Attack, Natural
 from srat.attacks.budgets import CFA, Budget
 from srat.attacks.pgd_margin import PGDMargin
 from srat.config.composition import compose
@@ -20,7 +20,7 @@ from srat.losses.base import Loss
 from srat.models import lent
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.averaging import EMA
-from srat.robust_losses import RobustLoss
+from srat.robust_losses import TRADES, RobustLoss
 from srat.robust_losses.base import References
 from srat.runs.metrics import Sums
 from srat.runtime.fabric import make_fabric
@@ -224,3 +224,22 @@ def test_the_estimate_of_memory_is_of_a_mixed_step():
     plain = replace(plain, config=compose(plain.config, mixing="none"))
     assert blank_batch(plain, 5).targets.partners is None
     assert isinstance(plain.config.feature_loss, NoFeatureLoss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shifted(Attack):
+    """It makes every pixel brighter."""
+
+    def perturb(self, loss_at, images, *, generator, scale=None):
+        return (images + 0.2).clamp(0, 1)
+
+
+def test_class_weights_of_mixed_images_leave_a_divergence_alone_where_they_are_the_predictions():
+    chosen = TRADES(weighted="prediction", beta=50.0)
+    training, by_hand = (a_training(robust_loss=chosen, attack=Shifted()) for _ in range(2))
+    sums = stepped(training)
+    w, model = SOFT @ training.class_weights(0), by_hand.module.train()
+    adversarial, clean = (model(images).logits for images in ((IMAGES + 0.2).clamp(0, 1), IMAGES))
+    between = F.kl_div(adversarial.log_softmax(1), clean.softmax(1), reduction="none").sum(1)
+    losses = w * F.cross_entropy(clean, SOFT, reduction="none") + 50 * between
+    assert sums.objective == pytest.approx(16 * (losses.sum() / w.sum()).item(), rel=1e-4)
