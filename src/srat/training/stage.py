@@ -5,6 +5,8 @@ from typing import NamedTuple
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from srat.attacks import Attack
+
 
 class Stage(NamedTuple):
     """What a step is told beside its batch."""
@@ -19,8 +21,8 @@ class Stage(NamedTuple):
     """w of each class; ones before the weights apply."""
     scales: Float[Tensor, " classes"] | None
     """What each class's budget is multiplied by; None for 1."""
-    effort: float = 1.0
-    """The share of its steps that the training attack takes."""
+    attack: Attack
+    """The training attack, with the steps that it takes in this epoch."""
 
     def weights_of(self, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Return w of each example."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from srat.attacks import LossAt
@@ -31,13 +31,13 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
         rng: a purpose → the generator for it in this step.
     """
     config, labels, own = training.config, batch.labels, batch.labels[batch.own]
-    attack = config.attack.shortened(stage.effort)
 
     # Line 5: the inner maximisation.
     taught = training.taught(batch.images)
     with training.lent() as served:
-        loss_at = inner_loss(training, stage, served, batch.images, own, taught)
-        adversarial = attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
+        first = FirstLook(own)
+        loss_at = inner_loss(training, stage, served, batch.images, own, taught, first)
+        adversarial = stage.attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
 
     def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
         output = gathered(training, training.model(adversarial), len(labels))
@@ -58,7 +58,25 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
     training.optimizer.step()
     training.optimizer.zero_grad()
     training.settle(stage, output, labels)
+    training.observe(first.right, output, labels)
     return sums
+
+
+class FirstLook:
+    """What is right where an attack begins, of which its first look at the model tells at no cost.
+
+    Args:
+        labels: (own,), the classes of this process's images.
+    """
+
+    def __init__(self, labels: Int[Tensor, " own"]) -> None:
+        self._labels = labels
+        self.right: Bool[Tensor, " own"] | None = None
+
+    def __call__(self, logits: Logits) -> None:
+        """Take in a look; the first one counts."""
+        if self.right is None:  # at once: what a compiled model returns may lie where its next answer will
+            self.right = logits.detach().argmax(dim=1) == self._labels
 
 
 def gathered(training: Training, output: Output, n: int) -> Output:
@@ -98,6 +116,7 @@ def inner_loss(
     images: Tensor,
     labels: Int[Tensor, " own"],
     taught: Logits | None = None,
+    seen: Callable[[Logits], None] = lambda _: None,
 ) -> LossAt:
     """Return what the training attack maximises; the model computes in the run's precision, the loss in fp32.
 
@@ -112,12 +131,14 @@ def inner_loss(
         images: this process's, without the attack.
         labels: theirs.
         taught: a teacher's logits of them, if there is one.
+        seen: told the logits of every look at the model.
     """
     config, autocast = training.config, training.fabric.autocast
 
     def asked(images: Tensor) -> Tensor:
         with autocast():
             logits = logits_at(served, images)
+        seen(logits)
         return rescale_gradient(logits) if config.precision == "fp16" else logits
 
     def prediction(logits: Logits) -> Tensor:
