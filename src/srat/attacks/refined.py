@@ -1,4 +1,4 @@
-"""An attack whose steps are taken in several parts, with a look at the gradient before each."""
+"""An attack whose steps are taken in several parts, with a look at the gradient before each, or are shorter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,21 +15,25 @@ from srat.core.errors import require, require_field
 
 @dataclass(frozen=True, kw_only=True)
 class Refined(IterativeAttack):
-    """An attack with each of its steps in several parts; it has no name, for guards alone make it."""
+    """An attack with each of its steps in several parts, or a shorter one; it has no name, for guards alone make it."""
 
     attack: IterativeAttack
     """Whose steps they are; it has a step size."""
-    parts: int
-    """How many of each, 1 or more: each is so much shorter."""
+    parts: int = 1
+    """How many of each, all of the same size."""
+    share: float = 1.0
+    """Part of a step's size that its parts have together."""
 
     def __post_init__(self) -> None:
         require_field(self.parts >= 1, "parts", "1 or more", self.parts)
+        require_field(0 < self.share <= 1, "share", "above 0 and at most 1", self.share, 0, 1)
         require(self.attack.alpha is not None, f"attack: expected one with a step size, got {self.attack.name}")
 
     @property
     @override
     def label(self) -> str:
-        return f"{self.attack.label} in {self.iterations} steps"
+        steps = f" in {self.iterations} steps" if self.parts > 1 else ""
+        return self.attack.label + steps + (f" with {self.share:g} of its step" if self.share < 1 else "")
 
     @property
     @override
@@ -60,15 +64,5 @@ class Refined(IterativeAttack):
 
     @cached_property
     def _shorter(self) -> IterativeAttack:
-        return with_step(self.attack, 1 / self.parts)
-
-
-def with_step(attack: IterativeAttack, factor: float) -> IterativeAttack:
-    """Return an attack with a step so many times as large.
-
-    Args:
-        attack: one with a step size.
-        factor: above 0.
-    """
-    changed: dict[str, Any] = {"step_size": factor * (attack.alpha or 0.0)}
-    return replace(attack, **changed)
+        size: dict[str, Any] = {"step_size": (self.attack.alpha or 0.0) * self.share / self.parts}
+        return replace(self.attack, **size)

@@ -22,29 +22,29 @@ class Right(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What is seen of a group of classes in an epoch."""
+    """What is seen of a group of classes in an epoch.
+
+    The probe's images are fixed ones of the training, after the epoch, in eval mode.
+    """
 
     probe: Right
-    """Fixed training images under the probe's attack, at the end of the epoch."""
+    """The probe's images under its attack, PGD."""
     best: Right
-    """The same at the end of the epoch, of those before, in which the most were right; 0 of 0 before the first."""
+    """The same after the epoch, of those before, in which the most were right; 0 of 0 before the first."""
+    trained: Right
+    """The probe's images under the training attack."""
     guess: float
     """The share of the probe's images that always naming the same class gets right."""
-    attacked: Right
-    """Training images as the training attack leaves them, over the epoch."""
-    started: Right
-    """Those images where the attack began."""
     comparable: bool
-    """Whether the training attack's balls are at least as large as the probe's."""
-
-    @property
-    def counts(self) -> tuple[Right, Right, Right, Right]:
-        """Of the probe, its best, the training attack, and its beginnings."""
-        return self.probe, self.best, self.attacked, self.started
+    """Whether the training attack's balls are at least as large as PGD's."""
+    attacked: Right
+    """The epoch's images as the training attack left them, in the step's train mode."""
+    started: Right
+    """Those images where the attack began, as the model is lent to it."""
 
     @property
     def ratio(self) -> float:
-        """acc(x') / acc(start) over the epoch: above 1 the attack tells the label."""
+        """acc(x') / acc(start) over the epoch: above 1 the attack tells the label, or BatchNorm lags behind."""
         return self.attacked.correct / max(1, self.started.correct)
 
 
@@ -73,8 +73,12 @@ class Guard(Member):
         """
         raise NotImplementedError
 
-    def remedied(self, attack: Attack, remedies: int) -> Attack | None:
-        """Return the training attack after the guard has stepped in so often; None if it is not to do so once more.
+    def steps_in(self, remedies: int) -> bool:
+        """Return whether it goes back, and has a further remedy, after it has done so often."""
+        raise NotImplementedError
+
+    def remedied(self, attack: Attack, remedies: int) -> Attack:
+        """Return the training attack after the guard has gone back so often.
 
         Args:
             attack: that of the configuration.

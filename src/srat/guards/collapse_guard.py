@@ -7,7 +7,7 @@ from typing import Literal
 from typing_extensions import override
 
 from srat.attacks import Attack, IterativeAttack
-from srat.attacks.refined import Refined, with_step
+from srat.attacks.refined import Refined
 from srat.core.checked import checked
 from srat.core.errors import require_field
 from srat.core.words import percent
@@ -36,34 +36,37 @@ def surely_less(one: Right, other: Right, share: float = 1.0) -> bool:
 
 
 @checked
-def has_fallen(best: Right, now: Right, *, guess: float, drop: float = 0.2) -> bool:
-    """Return whether an accuracy has fallen by more than min(drop, best / 2), and by more than chance.
+def has_fallen(best: Right, now: Right, trained: Right, *, guess: float, drop: float = 0.2) -> bool:
+    """Return whether the accuracy under PGD has collapsed: it is surely below its best and below the training attack's.
 
-    A best that is not surely above guessing does not count: in their first epochs models name one class for all, which
-    no attack can change.
+    Both by more than min(drop, best / 2). Where it falls with all others, the weights are unsteady, as at high learning
+    rates, but not overfitted to the attack. A best that is not surely above guessing does not count: in their first
+    epochs models name one class for all, which no attack can change.
 
     Args:
-        best: the most that were right so far, of the same images.
+        best: the most that were right under PGD so far, of the same images.
         now: those that are right.
+        trained: those that are right under the training attack.
         guess: accuracy of always naming the same class, in [0, 1].
         drop: in [0, 1].
 
     Source: Wong et al., 2020, who compare with the epoch before, in train mode, and stop at 20 points.
     """
-    if not (best.total and now.total) or wilson(*best, Z99).low <= guess:
+    if not now.total or not best.total or wilson(*best, Z99).low <= guess:
         return False
-    return best.accuracy - now.accuracy > min(drop, best.accuracy / 2) and surely_less(now, best)
+    least = min(drop, best.accuracy / 2)
+    return all(one.accuracy - now.accuracy > least and surely_less(now, one) for one in (best, trained))
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollapseGuard(Guard, name="collapse"):
     """Undo an epoch of catastrophic overfitting: robust against the training attack's few steps, and nothing else.
 
-    Of all classes, the well- and the under-represented ones, each by itself, one of these has to show, by more than
-    chance: PGD leaves less than at best so far (`drop`), or less than a part of what the training attack leaves
-    (`share`), or less than half of that while images are right more often after the training attack than before it
-    (`ratio`). PGD is the evaluation's, of ten steps at the most, on 256 fixed training images, in eval mode. The run
-    goes back to the last good epoch and on with the remedy.
+    It compares PGD, the evaluation's of ten steps at the most, with the training attack, on 256 fixed training images,
+    in eval mode. Of all classes, the well- and the under-represented ones, each by itself, one has to show, by more
+    than chance, that PGD leaves less than at best so far (`drop`); less than a part of what the training attack leaves
+    (`share`); or less than half of that while the training's images are right more often after the attack than before
+    it (`ratio`). The run goes back to the last good epoch, and on with the remedy.
     """
 
     below: int = 3
@@ -73,13 +76,13 @@ class CollapseGuard(Guard, name="collapse"):
     share: float = 1 / 3
     """Part of the accuracy under the training attack that PGD leaves at the least, in balls no larger than its own."""
     ratio: float = 1.1
-    """Right after the training attack for each that is right where it begins; above that the attack tells the label."""
+    """Images right after the training attack for each right where it begins, above which it tells the label."""
     remedy: Literal["more-steps", "smaller-step"] = "more-steps"
-    """Two steps of half the size, then three of a third, …; or one step of `factor` of the size, again and again."""
+    """Two steps of half the size, then three of a third, …; or first of all a smaller step (`factor`)."""
     factor: float = 0.8
-    """What a smaller step is multiplied by."""
+    """What a smaller step is of the whole."""
     most: int = 4
-    """How often it goes back, at the most: a run that still collapses then has another trouble."""
+    """How often it goes back, at the most: a run that still collapses has another trouble."""
 
     def __post_init__(self) -> None:
         require_field(self.below >= 1, "guard.below", "1 or more", self.below)
@@ -100,14 +103,15 @@ class CollapseGuard(Guard, name="collapse"):
 
     def _sign(self, seen: Seen) -> str:
         """Return what tells that a group of classes has collapsed; "" if nothing does."""
-        probe, best, attacked, started = (percent(right.accuracy) for right in seen.counts)
-        if has_fallen(seen.best, seen.probe, guess=seen.guess, drop=self.drop):
-            return f"{probe} right under PGD, {best} at best"
-        if seen.comparable and surely_less(seen.probe, seen.attacked, self.share):
-            return f"{probe} right under PGD, {attacked} under the training attack"
+        probe, trained = seen.probe, seen.trained
+        said = f"{percent(probe.accuracy)} right under PGD, {percent(trained.accuracy)} under the training attack"
+        if has_fallen(seen.best, probe, trained, guess=seen.guess, drop=self.drop):
+            return f"{said}, after {percent(seen.best.accuracy)} under PGD"
+        if seen.comparable and surely_less(probe, trained, self.share):
+            return said
         leaks = surely_less(seen.started, seen.attacked, 1 / self.ratio)
-        if leaks and surely_less(seen.probe, seen.attacked, 0.5):
-            return f"{attacked} right after the training attack, {started} before it, {probe} under PGD"
+        if leaks and surely_less(probe, trained, 0.5):
+            return f"{said}, which turns {seen.ratio:.2f} images right for each that was right before it"
         return ""
 
     @override
@@ -116,11 +120,14 @@ class CollapseGuard(Guard, name="collapse"):
         return not any(surely_less(one.probe, one.best) for one in seen.values())
 
     @override
-    def remedied(self, attack: Attack, remedies: int) -> Attack | None:
-        if remedies > self.most:
-            return None
+    def steps_in(self, remedies: int) -> bool:
+        return remedies < self.most
+
+    @override
+    def remedied(self, attack: Attack, remedies: int) -> Attack:
         if remedies == 0 or not isinstance(attack, IterativeAttack) or not self.watches(attack):
             return attack
-        if self.remedy == "smaller-step":
-            return with_step(attack, self.factor**remedies)
-        return Refined(attack=attack, parts=remedies + 1)
+        smaller = self.remedy == "smaller-step"
+        if smaller and remedies == 1:
+            return Refined(attack=attack, share=self.factor)
+        return Refined(attack=attack, parts=remedies + 1 - smaller)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from srat.guards.base import Right, Seen
 
 Classes = tuple[int, ...]
+PerClass = Sequence[int]
 
 
 class Watch(nn.Module):
@@ -27,6 +28,8 @@ class Watch(nn.Module):
 
     remedies: Int[Tensor, ""]
     """How often the guard has stepped in."""
+    resigned: Bool[Tensor, ""]
+    """Whether it has found a collapse after it went back as often as it may."""
     kept: Int[Tensor, ""]
     """The epochs that were done when the state was kept."""
     attacked: Int[Tensor, " classes"]
@@ -43,6 +46,7 @@ class Watch(nn.Module):
         self.groups = groups
         for name in ("remedies", "kept"):
             self.register_buffer(name, torch.zeros((), dtype=torch.long))
+        self.register_buffer("resigned", torch.zeros((), dtype=torch.bool))
         for name in ("attacked", "started", "images"):
             self.register_buffer(name, torch.zeros(classes, dtype=torch.long))
         self.register_buffer("best", torch.zeros(len(groups), 2, dtype=torch.long))
@@ -65,30 +69,27 @@ class Watch(nn.Module):
         ):
             counted.index_add_(0, labels, weights.long())
 
-    def seen(self, correct: Sequence[int], total: Sequence[int], reached: Sequence[bool]) -> dict[str, Seen]:
+    def seen(self, probed: Sequence[PerClass], comparable: Sequence[bool]) -> dict[str, Seen]:
         """Return what is seen of each group in this epoch.
 
         Args:
-            correct: (classes,), images of the probe that are right under its attack.
-            total: (classes,), all of its images.
-            reached: (classes,), whether the training attack's ball is at least as large as the probe's.
+            probed: (classes,) each: the probe's images, those right under its attack, those right under training's.
+            comparable: (classes,), whether the training attack's ball is at least as large as the probe's.
         """
-        started, attacked, images = (each.tolist() for each in (self.started, self.attacked, self.images))
-
-        def summed(counts: Sequence[int], classes: Classes) -> int:
-            return sum(counts[c] for c in classes)
-
-        return {
-            name: Seen(
-                probe=Right(summed(correct, classes), summed(total, classes)),
+        counts = [*probed, self.attacked.tolist(), self.started.tolist(), self.images.tolist()]
+        found = {}
+        for (name, classes), best in zip(self.groups.items(), self.best.tolist(), strict=True):
+            total, robust, trained, attacked, started, images = (sum(each[c] for c in classes) for each in counts)
+            found[name] = Seen(
+                probe=Right(robust, total),
                 best=Right(*best),
-                guess=max(total[c] for c in classes) / max(1, summed(total, classes)),
-                attacked=Right(summed(attacked, classes), summed(images, classes)),
-                started=Right(summed(started, classes), summed(images, classes)),
-                comparable=all(reached[c] for c in classes),
+                trained=Right(trained, total),
+                guess=max(probed[0][c] for c in classes) / max(1, total),
+                comparable=all(comparable[c] for c in classes),
+                attacked=Right(attacked, images),
+                started=Right(started, images),
             )
-            for (name, classes), best in zip(self.groups.items(), self.best.tolist(), strict=True)
-        }
+        return found
 
     def close(self, seen: Mapping[str, Seen]) -> None:
         """Take in the end of an epoch: the best so far, and that nothing is seen yet of the next one."""

@@ -120,20 +120,23 @@ def held_out_row(clean: Counts, robust: Counts, groups: Groups) -> Row:
     return means | {"held_out_under": accuracy, "held_out_under_low": low, "held_out_under_high": high}
 
 
-def guard_row(seen: Mapping[str, Seen], remedies: int, *, rolled_back: bool) -> Row:
+def guard_row(seen: Mapping[str, Seen], remedies: int, *, collapsed: bool, rolled_back: bool) -> Row:
     """Return what a guard has seen of an epoch, in all and of the under-represented classes, and what it has done.
 
     Args:
         seen: of each group of classes, by its name.
-        remedies: how often it has stepped in so far.
+        remedies: how often it has gone back so far.
+        collapsed: whether it has found a collapse.
         rolled_back: whether it has undone this epoch.
     """
     columns = {"": "", UNDER: "_under"}
     there = {columns[group]: one for group, one in seen.items() if group in columns}
     return {
         **{f"guard_probe{column}": one.probe.accuracy for column, one in there.items()},
+        **{f"guard_trained{column}": one.trained.accuracy for column, one in there.items()},
         **{f"guard_ratio{column}": one.ratio for column, one in there.items()},
         "guard_remedies": remedies,
+        "guard_collapsed": int(collapsed),
         "guard_rolled_back": int(rolled_back),
     }
 

@@ -89,7 +89,7 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
     rate = training.learning_rate(first.step + training.feed.steps - 1) * state.rate_factor
     row = {"epoch": epoch, "learning_rate": rate, "weights_apply": int(weighted), **means}
     finish_average(training, first, partial(worst_class, training, keeper))
-    probed = probe(training, partial(count_raw, training, keeper))
+    probed = probe(training, first, partial(count_raw, training, keeper))
     held_out = validate(training, epoch, keeper, observer)
     guarded = end_guarded(training, first, probed, observer.notice)
     if config.budget != UniformBudget():

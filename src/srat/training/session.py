@@ -110,7 +110,7 @@ class Training:
         attack = config.attack.shortened(config.budget.effort(epoch, epochs=config.epochs))
         if self.watch is None:
             return attack
-        return config.guard.remedied(attack, int(self.watch.remedies)) or attack
+        return config.guard.remedied(attack, int(self.watch.remedies))
 
     def drawn(self, epoch: int) -> tuple[int, ...]:
         """Return how many examples of each class an epoch draws, which losses and class weights are told."""
