@@ -19,6 +19,7 @@ from srat.core.members import choices, members
 from srat.data import Holdout
 from srat.data.imbalance import Explicit, Step
 from srat.evaluation.observer import Observer
+from srat.guards import NoGuard
 from srat.losses import LDAM
 from srat.losses.cross_entropy_loss import CrossEntropy
 from srat.methods.table import METHODS
@@ -392,7 +393,9 @@ RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "ids.json").read_t
 @pytest.mark.parametrize(("name", "recorded"), RECORDED.items())
 def test_ids_are_what_they_were(name, recorded):
     """Recorded with the code that took every value as it came."""
-    assert spread()[name].id == recorded
+    config = spread()[name]
+    assert replace(config, guard=NoGuard()).id == recorded  # nothing was guarded then
+    assert (config.id == recorded) != config.is_guarded
 
 
 def test_a_value_has_one_id_however_it_is_written():

@@ -54,12 +54,15 @@ OF_A_STEP = (
     "schedule",
     "averaging",
     "weight_perturbation",
+    "guard",
 )
+UNGUARDED = {"guard": "none"}
+"""Attacks of so few steps would have a guard; it is a member as others are."""
 MEMBERS = [(family, name) for family in OF_A_STEP for name in choices(FAMILIES[family])]
 OTHERS = [
     (family, name)
     for family, name in MEMBERS
-    if family not in ("loss", "weighting") and name != getattr(compose(method="srat-ce"), family).name
+    if family not in ("loss", "weighting") and name != getattr(compose(method="srat-ce", **UNGUARDED), family).name
 ] + [("weighting", name) for name, member in members(Weighting).items() if member.feedback is not Weighting.feedback]
 """Beside those that every other test of the trainer has, and families of pure functions."""
 TOGETHER = {
@@ -75,7 +78,7 @@ TOGETHER = {
 def small(**members):
     """Return a run of two epochs of four steps; what needs values gets some."""
     asked = {"method": "srat-ce", "epochs": 2, "batch_size": 16, "imbalance": Step(ratio=5, cap=12)}
-    config = compose(**asked | members)
+    config = compose(**asked | UNGUARDED | members)
     if config.weighting.name == "fixed":
         config = replace(config, weighting=replace(config.weighting, values=tuple(range(1, 11))))
     if config.mixing.name != "none":

@@ -72,10 +72,11 @@ class Both(CFA):
 
 def test_ramp_class_and_feedback_multiply():
     training = a_training(budget=Both(ramp=1.0))
+    training = replace(training, config=replace(training.config, attack=PGD(steps=10)))
     training.parts["budget"].factors.fill_(0.8)
     assert training.stage(1).scales.tolist() == pytest.approx([0.4 * c for c in range(10)])
     assert training.stage(0).scales.tolist() == [0.0] * 10
-    assert training.stage(1).effort == 0.5
+    assert training.stage(1).attack.steps == 5
 
 
 def test_the_held_out_part_is_what_frl_hears_of(monkeypatch):

@@ -47,11 +47,11 @@ def step(training, stage=None):
             seen.append((images, real(loss_at, images, generator=generator, scale=scale)))
             return seen[-1][1]
 
-    watched = replace(training, config=replace(training.config, attack=Watched(epsilon=0.1, step_size=0.05, steps=2)))
+    watched = (stage or training.stage(0))._replace(attack=Watched(epsilon=0.1, step_size=0.05, steps=2))
     training.model.train()
     rng = partial(generator, 0)
     batch = training.feed.batch(torch.arange(16), rng("augment"))
-    train_step(watched, batch, stage or training.stage(0), rng)
+    train_step(training, batch, watched, rng)
     return seen[0]
 
 

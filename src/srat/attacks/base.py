@@ -165,6 +165,11 @@ class IterativeAttack(Attack):
         raise NotImplementedError
 
     @property
+    def alpha(self) -> float | None:
+        """α, the size of a step; None of an attack without the setting ``step_size``."""
+        return getattr(self, "step_size", None)
+
+    @property
     def starts(self) -> int:
         """The number of starts; for each image the worst counts."""
         return 1

@@ -34,8 +34,8 @@ class SingleStep(IterativeAttack):
         raise NotImplementedError
 
     @property
+    @override
     def alpha(self) -> float:
-        """α, the size of the step."""
         return self.usual_step if self.step_size is None else self.step_size
 
     @property

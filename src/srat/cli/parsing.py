@@ -144,6 +144,7 @@ _HELP = {
     "schedule": "Schedule of the learning rate",
     "averaging": "Average of the weights, which is then evaluated and kept",
     "weight_perturbation": "Where beside the weights the gradient is taken",
+    "guard": "What looks after a training under an attack of few steps",
 }
 
 

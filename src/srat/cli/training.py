@@ -257,6 +257,7 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     weights = f"weights {config.weighting.name} {since}"
     usual = Config()
     chosen = [name for name in BESIDE if getattr(config, name) != getattr(usual, name)]
+    chosen += ["guard"] * config.is_guarded
     beside = "".join(f", {name.replace('_', ' ')} {getattr(config, name).name}" for name in chosen)
     optimizer = "" if isinstance(config.optimizer, SGD) else f"{config.optimizer.name}, "
     epochs = counted(config.epochs, "epoch")

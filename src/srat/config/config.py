@@ -25,6 +25,7 @@ from srat.data.mixing import Mixing, NoMixing
 from srat.data.sampling import Sampling, Shuffled
 from srat.data.sources.digits import Digits
 from srat.feature_losses import FeatureLoss, NoFeatureLoss
+from srat.guards import CollapseGuard, Guard, NoGuard
 from srat.losses import Loss
 from srat.methods.before import Before, of_members
 from srat.methods.catalogue import methods
@@ -97,6 +98,7 @@ class Config(Checked):
     schedule: Schedule = Steps()
     averaging: Averaging = field(default=NoAveraging(), metadata=since(NoAveraging()))
     weight_perturbation: WeightPerturbation = field(default=NoPerturbation(), metadata=since(NoPerturbation()))
+    guard: Guard = field(default=CollapseGuard(), metadata=since(NoGuard()))
     precision: PrecisionName = "fp32"
     """Arithmetic of training: bf16 and fp16 mix half precision in, tf32 rounds on GPUs; evaluation stays in fp32."""
     sync_batch_norm: bool = False
@@ -220,6 +222,11 @@ class Config(Checked):
         )
 
     @property
+    def is_guarded(self) -> bool:
+        """Whether its guard looks after the training under an attack of its own."""
+        return any(self.guard.watches(stage.attack) for stage in (self.at(0), self))
+
+    @property
     def id(self) -> str:
         """Twelve hexadecimal digits that name this configuration: a hash of all that decides the result."""
         return id_of(self._identity())
@@ -229,8 +236,10 @@ class Config(Checked):
         return differences(self._identity(whole=True), other._identity(whole=True))
 
     def _identity(self, *, whole: bool = False) -> dict[str, Any]:
+        # One that has nothing to look after decides nothing.
+        known = self if self.is_guarded else replace(self, guard=NoGuard())
         # Through JSON's types first, so that a ratio of 10 and one of 10.0 are one configuration.
-        plain: dict[str, Any] = identity(_CONVERTER.structure(_CONVERTER.unstructure(self), Config), whole=whole)
+        plain: dict[str, Any] = identity(_CONVERTER.structure(_CONVERTER.unstructure(known), Config), whole=whole)
         return plain
 
     @property
@@ -315,6 +324,7 @@ FAMILIES: Mapping[str, type[Member]] = {
     "schedule": Schedule,
     "averaging": Averaging,
     "weight_perturbation": WeightPerturbation,
+    "guard": Guard,
 }
 """The fields of a configuration that are a choice among members."""
 

@@ -69,7 +69,8 @@ class SimilarityFeedback(Feedback):
     @override
     def close(self, epoch: int, *, epochs: int, held_out: HeldOut | None) -> None:
         del held_out
-        if epoch + 1 == first_epoch(self.start, epochs):
+        # Once; later than that only if a guard has undone the epoch in which they were set.
+        if epoch + 1 >= first_epoch(self.start, epochs) and bool((self.factors == 1).all()):
             # A row sums to the number of its images; that of a class without any is 0, so that it has W = 1.
             means = self.sums / self.sums.sum(dim=1, keepdim=True).clamp(min=1)
             self.factors.copy_(similarity_factors(means, self.strength).clamp(min=self.floor))

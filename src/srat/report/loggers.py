@@ -34,6 +34,15 @@ _NAMES = {
     "budget_least": "budget/least",
     "budget_mean": "budget/mean",
     "budget_largest": "budget/largest",
+    "guard_probe": "guard/pgd",
+    "guard_probe_under": "guard/pgd_rare",
+    "guard_trained": "guard/training_attack",
+    "guard_trained_under": "guard/training_attack_rare",
+    "guard_ratio": "guard/ratio",
+    "guard_ratio_under": "guard/ratio_rare",
+    "guard_remedies": "guard/remedies",
+    "guard_collapsed": "guard/collapsed",
+    "guard_rolled_back": "guard/rolled_back",
 }
 """What a column of metrics.csv is called; those of a group are shown together."""
 _ODD = r"[^\w. -]"

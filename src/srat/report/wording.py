@@ -8,6 +8,7 @@ from srat.evaluation.comparison import Comparison
 from srat.evaluation.groups import WELL
 from srat.optimization.averaging import NoAveraging
 from srat.runs.folder import Which
+from srat.runs.metrics import Row
 
 
 def budget_text(attack: AnyAttack) -> str:
@@ -29,6 +30,43 @@ def weights_text(config: Config, which: Which) -> str:
         return "last epoch, not averaged"
     averaging = config.averaging
     return f"{which} epoch" + ("" if isinstance(averaging, NoAveraging) else f", averaged ({averaging.name})")
+
+
+def guard_text(config: Config, history: Sequence[Row]) -> str:
+    """Return what a guard has found and done in a training; "" of one that was not guarded.
+
+    Args:
+        config: the run's.
+        history: a row an epoch.
+    """
+    if not (history and is_guarded(history)):
+        return ""
+    undone = rolled_back(history)
+    found = [epoch for epoch, row in enumerate(history) if row.get("guard_collapsed", 0)]
+    if not found:
+        return "A guard looked for catastrophic overfitting after each epoch, and found none."
+    said = f"A guard found catastrophic overfitting in {_epochs(found)}"
+    if undone:
+        attack = config.guard.remedied(config.attack, len(undone)).label
+        back = f"went back to the last good weights after {_epochs(undone)}" if undone != found else "undid what it did"
+        said += f", {back}, and went on with {attack}"
+    return f"{said}." if undone == found else f"{said}; in the end it let the training go on as it was."
+
+
+def _epochs(epochs: Sequence[int]) -> str:
+    """Return epochs, counted from 0, as people count them: "epoch 3", "epochs 3, 4 and 9"."""
+    *first, last = (str(epoch + 1) for epoch in epochs)
+    return f"epochs {', '.join(first)} and {last}" if first else f"epoch {last}"
+
+
+def is_guarded(history: Sequence[Row]) -> bool:
+    """Return whether a guard looked after a training."""
+    return "guard_rolled_back" in history[0]
+
+
+def rolled_back(history: Sequence[Row]) -> list[int]:
+    """Return the epochs, counted from 0, that a guard has undone."""
+    return [epoch for epoch, row in enumerate(history) if row.get("guard_rolled_back", 0)]
 
 
 def sentences(rows: Sequence[Comparison], first: str, second: str) -> list[str]:

@@ -1,6 +1,6 @@
 """The numbers of an epoch: summed on the device, read once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor
 
 from srat.data import Targets
 from srat.evaluation.counts import Counts
-from srat.evaluation.groups import Groups
+from srat.evaluation.groups import UNDER, Groups
+from srat.guards import Seen
 from srat.methods.objective import Value
 
 Row = dict[str, Any]
@@ -119,6 +120,27 @@ def held_out_row(clean: Counts, robust: Counts, groups: Groups) -> Row:
         return means
     accuracy, low, high = robust.accuracy(groups.under)
     return means | {"held_out_under": accuracy, "held_out_under_low": low, "held_out_under_high": high}
+
+
+def guard_row(seen: Mapping[str, Seen], remedies: int, *, collapsed: bool, rolled_back: bool) -> Row:
+    """Return what a guard has seen of an epoch, in all and of the under-represented classes, and what it has done.
+
+    Args:
+        seen: of each group of classes, by its name.
+        remedies: how often it has gone back so far.
+        collapsed: whether it has found a collapse.
+        rolled_back: whether it has undone this epoch.
+    """
+    columns = {"": "", UNDER: "_under"}
+    there = {columns[group]: one for group, one in seen.items() if group in columns}
+    return {
+        **{f"guard_probe{column}": one.probe.accuracy for column, one in there.items()},
+        **{f"guard_trained{column}": one.trained.accuracy for column, one in there.items()},
+        **{f"guard_ratio{column}": one.ratio for column, one in there.items()},
+        "guard_remedies": remedies,
+        "guard_collapsed": int(collapsed),
+        "guard_rolled_back": int(rolled_back),
+    }
 
 
 def budget_row(scales: Float[Tensor, " classes"] | None, counts: Sequence[int]) -> Row:

@@ -57,7 +57,6 @@ def estimate_statistics(training: Training, stage: Stage, *, attacked: bool) -> 
         norm.reset_running_stats()
         norm.momentum = None  # the mean of all batches
         norm.train()
-    attack = config.attack.shortened(stage.effort)
     rank, device = training.processes.rank, training.fabric.device
     rng = partial(generator, config.seed, "statistics", epoch=stage.epoch, rank=rank, device=device)
     for step, batch in enumerate(islice(training.feed.epoch(stage.epoch), BATCHES)):
@@ -65,7 +64,7 @@ def estimate_statistics(training: Training, stage: Stage, *, attacked: bool) -> 
         if attacked:
             with lent(average, config.inner.batch_norm) as served:
                 loss_at = inner_loss(training, stage, served, batch, training.taught(images))
-                images = attack.perturb(loss_at, images, generator=rng(step=step), scale=stage.scale_of(own))
+                images = stage.attack.perturb(loss_at, images, generator=rng(step=step), scale=stage.scale_of(own))
         with torch.no_grad():
             fresh(images)
     estimated, present = statistics_of(fresh), statistics_of(average)

@@ -26,6 +26,7 @@ from srat.runtime.machine import is_out_of_memory, telling_of_memory
 from srat.runtime.precision import tensor_float
 from srat.training.averages import finish_average
 from srat.training.checkpoint import State
+from srat.training.guarding import end_guarded, probe
 from srat.training.keeper import DivergenceError, Keeper, check_finite
 from srat.training.memory_estimate import largest_batch
 from srat.training.session import Training
@@ -64,7 +65,8 @@ def run_epochs(training: Training, keeper: Keeper, observer: Observer) -> State:
 def train_epoch(training: Training, state: State, keeper: Keeper, observer: Observer) -> None:
     """Train what is left of an epoch: Lines 3 to 8 of Algorithm 1, or 12 to 17 once the weights apply."""
     config, device, rank, epoch = training.config, training.fabric.device, training.processes.rank, state.epoch
-    first, staged = training.stage(epoch), training.at(epoch)
+    staged = training.at(epoch)
+    first = staged.stage(epoch)
     state.sums = state.sums.to(device)
     training.model.train()
     for step, batch in enumerate(training.feed.epoch(epoch, state.step), start=state.step):
@@ -88,10 +90,12 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
     rate = training.learning_rate(first.step + training.feed.steps - 1) * state.rate_factor
     row = {"epoch": epoch, "learning_rate": rate, "weights_apply": int(weighted), **means}
     finish_average(staged, first, partial(worst_class, training, keeper))
+    probed = probe(staged, first, partial(count_raw, training, keeper))
     held_out = validate(training, epoch, keeper, observer)
+    guarded = end_guarded(staged, first, probed, observer.notice)
     if config.budget != UniformBudget():
         row |= budget_row(first.scales, training.train.counts)
-    finish_epoch(state, row | held_out, training.kept, label_of_selection(config))
+    finish_epoch(state, row | held_out | guarded, training.kept, label_of_selection(config))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -134,12 +138,17 @@ def count_held_out(
         )
 
 
+def count_raw(training: Training, keeper: Keeper, images: Dataset) -> Counts:
+    """Return what the weights themselves, not averaged, get right under the attack that chooses the best epoch."""
+    attack = selecting_attack(training.config) or Natural()
+    return count_held_out(training, images, copy.copy(training.module), keeper, attack)
+
+
 def worst_class(training: Training, keeper: Keeper) -> float:
     """Return the accuracy under attack of the class of the held-out part that the weights themselves are worst at."""
     if training.held_out is None:
         return 0.0
-    attack, model = selecting_attack(training.config) or Natural(), copy.copy(training.module)
-    counts = count_held_out(training, training.held_out, model, keeper, attack)
+    counts = count_raw(training, keeper, training.held_out)
     return counts.accuracy([counts.worst_class()]).accuracy
 
 
@@ -182,10 +191,13 @@ def forget_other_selection(state: State, config: Config, observer: Observer) -> 
 
 
 def finish_epoch(state: State, row: Row, kept: nn.Module, selected_under: str) -> None:
-    """Put an epoch into the state; its weights too, if its classes' mean accuracy under attack is the best so far."""
+    """Put an epoch into the state; its weights too, if its classes' mean accuracy under attack is the best so far.
+
+    That of an epoch which the guard has undone is of weights that are gone.
+    """
     state.history.append(row)
     state.epoch, state.step, state.sums = state.epoch + 1, 0, no_sums()
-    if row.get("held_out_robust", -1.0) > state.best_score:
+    if row.get("held_out_robust", -1.0) > state.best_score and not row.get("guard_rolled_back"):
         state.best_score, state.best_epoch = row["held_out_robust"], row["epoch"]
         state.selected_under = selected_under
         state.best_weights = {name: tensor.detach().clone() for name, tensor in kept.state_dict().items()}

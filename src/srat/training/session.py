@@ -12,11 +12,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from srat.attacks import Attack
 from srat.config.config import Config
 from srat.data import Dataset, Feed
 from srat.evaluation.groups import Groups
 from srat.feature_losses import Memory
 from srat.feedback import Feedback, HeldOut
+from srat.guards import Watch
 from srat.models import Output, lent, logits_at
 from srat.models.classifier import BatchNorm
 from srat.models.folding import Folding
@@ -77,6 +79,11 @@ class Training:
         return cast(Ends, self.parts["ends"]) if "ends" in self.parts else None
 
     @property
+    def watch(self) -> Watch | None:
+        """What the guard remembers, where it looks after this training."""
+        return cast(Watch, self.parts["guard"]) if "guard" in self.parts else None
+
+    @property
     def feedback(self) -> dict[str, Feedback]:
         """What members learn of the classes, by the fields of the configuration that they are chosen in."""
         return {name: cast(Feedback, self.parts[name]) for name in LEARNING if name in self.parts}
@@ -99,8 +106,16 @@ class Training:
             class_counts=torch.tensor(self.drawn(epoch), device=weights.device),
             weights=weights if apply else torch.ones_like(weights),
             scales=self._scales(epoch),
-            effort=config.budget.effort(epoch, epochs=config.epochs),
+            attack=self.attack_of(epoch),
         )
+
+    def attack_of(self, epoch: int) -> Attack:
+        """Return the training attack of an epoch: shorter while the budgets grow, and with the guard's remedies."""
+        config = self.config
+        attack = config.attack.shortened(config.budget.effort(epoch, epochs=config.epochs))
+        if self.watch is None:
+            return attack
+        return config.guard.remedied(attack, int(self.watch.remedies))
 
     def drawn(self, epoch: int) -> tuple[int, ...]:
         """Return how many examples of each class an epoch draws, which losses and class weights are told."""
@@ -187,6 +202,20 @@ class Training:
             self.memory.remember(output.embedding.detach(), labels)
         for feedback in self.feedback.values():
             feedback.observe(labels, output.logits.detach())
+
+    @torch.no_grad()
+    def observe(self, started: Bool[Tensor, " own"] | None, output: Output, labels: Int[Tensor, " batch"]) -> None:
+        """Tell the guard what is right of a step's images, where the attack began and as it left them.
+
+        Args:
+            started: which of this process's images are right where the attack began; None if it did not look.
+            output: what the model says of all images under attack.
+            labels: their classes.
+        """
+        if self.watch is None or started is None:
+            return
+        everywhere = self.processes.gather(started.float()[:, None], len(labels))[:, 0] > 0
+        self.watch.observe(labels, everywhere, output.logits.argmax(dim=1) == labels)
 
     def close(self, epoch: int, held_out: HeldOut | None) -> None:
         """Tell all feedback of the end of an epoch, and of what is right of the held-out part."""

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -15,6 +15,7 @@ from srat.core.errors import require
 from srat.data import Dataset, Feed, to_unit
 from srat.data.feed import smallest_batch
 from srat.evaluation.groups import groups
+from srat.guards import Watch
 from srat.models import Classifier, channel_statistics
 from srat.models.folding import Folding, find_folding
 from srat.models.sync_batch_norm import synchronize
@@ -78,7 +79,7 @@ def set_up(
         compiled=done,
         folding=folding_for(config, model, train),
         optimizer=optimizer,
-        parts=make_parts(config, copy.copy(model), output.embedding.shape[1], len(train.class_names)).to(fabric.device),
+        parts=make_parts(config, copy.copy(model), output.embedding.shape[1], train.counts).to(fabric.device),
         feed=Feed(
             dataset=train,
             augmentation=config.augmentation,
@@ -134,19 +135,25 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     return config.optimizer.make(model.parameters(), scaled=config.precision == "fp16")
 
 
-def make_parts(config: Config, model: nn.Module, dimensions: int, classes: int) -> nn.ModuleDict:
+def make_parts(config: Config, model: nn.Module, dimensions: int, counts: Sequence[int]) -> nn.ModuleDict:
     """Return the state that a configuration's members keep beside model and optimiser.
 
     Args:
         config: the run.
         model: on its device, its call not compiled.
         dimensions: of an embedding.
-        classes: how many there are.
+        counts: (classes,), training examples of each class.
     """
+    classes = len(counts)
     made = {
         "average": config.averaging.begin(model),
         "memory": config.feature_loss.memory(dimensions=dimensions, classes=classes),
         "ends": config.averaging.ends(),
         **{name: getattr(config, name).feedback(classes=classes) for name in LEARNING},
     }
-    return nn.ModuleDict({name: part for name, part in made.items() if part is not None})
+    parts = nn.ModuleDict({name: part for name, part in made.items() if part is not None})
+    if config.is_guarded:
+        parts["guard"] = Watch(
+            model, parts, groups={"": tuple(range(classes)), **groups(counts).named}, classes=classes
+        )
+    return parts

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from srat.attacks import Attack
 from srat.data import Targets
 
 
@@ -21,8 +22,8 @@ class Stage(NamedTuple):
     """w of each class; ones before the weights apply."""
     scales: Float[Tensor, " classes"] | None
     """What each class's budget is multiplied by; None for 1."""
-    effort: float = 1.0
-    """The share of its steps that the training attack takes."""
+    attack: Attack
+    """The training attack, with the steps that it takes in this epoch."""
 
     def weights_of(self, targets: Targets) -> Float[Tensor, " n"]:
         """Return w of each example."""

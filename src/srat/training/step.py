@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from srat.attacks import LossAt
@@ -34,13 +34,13 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
         rng: a purpose → the generator for it in this step.
     """
     config, targets, own = training.config, batch.targets, batch.own_targets
-    attack = config.attack.shortened(stage.effort)
 
     # Line 5: the inner maximisation.
     taught = training.taught(batch.images)
     with training.lent() as served:
-        loss_at = inner_loss(training, stage, served, batch, taught)
-        adversarial = attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
+        first = FirstLook(own.main)
+        loss_at = inner_loss(training, stage, served, batch, taught, first)
+        adversarial = stage.attack.perturb(loss_at, batch.images, generator=rng("attack"), scale=stage.scale_of(own))
 
     def minimised() -> tuple[Value, Output]:  # Line 6: Eq. 7.
         output = gathered(training, training.model(adversarial), len(batch.labels))
@@ -63,7 +63,25 @@ def train_step(training: Training, batch: Batch, stage: Stage, rng: Rng) -> Floa
     training.optimizer.step()
     training.optimizer.zero_grad()
     training.settle(stage, output, targets.main)
+    training.observe(first.right, output, targets.main)
     return sums
+
+
+class FirstLook:
+    """What is right where an attack begins, of which its first look at the model tells at no cost.
+
+    Args:
+        labels: (own,), the classes of this process's images.
+    """
+
+    def __init__(self, labels: Int[Tensor, " own"]) -> None:
+        self._labels = labels
+        self.right: Bool[Tensor, " own"] | None = None
+
+    def __call__(self, logits: Logits) -> None:
+        """Take in a look; the first one counts."""
+        if self.right is None:  # at once: what a compiled model returns may lie where its next answer will
+            self.right = logits.detach().argmax(dim=1) == self._labels
 
 
 def gathered(training: Training, output: Output, n: int) -> Output:
@@ -115,7 +133,12 @@ def references(training: Training, stage: Stage, batch: Batch, taught: Logits | 
 
 
 def inner_loss(
-    training: Training, stage: Stage, served: nn.Module, batch: Batch, taught: Logits | None = None
+    training: Training,
+    stage: Stage,
+    served: nn.Module,
+    batch: Batch,
+    taught: Logits | None = None,
+    seen: Callable[[Logits], None] = lambda _: None,
 ) -> LossAt:
     """Return what the training attack maximises; the model computes in the run's precision, the loss in fp32.
 
@@ -131,6 +154,7 @@ def inner_loss(
         served: the model as it is lent to the attack.
         batch: this process's images, without the attack, and all labels.
         taught: a teacher's logits of its images, if there is one.
+        seen: told the logits of every look at the images under attack.
     """
     config, autocast = training.config, training.fabric.autocast
     targets, weight = batch.own_targets, config.inner.feature_weight
@@ -156,11 +180,13 @@ def inner_loss(
 
     def joint(x: Tensor) -> Tensor:
         logits, embedding = asked(x).tensor_split([len(stage.class_counts)], dim=1)
+        seen(logits)
         beside = feature_values(training, stage, embedding, batch)
         return config.attack.loss(usual, logits, batch.labels[batch.own]) + weight * beside
 
     def alone(x: Tensor) -> Tensor:
         logits = asked(x)
+        seen(logits)
         return targets.mean(lambda labels: config.attack.loss(usual, logits, labels))
 
     return joint if weight else alone

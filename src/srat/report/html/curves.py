@@ -7,6 +7,7 @@ from srat.attacks import Natural
 from srat.config.config import Config
 from srat.report.html.charts import Chart, Series, chart
 from srat.report.html.record import RunRecord
+from srat.report.wording import is_guarded, rolled_back
 from srat.runs.metrics import Row
 
 Marks = Sequence[tuple[int, str]]
@@ -15,9 +16,11 @@ Marks = Sequence[tuple[int, str]]
 
 def charts_of(record: RunRecord) -> list[Chart]:
     """Return the curves of the training; none without metrics."""
-    history, marks = record.history, marks_of(record.config)
+    history = record.history
     if not history:
         return []
+    # What was undone at an epoch's end shows where the next one begins; the last one's has no place there.
+    marks = [*marks_of(record.config), *((epoch + 1, "guard goes back") for epoch in rolled_back(history))]
     found = [
         chart("Accuracy", " %", _accuracies(record), marks=marks),
         chart("Loss", "", _losses(record), marks=marks),
@@ -26,6 +29,10 @@ def charts_of(record: RunRecord) -> list[Chart]:
     if _has_feature_loss(record.config):
         title = "Images without another of their class in the batch"
         found.append(chart(title, " %", _without_positive(record), marks=marks))
+    if is_guarded(history):
+        found.append(chart("Guard: some training images under either attack", " %", _guarded(record), marks=marks))
+        title = "Guard: right after the training attack, for each right before it"
+        found.append(chart(title, "", _by_rarity(record, "guard_ratio"), marks=marks))
     return found
 
 
@@ -50,6 +57,20 @@ def _accuracies(record: RunRecord) -> list[Series]:
         shown.append(_series(history, "held out, attacked, mean of classes", "held_out_robust", 100))
     if record.rare:
         shown.append(_series(history, f"held out{attacked}, rare classes", "held_out_under", 100, interval=True))
+    return shown
+
+
+def _guarded(record: RunRecord) -> list[Series]:
+    return [
+        *_by_rarity(record, "guard_trained", 100, "training attack, "),
+        *_by_rarity(record, "guard_probe", 100, "PGD, "),
+    ]
+
+
+def _by_rarity(record: RunRecord, column: str, factor: float = 1.0, what: str = "") -> list[Series]:
+    shown = [_series(record.history, f"{what}all classes", column, factor)]
+    if f"{column}_under" in record.history[0]:
+        shown.append(_series(record.history, f"{what}rare classes", f"{column}_under", factor))
     return shown
 
 

@@ -16,7 +16,7 @@ from srat.report.html.feature_map import map_points, separability_rows
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.terminal.names import fitted
-from srat.report.wording import budget_text, weights_text
+from srat.report.wording import budget_text, guard_text, weights_text
 from srat.version import version
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
         "robust_bars": [Bar.of(threat.accuracy([c])) for c in range(len(evaluation.class_names))],
         "confusions": confusions(record),
         "charts": charts_of(record),
+        "guard": guard_text(record.config, record.history),
         "map": map_points(record),
         "separability": separability_rows(record),
         "settings": settings(record),
