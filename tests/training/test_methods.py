@@ -234,6 +234,7 @@ def test_passes_are_those_that_are_made():
 
 def test_what_is_kept_besides():
     assert kept_state(compose(method="ce")) == ()
+    assert kept_state(compose(method="fast-at")) == ("last good weights",)
     assert kept_state(compose(method="dafa")) == ("budget feedback", "weighting feedback")
     assert kept_state(compose(method="srat-ce", feature_loss="separation-queue", averaging="ema")) == (
         "averaged weights",

@@ -45,6 +45,7 @@ def kept_state(config: Config) -> tuple[str, ...]:
     learning = {name: getattr(config, name).feedback(classes=2) for name in ("budget", "weighting", "robust_loss")}
     there = {
         "averaged weights": config.averaging.name != "none",
+        "last good weights": config.is_guarded,
         "features": config.feature_loss.memory(dimensions=1, classes=2) is not None,
         **{f"{name.replace('_', ' ')} feedback": part is not None for name, part in learning.items()},
     }
