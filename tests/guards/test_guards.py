@@ -133,15 +133,18 @@ class TestJudge:
 
 class TestRemedy:
     @pytest.mark.parametrize("attack", [FGSM(), FGSM(random_start=True), NFGSM(), ZeroGrad(), PGD(steps=2)])
-    def test_more_steps_of_the_same_way_in_all(self, attack):
+    def test_more_steps_that_go_half_as_far_again_where_a_ball_bounds_them(self, attack):
         assert GUARD.remedied(attack, 0) is attack
         for remedies in (1, 2, 4):
             after = GUARD.remedied(attack, remedies)
             assert after.iterations == (remedies + 1) * attack.iterations
-            assert after.alpha * after.iterations == pytest.approx(attack.alpha * attack.iterations)
+            way = (1.5 if attack.bounded else 1.0) * attack.alpha * attack.iterations
+            assert after.alpha * after.iterations == pytest.approx(way)
+            half = replace(GUARD, reach=1.0).remedied(attack, remedies)
+            assert half.alpha == pytest.approx(attack.alpha / (remedies + 1))
 
     def test_a_smaller_step_first_and_then_more(self):
-        guard = CollapseGuard(remedy="smaller-step", factor=0.7)
+        guard = CollapseGuard(remedy="smaller-step", factor=0.7, reach=1.0)
         after = [guard.remedied(FGSM(epsilon=0.1), n) for n in range(4)]
         assert [each.iterations for each in after] == [1, 1, 2, 3]
         assert [each.alpha for each in after] == pytest.approx([0.1, 0.07, 0.05, 0.1 / 3])
@@ -171,13 +174,13 @@ class TestRefined:
         images = 0.3 + 0.4 * torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(1))
         wanted = torch.linspace(0.1, 0.9, 16).reshape(1, 4, 4)
         rng = lambda: torch.Generator().manual_seed(0)  # noqa: E731
-        refined = Refined(attack=attack, parts=3)
+        refined = Refined(attack=attack, parts=3, share=1.5)
         got = refined(lambda x: (x - wanted).square().sum((1, 2, 3)), images, generator=rng(), scale=scale)
         each = torch.ones(3) if scale is None else scale
         x, noise = images, attack.noise(images.shape, generator=rng())
         x = images if noise is None else (images + each[:, None, None, None] * noise).clamp(0, 1)
         for _ in range(3):
-            x = x + each[:, None, None, None] * attack.alpha / 3 * (x - wanted).sign()
+            x = x + each[:, None, None, None] * attack.alpha / 2 * (x - wanted).sign()
             if attack.bounded:
                 ball = each[:, None, None, None] * attack.epsilon
                 x = torch.minimum(torch.maximum(x, images - ball), images + ball)
@@ -197,7 +200,7 @@ class TestRefined:
     def test_refuses_what_cannot_be_divided(self):
         with refusing("parts", 0):
             Refined(attack=FGSM(), parts=0)
-        with refusing("share", 1.5):
+        with refusing("share", 1.5):  # a single part would be longer than the step
             Refined(attack=FGSM(), share=1.5)
 
 
@@ -226,7 +229,7 @@ class TestWatches:
 
     @pytest.mark.parametrize(
         ("field", "value"),
-        [("below", 0), ("drop", 0.0), ("share", 1.0), ("ratio", 0.9), ("factor", 1.5), ("most", -1)],
+        [("below", 0), ("drop", 0.0), ("share", 1.0), ("ratio", 0.9), ("factor", 1.5), ("reach", 2.5), ("most", -1)],
     )
     def test_refuses_settings_out_of_range(self, field, value):
         with refusing(f"guard.{field}", value):

@@ -22,18 +22,19 @@ class Refined(IterativeAttack):
     parts: int = 1
     """How many of each, all of the same size."""
     share: float = 1.0
-    """Part of a step's size that its parts have together."""
+    """What the sizes of a step's parts come to, in sizes of the step: above 1 they can turn, within a ball."""
 
     def __post_init__(self) -> None:
         require_field(self.parts >= 1, "parts", "1 or more", self.parts)
-        require_field(0 < self.share <= 1, "share", "above 0 and at most 1", self.share, 0, 1)
+        require_field(0 < self.share <= self.parts, "share", "above 0 and at most `parts`", self.share, 0, self.parts)
         require(self.attack.alpha is not None, f"attack: expected one with a step size, got {self.attack.name}")
 
     @property
     @override
     def label(self) -> str:
-        steps = f" in {self.iterations} steps" if self.parts > 1 else ""
-        return self.attack.label + steps + (f" with {self.share:g} of its step" if self.share < 1 else "")
+        if self.parts > 1:
+            return f"{self.attack.label} in {self.iterations} steps"
+        return f"{self.attack.label} with {self.share:g} of its step"
 
     @property
     @override

@@ -78,7 +78,10 @@ class CollapseGuard(Guard, name="collapse"):
     ratio: float = 1.1
     """Images right after the training attack for each right where it begins, above which it tells the label."""
     remedy: Literal["more-steps", "smaller-step"] = "more-steps"
-    """Two steps of half the size, then three of a third, …; or first of all a smaller step (`factor`)."""
+    """Two steps, the next time three, …; or first of all a smaller step (`factor`)."""
+    reach: float = 1.5
+    """What more steps come to together, in sizes of the one before: 1.5 makes two of 0.75 or three of 0.5, which can
+    turn within the ball. 1 of an attack without a ball, as n-fgsm: two of half the size."""
     factor: float = 0.8
     """What a smaller step is of the whole."""
     most: int = 4
@@ -88,6 +91,7 @@ class CollapseGuard(Guard, name="collapse"):
         require_field(self.below >= 1, "guard.below", "1 or more", self.below)
         for name, value in (("drop", self.drop), ("share", self.share), ("factor", self.factor)):
             require_field(0 < value < 1, f"guard.{name}", "above 0 and less than 1", value, 0, 1)
+        require_field(1 <= self.reach <= 2, "guard.reach", "1 to 2", self.reach, 1, 2)
         require_field(1 <= self.ratio < float("inf"), "guard.ratio", "1 or more", self.ratio, 1)
         require_field(self.most >= 0, "guard.most", "0 or more", self.most)
 
@@ -130,4 +134,4 @@ class CollapseGuard(Guard, name="collapse"):
         smaller = self.remedy == "smaller-step"
         if smaller and remedies == 1:
             return Refined(attack=attack, share=self.factor)
-        return Refined(attack=attack, parts=remedies + 1 - smaller)
+        return Refined(attack=attack, parts=remedies + 1 - smaller, share=self.reach if attack.bounded else 1.0)
