@@ -1,6 +1,7 @@
 """Catastrophic overfitting, and the guard against it: FGSM without noise at ε = 16/255 on a part of CIFAR-10.
 
-usage: SRAT_DATA_DIR=… python docs/results/collapse.py [--epochs 15] [--images 500] [--ratio 1] [--filters 32] [--seeds 0 1 2]
+usage: SRAT_DATA_DIR=… python docs/results/collapse.py [--epochs 15] [--images 500] [--ratio 1] [--filters 32]
+       [--seeds 0 1 2]
 
 A network of one convolution and a linear layer (Andriushchenko and Flammarion, 2020, find the effect in one of four
 filters) learns so many images of each class: under PGD-3 with steps of ε/2, under FGSM, and under FGSM with the guard.
