@@ -28,6 +28,7 @@ from srat.evaluation.feature_map import FeatureMap
 from srat.evaluation.groups import grouped
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import CLEAN, Evaluation, Result
+from srat.guards import NoGuard
 from srat.report.html.accuracies import groups_of
 from srat.report.html.charts import Series, chart, ticks
 from srat.report.html.confusion import confusions
@@ -183,6 +184,79 @@ class TestPage:
         assert "another" in said
         ids = re.findall(r'\bid="([^"]+)"', page)
         assert len(ids) == len(set(ids))
+
+
+def watched(*epochs, left=(), rare=True):
+    """Return a history whose guard has gone back at the ends of these epochs, and has left others as they were."""
+    columns = {"guard_probe": 0.3, "guard_trained": 0.5, "guard_ratio": 0.7}
+    columns |= {f"{name}_under": value / 2 for name, value in columns.items()} if rare else {}
+    return [
+        row
+        | columns
+        | {
+            "guard_remedies": sum(e <= row["epoch"] for e in epochs),
+            "guard_collapsed": int(row["epoch"] in (*epochs, *left)),
+            "guard_rolled_back": int(row["epoch"] in epochs),
+        }
+        for row in HISTORY
+    ]
+
+
+class TestGuard:
+    """What a guard has found and done is told in a sentence, marked in the curves, and drawn."""
+
+    CONFIG = compose(CONFIG, attack="fgsm")
+
+    @pytest.mark.parametrize(
+        ("history", "said"),
+        [
+            (watched(), "A guard looked for catastrophic overfitting after each epoch, and found none."),
+            (
+                watched(1),
+                "A guard found catastrophic overfitting in epoch 2, undid what it did, and went on with fgsm in 2 steps.",
+            ),
+            (
+                watched(0, 1),
+                "A guard found catastrophic overfitting in epochs 1 and 2, undid what it did, and went on with fgsm in 3 "
+                "steps.",
+            ),
+            (
+                watched(0, left=(1, 2)),
+                "A guard found catastrophic overfitting in epochs 1, 2 and 3, went back to the last good weights after "
+                "epoch 1, and went on with fgsm in 2 steps; in the end it let the training go on as it was.",
+            ),
+            (
+                watched(left=(2,)),
+                "A guard found catastrophic overfitting in epoch 3; in the end it let the training go on as it was.",
+            ),
+        ],
+    )
+    def test_a_sentence(self, history, said):
+        assert said in text_of(render([a_record(config=self.CONFIG, history=history)]))
+
+    def test_marks_where_it_went_back(self):
+        page = render([a_record(config=self.CONFIG, history=watched(0))])
+        plain = render([a_record(config=self.CONFIG, history=watched())])
+        charts = page.count('<figure class="chart" ')
+        assert page.count("<title>guard goes back</title>") == charts
+        assert "guard goes back" not in plain
+        x = [float(one) for one in re.findall(r'class="mark" x1="([\d.]+)".*?<title>guard goes back', page)]
+        across = [
+            float(one) for one in re.findall(r'<text x="([\d.]+)" y="212.0" text-anchor="middle">[12]<', page)[:2]
+        ]
+        assert all(across[0] < one < across[1] for one in x)
+
+    @pytest.mark.parametrize("rare", [True, False])
+    def test_curves(self, rare):
+        said = text_of(render([a_record(config=self.CONFIG, history=watched(rare=rare))]))
+        for name in ("PGD, all classes", "training attack, all classes"):
+            assert name in said
+        assert ("PGD, rare classes" in said) == rare
+
+    def test_nothing_where_there_is_none(self):
+        assert "uard" not in text_of(render([a_record(config=replace(CONFIG, guard=NoGuard()))])).replace(
+            "guard.name none", ""
+        )
 
 
 class TestVerdict:

@@ -327,6 +327,12 @@ class TestWhatIsSeen:
         assert {name for name in uneven if name.startswith("guard")} == columns | last | {f"{c}_under" for c in columns}
 
 
+def test_a_guard_that_finds_nothing_changes_nothing(alarm):
+    alarm()
+    ends = [run(a_training(guarded(guard=guard, averaging="ema")))[0].states[-1] for guard in ("collapse", "none")]
+    assert same(*ends)
+
+
 def test_a_second_model_is_all_the_memory_that_it_takes():
     plain, watched = a_training(guarded(guard="none")), a_training()
     model, kept = (

@@ -46,7 +46,7 @@ from srat.training.step import inner_loss, train_step
 
 
 def tiny(method="srat-ldam", **options):
-    config = compose(method=method, epochs=options.pop("epochs", 3), **options)
+    config = compose(method=method, epochs=options.pop("epochs", 3), **{"guard": "none"} | options)
     attack = config.attack if method == "natural" else replace(config.attack, steps=2)
     return replace(config, model=SmallCNN(width=4), attack=attack)
 
