@@ -35,7 +35,7 @@ def grey(images):
 
 
 def tiny(method="srat-ce", epochs=1, **options):
-    config = compose(method=method, ratio=10, epochs=epochs, **options)
+    config = compose(**{"method": method, "ratio": 10, "epochs": epochs, "guard": "none"} | options)
     return replace(config, attack=replace(config.attack, steps=2))
 
 

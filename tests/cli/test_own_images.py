@@ -102,7 +102,7 @@ class TestSaid:
 
     def test_weights_that_apply_from_the_start(self, cli, place):
         fill(place / "images")
-        words = ("--data", "folder", "--data-dir", "images", "--method", "cb-reweight", *QUICK)
+        words = ("--data", "folder", "--data-dir", "images", "--method", "cb-reweight", "--guard", "none", *QUICK)
         code, out, _ = cli("train", *words, "--attack.steps", "1")
         assert code == 0
         assert "weights effective-number from the start\n" in out

@@ -20,5 +20,5 @@ from srat.models.backbones.small_cnn import SmallCNN
 
 
 def tiny():
-    config = compose(epochs=2)
+    config = compose(epochs=2, guard="none")
     return replace(config, model=SmallCNN(width=4), attack=replace(config.attack, steps=1))

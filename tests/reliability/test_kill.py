@@ -13,7 +13,7 @@ from srat.core.tensor_file import open_tensors
 from srat.evaluation.record import Evaluation
 from srat.training.checkpoint import list_checkpoints
 
-WORDS = [*RUN, "--epochs", "4", "--model.width", "8", "--checkpoint-every", "1"]
+WORDS = [*RUN, "--guard", "none", "--epochs", "4", "--model.width", "8", "--checkpoint-every", "1"]
 MEMBERS = shlex.split(
     "--sampling class-balanced --feature-loss separation-queue --optimizer adamw --schedule cosine --averaging ema"
 )

@@ -172,12 +172,13 @@ def _quietly(kind: type[T], args: list[str], *, command: str, default: T) -> tup
 def plain_help(text: str) -> str:
     """Return tyro's help without its Nones: ``--seed {None}|INT … (default: None)`` is ``--seed INT …``.
 
-    Every line in a frame keeps its length; one of which nothing is left goes.
+    Every line in a frame keeps its length; one of which nothing is left goes, and so does an empty one.
     """
     text = re.sub(r"\{None\}\|(\{\[.*?\]\}|\S+)", r"\1       ", text)
     text = re.sub(r"\{None,([^}]*)\}", r"{\1}     ", text)
     text = re.sub(r"\(default:[\s│]*(None|'')?\)", lambda found: re.sub(r"[^\s│]", "\0", found[0]), text)
     text = re.sub(r"^[\s│]*\0[\s│\0]*\n", "", text, flags=re.MULTILINE).replace("\0", " ")
+    text = re.sub(r"^│ *│\n", "", text, flags=re.MULTILINE)  # between two paragraphs
     lines = text.splitlines()
     width = max((len(line) for line in lines if line.startswith("│")), default=MOST_COLUMNS)
     return "\n".join(textwrap.fill(line, width) if len(line) > width and line[0].isalpha() else line for line in lines)
