@@ -100,3 +100,11 @@ def test_refuses_a_queue_of_nothing():
     with pytest.raises(UserError) as error:
         QueuedSeparation(size=0)
     assert (error.value.field, error.value.got) == ("feature_loss.size", 0)
+
+
+def test_features_that_are_no_numbers_are_not_remembered():
+    queue = Queue(4, 2)
+    queue.remember(torch.tensor([[1.0, 0.0], [math.nan, 1.0], [math.inf, 0.0]]), torch.tensor([0, 1, 1]))
+    assert queue.labels.tolist() == [0, -1, -1, -1]
+    loss = QueuedSeparation(size=4)(torch.eye(2), torch.tensor([0, 1]), queue)
+    assert loss.values.isfinite().all()

@@ -30,7 +30,7 @@ from srat.training.keeper import NullKeeper
 
 def single_step(**members):
     """Return a training under FGSM on images of four classes, two of them rare."""
-    config = replace(tiny(), attack=FGSM(epsilon=0.1), batch_size=16, epochs=3, **members)
+    config = replace(tiny(), attack=FGSM(epsilon=0.1), batch_size=16, epochs=3, guard=CollapseGuard(), **members)
     labels = torch.tensor([0] * 30 + [1] * 30 + [2] * 10 + [3] * 10)
     images = torch.rand(80, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     return fitting.set_up(config, make_fabric("cpu"), Dataset(images, labels, tuple("abcd")), None, None)

@@ -156,7 +156,7 @@ def check_resume(folder, monkeypatch):
     # The best epoch is the first of the three: its weights must come back, too.
     scores = itertools.cycle((0.3, 0.2, 0.1))
     monkeypatch.setattr(trainer, "validate", lambda *_: {"held_out_robust": next(scores)})
-    config = replace(compose(method="srat-ldam", epochs=3, averaging="ema"), model=SmallCNN(width=4))
+    config = replace(compose(method="srat-ldam", epochs=3, averaging="ema", guard="none"), model=SmallCNN(width=4))
     config = replace(config, attack=replace(config.attack, steps=1))
     fitting.fit(config, out=folder / "whole")
     with pytest.raises(Interrupted):

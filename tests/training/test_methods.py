@@ -118,6 +118,7 @@ def test_the_first_part_of_a_run_has_members_of_its_own():
     assert type(config.at(3).loss) is CrossEntropy
     assert config.at(4) is config
     assert config.at(0).before == Before()
+    assert compose(config, epochs=1, before={"part": 0.9}).at(0).loss == config.loss  # which trains the last epoch
 
 
 def test_each_epoch_is_trained_by_its_stage(monkeypatch):
@@ -168,6 +169,10 @@ def fake_data():
         ({"part": 0.5, "robust_loss": "distillation"}, "`before.robust_loss`: expected one without teacher"),
         ({"part": 0.5, "robust_loss": "trades-calibrated"}, "`before.robust_loss`: expected one without teacher"),
         ({"part": 0.5, "feature_loss": "separation-queue"}, "`before.feature_loss`: expected one without"),
+        (
+            {"part": 0.5, "loss": "ldam"},
+            "`before.loss`: ldam is for a cosine head of scale 30, and the run has another",
+        ),
         ({"part": 0.5, "loss": "focl"}, "unknown loss 'focl', did you mean 'focal'"),
         ({"part": 0.5, "attack": "fgsm", "robust_loss": "trades"}, "expected one with a random start, got fgsm"),
     ],
@@ -176,6 +181,15 @@ def test_a_first_part_that_cannot_be_is_refused(before, said):
     with pytest.raises(UserError) as error:
         compose(method="ce", before=before).check()
     assert said in str(error.value)
+
+
+def test_a_first_part_without_features_or_an_attack_asks_the_attack_for_none():
+    config = compose(method="srat-ce", epochs=4)
+    config = replace(config, inner=replace(config.inner, feature_weight=1.0))
+    for member in ({"attack": "natural"}, {"feature_loss": "none"}):
+        staged = compose(config, before={"part": 0.5, **member})
+        staged.check()
+        assert (staged.at(0).inner.feature_weight, staged.at(2).inner.feature_weight) == (0.0, 1.0)
 
 
 def test_a_ball_reaches_the_attack_of_the_first_part():
@@ -256,7 +270,9 @@ def test_a_protocol_sets_what_it_says(name, data):
     assert (config.attack.steps, config.attack.epsilon) == (protocol.steps, protocol.epsilon)
     assert (config.evaluation.steps, config.evaluation.epsilon) == (20, protocol.epsilon)
     assert config.augmentation.name == "rand-augment"  # the method's
-    assert compose(protocol=name, method="ce", data=data).augmentation.name == protocol.augmentation
+    usual = protocol.augmentation or compose(data=data).augmentation.name
+    assert compose(protocol=name, method="ce", data=data).augmentation.name == usual
+    assert compose(compose(method="at-bsl", data=data), protocol=name) == config
     rates = [config.schedule.learning_rate(e, steps=1, epochs=config.epochs, base=1.0) for e in range(config.epochs)]
     for number, milestone in enumerate(protocol.milestones):
         assert rates[milestone - 1] == pytest.approx(protocol.factor**number)
@@ -272,6 +288,11 @@ def test_tables_of_the_field_as_their_authors_have_them():
     assert compose(protocol="robustlt", data="cifar10").evaluation.step_size == 1 / 255
     tiny = compose(protocol="at-bsl", data="tiny-imagenet")
     assert (tiny.imbalance.name, tiny.imbalance.ratio) == ("exp", 10)
+    assert compose(protocol="taet", data="cifar10").evaluation.step_size == 1 / 255
+    assert compose(protocol="srat", data="svhn").attack.step_size == 1 / 255
+    assert compose(protocol="srat", data="svhn").augmentation.name == "none"
+    first = compose(compose(method="ce", before={"part": 0.5, "attack": "fgsm"}, data="cifar10"), protocol="robal")
+    assert first.before.attack.epsilon == first.attack.epsilon == 0.031
     srat = compose(protocol="srat", data="cifar10")
     assert (srat.epochs, srat.schedule.milestones, srat.schedule.factor) == (200, (160, 180), 0.01)
 

@@ -16,7 +16,7 @@ from srat.core.errors import require_field
 class NFGSM(SingleStep, name="n-fgsm"):
     """One sign step from noise wider than the ball, without a projection (de Jorge et al., 2022), in training alone.
 
-    x' = clip(x + η + α · sign(∇ℓ(x + η)), 0, 1) with η uniform in [−k ε, k ε]: up to (k + 1) ε away from x.
+    x' = clip(s + α · sign(∇ℓ(s))), s = clip(x + η), η uniform in [−k ε, k ε], clip to [0, 1]: up to (k + 1) ε from x.
     """
 
     step_size: float | None = None

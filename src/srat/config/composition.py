@@ -127,7 +127,12 @@ def _with_protocol(config: Config, name: str) -> Config:
     known = data in protocol.imbalances
     require(known, f"`protocol` {written}: expected `data` {' or '.join(protocol.imbalances)}, got {data}")
     steps = {"steps": protocol.steps} if "steps" in config.attack.settings() else {}
-    ball = {"norm": "linf", "epsilon": protocol.epsilon, "step_size": protocol.step_size}
+    own, suggested = protocol.step_size, config.data.suggested
+    step, tested = (own, protocol.evaluation_step_size) if own is not None else (suggested.step_size,) * 2
+    ball = {"norm": "linf", "epsilon": protocol.epsilon, "step_size": step}
+    first, method = config.before.attack, methods().get(config.method)
+    augmented = method is not None and method.augmentation is not None
+    augmentation = config.augmentation if augmented else protocol.augmentation or suggested.augmentation
     config = replace(
         config,
         imbalance=protocol.imbalances[data],
@@ -138,11 +143,11 @@ def _with_protocol(config: Config, name: str) -> Config:
         schedule=Steps(
             milestones=protocol.milestones, factor=protocol.factor, reweight_from=config.schedule.reweight_from
         ),
-        augmentation=_chosen("augmentation", protocol.augmentation, "augmentation"),
+        augmentation=_chosen("augmentation", augmentation, "augmentation"),
         attack=_within(config.attack, ball | steps),
+        before=config.before if first is None else replace(config.before, attack=_within(first, ball)),
     )
-    evaluation = PGD(epsilon=protocol.epsilon, step_size=protocol.evaluation_step_size, steps=20)
-    return replace(config, evaluation=evaluation)
+    return replace(config, evaluation=PGD(epsilon=protocol.epsilon, step_size=tested, steps=20))
 
 
 def _with_method(config: Config, name: str) -> Config:

@@ -127,6 +127,7 @@ class Config(Checked):
         That is asked before a training, not of each value: commands make configurations choice by choice.
         """
         self.before.check()
+        self._check_first_head()
         for stage in (self.at(0), self):
             stage._check_stage()
 
@@ -152,7 +153,18 @@ class Config(Checked):
         if epoch >= self.before.epochs(self.epochs):
             return self
         members: Mapping[str, Any] = self.before.members
-        return replace(self, **members, before=Before())
+        stage = replace(self, **members, before=Before())
+        nothing = isinstance(stage.feature_loss, NoFeatureLoss) or isinstance(stage.attack, Natural)
+        return replace(stage, inner=replace(stage.inner, feature_weight=0.0)) if nothing else stage
+
+    def _check_first_head(self) -> None:
+        """Raise ``UserError`` if the loss of the first part is made for another head than the run has."""
+        served, first = self.head.resolve(self.loss.head), self.before.loss
+        wanted = None if first is None else first.head
+        if first is not None and isinstance(wanted, CosineHead):
+            there = isinstance(served, CosineHead) and served.scale == wanted.scale
+            made_for = f"a cosine head of scale {number(wanted.scale)}"
+            require(there, f"`before.loss`: {first.name} is for {made_for}, and the run has another")
 
     def _check_joint_attack(self) -> None:
         """Raise ``UserError`` if the attack is to maximise a feature loss, and there is none, or it cannot."""

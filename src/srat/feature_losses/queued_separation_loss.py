@@ -41,6 +41,8 @@ class Queue(Memory):
         """Put a batch, or the last of it that the queue holds, in the place of the oldest features."""
         size = len(self.labels)
         features, labels = features[-size:], labels[-size:]
+        finite = features.isfinite().all(dim=1)  # not so in a step that fp16 leaves out
+        features, labels = features.where(finite[:, None], 0), labels.where(finite, -1)
         places = (self.oldest + torch.arange(len(labels), device=labels.device)) % size
         self.features[places] = features.to(self.features.dtype)
         self.labels[places] = labels

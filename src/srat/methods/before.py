@@ -53,12 +53,12 @@ class Before(Checked):
             raise UserError(f"`before.feature_loss`: {wanted}, got {feature.name}")
 
     def epochs(self, epochs: int) -> int:
-        """Return how many epochs it has.
+        """Return how many epochs it has; the last one is always the run's own.
 
         Args:
             epochs: of the run.
         """
-        return round(self.part * epochs)
+        return min(round(self.part * epochs), epochs - 1)
 
 
 def of_members(before: Before | type[Before]) -> list[Field[Any]]:

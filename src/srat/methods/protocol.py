@@ -42,14 +42,14 @@ class Protocol(Checked):
     """What it is multiplied by at each."""
     epsilon: float = 8 / 255
     """ε of both attacks."""
-    step_size: float = 2 / 255
-    """Of the training attack."""
+    step_size: float | None = 2 / 255
+    """Of the training attack; None for the data's own, of both attacks."""
     steps: int = 10
     """Of the training attack."""
     evaluation_step_size: float = 2 / 255
     """Of PGD-20, the evaluation's attack."""
-    augmentation: str = "crop-flip"
-    """Of methods that have none of their own."""
+    augmentation: str | None = "crop-flip"
+    """Of methods that have none of their own; None for the data's."""
 
 
 def exponential(**ratios: float) -> Mapping[str, Imbalance]:

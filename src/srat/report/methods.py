@@ -14,6 +14,7 @@ from srat.methods import Before, Method, Protocol, methods, protocols
 
 DATA = "cifar10"
 """What costs and commands are shown for; most authors begin with it."""
+OWN = "the data's own"
 _QUIET = {"weighting": "uniform", "feature_loss": "none", "robust_loss": "standard"}
 """Members that are not worth a word."""
 _AFTER = {"weighting": " weights", "budget": " budget"}
@@ -75,7 +76,7 @@ def _text(value: Any) -> str:
 
 
 def cost(name: str) -> str:
-    """Return what a method costs beside PGD-10, such as "1.17 (27 passes of 23)"."""
+    """Return what a method costs beside PGD-10, such as "1.17 times PGD-10's passes (27 of 23 a step)"."""
     config = compose(method=name, data=DATA)
     return f"{relative_passes(config):.2f} times PGD-10's passes ({passes(config):.3g} of 23 a step)"
 
@@ -112,12 +113,16 @@ def facts_of_protocol(protocol: Protocol) -> list[tuple[str, str]]:
     return [
         ("data", "; ".join(imbalances)),
         ("network", f"{protocol.model.name} ({_settings(protocol.model)})"),
-        ("training", f"{protocol.epochs} epochs, batches of {protocol.batch_size}, {protocol.augmentation}"),
+        ("training", f"{protocol.epochs} epochs, batches of {protocol.batch_size}, {protocol.augmentation or OWN}"),
         ("rate", f"{rate:g}, times {protocol.factor:g} at epochs {decays}; {_settings(protocol.optimizer)}"),
-        ("attack", f"PGD-{protocol.steps}, {ball}, steps of {_in_255ths(protocol.step_size)}"),
-        ("evaluation", f"PGD-20, {ball}, steps of {_in_255ths(protocol.evaluation_step_size)}"),
+        ("attack", f"PGD-{protocol.steps}, {ball}, steps of {_step(protocol, protocol.step_size)}"),
+        ("evaluation", f"PGD-20, {ball}, steps of {_step(protocol, protocol.evaluation_step_size)}"),
         ("source", protocol.source),
     ]
+
+
+def _step(protocol: Protocol, size: float | None) -> str:
+    return OWN if protocol.step_size is None or size is None else _in_255ths(size)
 
 
 def _settings(member: Member) -> str:

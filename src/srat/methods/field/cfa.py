@@ -13,7 +13,7 @@ METHOD = Method(
         "(1 − b_y) · CE(z(x), y) + b_y · KL(p(x) ‖ p(x')), β_c = (λ₂ + A_c) · β, b = β / (1 + β), ε_c = (λ₁ + A_c) · ε"
     ),
     differs=(
-        "A_c is divided by the class's own count; theirs by that of a balanced set, which makes ε 1.61 … 0.016 times "
+        "A_c is divided by the class's own count; theirs by that of a balanced set, which makes A_c 1.61 … 0.016 "
         "of an accuracy of 40 % in every class of Exp-100.",
         "The step goes with ε_c; theirs is the same for all. Easy classes get the larger ε, as with them: the "
         "opposite of RobustLT.",

@@ -14,7 +14,8 @@ METHOD = Method(
     ),
     differs=(
         "It is the form that moves budgets; the one that moves weights is not here.",
-        "Their constants 10, 9/10 and 1/10 are for ten classes; they go by the number of classes here.",
+        "Their step is a quarter of the batch's largest ε, and PGD-20 tells them what is wrong; here the step goes by "
+        "each image's own ε, and the attack that chooses the best epoch tells.",
         "They begin with a robust model and train it for 40 epochs more; here the second half of a run stands for "
         "those.",
     ),

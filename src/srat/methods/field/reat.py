@@ -13,7 +13,7 @@ METHOD = Method(
         " step, so that it is plain PGD, and is left out. An extra clean pass in their step, which only counts, as "
         "well.",
         "KLDivLoss divides by batch and features, which makes the term some hundred times smaller than the paper's; "
-        "`feature_loss.reduction` sum is the paper's letter, and has no least value.",
+        "`feature_loss.reduction` sum is the paper's letter; neither has a least value.",
         "Their tail are the last labels; here it is the third of the classes with the fewest examples.",
     ),
     loss=BalancedSoftmax(),

@@ -8,8 +8,8 @@ METHOD = Method(
     title="RobustLT: larger budgets for rarer classes, growing over the run, on the balanced softmax",
     source="RobustLT (CVPR 2026, arXiv:2605.13395); code: core/methods/robustlt.py",
     formula=(
-        "CE(z(x') + ln n, y), ε_c = ε · ((1 − a) + a · r_c / Σ π_k r_k), r_c = √ln(n_max / n_c), times min(1, t / (b "
-        "E))"
+        "CE(z(x') + ln n, y), ε_c = ε · ((1 − a) + a · r_c / Σ π_k r_k), r_c = √ln(n_max / n_c), times min(1, (t − 1)"
+        " / (b E))"
     ),
     differs=(
         "They put it on six methods; AT-BSL is the strongest of them. `loss` cross-entropy is AT + RobustLT; "

@@ -13,5 +13,5 @@ PROTOCOL = Protocol(
     ),
     imbalances=exponential(cifar10=50, cifar100=10, tiny_imagenet=10),
     epochs=100,
-    milestones=(75, 90),
+    milestones=(74, 89, 99),
 )

@@ -14,4 +14,6 @@ PROTOCOL = Protocol(
     epochs=200,
     milestones=(160, 180),
     factor=0.01,
+    step_size=None,
+    augmentation=None,
 )

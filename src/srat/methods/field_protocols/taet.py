@@ -16,5 +16,5 @@ PROTOCOL = Protocol(
     milestones=(75, 90),
     epsilon=0.031,
     step_size=0.003,
-    evaluation_step_size=0.003,
+    evaluation_step_size=1 / 255,
 )
