@@ -175,6 +175,29 @@ class Looked(WeightPerturbation, name="looked"):
             parameter.grad = None
         yield
 ''',
+    "guard": '''
+from dataclasses import dataclass
+from srat.guards import Guard
+
+@dataclass(frozen=True, kw_only=True)
+class Patient(Guard, name="patient"):
+    """Looks on, and lets everything be."""
+
+    def watches(self, attack):
+        return True
+
+    def judge(self, seen):
+        return ""
+
+    def is_good(self, seen):
+        return True
+
+    def steps_in(self, remedies):
+        return False
+
+    def remedied(self, attack, remedies):
+        return attack
+''',
     "model": '''
 from dataclasses import dataclass
 from torch import nn

@@ -213,13 +213,11 @@ class TestGuard:
             (watched(), "A guard looked for catastrophic overfitting after each epoch, and found none."),
             (
                 watched(1),
-                "A guard found catastrophic overfitting in epoch 2, undid what it did, and went on with fgsm in 2 "
-                "steps.",
+                "A guard found catastrophic overfitting in epoch 2, undid it, and went on with fgsm in 2 steps.",
             ),
             (
                 watched(0, 1),
-                "A guard found catastrophic overfitting in epochs 1 and 2, undid what it did, and went on with fgsm in "
-                "3 steps.",
+                "A guard found catastrophic overfitting in epochs 1 and 2, undid it, and went on with fgsm in 3 steps.",
             ),
             (
                 watched(0, left=(1, 2)),

@@ -25,6 +25,7 @@ from srat.data.sources.digits import Digits
 from srat.evaluation.evaluate import count
 from srat.evaluation.observer import Observer
 from srat.guards import CollapseGuard, NoGuard
+from srat.methods.before import Before
 from srat.optimization.averaging import EMA
 from srat.optimization.optimizers import AdamW
 from srat.runtime.fabric import make_fabric
@@ -54,14 +55,14 @@ def a_training(config=None, data=None, held_out=None, **options):
 
 @pytest.fixture
 def alarm(monkeypatch):
-    """Let the guard find collapses in these epochs, counted from 0, of the runs that follow; or as it does (None)."""
+    """Let the guard find collapses in these epochs of the runs that follow, counted from 0, and doubt others."""
 
-    def at(*epochs):
+    def at(*epochs, doubted=()):
         real = guarding.end_guarded
 
         def judged(training, stage, probed, notice):
             monkeypatch.setattr(CollapseGuard, "judge", lambda *_: "as told" if stage.epoch in epochs else "")
-            monkeypatch.setattr(CollapseGuard, "is_good", lambda *_: True)
+            monkeypatch.setattr(CollapseGuard, "is_good", lambda *_: stage.epoch not in doubted)
             return real(training, stage, probed, notice)
 
         monkeypatch.setattr(loop, "end_guarded", judged)
@@ -127,6 +128,15 @@ class TestGoingBack:
         assert same(first, second)
         assert same(first, third)
         assert not same(first, last)
+
+    def test_an_epoch_that_is_in_doubt_is_not_gone_back_to(self, alarm):
+        alarm(2, doubted=(1,))
+        watching, _ = run(a_training())
+        first, second, third, _ = watching.states
+        assert same(first, third)
+        assert not same(first, second)
+        [said] = watching.said
+        assert "back to the weights after epoch 1, on" in said
 
     def test_a_run_that_collapses_at_once_begins_anew(self, alarm):
         alarm(0)
@@ -315,6 +325,13 @@ class TestWhatIsSeen:
             assert training.watch is None
             watching, _ = run(training)
             assert not any(name.startswith("guard") for name in watching.rows[0])
+
+    def test_a_part_of_the_run_under_more_steps_is_let_be(self, alarm):
+        alarm(0, 1, 2, 3)
+        config = replace(guarded(attack=PGD(epsilon=0.1)), before=Before(part=0.5, attack=FGSM(epsilon=0.1)))
+        watching, state = run(a_training(config))
+        assert [row["guard_collapsed"] for row in watching.rows] == [1, 1, 0, 0]
+        assert len({tuple(row) for row in state.history}) == 1
 
     def test_columns_of_groups_where_there_are_groups(self):
         even = run(a_training(guarded(epochs=1)))[0].rows[0]

@@ -47,8 +47,9 @@ def guard_text(config: Config, history: Sequence[Row]) -> str:
         return "A guard looked for catastrophic overfitting after each epoch, and found none."
     said = f"A guard found catastrophic overfitting in {_epochs(found)}"
     if undone:
-        attack = config.guard.remedied(config.attack, len(undone)).label
-        back = f"went back to the last good weights after {_epochs(undone)}" if undone != found else "undid what it did"
+        watched = config if config.guard.watches(config.attack) else config.at(0)
+        attack = config.guard.remedied(watched.attack, len(undone)).label
+        back = f"went back to the last good weights after {_epochs(undone)}" if undone != found else "undid it"
         said += f", {back}, and went on with {attack}"
     return f"{said}." if undone == found else f"{said}; in the end it let the training go on as it was."
 

@@ -102,7 +102,9 @@ def end_guarded(training: Training, stage: Stage, probed: Probed | None, notice:
         return {}
     robust, trained = probed
     seen = watch.seen((robust.total, robust.correct, trained.correct), comparable(training.config, stage))
-    wrong, remedies = guard.judge(seen), int(watch.remedies)
+    # A part of the run under more steps is none of its business, and has no remedy.
+    wrong = guard.judge(seen) if guard.watches(training.config.attack) else ""
+    remedies = int(watch.remedies)
     goes_back = bool(wrong) and guard.steps_in(remedies)
     found = f"catastrophic overfitting in epoch {epoch + 1} ({wrong})"
     if goes_back:
