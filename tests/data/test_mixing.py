@@ -10,6 +10,7 @@ from scipy import stats
 from torch.nn import functional as F
 
 from refusals import refusing
+from srat.config.checks import check
 from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.errors import FieldError
@@ -312,14 +313,14 @@ def test_losses_of_features_refuse_it(mixing):
     for name in choices(FeatureLoss):
         config = replace(compose(method="ce", mixing=mixing), feature_loss=choose(FeatureLoss, name, "feature loss"))
         if name == "none":
-            config.check()
+            check(config)
             continue
         with pytest.raises(
             FieldError, match=rf"`mixing`: expected none with `feature_loss` {name}, .*got '{mixing.name}'"
         ):
-            config.check()
-        replace(config, mixing=NoMixing()).check()
-        replace(config, feature_loss=NoFeatureLoss()).check()
+            check(config)
+        check(replace(config, mixing=NoMixing()))
+        check(replace(config, feature_loss=NoFeatureLoss()))
 
 
 def test_it_is_part_of_what_a_run_is():

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from srat import attacks, robust_losses
 from srat.attacks import PGD, Natural
+from srat.config.checks import check
 from srat.config.composition import compose
 from srat.core.errors import UserError
 from srat.core.keyed_random import generator
@@ -332,7 +333,7 @@ def check_attack_on_the_divergence(attack, model, images):
     start = attack.noise(images.shape, generator=torch.Generator().manual_seed(0))
     begun = images if start is None else (images + start).clamp(0, 1)
     assert attacks.input_gradient(loss_at, begun).abs().max() > 1e-8
-    replace(compose(robust_loss="trades"), attack=attack).check()
+    check(replace(compose(robust_loss="trades"), attack=attack))
 
 
 def test_34_its_attack_begins_beside_the_image(model, images):
@@ -340,7 +341,7 @@ def test_34_its_attack_begins_beside_the_image(model, images):
     with pytest.raises(AssertionError):
         check_attack_on_the_divergence(PGD(random_start=False), model, images)
     with pytest.raises(UserError, match="random start"):
-        replace(compose(robust_loss="trades"), attack=PGD(random_start=False)).check()
+        check(replace(compose(robust_loss="trades"), attack=PGD(random_start=False)))
 
 
 # 39. The tail by label.

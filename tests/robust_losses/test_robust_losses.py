@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from refusals import refusing
 from srat import UserError
 from srat.attacks import FGSM, NFGSM, PGD, Natural, PGDMargin, ZeroGrad, input_gradient
+from srat.config.checks import check
 from srat.config.composition import compose
 from srat.core.members import members
 from srat.losses import cross_entropy
@@ -303,22 +304,22 @@ def test_refuses_what_is_out_of_range(kind, field, value):
 def test_trades_refuses_an_attack_that_begins_at_the_image(attack):
     config = replace(compose(robust_loss="trades"), attack=attack)
     with pytest.raises(UserError, match=f"`attack`: expected one with a random start, got {attack.name}; .*trades"):
-        config.check()
-    replace(config, robust_loss=MART()).check()  # whose attack is on the prediction loss
+        check(config)
+    check(replace(config, robust_loss=MART()))  # whose attack is on the prediction loss
 
 
 @pytest.mark.parametrize(
     "attack", [FGSM(random_start=True), PGD(), PGD(start_deviation=0.001), PGDMargin(), NFGSM(), ZeroGrad()]
 )
 def test_trades_takes_an_attack_that_begins_beside_it(attack):
-    replace(compose(robust_loss="trades"), attack=attack).check()
+    check(replace(compose(robust_loss="trades"), attack=attack))
 
 
 def test_the_average_can_teach_where_there_is_one():
     config = compose(robust_loss="distillation")
     with pytest.raises(UserError, match="`averaging`: expected one, the teacher of `robust_loss` distillation"):
-        config.check()
-    replace(config, averaging=EMA()).check()
+        check(config)
+    check(replace(config, averaging=EMA()))
 
 
 def test_a_command_says_at_once_what_does_not_go_together(cli, tmp_path):

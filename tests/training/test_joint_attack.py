@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from several import in_processes
 from srat.attacks import PGD, PGDMargin, input_gradient, margin
+from srat.config.checks import check
 from srat.config.composition import compose
 from srat.config.config import Config, InnerMaximization
 from srat.core.errors import UserError
@@ -228,7 +229,7 @@ def test_refused_where_there_is_nothing_to_maximise(changes, said):
     config = compose(replace(Config(), inner=InnerMaximization(feature_weight=1.0)), **changes)
     with pytest.raises(UserError, match=said):
         fit(config)
-    replace(config, inner=InnerMaximization()).check()
+    check(replace(config, inner=InnerMaximization()))
 
 
 @pytest.mark.parametrize("weight", [-0.1, float("inf")])

@@ -11,6 +11,7 @@ import torch
 from named import of_method
 from srat import Config, UserError, compose
 from srat.attacks import FGSM, PGD, Natural
+from srat.config.checks import check
 from srat.config.command_line import command_of
 from srat.config.passes import kept_state, passes, relative_passes
 from srat.core.keyed_random import generator
@@ -69,7 +70,7 @@ def test_a_run_stopped_within_an_epoch_ends_in_the_same_bytes(method, tmp_path):
 @pytest.mark.parametrize("name", methods())
 def test_a_method_is_called_by_its_name_written_and_made_again(name, data, cli):
     config = compose(method=name, data=data)
-    config.check()
+    check(config)
     assert config.method == name
     assert Config.from_json(config.to_json()) == config
     assert command_of(config) == f"srat train --method {name} --data {data}"
@@ -179,7 +180,7 @@ def fake_data():
 )
 def test_a_first_part_that_cannot_be_is_refused(before, said):
     with pytest.raises(UserError) as error:
-        compose(method="ce", before=before).check()
+        check(compose(method="ce", before=before))
     assert said in str(error.value)
 
 
@@ -188,7 +189,7 @@ def test_a_first_part_without_features_or_an_attack_asks_the_attack_for_none():
     config = replace(config, inner=replace(config.inner, feature_weight=1.0))
     for member in ({"attack": "natural"}, {"feature_loss": "none"}):
         staged = compose(config, before={"part": 0.5, **member})
-        staged.check()
+        check(staged)
         assert (staged.at(0).inner.feature_weight, staged.at(2).inner.feature_weight) == (0.0, 1.0)
 
 

@@ -247,6 +247,14 @@ def beginning(folder: RunFolder) -> str:
     return f"continuing the run in {printable(str(folder.path))}, {where}"
 
 
+def first_part(config: Config) -> str:
+    """Return what trains the first epochs, where they are trained otherwise."""
+    if not config.before.members:
+        return ""
+    names = ", ".join(member.name for member in config.before.members.values())
+    return f" (the first {config.before.epochs(config.epochs)}: {names})"
+
+
 def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     """Return what is about to happen, in three lines."""
     schedule, attack = config.schedule, config.attack
@@ -256,11 +264,12 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     since = f"after {counted(first, 'epoch')}" if first else "from the start"
     weights = f"weights {config.weighting.name} {since}"
     usual = Config()
-    chosen = [name for name in BESIDE if getattr(config, name) != getattr(usual, name)]
+    parts = ("loss", "feature_loss") if config.method.endswith("custom") else ()
+    chosen = [*parts, *(name for name in BESIDE if getattr(config, name) != getattr(usual, name))]
     chosen += ["guard"] * config.is_guarded
     beside = "".join(f", {name.replace('_', ' ')} {getattr(config, name).name}" for name in chosen)
     optimizer = "" if isinstance(config.optimizer, SGD) else f"{config.optimizer.name}, "
-    epochs = counted(config.epochs, "epoch")
+    epochs = counted(config.epochs, "epoch") + first_part(config)
     several = f", {processes} processes" if processes > 1 else ""
     return (
         f"[bold]{config.method}[/bold] on [bold]{config.data.title}[/bold], imbalance {config.imbalance.title}, "

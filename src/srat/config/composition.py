@@ -79,7 +79,23 @@ def compose(
         config = replace(config, imbalance=_with_field(config.imbalance, "ratio", ratio))
     if data_dir is not None:
         config = replace(config, data=_with_field(config.data, "dir", Path(data_dir)))
+    if protocol is not None and choices.get("epochs") is not None:
+        config = with_epochs(config, choices.pop("epochs"))
     return replace(config, **{name: value for name, value in choices.items() if value is not None})
+
+
+def with_epochs(config: Config, epochs: int) -> Config:
+    """Return a configuration of so many epochs, whose learning rate falls at the same parts of the run.
+
+    Args:
+        config: the run; its schedule may name epochs at which the rate falls.
+        epochs: 1 or more.
+    """
+    schedule = config.schedule
+    if isinstance(schedule, Steps) and schedule.milestones is not None:
+        parts = {round(milestone * epochs / config.epochs) for milestone in schedule.milestones}
+        schedule = replace(schedule, milestones=tuple(sorted(part for part in parts if 0 < part < epochs)))
+    return replace(config, epochs=epochs, schedule=schedule)
 
 
 def _require_known(choices: Iterable[str]) -> None:
@@ -125,7 +141,7 @@ def _with_protocol(config: Config, name: str) -> Config:
         raise unknown("protocol", name, there)
     protocol, data = there[written], config.data.name
     known = data in protocol.imbalances
-    require(known, f"`protocol` {written}: expected `data` {' or '.join(protocol.imbalances)}, got {data}")
+    require(known, f"`protocol` {written}: expected `data` {_any_of(protocol.imbalances)}, got {data}")
     steps = {"steps": protocol.steps} if "steps" in config.attack.settings() else {}
     own, suggested = protocol.step_size, config.data.suggested
     step, tested = (own, protocol.evaluation_step_size) if own is not None else (suggested.step_size,) * 2
@@ -148,6 +164,11 @@ def _with_protocol(config: Config, name: str) -> Config:
         before=config.before if first is None else replace(config.before, attack=_within(first, ball)),
     )
     return replace(config, evaluation=PGD(epsilon=protocol.epsilon, step_size=tested, steps=20))
+
+
+def _any_of(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _with_method(config: Config, name: str) -> Config:
@@ -191,6 +212,8 @@ def _with_member(config: Config, family: str, name: Any) -> Config:
     if member is not name:
         if type(member) is type(current):
             return config
+        if type(member) is type(config.loss.head):  # the one that the loss is made for, with its scale
+            member = config.loss.head
         # What every member of the family has, such as the first epoch with weights, stays as it is.
         shared = [f.name for f in dataclasses.fields(FAMILIES[family]) if f.default is not dataclasses.MISSING]
         member = replace(member, **{name: getattr(current, name) for name in shared})
@@ -204,7 +227,7 @@ def _with_before(config: Config, before: Before | Mapping[str, Any]) -> Config:
     fields: dict[str, Any] = dict(before)
     for family in (field.name for field in of_members(Before) if fields.get(field.name) is not None):
         name = fields[family]
-        chosen = _attack(config, name) if family == "attack" else _chosen(family, name, family.replace("_", " "))
+        chosen = _attack(config, name) if family == "attack" else _chosen(family, name, f"`before.{family}`")
         current = getattr(config.before, family)
         fields[family] = current if chosen is not name and type(chosen) is type(current) else chosen
     return replace(config, before=replace(config.before, **fields))

@@ -121,29 +121,6 @@ class Config(Checked):
         other = f"cross-entropy with {self.loss.name}, whose examples have no losses of their own"
         require_field(of_one, "inner.loss", other, self.inner.loss)
 
-    def check(self) -> None:
-        """Raise ``UserError`` unless attack, average and labels are such as the losses need.
-
-        That is asked before a training, not of each value: commands make configurations choice by choice.
-        """
-        self.before.check()
-        self._check_first_head()
-        for stage in (self.at(0), self):
-            stage._check_stage()
-
-    def _check_stage(self) -> None:
-        robust, attack = self.robust_loss, self.attack
-        flat = f"`robust_loss` {robust.name} is flat at the image itself, where an attack without one begins"
-        started = attack.starts_beside or not robust.needs_start
-        require(started, f"`attack`: expected one with a random start, got {attack.name}; {flat}")
-        self._check_joint_attack()
-        own = robust.sees_teacher and robust.teacher_weights is None
-        averaged = not isinstance(self.averaging, NoAveraging)
-        require(averaged or not own, f"`averaging`: expected one, the teacher of `robust_loss` {robust.name}, got none")
-        single = isinstance(self.mixing, NoMixing) or isinstance(self.feature_loss, NoFeatureLoss)
-        wanted = f"none with `feature_loss` {self.feature_loss.name}, whose features are of one class each"
-        require_field(single, "mixing", wanted, self.mixing.name, advice="`feature_loss` none goes with any")
-
     def at(self, epoch: int) -> "Config":
         """Return what an epoch is trained with: the members of the first part in their places while it lasts.
 
@@ -156,27 +133,6 @@ class Config(Checked):
         stage = replace(self, **members, before=Before())
         nothing = isinstance(stage.feature_loss, NoFeatureLoss) or isinstance(stage.attack, Natural)
         return replace(stage, inner=replace(stage.inner, feature_weight=0.0)) if nothing else stage
-
-    def _check_first_head(self) -> None:
-        """Raise ``UserError`` if the loss of the first part is made for another head than the run has."""
-        served, first = self.head.resolve(self.loss.head), self.before.loss
-        wanted = None if first is None else first.head
-        if first is not None and isinstance(wanted, CosineHead):
-            there = isinstance(served, CosineHead) and served.scale == wanted.scale
-            made_for = f"a cosine head of scale {number(wanted.scale)}"
-            require(there, f"`before.loss`: {first.name} is for {made_for}, and the run has another")
-
-    def _check_joint_attack(self) -> None:
-        """Raise ``UserError`` if the attack is to maximise a feature loss, and there is none, or it cannot."""
-        weight = self.inner.feature_weight
-        if weight == 0:
-            return
-        for family, member in (("feature_loss", self.feature_loss), ("attack", self.attack)):
-            wanted = f"0 with `{family}` {member.name}, where there is none to maximise"
-            require_field(not isinstance(member, NoFeatureLoss | Natural), "inner.feature_weight", wanted, weight, 0)
-        starts = getattr(self.attack, "restarts", 1)
-        alone = "1 with `inner.feature_weight`: an image's feature loss is that among the others of its start"
-        require_field(starts == 1, "attack.restarts", alone, starts)
 
     def _check_held_out(self) -> None:
         """Raise ``UserError`` if a member learns from a held-out part, and nothing is held out."""

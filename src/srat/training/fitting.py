@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from srat.attacks import tell_doubts
+from srat.config.checks import check
 from srat.config.config import Config
 from srat.core.cadence import Cadence, Every
 from srat.core.checked import checked
@@ -75,7 +76,7 @@ def fit(
             there or has too little memory, or a loss that is not a number.
         Interrupted: when a signal has ended the run, and its state is saved.
     """
-    config.check()
+    check(config)
     require(out is not None or on_divergence == "stop", "`on_divergence` rollback needs `out`, a folder of checkpoints")
     task = Task(
         config=config if model is None else replace(config, model=Custom.of(model)),

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,9 +21,11 @@ from srat.cli.parsing import (
     parse,
     parse_choices,
 )
+from srat.config.checks import check
 from srat.config.composition import absolute, compose
 from srat.config.config import FAMILIES, Config
 from srat.core.errors import UserError
+from srat.methods import Before
 from srat.runs.finding import NAMED, runs_beside, runs_in
 from srat.runs.folder import RunFolder
 
@@ -56,6 +58,9 @@ def run(args: list[str]) -> int:
 def read_arguments(args: list[str]) -> tuple[Options, Config]:
     """Return the options and the configuration that the words say."""
     chosen = gathered(parse_choices(Choices, args, command=COMMAND))
+    epochs = value_of("--epochs", args) if "protocol" in chosen else None
+    if epochs is not None and epochs.isdecimal():  # what is none, tyro refuses below
+        chosen["epochs"] = int(epochs)
     config = compose(base_config(args), **chosen)
     check_resume(args)
     arguments = parse(
@@ -67,8 +72,9 @@ def read_arguments(args: list[str]) -> tuple[Options, Config]:
     )
     if arguments.options.resume:
         require_run(arguments.options.out)
-    arguments.run.check()
-    return arguments.options, placed(arguments.run, arguments.options.out)
+    run = unstaged(arguments.run, named="before" in chosen)
+    check(run)
+    return arguments.options, placed(run, arguments.options.out)
 
 
 def gathered(chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,6 +82,16 @@ def gathered(chosen: Mapping[str, Any]) -> dict[str, Any]:
     first = {name.removeprefix(BEFORE): value for name, value in chosen.items() if name.startswith(BEFORE)}
     others = {name: value for name, value in chosen.items() if not name.startswith(BEFORE)}
     return others | ({"before": first} if first else {})
+
+
+def unstaged(config: Config, *, named: bool) -> Config:
+    """Return a configuration without the members of a first part of nothing.
+
+    Args:
+        config: the run.
+        named: whether the words name such members, which then want a part of the run.
+    """
+    return config if config.before.part or named else replace(config, before=Before())
 
 
 def placed(config: Config, out: Path | None) -> Config:

@@ -36,6 +36,8 @@ class ClassRow:
     share: float
     """Of the most frequent class's, in per cent."""
     rare: bool
+    group: str
+    """What marks it: "rare", or the name of its group where others were asked for; "" for nothing."""
     bars: Sequence[Bar | None]
     """One for each result."""
 
@@ -50,10 +52,17 @@ def class_rows(record: RunRecord) -> list[ClassRow]:
             images=evaluation.train_counts[c],
             share=100 * evaluation.train_counts[c] / max(1, most),
             rare=c in record.rare,
+            group=_mark(record, c),
             bars=[Bar.of(result.counts.accuracy([c])) for result in evaluation.results.values()],
         )
         for c in reversed(record.by_rarity)
     ]
+
+
+def _mark(record: RunRecord, c: int) -> str:
+    if record.groups is None:
+        return "rare" if c in record.rare else ""
+    return next((name for name, classes in record.groups.named.items() if c in classes), "")
 
 
 def groups_of(record: RunRecord) -> list[tuple[str, Sequence[int]]]:
@@ -72,7 +81,8 @@ def group_rows(record: RunRecord) -> list[ClassRow]:
             name=name,
             images=sum(evaluation.train_counts[c] for c in classes),
             share=0.0,
-            rare=name == RARE,
+            rare=name in (RARE, record.extremes[1]),
+            group="",
             bars=[Bar.of(result.counts.accuracy(classes)) for result in evaluation.results.values()],
         )
         for name, classes in groups_of(record)

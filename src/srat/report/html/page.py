@@ -101,6 +101,7 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
         "groups": group_rows(record),
         "notes": () if record.groups is None else record.groups.notes,
         "rare": record.rare,
+        "extremes": record.extremes,
         "names": on_page(evaluation.class_names, _NAME),
         "headings": on_page(evaluation.class_names, _HEADING),
         "robust_bars": [Bar.of(threat.accuracy([c])) for c in range(len(evaluation.class_names))],

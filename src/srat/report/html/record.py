@@ -61,9 +61,22 @@ class RunRecord:
         return self.evaluation.results[self.threat]
 
     @property
+    def extremes(self) -> tuple[str, str]:
+        """The names of the groups that are set against each other, the common classes' first."""
+        names = [] if self.groups is None else list(self.groups.named)
+        return (names[0], names[-1]) if len(names) > 1 else ("common", "rare")
+
+    @property
+    def common(self) -> tuple[int, ...]:
+        """The well-represented classes, or the first of the groups that were asked for."""
+        return self.evaluation.groups.well if self.groups is None else self.groups.named.get(self.extremes[0], ())
+
+    @property
     def rare(self) -> tuple[int, ...]:
-        """The under-represented classes; none where all have as many training images."""
-        return rare(self.evaluation.train_counts)
+        """The under-represented classes, or the last of the groups that were asked for; none where there is but one."""
+        if self.groups is None:
+            return rare(self.evaluation.train_counts)
+        return self.groups.named.get(self.extremes[1], ())
 
     @property
     def by_rarity(self) -> list[int]:

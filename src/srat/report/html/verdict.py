@@ -25,18 +25,21 @@ def verdict_of(record: RunRecord) -> Verdict:
     """Return what a run comes to.
 
     Robustness that the audit refutes is none; nor is accuracy under attack that always saying the same class may have.
-    On rare classes it falls short if all of their interval lies below half of what the common classes have at the
-    least; it is there if all of the interval lies above guessing; else the test is too small to tell. A class that is
-    not above guessing is named.
+    On rare classes, or the last of the groups that were asked for, it falls short if all of their interval lies below
+    half of what the common classes, or the first group, have at the least; it is there if all of the interval lies
+    above guessing; else the test is too small to tell. A class that is not above guessing is named.
     """
     counts, names = record.robust.counts, record.evaluation.class_names
     overall, guess = counts.accuracy(), max(counts.total) / sum(counts.total)
     worst = counts.worst_class()
     weakest = counts.accuracy([worst])
+    common, rare = record.extremes
     sentence = f"Under {attack_text(record)}, {percent(overall.accuracy)} of all test images are right"
     if record.rare:
-        well, under = counts.accuracy(record.evaluation.groups.well), counts.accuracy(record.rare)
-        sentence += f": {percent(well.accuracy)} of the common classes', {percent(under.accuracy)} of the rare ones'"
+        well, under = counts.accuracy(record.common), counts.accuracy(record.rare)
+        sentence += (
+            f": {percent(well.accuracy)} of the {common} classes', {percent(under.accuracy)} of the {rare} ones'"
+        )
     sentence += f"; the weakest class is {names[worst]} with {percent(weakest.accuracy)}."
     if record.audit is not None and record.audit.verdict == "fail":
         failed = ", ".join(name for name, verdict in record.audit.verdicts.items() if verdict == "fail")
@@ -45,14 +48,14 @@ def verdict_of(record: RunRecord) -> Verdict:
         why = "Always predicting the same class might do as well."
         return Verdict(kind="bad", head="Not robust", sentence=f"{sentence} {why}")
     if record.rare and under.high < well.low / 2:
-        return Verdict(kind="partly", head="Robust on common classes, not on rare ones", sentence=sentence)
+        return Verdict(kind="partly", head=f"Robust on {common} classes, not on {rare} ones", sentence=sentence)
     if record.rare and not under.low > 1 / len(names):
-        why = "The test has too few images of the rare classes to say more."
-        return Verdict(kind="partly", head="Robust on common classes", sentence=f"{sentence} {why}")
+        why = f"The test has too few images of the {rare} classes to say more."
+        return Verdict(kind="partly", head=f"Robust on {common} classes", sentence=f"{sentence} {why}")
     if not weakest.low > 1 / len(names):
         surely = "" if weakest.high < 1 / len(names) else "surely "
         return Verdict(kind="partly", head=f"Robust, but not {surely}on {names[worst]}", sentence=sentence)
-    return Verdict(kind="good", head="Robust, on rare classes too" if record.rare else "Robust", sentence=sentence)
+    return Verdict(kind="good", head=f"Robust, on {rare} classes too" if record.rare else "Robust", sentence=sentence)
 
 
 def attack_text(record: RunRecord) -> str:
