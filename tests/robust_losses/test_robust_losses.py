@@ -365,6 +365,22 @@ def test_consistency_by_loops(labels, logits):
     torch.testing.assert_close(got, torch.tensor(wanted, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("name", ["trades", "mart", "consistency", "trades-calibrated"])
+def test_a_divergence_may_leave_the_clean_side_alone(name, labels, logits):
+    """Of β's part no gradient comes to the clean logits; the value is the same."""
+    part = {}
+    for detach in (False, True):
+        loss = replace(compose(robust_loss=name).robust_loss, detach_clean=detach)
+        z, clean = logits["adversarial"].double(), logits["clean"].double().requires_grad_()
+        references = compared(labels, clean, None)._replace(prediction=lambda z: torch.zeros(len(z)).double())
+        value = loss.outer(z.clone().requires_grad_(), references)
+        value.sum().backward()
+        part[detach] = value.detach(), torch.zeros(7, 3) if clean.grad is None else clean.grad
+    torch.testing.assert_close(part[False][0], part[True][0])
+    assert part[False][1].abs().max() > 0
+    assert part[True][1].abs().max() == 0
+
+
 def test_consistency_without_its_term_is_standard(labels, logits):
     given = logits["adversarial"], compared(labels, logits["clean"], None)
     assert torch.equal(Consistency(beta=0.0).outer(*given), Standard().outer(*given))

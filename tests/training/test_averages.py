@@ -135,10 +135,33 @@ def test_the_raw_weights_are_those_of_a_run_without(kind, tmp_path):
     assert any(not torch.equal(clean[name], attacked[name]) for name in moved)
 
 
+def test_how_far_the_means_have_moved_is_in_the_metrics():
+    training = set_up(small(averaging=EMA(start=0.0, batch_norm="clean")), make_fabric("cpu"), small_set(), None, None)
+    stepped(training)
+    norms = averages.tracking(training.parts["average"])
+    before = [(norm.running_mean.tolist(), norm.running_var.tolist(), norm.eps) for norm in norms]
+    moved = estimate_statistics(training, training.stage(1), attacked=False)
+    of_layers = [
+        sum(abs(now - m) / (v + eps) ** 0.5 for now, m, v in zip(norm.running_mean.tolist(), mean, var, strict=True))
+        / len(mean)
+        for norm, (mean, var, eps) in zip(norms, before, strict=True)
+    ]
+    assert moved.item() == pytest.approx(sum(of_layers) / len(of_layers), rel=1e-5)
+    assert moved > 0
+    rows = {name: fit(small(averaging=EMA(batch_norm=name)), device="cpu").history for name in ("clean", "averaged")}
+    assert all(row["batch_norm_moved"] > 0 for row in rows["clean"])
+    assert not any("batch_norm_moved" in row for row in rows["averaged"])
+
+
 @pytest.mark.parametrize("held_out", [True, False])
 def test_it_is_done_where_the_average_is_looked_at(held_out, monkeypatch):
     asked = []
-    monkeypatch.setattr(averages, "estimate_statistics", lambda training, stage, attacked: asked.append(stage.epoch))
+
+    def spy(training, stage, *, attacked):
+        asked.append(stage.epoch)
+        return torch.zeros(())
+
+    monkeypatch.setattr(averages, "estimate_statistics", spy)
     config = small(averaging=EMA(batch_norm="clean"))
     config = config if held_out else replace(config, holdout=Holdout(fraction=0.0))
     fit(config, device="cpu", compiled="off")

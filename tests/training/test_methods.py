@@ -174,7 +174,7 @@ def fake_data():
             {"part": 0.5, "loss": "ldam"},
             "`before.loss`: ldam is for a cosine head of scale 30, and the run has another",
         ),
-        ({"part": 0.5, "loss": "focl"}, "unknown loss 'focl', did you mean 'focal'"),
+        ({"part": 0.5, "loss": "focl"}, "unknown `before.loss` 'focl', did you mean 'focal'"),
         ({"part": 0.5, "attack": "fgsm", "robust_loss": "trades"}, "expected one with a random start, got fgsm"),
     ],
 )

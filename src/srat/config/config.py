@@ -13,7 +13,7 @@ from srat.attacks.budgets import Budget, UniformBudget
 from srat.attacks.doubts import doubts_of_ball
 from srat.config.serialization import differences, filled, id_of, identity, make_converter
 from srat.core.checked import Checked, checked
-from srat.core.errors import UserError, require, require_field
+from srat.core.errors import UserError, require, require_amount, require_field
 from srat.core.files import parse_json, read_bounded
 from srat.core.members import Member, since
 from srat.core.structuring import structured
@@ -63,7 +63,7 @@ class InnerMaximization(Checked):
 
     def __post_init__(self) -> None:
         weight = self.feature_weight
-        require_field(0 <= weight < float("inf"), "inner.feature_weight", "0 or more", weight, 0)
+        require_amount(weight, "inner.feature_weight")
 
 
 @dataclass(frozen=True, kw_only=True)

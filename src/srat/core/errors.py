@@ -92,3 +92,8 @@ def require_field(condition: bool, field: str, expected: str, got: Any, *bounds:
     """Raise `FieldError` unless ``condition`` holds; its text is made only then."""
     if not condition:
         raise FieldError(field, expected, got, bounds, advice)
+
+
+def require_amount(value: float, field: str) -> None:
+    """Raise `FieldError` unless a value is a finite number, 0 or more."""
+    require_field(0 <= value < float("inf"), field, "a finite number, 0 or more", value, 0)

@@ -6,7 +6,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from srat.core.checked import checked
-from srat.core.errors import require_field
+from srat.core.errors import require_amount, require_field
 from srat.feedback.base import Feedback, HeldOut, Labels, Logits, first_epoch
 
 Similarity = Float[Tensor, "classes classes"]
@@ -39,7 +39,7 @@ def similarity_factors(similarity: Similarity, strength: float = 1.0) -> Float[T
 
 def check_similarity(strength: float, floor: float, family: str) -> None:
     """Raise ``UserError`` unless λ and floor are such; ``family`` says whose."""
-    require_field(0 <= strength < float("inf"), f"{family}.strength", "0 or more", strength, 0)
+    require_amount(strength, f"{family}.strength")
     require_field(0 < floor <= 1, f"{family}.floor", "above 0 and at most 1", floor, 0, 1)
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from srat.core.checked import Checked, checked
-from srat.core.errors import require_field
+from srat.core.errors import require_amount
 from srat.feature_losses import FeatureTerm
 
 PerExample = Float[Tensor, " batch"]
@@ -63,7 +63,7 @@ class Objective(Checked):
 
     def __post_init__(self) -> None:
         weight = self.feature_weight
-        require_field(0 <= weight < float("inf"), "objective.feature_weight", "0 or more", weight, 0)
+        require_amount(weight, "objective.feature_weight")
 
     def __call__(
         self, losses: PerExample, weights: PerExample, term: FeatureTerm | None, regularization: Scalar | None = None

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from srat.core.checked import checked
-from srat.core.errors import require, require_field
+from srat.core.errors import require, require_amount
 from srat.models import Classifier
 from srat.models.heads import class_vectors
 from srat.regularizers.base import Regularizer
@@ -57,7 +57,7 @@ class SimplexHead(Regularizer, name="simplex-head", aliases=("etf",)):
     """What the deviation is multiplied by (the authors: 1.0 in their code, 3e-3 in their appendix)."""
 
     def __post_init__(self) -> None:
-        require_field(0 <= self.weight < float("inf"), "regularizer.weight", "0 or more", self.weight, 0)
+        require_amount(self.weight, "regularizer.weight")
 
     @override
     def check(self, model: Classifier, *, classes: int) -> None:

@@ -3,7 +3,7 @@
 import torch
 
 from srat.core.checked import checked
-from srat.core.errors import require_field
+from srat.core.errors import require_amount
 from srat.losses.base import Logits, PerExample
 
 
@@ -32,4 +32,4 @@ def in_full(logits: Logits) -> Logits:
 
 def check_beta(beta: float) -> None:
     """Raise ``UserError`` unless β is the weight of a divergence."""
-    require_field(0 <= beta < float("inf"), "robust_loss.beta", "0 or more", beta, 0)
+    require_amount(beta, "robust_loss.beta")

@@ -1,7 +1,6 @@
 """MART."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -9,8 +8,9 @@ from typing_extensions import override
 
 from srat.core.checked import checked
 from srat.losses.base import Labels, Logits, PerExample, checked_labels
-from srat.robust_losses.base import References, RobustLoss
-from srat.robust_losses.divergence import check_beta, in_full, kl_divergence
+from srat.robust_losses.base import References
+from srat.robust_losses.divergence import in_full, kl_divergence
+from srat.robust_losses.diverging import DivergingLoss
 
 _ABOVE_ONE, _ABOVE_ZERO = 1.0001, 1e-12
 """What the authors take for 1 and add to 0, so that the logarithm of 1 − p is finite where p is 1."""
@@ -69,7 +69,7 @@ def _uncertain_divergence(clean: Logits, logits: Logits, labels: Labels) -> PerE
 
 
 @dataclass(frozen=True, kw_only=True)
-class MART(RobustLoss, name="mart"):
+class MART(DivergingLoss, name="mart"):
     """MART (Wang et al., 2020): ℓ(z(x'), y) − log(1 − max_{j≠y} p_j(x')) + β · KL(p(x) ‖ p(x')) · (1 − p_y(x)).
 
     ℓ is the prediction loss, which the attack makes large, too. Class weights multiply all terms.
@@ -78,13 +78,8 @@ class MART(RobustLoss, name="mart"):
     beta: float = 5.0
     """β, the weight of the divergence (5 for ResNet-18, 6 for wide ones)."""
 
-    sees_clean: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_beta(self.beta)
-
     @override
     def outer(self, logits: Logits, references: References) -> PerExample:
         labels = references.labels
         boosted = references.prediction(logits) + _wrong_class_loss(logits, labels)
-        return boosted + self.beta * _uncertain_divergence(references.of_clean(), logits, labels)
+        return boosted + self.beta * _uncertain_divergence(self.compared(references), logits, labels)

@@ -1,11 +1,13 @@
 """What is done with an average of the weights at the end of an epoch, before it is evaluated or kept."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
+from typing import cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from srat.core.keyed_random import generator
@@ -37,14 +39,15 @@ def finish_average(training: Training, stage: Stage, worst_class: Callable[[], f
         ends.begun.fill_(begun)
     looked_at = training.held_out is not None or stage.epoch + 1 == training.config.epochs
     if averaging.statistics != "averaged" and looked_at and tracking(training.module):
-        estimate_statistics(training, stage, attacked=averaging.statistics == "attacked")
+        ends.moved.copy_(estimate_statistics(training, stage, attacked=averaging.statistics == "attacked"))
     ends.done.fill_(stage.epoch + 1)
 
 
-def estimate_statistics(training: Training, stage: Stage, *, attacked: bool) -> None:
+def estimate_statistics(training: Training, stage: Stage, *, attacked: bool) -> Float[Tensor, ""]:
     """Give the average the BatchNorm statistics that it has on training images: the mean over batches of the epoch.
 
     Only BatchNorm is in train mode; the statistics are in fp32. The attack is the training's, on the average as it was.
+    Returned is how far the means have moved: |μ' − μ| / σ, in the mean over channels and layers.
 
     Args:
         training: the average, the data, the attack.
@@ -69,7 +72,23 @@ def estimate_statistics(training: Training, stage: Stage, *, attacked: bool) -> 
             fresh(images)
     estimated, present = statistics_of(fresh), statistics_of(average)
     training.processes.average_(estimated)
+    moved = distance(tracking(average), tracking(fresh))
     torch._foreach_copy_(present, estimated)
+    return moved
+
+
+def distance(before: Sequence[BatchNorm], after: Sequence[BatchNorm]) -> Float[Tensor, ""]:
+    """Return |μ' − μ| / σ, in the mean over channels and layers; running means and deviations.
+
+    Args:
+        before: layers with μ and σ.
+        after: the same with μ'.
+    """
+    layers = []
+    for one, other in zip(before, after, strict=True):
+        mean, variance, now = (cast(Tensor, each) for each in (one.running_mean, one.running_var, other.running_mean))
+        layers.append(((now - mean).abs() / (variance + one.eps).sqrt()).mean())
+    return torch.stack(layers).mean()
 
 
 def tracking(model: nn.Module) -> list[BatchNorm]:

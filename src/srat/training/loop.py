@@ -93,6 +93,8 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
     probed = probe(staged, first, partial(count_raw, training, keeper))
     held_out = validate(training, epoch, keeper, observer)
     guarded = end_guarded(staged, first, probed, observer.notice)
+    if training.ends is not None and config.averaging.statistics != "averaged":
+        row["batch_norm_moved"] = training.ends.moved.item()
     if config.budget != UniformBudget():
         row |= budget_row(first.scales, training.train.counts)
     finish_epoch(state, row | held_out | guarded, training.kept, label_of_selection(config))

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from srat.attacks.budgets.base import Budget
 from srat.core.checked import checked
-from srat.core.errors import require_field
+from srat.core.errors import require_amount, require_field
 from srat.feedback import Feedback, HeldOut, check_start, first_epoch
 from srat.feedback.base import Labels, Logits
 
@@ -85,7 +85,7 @@ class CFA(Budget, name="cfa"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_field(0 <= self.offset < float("inf"), "budget.offset", "0 or more", self.offset, 0)
+        require_amount(self.offset, "budget.offset")
         check_start(self.start, "budget.start")
 
     @override

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from srat.attacks.budgets.base import Budget
 from srat.core.checked import checked
-from srat.core.errors import require_field
+from srat.core.errors import require_amount, require_field
 from srat.data.counts import ClassCounts, check_counts
 
 
@@ -57,7 +57,7 @@ def class_wise(
 def check_ends(head: float, tail: float, cap: float, prefix: str) -> None:
     """Raise ``UserError`` unless these are ends and a cap; ``prefix`` says whose."""
     for name, value in (("head", head), ("tail", tail)):
-        require_field(0 <= value < float("inf"), f"{prefix}{name}", "0 or more", value, 0)
+        require_amount(value, f"{prefix}{name}")
     require_field(0 < cap < float("inf"), f"{prefix}cap", "a number above 0", cap, 0)
 
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from srat.attacks.budgets.base import Budget
 from srat.core.checked import checked
-from srat.core.errors import require_field
+from srat.core.errors import require_amount, require_field
 from srat.feedback import Feedback, HeldOut, check_start, first_epoch
 
 PerClass = Float[Tensor, " classes"]
@@ -87,7 +87,7 @@ class FRL(Budget, name="frl"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_field(0 <= self.rate < float("inf"), "budget.rate", "0 or more", self.rate, 0)
+        require_amount(self.rate, "budget.rate")
         require_field(0 <= self.tolerance <= 1, "budget.tolerance", "0 to 1", self.tolerance, 0, 1)
         check_start(self.start, "budget.start")
         require_field(0 < self.least <= 1, "budget.least", "above 0 and at most 1", self.least, 0, 1)

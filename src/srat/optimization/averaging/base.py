@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -88,11 +88,14 @@ class Ends(nn.Module):
     """How many."""
     begun: Bool[Tensor, ""]
     """Whether the average has begun."""
+    moved: Float[Tensor, ""]
+    """How far BatchNorm's means moved when they were last estimated anew, in deviations."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("done", torch.zeros((), dtype=torch.long))
         self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("moved", torch.zeros(()))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from srat.core.checked import checked
-from srat.core.errors import require_field
+from srat.core.errors import require_amount, require_field
 from srat.models.classifier import BatchNorm
 from srat.optimization.weight_perturbations.base import WeightPerturbation
 
@@ -47,7 +47,7 @@ def step_of(weight: Tensor, gradient: Tensor, gamma: float) -> Tensor:
 
 def check_gamma(gamma: float, where: str) -> None:
     """Raise ``UserError`` unless γ is one; ``where`` says whose."""
-    require_field(0 <= gamma < float("inf"), where, "0 or more", gamma, 0)
+    require_amount(gamma, where)
 
 
 @dataclass(frozen=True, kw_only=True)
