@@ -21,7 +21,6 @@ from drift import attack_of_the_trainer, check_attack
 from srat.attacks import PGD, Natural, input_gradient
 from srat.attacks.budgets import CFA, DAFA, FRL
 from srat.config.composition import compose
-from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.core.keyed_random import generator
 from srat.core.members import choices, choose
@@ -441,7 +440,7 @@ def check_features_of_one_class(config):
 def test_40_no_feature_is_of_two_classes(feature_loss, monkeypatch):
     config = replace(tiny(), feature_loss=choose(FeatureLoss, feature_loss, "feature loss"), mixing=CutMix(), epochs=1)
     check_features_of_one_class(config)
-    monkeypatch.setattr(Config, "check", lambda self: None)
+    monkeypatch.setattr(fitting, "check", lambda config: None)
     with pytest.raises(pytest.fail.Exception):
         check_features_of_one_class(config)
 

@@ -1,6 +1,7 @@
 """Every named method of the field: stopped and resumed, written and read; what its name stands for."""
 
 import itertools
+import re
 import signal
 from dataclasses import replace
 from functools import partial
@@ -319,7 +320,8 @@ def test_methods_are_listed(cli):
     assert code == 0
     lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     assert set(methods()) | set(protocols()) <= set(lines)
-    assert "0.22" in lines["fast-at"]
+    assert re.search(r"Wong 2020 +0.22", lines["fast-at"])
+    assert "RobustLT 2026" in lines["robustlt"]
 
 
 @pytest.mark.parametrize("name", methods())

@@ -43,7 +43,7 @@ def compose(
     Args:
         base: what to start from; the default method on digits if None.
         protocol: whose settings to take, a name of `srat.methods.protocols`; the method is chosen apart.
-        method: a name of `srat.methods.methods`.
+        method: a name of `srat.methods.methods`; of a base that is it already, constants stay as they are.
         norm: ball of the training attack and of the evaluation's, "linf" or "l2".
         epsilon: ε of the training attack and of the evaluation's, in [0, 1] pixel units.
         step_size: α of both, likewise.
@@ -100,7 +100,8 @@ def with_epochs(config: Config, epochs: int) -> Config:
 
 def _require_known(choices: Iterable[str]) -> None:
     named = inspect.signature(compose).parameters.values()
-    known = [p.name for p in named if p.kind is p.KEYWORD_ONLY] + [f.name for f in dataclasses.fields(Config)]
+    known = [p.name for p in named if p.kind is p.KEYWORD_ONLY]
+    known += [f.name for f in dataclasses.fields(Config) if f.name not in known]
     for name in choices:
         if name not in known:
             raise unknown("setting", name, known)

@@ -154,7 +154,9 @@ class Config(Checked):
             doubt for attack in attacks for doubt in (*attack.doubts(shape), *self._doubts_of_budget(attack, shape))
         )
         twice = f"`head.tau` and `loss` {self.loss.name} both correct for the classes' counts, which is once too often"
-        return (*of_attacks, *[twice] * (self.head.tau > 0 and self.loss.balances))
+        idle = f"`budget` {self.budget.name} has nothing to change: the run attacks no image"
+        without = isinstance(self.attack, Natural) and self.budget != UniformBudget()
+        return (*of_attacks, *[twice] * (self.head.tau > 0 and self.loss.balances), *[idle] * without)
 
     def _doubts_of_budget(self, attack: Attack, shape: Sequence[int]) -> tuple[str, ...]:
         """Return that an attack in L2 has the budget that the data suggests for L∞, unless its size says so."""

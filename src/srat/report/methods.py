@@ -1,5 +1,6 @@
 """What is to be known of a method or a protocol, in the words that the terminal and the documents share."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
@@ -76,9 +77,9 @@ def _text(value: Any) -> str:
 
 
 def cost(name: str) -> str:
-    """Return what a method costs beside PGD-10, such as "1.17 times PGD-10's passes (27 of 23 a step)"."""
+    """Return what a method costs beside PGD-10, such as "1.17 times PGD-10's passes: 27 a step against 23"."""
     config = compose(method=name, data=DATA)
-    return f"{relative_passes(config):.2f} times PGD-10's passes ({passes(config):.3g} of 23 a step)"
+    return f"{relative_passes(config):.2f} times PGD-10's passes: {passes(config):.3g} a step against 23"
 
 
 def kept(name: str) -> str:
@@ -158,12 +159,19 @@ def _cell(heading: str, text: str) -> str:
     return (f"`{text}`" if code else text).replace("|", "\\|")
 
 
-def table_rows(names: Sequence[str] | None = None) -> Iterator[tuple[str, str, str, str]]:
-    """Yield name, members, passes beside PGD-10 and what is kept, of each method.
+def authors(source: str) -> str:
+    """Return a source's first author, or what it calls itself, and its year: "Wu 2021"."""
+    found = re.match(r"([\w-]+).*?(\d{4})", source)
+    return " ".join(found.groups()) if found else source
+
+
+def table_rows(names: Sequence[str] | None = None) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield name, members, source, passes beside PGD-10 and what is kept, of each method.
 
     Args:
         names: of which; all by default.
     """
     for name in methods() if names is None else names:
         config = compose(method=name, data=DATA)
-        yield name, ingredients(methods()[name]), f"{relative_passes(config):.2f}", ", ".join(kept_state(config))
+        method, passed = methods()[name], f"{relative_passes(config):.2f}"
+        yield name, ingredients(method), authors(method.source), passed, ", ".join(kept_state(config))

@@ -89,6 +89,7 @@ def names_of_values(command: str) -> Mapping[str, Sequence[str]]:
         "grid": {**families, "": names()},
         "report": families,
         "completion": {"": SHELLS},
+        "methods": {"": [*dict.fromkeys((*choices_of("method"), *choices_of("protocol")))]},
         "audit": {"--check": [check.name for check in chosen_checks()]},
     }
     return known.get(command, attacks)

@@ -33,7 +33,7 @@ def run(args: list[str]) -> int:
         console.print("srat methods NAME tells all of one; srat train --method NAME [--protocol NAME] trains with it")
         return 0
     if name not in methods() and name not in protocols():
-        raise unknown("method or protocol", arguments.name, [*methods(), *protocols()])
+        raise unknown("method or protocol", arguments.name, dict.fromkeys((*methods(), *protocols())))
     words = partial(in_flags, command="train")
     pages = [method_page(name, words)] if name in methods() else []
     pages += [protocol_page(name, words)] if name in protocols() else []

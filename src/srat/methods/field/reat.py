@@ -14,7 +14,7 @@ METHOD = Method(
         "well.",
         "KLDivLoss divides by batch and features, which makes the term some hundred times smaller than the paper's; "
         "`feature_loss.reduction` sum is the paper's letter; neither has a least value.",
-        "Their tail are the last labels; here it is the third of the classes with the fewest examples.",
+        "Their tail is the last labels; here it is the third of the classes with the fewest examples.",
     ),
     loss=BalancedSoftmax(),
     feature_loss=TailAlignment(reduction="reat"),

@@ -13,12 +13,13 @@ from srat.report.terminal.scopes import titled_table
 
 
 def methods_table() -> Listing:
-    """Return a table of all methods: name, members, cost, what is kept."""
+    """Return a table of all methods: name, members, source, cost, what is kept."""
     table = titled_table(f"{len(methods())} methods")
     table.add_column("method", no_wrap=True)
-    table.add_column("members", min_width=28)
+    table.add_column("members", min_width=18)
+    table.add_column("source", no_wrap=True)
     table.add_column("passes", justify="right", no_wrap=True)
-    table.add_column("keeps besides", min_width=14)
+    table.add_column("keeps besides", min_width=12)
     for row in table_rows():
         table.add_row(*row)
     table.caption = "passes: through the network in a step, beside those of PGD-10 (23)"
