@@ -6,7 +6,7 @@ of features.
     data           11 17 38 41               models         4 37
     attacks        1 2 3 22 23 24 25 26 35   losses         13 15 16 18 28 29 34 39 42 43
     optimization   14 30 31                  evaluation     12 39
-    training       8 9 10 20 26 27 32 40     guard          36
+    training       8 9 10 20 26 27 32 33 40  guard          36
 
 Each line is of ``test_mistakes_ROOM.py``. Elsewhere are logits of another scale (5) and masked gradients (6):
 ``audit/test_audit.py``; parts of AutoAttack under its name (7) and two or three classes (21):

@@ -21,6 +21,7 @@ from drift import attack_of_the_trainer, check_attack
 from srat.attacks import PGD, Natural, input_gradient
 from srat.attacks.budgets import CFA, DAFA, FRL
 from srat.config.composition import compose
+from srat.config.config import InnerMaximization
 from srat.core.errors import UserError
 from srat.core.keyed_random import generator
 from srat.core.members import choices, choose
@@ -41,6 +42,7 @@ from srat.training import checkpoint, fitting, session, step
 from srat.training import loop as trainer
 from srat.training.checkpoint import State
 from srat.training.fitting import fit
+from srat.training.keeper import NullKeeper
 from srat.training.session import Training
 from srat.training.stage import Stage
 from srat.weightings.dafa_weighting import DAFAWeighting
@@ -312,6 +314,55 @@ def test_32_a_forward_pass_too_many_is_seen(where, attribute, mistake, monkeypat
     monkeypatch.setattr(where, attribute, mistake(getattr(where, attribute)))
     with pytest.raises(AssertionError):
         check_forwards("trades")
+
+
+# 33. Attacks that find the model in another mode in the first batch of an epoch, after an evaluation.
+
+
+def check_one_mode(batch_norm, monkeypatch):
+    """Each look of the training attack finds BatchNorm as the configuration says, in every step of two epochs."""
+    config = replace(tiny(), inner=InnerMaximization(batch_norm=batch_norm), batch_size=8)
+    data = Dataset(torch.rand(32, 1, 8, 8), torch.arange(32) % 4, tuple("abcd"))
+    made = fitting.set_up(config, make_fabric("cpu"), data, data, None)
+    training = replace(made, folding=None)  # so that the attack passes BatchNorm too
+    steps, attacking, real_step, real_attack = [], [], trainer.train_step, PGD.perturb
+
+    def stepping(*args):
+        steps.append([])
+        return real_step(*args)
+
+    def perturb(attack, loss_at, images, **named):
+        attacking.append(attack)
+        adversarial = real_attack(attack, loss_at, images, **named)
+        attacking.clear()
+        return adversarial
+
+    for norm in (module for module in training.module.modules() if isinstance(module, nn.BatchNorm2d)):
+        norm.register_forward_pre_hook(lambda norm, _: steps[-1].append(norm.training) if attacking else None)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "train_step", stepping)
+        patch.setattr(PGD, "perturb", perturb)
+        # The evaluation of the held-out part attacks a copy.
+        trainer.run_epochs(training, NullKeeper(), Observer())
+    assert len(steps) == 8
+    assert all(step == steps[0] and set(step) == {batch_norm != "eval"} for step in steps)
+
+
+def first_in_another_mode(real):
+    def train_step(training, batch, stage, rng):
+        training.model.train(stage.step % training.feed.steps > 0)
+        return real(training, batch, stage, rng)
+
+    return train_step
+
+
+@pytest.mark.parametrize("batch_norm", ["eval", "train_frozen_stats"])
+def test_33_every_batch_is_attacked_in_the_same_mode(batch_norm, monkeypatch):
+    check_one_mode(batch_norm, monkeypatch)
+    monkeypatch.setattr(session, "lent", in_train_mode(session.lent))
+    monkeypatch.setattr(trainer, "train_step", first_in_another_mode(trainer.train_step))
+    with pytest.raises(AssertionError):
+        check_one_mode(batch_norm, monkeypatch)
 
 
 # 40. Mixed images: budget, weight, loss or attack of one class alone; λ of a box that was cut off; features of both.
