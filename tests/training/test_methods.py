@@ -318,10 +318,10 @@ def test_a_protocol_that_cannot_be_is_refused(choices, said):
 def test_methods_are_listed(cli):
     code, out, _ = cli("methods")
     assert code == 0
-    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
-    assert set(methods()) | set(protocols()) <= set(lines)
-    assert re.search(r"Wong 2020 +0.22", lines["fast-at"])
-    assert "RobustLT 2026" in lines["robustlt"]
+    lines = [line for line in out.splitlines() if line.strip()]
+    assert set(methods()) | set(protocols()) <= {line.split()[0] for line in lines}
+    assert any(re.match(r" fast-at .*Wong 2020 +0.22", line) for line in lines)
+    assert any(re.match(" robustlt .*RobustLT 2026", line) for line in lines)
 
 
 @pytest.mark.parametrize("name", methods())
