@@ -68,8 +68,8 @@ def test_trace(method, request):
         lines = [f'  "{name}": {json.dumps(value)}' for name, value in {**golden, method: rows}.items()]
         GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     expected = json.loads(GOLDEN.read_text())[method]
-    # Another processor rounds sums in another order, and signs of small gradients flip, above all those of a divergence,
-    # whose attack begins where it is all but flat. Methods differ by far more.
+    # Another processor rounds sums in another order, and signs of small gradients flip: above all those of a
+    # divergence, whose attack begins where it is all but flat. Methods differ by far more.
     for got, wanted in zip(rows, expected, strict=True):
         assert got[0] == pytest.approx(wanted[0], rel=2e-2)
         assert got[1] == pytest.approx(wanted[1], abs=0.1)

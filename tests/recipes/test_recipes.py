@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from refusals import refusing
-from srat.attacks import PGD, Natural
+from srat.attacks import FGSM, NFGSM, PGD, Natural
 from srat.core.errors import UserError
 from srat.data.imbalance import exponential_counts, step_counts
 from srat.methods.table import METHODS
@@ -26,7 +26,9 @@ SPOT = {
     ("table3", "drcb-ldam", "step-10"): (87.83, 82.63, 46.45, 35.15),
     ("table4", "ce", "exp-100"): (72.51, 56.30, 33.34, 16.93),
 }
-SETTINGS = [(name, scale) for name in names() for scale in ("paper", "small")]
+OF_CIFAR10 = [name for name in names() if recipe(name).data == "cifar10"]
+SETTINGS = [(name, scale) for name in names() for scale in ("paper", "medium", "small")]
+SETTINGS = [(name, scale) for name, scale in SETTINGS if scale != "medium" or name in OF_CIFAR10]
 
 
 def cells_at(name, scale, data):
@@ -35,6 +37,10 @@ def cells_at(name, scale, data):
 
 def cells_of(name, scale="paper"):
     return cells_at(name, scale, default_data(scale, recipe(name).data))
+
+
+def counts_of(config):
+    return config.imbalance.counts([5_000] * 10, seed=0)
 
 
 def ids(name, scale="small"):
@@ -154,6 +160,37 @@ class TestSmallScale:
     def test_of_others_they_are_the_papers_to_the_bit(self, data):
         ratios = {cell.column: cell.config.imbalance.ratio for cell in cells_at("figure13", "small", data)}
         assert ratios == {"step-100": 100.0, "exp-100": 100.0, "step-10": 10.0, "exp-10": 10.0}
+
+
+class TestMediumScale:
+    @pytest.mark.parametrize("name", ["table1", "field"])
+    def test_all_are_trained_by_single_steps_or_as_the_method_is(self, name):
+        attacks = {cell.row: cell.config.attack for cell in cells_at(name, "medium", "cifar10")}
+        own = {"fast-at": FGSM} | dict.fromkeys(("natural",), Natural)
+        assert {type(attack) for row, attack in attacks.items() if row not in own} == {NFGSM}
+        assert all(type(attack) is own[row] for row, attack in attacks.items() if row in own)
+        firsts = {cell.row: cell.config.before.attack for cell in cells_at(name, "medium", "cifar10")}
+        assert {row: type(first) for row, first in firsts.items() if first} == (
+            {"taet": Natural} if name == "field" else {}
+        )
+
+    def test_methods_differ_by_what_makes_them_alone(self):
+        base = base_config("medium", "cifar10")
+        for cell in cells_at("table2", "medium", "cifar10"):
+            config = cell.config
+            assert config.method == cell.row
+            assert config.is_guarded
+            for name in ("model", "epochs", "optimizer", "evaluation", "precision", "holdout", "attack"):
+                assert getattr(config, name) == getattr(base, name)
+
+    def test_counts_are_the_papers(self):
+        counts = {cell.column: sum(counts_of(cell.config)) for cell in cells_at("figure13", "medium", "cifar10")}
+        assert counts["step-100"] == 5 * 5_000 + 5 * 50
+        assert counts["exp-100"] == 12_406
+
+    def test_other_data_is_refused(self):
+        with refusing("data", "fashion-mnist"):
+            base_config("medium", "fashion-mnist")
 
 
 @pytest.mark.parametrize("scale", ["paper", "small"])

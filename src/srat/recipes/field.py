@@ -10,12 +10,11 @@ Methods that learn from a held-out part have a tenth of the training images less
 
 from dataclasses import replace
 
-from srat.config.composition import compose
 from srat.config.config import Config
 from srat.data import Holdout
 from srat.methods import methods
 from srat.recipes.base import Cell, Recipe
-from srat.recipes.making import imbalanced
+from srat.recipes.making import imbalanced, of_method
 
 COLUMN = "exp-100"
 
@@ -24,7 +23,7 @@ def cells(base: Config) -> list[Cell]:
     """Return every method that attacks its images."""
     base = imbalanced(base, COLUMN)
     return [
-        Cell(row=name, column=COLUMN, config=compose(_held_out(base, name), method=name))
+        Cell(row=name, column=COLUMN, config=of_method(_held_out(base, name), name))
         for name, method in methods().items()
         if method.attacked
     ]

@@ -12,10 +12,9 @@ axis are not known but for 10, 78, 100 and 200.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from srat.config.composition import compose
 from srat.config.config import Config
 from srat.recipes.base import Cell, Claim, Recipe
-from srat.recipes.making import imbalanced, larger
+from srat.recipes.making import imbalanced, larger, of_method
 from srat.weightings import Fixed
 
 VARIANTS = ("srat-ce", "srat-focal", "srat-ldam")
@@ -30,7 +29,7 @@ def cells(base: Config) -> list[Cell]:
             row=variant,
             column=f"{weight:g}",
             config=replace(
-                imbalanced(compose(base, method=variant), "step-100"),
+                imbalanced(of_method(base, variant), "step-100"),
                 weighting=Fixed(values=(1.0,) * WELL + (weight,) * (CLASSES - WELL)),
             ),
         )

@@ -11,10 +11,9 @@ not known but for 8; λ = 0, deferred reweighting alone, is here to compare with
 from collections.abc import Sequence
 from dataclasses import replace
 
-from srat.config.composition import compose
 from srat.config.config import Config
 from srat.recipes.base import Cell, Claim, Recipe
-from srat.recipes.making import imbalanced, larger
+from srat.recipes.making import imbalanced, larger, of_method
 
 VARIANTS = ("srat-ce", "srat-focal", "srat-ldam")
 IMBALANCES = ("step-100", "exp-100")
@@ -26,7 +25,7 @@ def cells(base: Config) -> list[Cell]:
     found = []
     for variant in VARIANTS:
         for imbalance in IMBALANCES:
-            config = imbalanced(compose(base, method=variant), imbalance)
+            config = imbalanced(of_method(base, variant), imbalance)
             for value in LAMBDAS:
                 weighted = replace(config, objective=replace(config.objective, feature_weight=value))
                 found.append(Cell(row=f"{variant} {imbalance}", column=f"{value:g}", config=weighted))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from srat.attacks import PGD
 from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.errors import require_field
@@ -42,10 +43,20 @@ def imbalanced(base: Config, name: str) -> Config:
     return replace(base, imbalance=imbalance)
 
 
+def of_method(base: Config, name: str) -> Config:
+    """Return the run of a method, under the attack that the base trains with where the method's own is PGD."""
+    config, attack = compose(base, method=name), base.attack
+    if isinstance(attack, PGD) or not isinstance(config.attack, PGD):
+        return config
+    first = config.before.attack
+    before = replace(config.before, attack=attack) if isinstance(first, PGD) else config.before
+    return replace(config, attack=attack, before=before)
+
+
 def of_methods(base: Config, imbalances: Sequence[str]) -> list[Cell]:
     """Return a table's runs: the eleven methods on each imbalance."""
     return [
-        Cell(row=method, column=column, config=imbalanced(compose(base, method=method), column))
+        Cell(row=method, column=column, config=imbalanced(of_method(base, method), column))
         for column in imbalances
         for method in ADVERSARIAL
     ]
@@ -56,7 +67,7 @@ def natural_and_adversarial(base: Config, imbalance: str) -> list[Cell]:
     base = imbalanced(base, imbalance)
     return [
         Cell(row=NATURAL, column=imbalance, config=compose(base, method="natural")),
-        Cell(row=ADVERSARIALLY, column=imbalance, config=compose(base, method="ce")),
+        Cell(row=ADVERSARIALLY, column=imbalance, config=of_method(base, "ce")),
     ]
 
 
@@ -97,7 +108,7 @@ def of_pair(base: Config, pairs: Mapping[str, tuple[int, int]]) -> list[Cell]:
         Cell(
             row=row,
             column=f"{weight:g}",
-            config=replace(compose(base, method=method), weighting=Fixed(values=(1.0, weight))),
+            config=replace(of_method(base, method), weighting=Fixed(values=(1.0, weight))),
         )
         for row, method in ((NATURAL, "natural"), (ADVERSARIALLY, "ce"))
         for weight in WEIGHTS

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from srat.config.composition import compose
 from srat.config.config import Config
 from srat.feature_losses import Separation
 from srat.methods.objective import Objective
 from srat.recipes.base import Cell, Claim, Recipe
-from srat.recipes.making import imbalanced, larger
+from srat.recipes.making import imbalanced, larger, of_method
 
 COLUMN = "step-100"
 ALONE = "λ = 0"
@@ -50,7 +49,7 @@ def cells(base: Config) -> list[Cell]:
     """Return deferred reweighting alone, and with each variant of the separation loss."""
     base = imbalanced(base, COLUMN)
     return [
-        Cell(row=row, column=COLUMN, config=replace(compose(base, method=method), **changes))
+        Cell(row=row, column=COLUMN, config=replace(of_method(base, method), **changes))
         for method, rows in (("drcb-ce", CONTROLS), ("srat-ce", VARIANTS))
         for row, changes in rows.items()
     ]
