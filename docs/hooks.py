@@ -15,12 +15,15 @@ from srat.report.methods import markdown_of, markdown_of_protocol
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fill in a page's places: every command with its help, the families, methods, protocols, a function's source."""
-    every = "\n\n".join(f"## srat {name}\n\n{{{{ help {name} }}}}" for name in COMMANDS)
-    markdown = markdown.replace("{{ commands }}", every).replace("{{ families }}", _families())
-    markdown = markdown.replace("{{ methods }}", "\n".join(map(markdown_of, methods())))
-    markdown = markdown.replace("{{ protocols }}", "\n".join(map(markdown_of_protocol, protocols())))
+    for place, text in PLACES.items():
+        if place in markdown:
+            markdown = markdown.replace(place, text())
     markdown = re.sub(r"\{\{ source ([\w.]+) \}\}", _source, markdown)
     return re.sub(r"\{\{ help ([\w -]+) \}\}", _help, markdown)
+
+
+def _commands() -> str:
+    return "\n\n".join(f"## srat {name}\n\n{{{{ help {name} }}}}" for name in COMMANDS)
 
 
 def _help(place: re.Match[str]) -> str:
@@ -41,3 +44,12 @@ def _source(place: re.Match[str]) -> str:
     source = inspect.getsource(pydoc.locate(place[1]))  # type: ignore[arg-type]
     code = re.sub(r' *""".*?"""\n', "", source, count=1, flags=re.DOTALL)
     return f"```python\n{code}```"
+
+
+PLACES = {
+    "{{ commands }}": _commands,
+    "{{ families }}": _families,
+    "{{ methods }}": lambda: "\n".join(map(markdown_of, methods())),
+    "{{ protocols }}": lambda: "\n".join(map(markdown_of_protocol, protocols())),
+}
+"""What stands in the pages for a text, and the text."""
