@@ -1,6 +1,7 @@
 """The recipes against METHOD's settled numbers, and against each other."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -52,6 +53,7 @@ def test_there_is_a_recipe_for_each_table_and_figure():
         *(f"table{n}" for n in range(1, 5)),
         *(f"figure{n}" for n in range(1, 15)),
         "field",
+        "ladder",
         "separation",
     ]
 
@@ -233,6 +235,27 @@ class TestSharedRuns:
     def test_figure_6_shares_its_middle_with_the_tables(self):
         for column, table in (("step-100", "table1"), ("exp-100", "table2")):
             assert ids("figure6")[f"srat-ldam {column}", "1"] == ids(table)["srat-ldam", column]
+
+
+@pytest.mark.parametrize("scale", ["medium", "small"])
+@pytest.mark.parametrize("column", ["exp-100", "step-100"])
+def test_the_ladder_adds_one_thing_at_a_time(scale, column):
+    rows = {cell.row: cell.config for cell in cells_of("ladder", scale) if cell.column == column}
+    steps = ["ce", "balanced softmax", "+ RandAugment", "+ EMA", "+ growing balls", "+ balls by class", "+ late AWP"]
+    added = ["loss", "augmentation", "averaging", "budget", "budget", "weight_perturbation", "augmentation"]
+    for before, after, family in zip(steps, [*steps[1:], "− RandAugment"], added, strict=True):
+        # From which epoch weights apply says nothing where there are none.
+        changes = {family: getattr(rows[before], family), "schedule": rows[before].schedule}
+        assert replace(rows[after], **changes) == rows[before]
+        assert rows[after] != rows[before]
+    for method in ("drcb-ldam", "srat-ldam"):
+        beside = rows[f"{method}, RandAugment, EMA"]
+        assert (beside.augmentation, beside.averaging) == (rows["+ EMA"].augmentation, rows["+ EMA"].averaging)
+        assert beside.method == method
+    tables = [*cells_of("table2", scale), *cells_of("table1", scale), *cells_of("field", scale)]
+    shared = {(cell.row, cell.column): cell.config.id for cell in tables}
+    assert rows["ce"].id == shared["ce", column]
+    assert rows["srat-ldam"].id == shared["srat-ldam", column]
 
 
 def test_figure_5s_78_is_what_the_effective_number_gives():

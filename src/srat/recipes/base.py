@@ -49,7 +49,7 @@ class Term:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A statement of the paper, as a sum of accuracies that it says to be above 0."""
+    """A statement, of the paper or our own, as a sum of accuracies that it says to be above 0."""
 
     text: str
     terms: tuple[Term, ...]
@@ -57,7 +57,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A table or figure of the paper."""
+    """A table or figure of the paper, or a study of our own."""
 
     title: str
     kind: Kind
@@ -66,7 +66,9 @@ class Recipe:
     cells: Callable[[Config], Sequence[Cell]]
     """From what all its runs start from to the runs."""
     claims: Callable[[Sequence[Cell]], Sequence[Claim]] = lambda _: ()
-    """What the paper says of such cells, where that can be put in numbers."""
+    """What is said of such cells, where that can be put in numbers."""
+    asks: str = "What the paper finds, and whether it shows in these runs"
+    """The title of what came of that."""
     paper: Sequence[PaperValue] = ()
     """The numbers that it prints."""
     axis: str = ""

@@ -28,7 +28,7 @@ def claims_sheet(outcome: Outcome) -> Sheet | None:
     shown = [0, 1, 2, 3, 4] if outcome.recipe.paper else [0, 1, 3, 4]
     headings = ("finding", "ours", "paper", "p", "here it")
     return Sheet(
-        title="What the paper finds, and whether it shows in these runs",
+        title=outcome.recipe.asks,
         headings=[headings[column] for column in shown],
         rows=[[row[column] for column in shown] for row in rows],
         note=f"{_NOTE} {caveat(seeds) if seeds == 1 else ''}".strip(),
