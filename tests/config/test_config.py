@@ -14,6 +14,7 @@ from srat.attacks import FGSM, PGD, Natural, PGDMargin, ReferenceAttack
 from srat.attacks.autoattack import AutoAttack
 from srat.config.composition import compose
 from srat.config.config import FAMILIES, SGD, Config, InnerMaximization
+from srat.config.doubts import doubts_of
 from srat.core.errors import UserError
 from srat.core.members import choices, members
 from srat.data import Holdout
@@ -22,6 +23,7 @@ from srat.evaluation.observer import Observer
 from srat.guards import NoGuard
 from srat.losses import LDAM
 from srat.losses.cross_entropy_loss import CrossEntropy
+from srat.methods.before import Before
 from srat.methods.table import METHODS
 from srat.models.heads import CosineHead
 from srat.training.fitting import fit
@@ -270,6 +272,16 @@ def test_a_configuration_of_version_0_1_keeps_its_id_and_its_meaning():
     now = compose(data="folder", data_dir="/photos")
     assert now.id != old.id
     assert now.differences(old) == ["data.background white (not none)"]
+
+
+def test_a_member_that_only_one_run_has_is_named():
+    taet, harl = compose(method="taet"), replace(compose(method="taet"), before=Before())
+    assert harl.differences(taet) == [
+        "before.attack none (not natural)",
+        "before.loss none (not cross-entropy)",
+        "before.part 0 (not 0.4)",
+    ]
+    assert taet.differences(harl)[0] == "before.attack natural (not none)"
     assert compose().id == "c907cfcbe08c"
 
 
@@ -488,7 +500,7 @@ class Shifted(CrossEntropy):
     ],
 )
 def test_what_is_corrected_twice_is_said(members, doubted):
-    said = compose(epochs=4, **members).doubts_of_counts(LONG_TAIL)
+    said = doubts_of(compose(epochs=4, **members), (1, 8, 8), LONG_TAIL)
     assert [line.split("`")[1] for line in said] == doubted
 
 

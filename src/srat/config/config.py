@@ -1,16 +1,13 @@
 """Everything that decides a run, as one value: written to JSON, read back, and named by its hash."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from srat.attacks import PGD, Attack, Natural
 from srat.attacks.budgets import Budget, UniformBudget
-from srat.attacks.doubts import doubts_of_ball
 from srat.config.serialization import differences, filled, id_of, identity, make_converter
 from srat.core.checked import Checked, checked
 from srat.core.errors import UserError, require, require_amount, require_field
@@ -142,54 +139,6 @@ class Config(Checked):
         for family, member in learning.items():
             wanted = f"a part above 0, which `{family}` {member.name} learns from"
             require_field(fraction > 0 or not member.sees_held_out, "holdout.fraction", wanted, fraction, 0)
-
-    def doubts(self, shape: Sequence[int]) -> tuple[str, ...]:
-        """Return what can hardly be meant, about its attacks and its head, a line each.
-
-        Args:
-            shape: of an image, (channels, height, width).
-        """
-        attacks = (self.attack, self.evaluation)
-        of_attacks = (
-            doubt for attack in attacks for doubt in (*attack.doubts(shape), *self._doubts_of_budget(attack, shape))
-        )
-        twice = f"`head.tau` and `loss` {self.loss.name} both correct for the classes' counts, which is once too often"
-        idle = f"`budget` {self.budget.name} has nothing to change: the run attacks no image"
-        without = isinstance(self.attack, Natural) and self.budget != UniformBudget()
-        return (*of_attacks, *[twice] * (self.head.tau > 0 and self.loss.balances), *[idle] * without)
-
-    def _doubts_of_budget(self, attack: Attack, shape: Sequence[int]) -> tuple[str, ...]:
-        """Return that an attack in L2 has the budget that the data suggests for L∞, unless its size says so."""
-        suggested = self.data.suggested.epsilon
-        if not isinstance(attack, PGD) or attack.norm == "linf" or attack.epsilon != suggested:
-            return ()
-        if doubts_of_ball(attack.norm, attack.epsilon, shape):
-            return ()
-        return (f"{attack.label}: ε is {suggested:.4g}, as in L∞; budgets of another norm are of another size",)
-
-    def doubts_of_counts(self, class_counts: Sequence[int]) -> tuple[str, ...]:
-        """Return where the classes' counts are corrected for twice, a line each.
-
-        Losses and class weights are told what an epoch draws: weights by count are even where a sampling has evened
-        the classes out. Weights of another origin are not, and no loss knows of the weights.
-
-        Args:
-            class_counts: (classes,), training examples of each class.
-        """
-        twice = {"sampling": False, "loss": False}
-        for epoch in (self.schedule.reweight_epoch_of(self.epochs), self.epochs - 1):
-            drawn = self.sampling.drawn(class_counts, epoch=epoch, epochs=self.epochs)
-            weights = self.weighting.weights(drawn)
-            uneven = bool((weights != weights[0]).any())
-            unaware = drawn != tuple(class_counts) and torch.equal(weights, self.weighting.weights(class_counts))
-            twice["sampling"] |= uneven and unaware
-            twice["loss"] |= uneven and self.loss.balances
-        return tuple(
-            f"`{family}` {getattr(self, family).name} and `weighting` {self.weighting.name} both correct for the "
-            f"classes' counts, which is once too often; `weighting` uniform leaves it to the {family}"
-            for family, doubted in twice.items()
-            if doubted
-        )
 
     @property
     def is_guarded(self) -> bool:

@@ -59,6 +59,10 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
 
 
 def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("name"))
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Num
@@ -170,6 +170,9 @@ class ImageShape(Checked):
 @dataclass(frozen=True, kw_only=True)
 class Architecture(Member):
     """A backbone, from images to penultimate features."""
+
+    learns_features: ClassVar[bool] = True
+    """Whether the features are made by weights, so that a feature loss has something to move."""
 
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
         """Return the module (batch, channels, height, width) → (batch, dimensions), and its dimensions."""

@@ -70,6 +70,11 @@ class RobustLoss(Member):
     """Whether ``inner`` is flat at the image itself, so that an attack has to begin beside it."""
 
     @property
+    def attacks_prediction(self) -> bool:
+        """Whether ``inner`` is made of the prediction loss, so that ``inner.loss`` says of which."""
+        return not self.attack_sees_clean
+
+    @property
     def teacher_weights(self) -> TeacherWeights | None:
         """Which weights the teacher has; None for the average of the run's own."""
         return None

@@ -83,6 +83,11 @@ class Distillation(RobustLoss, name="distillation"):
 
     @property
     @override
+    def attacks_prediction(self) -> bool:
+        return self.maximises != "divergence"
+
+    @property
+    @override
     def teacher_weights(self) -> TeacherWeights | None:
         return TeacherWeights(self.teacher, self.teacher_sha256) if self.teacher_sha256 else None
 

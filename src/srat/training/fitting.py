@@ -9,9 +9,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from srat.attacks import tell_doubts
 from srat.config.checks import check
 from srat.config.config import Config
+from srat.config.doubts import doubts_of
 from srat.core.cadence import Cadence, Every
 from srat.core.checked import checked
 from srat.core.errors import require
@@ -159,10 +159,10 @@ def set_up_for(task: Task, data: TrainingData) -> Training:
 def tell(task: Task, parts: Parts, training: Training) -> None:
     """Tell the observer what the user should know of data, counts and attacks before the hours of training."""
     config, train = task.config, training.train
-    counted = (*config.doubts_of_counts(train.counts), *budget_note(config, train))
-    for note in (*parts.notes, *validation_note(config, parts), *constant_notes(train), *counted):
+    doubts = doubts_of(config, train.images.shape[1:], train.counts)
+    of_data = (*parts.notes, *validation_note(config, parts), *constant_notes(train), *budget_note(config, train))
+    for note in (*of_data, *doubts):
         task.observer.notice(note)
-    tell_doubts((config,), train.images.shape[1:], task.observer.notice)
 
 
 def train_unkept(training: Training, observer: Observer) -> Run:
