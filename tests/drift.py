@@ -20,6 +20,7 @@ from srat.runtime.fabric import make_fabric
 from srat.runtime.precision import tensor_float
 from srat.training import step as trainer
 from srat.training.fitting import fit
+from srat.training.inner import inner_loss
 from srat.training.setting_up import set_up
 
 NO_COMPILER = 77
@@ -51,7 +52,7 @@ def attack_of_the_trainer(trained, *, precision="fp32", folding=True, compiled="
                 indices = torch.arange(BATCH) + BATCH * step
                 images, labels = to_unit(data.images[indices]).to(device), data.labels[indices].to(device)
                 batch = Batch(images, Targets(labels), slice(0, BATCH))
-                loss_at = trainer.inner_loss(training, training.stage(0), served, batch)
+                loss_at = inner_loss(training, training.stage(0), served, batch)
                 gradient = input_gradient(loss_at, images).clone()
                 rng = generator(0, "attack", step=step, device=device)
                 found.append((gradient, config.attack.perturb(loss_at, images, generator=rng)))

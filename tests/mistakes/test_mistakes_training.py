@@ -38,7 +38,7 @@ from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.averaging import EMA, FAWA
 from srat.robust_losses import RobustLoss
 from srat.runtime.fabric import make_fabric
-from srat.training import checkpoint, fitting, session, step
+from srat.training import checkpoint, fitting, inner, session, step
 from srat.training import loop as trainer
 from srat.training.checkpoint import State
 from srat.training.fitting import fit
@@ -62,14 +62,14 @@ def test_8_half_precision_attacks_as_well(trained, precision, monkeypatch):
     assert 20 < reference[2] < 90
     check_attack(attack_of_the_trainer(trained, precision=precision), reference, agreement=0.98, points=0.3)
     if precision == "fp16":
-        monkeypatch.setattr(step, "rescale_gradient", lambda logits: logits)
+        monkeypatch.setattr(inner, "rescale_gradient", lambda logits: logits)
         with pytest.raises(AssertionError):
             check_attack(attack_of_the_trainer(trained, precision=precision), reference, agreement=0.98, points=0.3)
 
 
 def test_8_the_loss_is_taken_in_full_precision(trained, monkeypatch):
     seen = []
-    monkeypatch.setattr(step, "entropy_of", lambda z, y: seen.append(z.dtype) or cross_entropy(z, y))
+    monkeypatch.setattr(inner, "entropy_of", lambda z, y: seen.append(z.dtype) or cross_entropy(z, y))
     attack_of_the_trainer(trained, precision="bf16")
     assert set(seen) == {torch.float32}
 
@@ -509,7 +509,7 @@ def check_feature_loss_steers():
         training = fitting.set_up(config, make_fabric("cpu"), data, None, None)
         with training.lent() as served:
             batch = Batch(data.images, Targets(data.labels), slice(0, 16))
-            loss_at = step.inner_loss(training, training.stage(0), served, batch)
+            loss_at = inner.inner_loss(training, training.stage(0), served, batch)
             slopes.append(input_gradient(loss_at, data.images))
             alone = input_gradient(lambda x: separation(served(x).embedding, data.labels), data.images)
     torch.testing.assert_close(slopes[1] - slopes[0], 2 * alone, rtol=1e-3, atol=1e-5 * float(alone.abs().max()))
@@ -518,8 +518,8 @@ def check_feature_loss_steers():
 
 def test_26_the_feature_loss_in_the_attack_has_one(monkeypatch):
     check_feature_loss_steers()
-    real = step.feature_values
+    real = inner.feature_values
     inert = lambda training, stage, embedding, batch: real(training, stage, embedding.detach(), batch)  # noqa: E731
-    monkeypatch.setattr(step, "feature_values", inert)
+    monkeypatch.setattr(inner, "feature_values", inert)
     with pytest.raises(AssertionError):
         check_feature_loss_steers()

@@ -25,9 +25,9 @@ from srat.runtime.processes import ALONE
 from srat.training import averages, loop
 from srat.training.averages import estimate_statistics, finish_average, statistics_of
 from srat.training.fitting import fit
+from srat.training.inner import inner_loss
 from srat.training.keeper import NullKeeper
 from srat.training.setting_up import set_up
-from srat.training.step import inner_loss
 
 
 def norms(model):

@@ -32,10 +32,11 @@ from srat.runtime.fabric import make_fabric
 from srat.runtime.processes import ALONE
 from srat.training import guarding, loop
 from srat.training.fitting import fit
+from srat.training.inner import FirstLook
 from srat.training.keeper import NullKeeper
 from srat.training.memory_estimate import step_bytes
 from srat.training.setting_up import set_up
-from srat.training.step import FirstLook, train_step
+from srat.training.step import train_step
 
 STATEFUL = {"averaging": "ema", "feature_loss": "separation-queue", "budget": "cfa", "weighting": "dafa"}
 """One of each kind of state that a run keeps beside its model."""

@@ -24,8 +24,8 @@ from srat.robust_losses import TRADES, kl_divergence
 from srat.runtime.fabric import make_fabric
 from srat.runtime.processes import ALONE
 from srat.training.fitting import fit
+from srat.training.inner import inner_loss
 from srat.training.setting_up import set_up
-from srat.training.step import inner_loss
 
 IMAGES = torch.rand(18, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 0, 1, 1, 2, 3] * 3)

@@ -24,9 +24,10 @@ from srat.robust_losses import TRADES, RobustLoss
 from srat.robust_losses.base import References
 from srat.runs.metrics import Sums
 from srat.runtime.fabric import make_fabric
+from srat.training.inner import inner_loss
 from srat.training.memory_estimate import blank_batch
 from srat.training.setting_up import set_up
-from srat.training.step import inner_loss, references, train_step
+from srat.training.step import references, train_step
 
 A, B = torch.arange(16) % 4, torch.arange(16) // 4
 SHARE = 0.3

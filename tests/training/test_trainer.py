@@ -41,8 +41,9 @@ from srat.training import fitting
 from srat.training import loop as trainer
 from srat.training.checkpoint import Moving, State, list_checkpoints, load_checkpoint
 from srat.training.fitting import fit
+from srat.training.inner import inner_loss
 from srat.training.setting_up import set_up
-from srat.training.step import inner_loss, train_step
+from srat.training.step import train_step
 
 
 def tiny(method="srat-ldam", **options):

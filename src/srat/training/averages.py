@@ -14,9 +14,9 @@ from srat.core.keyed_random import generator
 from srat.models import lent
 from srat.models.classifier import BatchNorm
 from srat.optimization.averaging import blend_
+from srat.training.inner import inner_loss
 from srat.training.session import Training
 from srat.training.stage import Stage
-from srat.training.step import inner_loss
 
 BATCHES = 50
 """Of an epoch, at the most, that statistics are estimated on: thousands of images tell a mean and a variance."""

@@ -14,9 +14,9 @@ from srat.data import Batch, Dataset, Targets, to_unit
 from srat.evaluation.counts import Counts
 from srat.models import lent, logits_at
 from srat.runs.metrics import Row, guard_row
+from srat.training.inner import inner_loss
 from srat.training.session import Training
 from srat.training.stage import Stage
-from srat.training.step import inner_loss
 
 _SLACK = 1e-6
 """Share by which balls that are alike may differ, for rounding."""
