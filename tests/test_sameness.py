@@ -89,3 +89,9 @@ def test_recorded_runs_keep_their_ids():
     there = {str(path.parent.relative_to(RESULTS)): Config.read(path).id for path in RESULTS.rglob("config.json")}
     assert {name: there.get(name) for name in recorded} == recorded
     assert len(recorded) == 135
+
+
+def test_what_was_recorded_since_has_its_id_for_a_name():
+    named = {path.parent.name: Config.read(path).id for path in RESULTS.glob("*/runs/*/config.json")}
+    assert len(named) > 135
+    assert {name: recorded for name, recorded in named.items() if recorded != name} == {}

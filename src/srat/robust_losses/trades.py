@@ -20,6 +20,7 @@ class TRADES(DivergingLoss, name="trades"):
     image.
     """
 
+    detach_clean: bool = False  # a part of the identity, which runs on record have
     weighted: Literal["all", "prediction"] = field(default="all", metadata=since("all"))
     """What class weights multiply: both terms, or the prediction loss alone, as DAFA has it."""
 
