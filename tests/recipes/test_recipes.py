@@ -53,6 +53,7 @@ def test_there_is_a_recipe_for_each_table_and_figure():
         *(f"table{n}" for n in range(1, 5)),
         *(f"figure{n}" for n in range(1, 15)),
         "field",
+        "frontier",
         "ladder",
         "separation",
     ]
@@ -77,7 +78,7 @@ def test_every_cell_is_a_run_of_its_own(name, scale):
     assert len({(cell.row, cell.column) for cell in cells}) == len(cells)
     assert len({cell.config.id for cell in cells}) == len(cells)
     held_out = {cell.row: cell.config.holdout.fraction for cell in cells if cell.config.holdout.fraction}
-    assert held_out == ({"cfa": 0.1, "frl": 0.1} if name == "field" else {})
+    assert held_out == ({"cfa": 0.1, "frl": 0.1} if name in ("field", "frontier") else {})
 
 
 @pytest.mark.parametrize(("name", "scale"), SETTINGS)
@@ -256,6 +257,18 @@ def test_the_ladder_adds_one_thing_at_a_time(scale, column):
     shared = {(cell.row, cell.column): cell.config.id for cell in tables}
     assert rows["ce"].id == shared["ce", column]
     assert rows["srat-ldam"].id == shared["srat-ldam", column]
+
+
+def test_the_frontier_has_some_methods_under_both_attacks():
+    for scale, attack in (("medium", "pgd"), ("small", "n-fgsm")):
+        cells = {(cell.row, cell.column): cell.config for cell in cells_of("frontier", scale)}
+        assert len(cells) == 2 * (27 + 4)
+        for method in ("ce", "bsl", "drcb-ldam", "srat-ldam"):
+            usual, other = cells[method, "step-100"], cells[f"{method}, {attack}", "step-100"]
+            assert other.attack.name == attack
+            assert replace(other, attack=usual.attack) == usual
+            assert other.attack.epsilon == usual.attack.epsilon
+        assert {cell.config.id for cell in cells_of("field", scale)} <= {config.id for config in cells.values()}
 
 
 def test_figure_5s_78_is_what_the_effective_number_gives():

@@ -20,7 +20,7 @@ from srat.grid.plan import jobs_of, planned
 from srat.recipes.base import PaperValue
 from srat.recipes.catalogue import recipe
 from srat.recipes.scales import base_config
-from srat.report.paper import classes, features, sweep
+from srat.report.paper import classes, features, frontier, sweep
 from srat.report.paper.outcome import collect
 from srat.report.paper.page import make_page
 from srat.report.plots import house_style, power_of_ten
@@ -124,6 +124,39 @@ class TestNumbers:
             finished(job, [860] * 5 + [90] * 5, [700] * 5 + [16] * 5, images=1_000)
         [sheet] = make_page(outcome_of("table1", tmp_path, "cifar10", "paper", ["ce", "step-100"])).sheets
         assert sheet.rows[0][2::2] == ["47.29 ≈", "9.03 ≈", "30.39", "1.62 ≈"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_frontier_by_loops(seed):
+    numbers = np.random.default_rng(seed)
+    points = {str(n): frontier.Point(*(float(x) for x in numbers.integers(0, 6, 2))) for n in range(12)}
+    found = frontier.frontier(points)
+    for name, point in points.items():
+        above = [p for p in points.values() if p.cost <= point.cost and p.accuracy > point.accuracy]
+        alike = [
+            other for other in found if points[other].accuracy == point.accuracy and points[other].cost <= point.cost
+        ]
+        assert (name in found) <= (not above)
+        assert bool(above) or alike
+    assert [points[name].cost for name in found] == sorted({points[name].cost for name in found})
+
+
+def test_the_cheapest_comes_first_and_what_is_ahead_has_a_star(tmp_path):
+    cells = [cell for cell in cells_of("frontier") if cell.column == "step-100"]
+    right = {"fast-at": 40, "ce": 60, "bsl": 90, "trades": 70}
+    for cell in cells:
+        if cell.row in right:
+            (job,) = jobs_of([cell], range(1), tmp_path, mapped=False)
+            finished(job, [150] * 10, [right[cell.row]] * 5 + [10] * 5)
+    outcome = outcome_of("frontier", tmp_path)
+    (sheet,) = frontier.sheets(outcome)
+    assert [row[0] for row in sheet.rows] == ["fast-at", "bsl", "ce", "trades"]
+    assert [float(row[1]) for row in sheet.rows] == pytest.approx([10 * 5 / 23, 10, 10, 10 * 27 / 23], abs=0.05)
+    assert [row[2].endswith("★") for row in sheet.rows] == [True, True, False, False]
+    assert [row[3].endswith("★") for row in sheet.rows] == [True, False, False, False]
+    with house_style():
+        drawn = frontier.figure(outcome)
+    assert [text.get_text() for text in drawn.axes[0].texts] == ["fast-at", "bsl"]
 
 
 def test_agreement_counts_the_images_and_the_seeds_of_both(tmp_path):

@@ -6,8 +6,8 @@ from typing import Literal
 
 from srat.config.config import Config
 
-Kind = Literal["methods", "classes", "sweep", "features", "distribution"]
-"""What is shown: methods in rows, bars of classes, curves over a setting, maps of features, counts of classes."""
+Kind = Literal["methods", "classes", "sweep", "features", "distribution", "frontier"]
+"""What is shown: methods in rows, bars of classes, curves over a setting, maps of features, counts of classes, cost."""
 Metric = Literal["standard", "robust", "purity"]
 """Accuracy on images as they are, and under PGD-20, in the paper's words; of mapped features, their purity."""
 Scope = Literal["overall", "well", "under"]

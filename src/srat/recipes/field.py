@@ -9,6 +9,7 @@ Methods that learn from a held-out part have a tenth of the training images less
 """
 
 from dataclasses import replace
+from functools import partial
 
 from srat.config.config import Config
 from srat.data import Holdout
@@ -16,14 +17,12 @@ from srat.methods import methods
 from srat.recipes.base import Cell, Recipe
 from srat.recipes.making import imbalanced, of_method
 
-COLUMN = "exp-100"
 
-
-def cells(base: Config) -> list[Cell]:
-    """Return every method that attacks its images."""
-    base = imbalanced(base, COLUMN)
+def of_field(base: Config, column: str) -> list[Cell]:
+    """Return every method that attacks its images, on one imbalance."""
+    base = imbalanced(base, column)
     return [
-        Cell(row=name, column=COLUMN, config=of_method(_held_out(base, name), name))
+        Cell(row=name, column=column, config=of_method(_held_out(base, name), name))
         for name, method in methods().items()
         if method.attacked
     ]
@@ -35,4 +34,9 @@ def _held_out(base: Config, name: str) -> Config:
     return replace(base, holdout=Holdout()) if learning else base
 
 
-RECIPE = Recipe(title="Methods of the field, Exp imbalance", kind="methods", data="cifar10", cells=cells)
+RECIPE = Recipe(
+    title="Methods of the field, Exp imbalance",
+    kind="methods",
+    data="cifar10",
+    cells=partial(of_field, column="exp-100"),
+)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from srat.core.files import write_atomically
 from srat.recipes.base import Kind, Metric, Scope
-from srat.report.paper import classes, distribution, features, methods, sweep
+from srat.report.paper import classes, distribution, features, frontier, methods, sweep
 from srat.report.paper.claims import claims_sheet
 from srat.report.paper.outcome import Outcome
 from srat.report.plots import draw
@@ -23,6 +23,7 @@ _VIEWS: Mapping[Kind, tuple[Callable[[Outcome], list[Sheet]], Callable[[Outcome]
     "sweep": (sweep.sheets, sweep.figure),
     "features": (features.sheets, features.figure),
     "distribution": (distribution.sheets, distribution.figure),
+    "frontier": (frontier.sheets, frontier.figure),
 }
 _METRICS: tuple[Metric, ...] = ("standard", "robust", "purity")
 _SCOPES: tuple[Scope, ...] = ("overall", "well", "under")
