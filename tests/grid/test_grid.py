@@ -157,6 +157,22 @@ class TestPlan:
         with pytest.raises(UserError, match="not a readable map"):
             assert mapped.finished
 
+    def test_further_attacks_are_made_of_the_weights(self, tmp_path):
+        [job] = jobs_of([cell()], [0], tmp_path, mapped=True, attacks=["pgd-margin-20", "fgsm"])
+        out = str(job.folder.path)
+        attack = ["evaluate", out, "--attack", "pgd-margin-20", "--attack", "fgsm", "--device", "cpu"]
+        assert [command[0] for command in job.commands("cpu")] == ["train", "evaluate", "separability"]
+        assert job.commands("cpu")[1] == attack
+        finish(job)
+        assert not job.finished
+        assert [command[0] for command in job.commands("cpu")] == ["train", "evaluate", "separability"]
+        job.folder.weights("last").touch()
+        assert [command[0] for command in job.commands("cpu")] == ["evaluate", "separability"]
+        path = job.folder.evaluation("last")
+        there = Evaluation.read(path)
+        path.write_text(replace(there, results={**there.results, "fgsm": there.results[CLEAN]}).to_json())
+        assert job.commands("cpu")[0] == [*attack[:4], "--device", "cpu"]
+
     def test_an_evaluation_without_the_attack_is_not_the_end(self, jobs):
         finish(jobs[0])
         path = jobs[0].folder.evaluation("last")

@@ -15,7 +15,7 @@ from srat.core.errors import UserError
 from srat.data.sources.cifar10 import Cifar10
 from srat.evaluation.counts import Counts
 from srat.evaluation.feature_map import FeatureMap, on_a_plane
-from srat.evaluation.record import CLEAN, Evaluation, Result
+from srat.evaluation.record import CLEAN, WORST, Evaluation, Result
 from srat.grid.plan import jobs_of, planned
 from srat.recipes.base import PaperValue
 from srat.recipes.catalogue import recipe
@@ -31,14 +31,17 @@ NAMES = tuple("$x$" if c == 3 else f"class {c}" for c in range(10))
 TRAIN = (100,) * 5 + (10,) * 5
 
 
-def finished(job, standard, robust, images=200, classes=10):
-    """Write a finished run: of each class so many of 200 test images right."""
+def finished(job, standard, robust, images=200, classes=10, worst=None):
+    """Write a finished run: of each class so many of 200 test images right, in the worst case too where that is said."""
     job.prepare()
     total = (images,) * classes
     results = {
         name: Result(counts=Counts(correct=tuple(correct), total=total), attack={"name": name})
         for name, correct in ((CLEAN, standard), (job.config.evaluation.label, robust))
     }
+    if worst is not None:
+        several = {"name": WORST, "of": [job.config.evaluation.label, "pgd-margin-20"]}
+        results[WORST] = Result(counts=Counts(correct=tuple(worst), total=total), attack=several)
     train = TRAIN if classes == 10 else (100, 1)
     evaluation = Evaluation(class_names=NAMES[:classes], train_counts=train, results=results)
     job.folder.evaluation("last").write_text(evaluation.to_json())
@@ -147,7 +150,8 @@ def test_the_cheapest_comes_first_and_what_is_ahead_has_a_star(tmp_path):
     for cell in cells:
         if cell.row in right:
             (job,) = jobs_of([cell], range(1), tmp_path, mapped=False)
-            finished(job, [150] * 10, [right[cell.row]] * 5 + [10] * 5)
+            worst = [right[cell.row]] * 5 + [10] * 5
+            finished(job, [150] * 10, [right[cell.row] + 1] * 5 + [100] * 5, worst=worst)
     outcome = outcome_of("frontier", tmp_path)
     (sheet,) = frontier.sheets(outcome)
     assert [row[0] for row in sheet.rows] == ["fast-at", "bsl", "ce", "trades"]
@@ -157,6 +161,36 @@ def test_the_cheapest_comes_first_and_what_is_ahead_has_a_star(tmp_path):
     with house_style():
         drawn = frontier.figure(outcome)
     assert [text.get_text() for text in drawn.axes[0].texts] == ["fast-at", "bsl"]
+
+
+def test_the_worst_case_is_that_of_the_recipes_attacks(tmp_path):
+    ce, bsl = (cell for cell in cells_of("ladder", filters=["exp-100"]) if cell.row in ("ce", "balanced softmax"))
+    others = []
+    for cell, seeds in ((ce, 2), (bsl, 2)):
+        jobs = jobs_of([cell], range(seeds), tmp_path, mapped=False)
+        for job in jobs:
+            finished(job, [150] * 10, [90] * 10, worst=[80 if cell is ce else 60] * 10)
+        others.append(jobs[1])
+    outcome = outcome_of("ladder", tmp_path)
+    assert outcome.accuracy(ce.row, "exp-100", "worst", "overall").accuracy == 0.4
+    (claim,) = (
+        c for c in recipe("ladder").claims(outcome.cells) if c.text.startswith("exp-100: balanced softmax above")
+    )
+    assert outcome.sum_of(claim.terms).value == pytest.approx(-0.1)
+    sheet = make_page(outcome).sheets[0]
+    assert sheet.headings[-2:] == ["worst, overall", "worst, under"]
+    assert "that no attack breaks (pgd-20, pgd-margin-20)" in sheet.note
+    # Of other attacks, or of one alone, it is another number.
+    evaluation = Evaluation.read(others[1].folder.evaluation("last"))
+    worst = evaluation.results[WORST]
+    named = replace(worst, attack={"name": WORST, "of": ["pgd-20", "pgd-margin-20", "fgsm"]})
+    for changed in ({WORST: named}, {}):
+        results = {name: result for name, result in evaluation.results.items() if name != WORST} | changed
+        others[1].folder.evaluation("last").write_text(replace(evaluation, results=results).to_json())
+        outcome = outcome_of("ladder", tmp_path)
+        assert outcome.accuracy(bsl.row, "exp-100", "worst", "overall") is None
+        assert outcome.accuracy(bsl.row, "exp-100", "robust", "overall").accuracy == 0.45
+        assert outcome.sum_of(claim.terms) is None
 
 
 def test_agreement_counts_the_images_and_the_seeds_of_both(tmp_path):

@@ -15,7 +15,7 @@ from srat.core.errors import UserError, require
 from srat.core.tensor_file import TensorFile, open_tensors, write_tensors
 from srat.evaluation.counts import Counts
 from srat.evaluation.outcome import NEVER, Outcome
-from srat.evaluation.record import Result
+from srat.evaluation.record import WORST, Result
 
 _MOST_NUMBERS = 10**8
 
@@ -78,7 +78,7 @@ class Examples:
                 by_budget.setdefault(origin.budget, []).append(name)
         own = {name: Result(counts=self.counts(name), attack=origin.attack) for name, origin in self.origins.items()}
         worst = {
-            f"worst-case{budget}": Result(counts=self.counts(*names), attack={"name": "worst-case", "of": names})
+            f"{WORST}{budget}": Result(counts=self.counts(*names), attack={"name": WORST, "of": names})
             for budget, names in by_budget.items()
             if len(names) > 1
         }

@@ -21,6 +21,8 @@ from srat.statistics.intervals import Accuracy
 
 CLEAN = "clean"
 """What results on images as they are are called."""
+WORST = "worst-case"
+"""What the result of images that none of several attacks breaks is called."""
 LARGEST_FILE = 1 << 23
 """Bytes of an evaluation that are read at the most."""
 

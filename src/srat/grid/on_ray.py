@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ class OnRay(Executor):
         marker.unlink(missing_ok=True)
         environment = {name: value for name, value in os.environ.items() if name.startswith("SRAT_")}
         folder = job.folder.path.absolute()
-        at = Job(label=job.label, config=job.config, folder=RunFolder(folder), mapped=job.mapped)
+        at = replace(job, folder=RunFolder(folder))
         task = self._task.remote(at, self._device, log.absolute(), marker, self._threads, environment)
         return _Submitted(self._ray, task, marker)
 

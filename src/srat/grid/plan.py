@@ -1,10 +1,11 @@
 """From a recipe to runs in folders, and what is left to do of each: all of it is read from the folders."""
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from srat.attacks.named import named
 from srat.config.config import Config
 from srat.core.errors import require
 from srat.core.files import count_lines, write_atomically
@@ -25,29 +26,43 @@ class Job:
     """Named by the configuration's id, so that recipes share their runs."""
     mapped: bool
     """Whether its features are to be mapped."""
+    attacks: tuple[str, ...] = ()
+    """What it is evaluated under beside its configuration's attack, by its words."""
 
     @property
     def evaluated(self) -> bool:
         """Whether it has the results that tables show; of a run that has them, the weights may be gone."""
-        path = self.folder.evaluation("last")
-        if path.exists():
+        if self.folder.evaluation("last").exists():
             self.folder.check(self.config)
-        wanted = {CLEAN, self.config.evaluation.label}
-        return path.exists() and wanted <= Evaluation.read(path).results.keys()
+        return {CLEAN, self.config.evaluation.label} <= set(self._results())
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.evaluated and (not self.mapped or self._has_map)
+        return self.evaluated and not self._unmade
 
     def commands(self, device: str) -> list[list[str]]:
         """Return the commands, as words after ``srat``, that are left to do."""
+        unmade = self._unmade
+        # What is made of weights that are gone has them trained again.
+        needed = not self.evaluated or (bool(unmade) and not self.folder.trained)
+        train = [["train", "--out", str(self.folder.path)]] * needed
+        return [[*words, "--device", device] for words in (*train, *unmade)]
+
+    @property
+    def _unmade(self) -> list[list[str]]:
+        """The commands, as words, for what is wanted of its weights beside the results that tables show."""
         out = str(self.folder.path)
-        train = ["train", "--out", out, "--device", device]
-        map_features = ["separability", out, "--map", "--device", device]
-        if not self.mapped or self._has_map:
-            return [] if self.evaluated else [train]
-        return [map_features] if self.evaluated and self.folder.trained else [train, map_features]
+        missing = [word for word in self.attacks if self._label(word) not in self._results()]
+        attacked = [["evaluate", out, *(part for word in missing for part in ("--attack", word))]] * bool(missing)
+        return [*attacked, *[["separability", out, "--map"]] * (self.mapped and not self._has_map)]
+
+    def _label(self, word: str) -> str:
+        return named(word, threat=self.config.evaluation).label
+
+    def _results(self) -> Collection[str]:
+        path = self.folder.evaluation("last")
+        return Evaluation.read(path).results.keys() if path.exists() else ()
 
     @property
     def _has_map(self) -> bool:
@@ -89,7 +104,9 @@ def planned(recipe: Recipe, base: Config, filters: Sequence[str] = ()) -> list[C
     return chosen
 
 
-def jobs_of(cells: Sequence[Cell], seeds: Sequence[int], runs: Path, *, mapped: bool) -> list[Job]:
+def jobs_of(
+    cells: Sequence[Cell], seeds: Sequence[int], runs: Path, *, mapped: bool, attacks: Sequence[str] = ()
+) -> list[Job]:
     """Return the runs of cells, seed by seed, so that what ends early is whole for fewer seeds; each run once.
 
     Args:
@@ -97,6 +114,7 @@ def jobs_of(cells: Sequence[Cell], seeds: Sequence[int], runs: Path, *, mapped: 
         seeds: the seeds.
         runs: the folder of all runs.
         mapped: whether their features are to be mapped.
+        attacks: what they are evaluated under beside their configurations' attacks, by its words.
     """
     jobs: dict[str, Job] = {}
     for seed in seeds:
@@ -109,6 +127,7 @@ def jobs_of(cells: Sequence[Cell], seeds: Sequence[int], runs: Path, *, mapped: 
                     config=config,
                     folder=RunFolder(runs / config.id),
                     mapped=mapped,
+                    attacks=tuple(attacks),
                 ),
             )
     return list(jobs.values())

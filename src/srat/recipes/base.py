@@ -8,8 +8,9 @@ from srat.config.config import Config
 
 Kind = Literal["methods", "classes", "sweep", "features", "distribution", "frontier"]
 """What is shown: methods in rows, bars of classes, curves over a setting, maps of features, counts of classes, cost."""
-Metric = Literal["standard", "robust", "purity"]
-"""Accuracy on images as they are, and under PGD-20, in the paper's words; of mapped features, their purity."""
+Metric = Literal["standard", "robust", "worst", "purity"]
+"""Accuracy on images as they are, under PGD-20 (both in the paper's words), and in the worst case over several attacks;
+of mapped features, their purity."""
 Scope = Literal["overall", "well", "under"]
 
 
@@ -73,5 +74,7 @@ class Recipe:
     """The numbers that it prints."""
     axis: str = ""
     """What is swept."""
+    attacks: tuple[str, ...] = ()
+    """What its runs are evaluated under beside PGD-20, by its words; tables have the worst case."""
     mapped: bool = False
     """Whether the features of its runs are mapped."""

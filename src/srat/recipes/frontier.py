@@ -34,4 +34,4 @@ def _under_the_other(base: Config, column: str) -> list[Cell]:
     ]
 
 
-RECIPE = Recipe(title="What robustness costs", kind="frontier", data="cifar10", cells=cells)
+RECIPE = Recipe(title="What robustness costs", kind="frontier", data="cifar10", cells=cells, attacks=("pgd-margin-20",))

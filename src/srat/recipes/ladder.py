@@ -64,7 +64,7 @@ def claims(given: Sequence[Cell]) -> list[Claim]:
     pairs = [*zip(steps[1:], steps, strict=False), (steps[-1], WITHOUT)]
     where = "on rare classes under attack"
     return [
-        larger(f"{column}: {better} above {worse} {where}", (better, column), (worse, column))
+        larger(f"{column}: {better} above {worse} {where}", (better, column), (worse, column), metric="worst")
         for column in dict.fromkeys(cell.column for cell in given)
         for better, worse in pairs
     ]
@@ -76,5 +76,6 @@ RECIPE = Recipe(
     data="cifar10",
     cells=cells,
     claims=claims,
+    attacks=("pgd-margin-20",),
     asks="What each step is expected to do, and whether it shows",
 )

@@ -9,13 +9,11 @@ from srat.core.errors import require
 from srat.evaluation.examples import Examples
 from srat.evaluation.feature_map import FeatureMap
 from srat.evaluation.groups import AnyGroups, grouped
-from srat.evaluation.record import CLEAN, Evaluation, Result
+from srat.evaluation.record import CLEAN, WORST, Evaluation, Result
 from srat.report.html.gallery import Specimen
 from srat.report.terminal.distribution import rare
 from srat.runs.folder import RunFolder, Which
 from srat.runs.metrics import Row
-
-WORST_CASE = "worst-case"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,7 +45,7 @@ class RunRecord:
         It is the worst case of several attacks, else the run's own attack, else the one that leaves the least.
         """
         there = {name: sum(result.counts.correct) for name, result in self.evaluation.results.items() if name != CLEAN}
-        known = [name for name in (WORST_CASE, self.config.evaluation.label) if name in there]
+        known = [name for name in (WORST, self.config.evaluation.label) if name in there]
         return known[0] if known else min(there, key=there.__getitem__)
 
     @property

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from srat.core.words import percent
-from srat.report.html.record import WORST_CASE, RunRecord
+from srat.evaluation.record import WORST
+from srat.report.html.record import RunRecord
 from srat.report.wording import budget_said, budget_text
 
 Kind = Literal["good", "partly", "bad"]
@@ -61,7 +62,7 @@ def verdict_of(record: RunRecord) -> Verdict:
 def attack_text(record: RunRecord) -> str:
     """Return the attack's name, with its budget."""
     threat, of = record.threat, record.robust.attack
-    if threat == WORST_CASE:
+    if threat == WORST:
         return f"the worst of several attacks ({budget_text(record.config.evaluation)})"
     said = budget_said(str(of.get("norm", "linf")), of["epsilon"]) if isinstance(of.get("epsilon"), float) else ""
     return threat.upper() + (f" ({said})" if said else "")

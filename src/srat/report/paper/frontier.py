@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from srat.config.passes import relative_passes
-from srat.recipes.base import Scope
+from srat.recipes.base import Metric, Scope
 from srat.report.paper.outcome import Outcome
 from srat.report.plots import COLORS, PAGE, error_bars
 from srat.report.sheets import Sheet, accuracy_text
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _SCOPES: Mapping[Scope, str] = {"overall": "all classes", "under": "under-represented classes"}
 _COST = "cost (epochs of PGD-10)"
 _NOTE = (
-    "Robust accuracy in per cent, with 95 % intervals. The cost is that of a run: its passes through the network, in "
-    "those of an epoch of PGD-10. ★: no run of the same cost or less has more."
+    "In per cent, with 95 % intervals. The cost is that of a run: its passes through the network, in those of an epoch "
+    "of PGD-10. ★: no run of the same cost or less has more."
 )
 
 
@@ -55,7 +55,7 @@ def _sheet(outcome: Outcome, column: str) -> Sheet:
     rows = []
     for row, point in sorted(points["overall"].items(), key=lambda item: (item[1].cost, -item[1].accuracy)):
         texts = [
-            accuracy_text(outcome.accuracy(row, column, "robust", scope)) + " ★" * (row in ahead[scope])
+            accuracy_text(outcome.accuracy(row, column, _metric(outcome), scope)) + " ★" * (row in ahead[scope])
             for scope in _SCOPES
         ]
         rows.append([row, f"{point.cost:.1f}", *texts])
@@ -85,7 +85,7 @@ def _draw(axes: "Axes", outcome: Outcome, column: str, scope: Scope) -> None:
     points = _points(outcome, column, scope)
     ahead = frontier(points)
     for name, point in points.items():
-        accuracy = outcome.accuracy(name, column, "robust", scope)
+        accuracy = outcome.accuracy(name, column, _metric(outcome), scope)
         assert accuracy is not None
         color = COLORS[1] if name in ahead else "#999999"
         axes.errorbar(point.cost, 100 * point.accuracy, yerr=error_bars(accuracy), marker="o", color=color)
@@ -102,11 +102,16 @@ def _draw(axes: "Axes", outcome: Outcome, column: str, scope: Scope) -> None:
     axes.set_ylim(0, 125 * max((point.accuracy for point in points.values()), default=0.8))
 
 
+def _metric(outcome: Outcome) -> Metric:
+    """Return what is judged by: the worst of several attacks, where runs are evaluated so."""
+    return "worst" if outcome.recipe.attacks else "robust"
+
+
 def _points(outcome: Outcome, column: str, scope: Scope) -> dict[str, Point]:
     """Return what is there of an imbalance."""
-    found = {}
+    found, metric = {}, _metric(outcome)
     for cell in outcome.cells:
-        accuracy = outcome.accuracy(cell.row, column, "robust", scope) if cell.column == column else None
+        accuracy = outcome.accuracy(cell.row, column, metric, scope) if cell.column == column else None
         if accuracy is not None:
             found[cell.row] = Point(relative_passes(cell.config) * cell.config.epochs, accuracy.accuracy)
     return found

@@ -17,12 +17,12 @@ _ALIKE = (
     "interval (said from two seeds of ours on)."
 )
 _UNLIKE = "In per cent, with 95 % intervals. The paper's runs are others: its order is to be compared, not its numbers."
-COLUMNS: tuple[tuple[Metric, Scope], ...] = (
-    ("standard", "overall"),
-    ("standard", "under"),
-    ("robust", "overall"),
-    ("robust", "under"),
-)
+
+
+def shown(outcome: Outcome) -> list[tuple[Metric, Scope]]:
+    """Return the accuracies that tables have: the worst case, too, where runs are evaluated under several attacks."""
+    metrics: tuple[Metric, ...] = ("standard", "robust", *(("worst",) if outcome.recipe.attacks else ()))
+    return [(metric, scope) for metric in metrics for scope in _DRAWN]
 
 
 def sheets(outcome: Outcome) -> list[Sheet]:
@@ -75,7 +75,7 @@ def _columns(outcome: Outcome) -> list[str]:
 
 def _accuracies(outcome: Outcome, column: str) -> Sheet:
     headings, rows = ["method"], [[row] for row in outcome.rows]
-    for metric, scope in COLUMNS:
+    for metric, scope in shown(outcome):
         headings.append(f"{metric}, {scope}")
         for row, cells in zip(outcome.rows, rows, strict=True):
             cells.append(accuracy_text(outcome.accuracy(row, column, metric, scope)))
@@ -100,7 +100,9 @@ def _accuracies(outcome: Outcome, column: str) -> Sheet:
 
 def _note(outcome: Outcome) -> str:
     if not outcome.recipe.paper:
-        return "In per cent, with 95 % intervals."
+        several = ", ".join((outcome.cells[0].config.evaluation.label, *outcome.recipe.attacks))
+        worst = f" Worst: images that no attack breaks ({several})." if outcome.recipe.attacks else ""
+        return f"In per cent, with 95 % intervals.{worst}"
     return _ALIKE if outcome.like_the_paper else _UNLIKE
 
 
@@ -109,7 +111,7 @@ def _ranks(outcome: Outcome) -> list[Sheet]:
 
     rows = []
     for column in _columns(outcome):
-        for metric, scope in COLUMNS:
+        for metric, scope in shown(outcome):
             pairs = [
                 (ours.accuracy, papers)
                 for row in outcome.rows

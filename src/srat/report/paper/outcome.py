@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from srat.attacks.named import named
 from srat.core.errors import UserError
 from srat.evaluation.feature_map import FeatureMap
-from srat.evaluation.record import CLEAN, Evaluation
+from srat.evaluation.record import CLEAN, WORST, Evaluation
 from srat.feature_losses import NoFeatureLoss
 from srat.grid.plan import jobs_of
 from srat.recipes.base import Cell, Metric, PaperValue, Recipe, Scope, Term
@@ -85,14 +86,24 @@ class Outcome:
         """Return the mean over the seeds of a cell's accuracy, or None where there is no run."""
         if metric == "purity":
             return mean_purity(self.maps.get((row, column), ()), scope)
-        found = self.evaluations.get((row, column), ())
-        if not found:
+        if not self._has(row, column, metric):
             return None
         return self.of_classes(row, column, metric, self._classes((row, column), scope))
 
     def of_classes(self, row: str, column: str, metric: Metric, classes: Sequence[int]) -> Mean:
         """Return the mean over the seeds of a cell's accuracy on some classes."""
         return mean_of_counts(*self._counts(row, column, metric, classes))
+
+    def _has(self, row: str, column: str, metric: Metric) -> bool:
+        """Return whether there are runs of a cell, and all have been evaluated so."""
+        found = self.evaluations.get((row, column), ())
+        return bool(found) and (metric != "worst" or all(self._of_all_attacks(each) for each in found))
+
+    def _of_all_attacks(self, evaluation: Evaluation) -> bool:
+        """Return whether there is a worst case, of the recipe's attacks and no others."""
+        worst, threat = evaluation.results.get(WORST), self.cells[0].config.evaluation
+        wanted = {threat.label, *(named(word, threat=threat).label for word in self.recipe.attacks)}
+        return worst is not None and set(worst.attack.get("of", ())) == wanted
 
     def _classes(self, run: Key, scope: Scope) -> Sequence[int]:
         first = self.evaluations[run][0]
@@ -102,7 +113,7 @@ class Outcome:
     def _counts(self, row: str, column: str, metric: Metric, classes: Sequence[int]) -> tuple[list[int], int]:
         """Return how many images each seed's model gets right, and of how many."""
         cell = next(cell for cell in self.cells if _key(cell) == (row, column))
-        result = CLEAN if metric == "standard" else cell.config.evaluation.label
+        result = {"standard": CLEAN, "worst": WORST}.get(metric, cell.config.evaluation.label)
         counts = [evaluation.results[result].counts for evaluation in self.evaluations[row, column]]
         correct = [sum(each.correct[c] for c in classes) for each in counts]
         return correct, sum(counts[0].total[c] for c in classes)
@@ -116,7 +127,7 @@ class Outcome:
             purities = [
                 (term.factor, self.accuracy(*run, term.metric, term.scope)) for term in own if term not in counts
             ]
-            if not self.evaluations.get(run) or any(purity is None for _, purity in purities):
+            if not all(self._has(*run, term.metric) for term in own) or any(purity is None for _, purity in purities):
                 return None
             parts += [weighted_sum([factor], [Sum(*purity[:3])]) for factor, purity in purities if purity is not None]
             if counts:
@@ -172,7 +183,7 @@ def collect(name: str, recipe: Recipe, cells: Sequence[Cell], runs: Path, *, sca
     positives: dict[Key, list[float]] = {}
     damaged = []
     for cell in cells:
-        for job in jobs_of([cell], range(MOST_SEEDS), runs, mapped=recipe.mapped):
+        for job in jobs_of([cell], range(MOST_SEEDS), runs, mapped=recipe.mapped, attacks=recipe.attacks):
             try:
                 if job.evaluated:
                     evaluations.setdefault(_key(cell), []).append(Evaluation.read(job.folder.evaluation("last")))

@@ -25,7 +25,7 @@ _VIEWS: Mapping[Kind, tuple[Callable[[Outcome], list[Sheet]], Callable[[Outcome]
     "distribution": (distribution.sheets, distribution.figure),
     "frontier": (frontier.sheets, frontier.figure),
 }
-_METRICS: tuple[Metric, ...] = ("standard", "robust", "purity")
+_METRICS: tuple[Metric, ...] = ("standard", "robust", "worst", "purity")
 _SCOPES: tuple[Scope, ...] = ("overall", "well", "under")
 _HEADINGS = ("row", "column", "metric", "scope", "seeds", "percent", "low", "high", "sd", "paper", "agrees")
 
