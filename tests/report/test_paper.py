@@ -32,7 +32,7 @@ TRAIN = (100,) * 5 + (10,) * 5
 
 
 def finished(job, standard, robust, images=200, classes=10, worst=None):
-    """Write a finished run: of each class so many of 200 test images right, in the worst case too where that is said."""
+    """Write a finished run: of each class so many of 200 test images right, and so many in the worst case."""
     job.prepare()
     total = (images,) * classes
     results = {
