@@ -56,6 +56,7 @@ def test_there_is_a_recipe_for_each_table_and_figure():
         "frontier",
         "ladder",
         "separation",
+        "trials",
     ]
 
 
@@ -78,7 +79,8 @@ def test_every_cell_is_a_run_of_its_own(name, scale):
     assert len({(cell.row, cell.column) for cell in cells}) == len(cells)
     assert len({cell.config.id for cell in cells}) == len(cells)
     held_out = {cell.row: cell.config.holdout.fraction for cell in cells if cell.config.holdout.fraction}
-    assert held_out == ({"cfa": 0.1, "frl": 0.1} if name in ("field", "frontier") else {})
+    learning = {"trials": ["bsl, balls by held-out errors"], "field": ["cfa", "frl"], "frontier": ["cfa", "frl"]}
+    assert held_out == dict.fromkeys(learning.get(name, ()), 0.1)
 
 
 @pytest.mark.parametrize(("name", "scale"), SETTINGS)
@@ -236,6 +238,18 @@ class TestSharedRuns:
     def test_figure_6_shares_its_middle_with_the_tables(self):
         for column, table in (("step-100", "table1"), ("exp-100", "table2")):
             assert ids("figure6")[f"srat-ldam {column}", "1"] == ids(table)["srat-ldam", column]
+
+
+def test_a_trial_changes_its_method_and_shares_it_with_the_tables():
+    cells = {(cell.row, cell.column): cell.config for cell in cells_of("trials", "medium")}
+    field = {cell.row: cell.config for cell in cells_of("field", "medium")}
+    for (row, column), config in cells.items():
+        method, *trial = row.split(", ")
+        control = cells[method, column]
+        assert (config == control) == (not trial)
+        same = ("loss", "weighting", "model", "epochs", "attack", "augmentation", "optimizer", "schedule", "imbalance")
+        assert all(getattr(config, name) == getattr(control, name) for name in same)
+    assert all(cells[name, "exp-100"].id == field[name].id for name in ("bsl", "drcb-ldam"))
 
 
 @pytest.mark.parametrize("scale", ["medium", "small"])
