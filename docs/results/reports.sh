@@ -19,6 +19,7 @@ report figure4
 report separation
 report figure3
 report figure13
+report field
 [ "$data" != cifar10 ] || exit 0
 report figure6 --filter srat-ldam
 report figure2

@@ -14,6 +14,7 @@ for count in $(seq "$seeds"); do
   grid figure4 --seeds "$count"
   grid separation --seeds "$count"
   grid figure3 --seeds "$count"
+  grid field --seeds "$count"
   # Weights of 100 and more, and two classes of 100 : 1, mean nothing where a ratio of 5 stands for the paper's.
   [ "$data" != cifar10 ] || continue
   grid figure6 --seeds "$count" --filter srat-ldam

@@ -61,7 +61,7 @@ def _legend(*, with_paper: bool) -> "list[Line2D]":
     for color, marker, scope in zip(COLORS, MARKERS, _DRAWN, strict=False):
         for whose, fill in (("ours", color), ("paper", "none"))[: 1 + with_paper]:
             style: dict[str, Any] = {"color": color, "marker": marker, "markerfacecolor": fill, "linestyle": "none"}
-            marks.append(Line2D([], [], label=f"{whose}, {scope}", **style))
+            marks.append(Line2D([], [], label=f"{whose}, {scope}" if with_paper else scope, **style))
     return marks
 
 
