@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -32,6 +33,7 @@ SETTINGS = [(name, scale) for name in names() for scale in ("paper", "medium", "
 SETTINGS = [(name, scale) for name, scale in SETTINGS if scale != "medium" or name in OF_CIFAR10]
 
 
+@cache
 def cells_at(name, scale, data):
     return recipe(name).cells(base_config(scale, data))
 
