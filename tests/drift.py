@@ -25,8 +25,8 @@ from srat.training.setting_up import set_up
 
 NO_COMPILER = 77
 BATCH = 64
-SAME_STEPS = {"fast-at", "logit-adjustment", "at-bsl"}
-"""Methods of the field whose steps here are those of others: of one step, of balanced softmax."""
+SAME_STEPS = {"fast-at", "logit-adjustment", "at-bsl", "vs", "robustlt", "trades-bsl", "dafa", "frl"}
+"""Methods of the field whose steps call the model as others' do: cross-entropy's, balanced softmax', TRADES'."""
 AGREEMENT = {"fp32": 0.99, "tf32": 0.99, "bf16": 0.98, "fp16": 0.98}
 POINTS = {"fp32": 0.2, "tf32": 0.2, "bf16": 0.3, "fp16": 0.3}
 
@@ -63,7 +63,7 @@ def attack_of_the_trainer(trained, *, precision="fp32", folding=True, compiled="
 
 
 def change_by_steps(trained, *, precision="fp32", compiled="off", device="cpu"):
-    """Return what four steps, of batches of two sizes, change of weights, statistics and memories."""
+    """Return what three steps, of batches of two sizes, change of weights, statistics and memories."""
     config, model, data = trained
     config = replace(config, precision=precision, optimizer=replace(config.optimizer, learning_rate=0.01))
     training = set_up(config, make_fabric(device, precision), data, None, None, compiled=compiled, notice=give_up)
@@ -71,7 +71,7 @@ def change_by_steps(trained, *, precision="fp32", compiled="off", device="cpu"):
     training.model.train()
     before = floats(training.module, training.parts)
     with tensor_float(precision == "tf32"):
-        for step in range(4):
+        for step in range(3):
             # Both sizes have been seen: from now on what is there serves, or each step would wait for the compiler.
             torch._dynamo.config.error_on_recompile = step >= 2
             indices = torch.arange(BATCH - step % 2, device=device) + BATCH * step

@@ -38,6 +38,8 @@ FIELD = [name for name in methods() if name not in METHODS]
 def small(method, **choices):
     """Return a run of three epochs of four steps."""
     config = of_method(method, epochs=3, batch_size=16, imbalance=Step(ratio=5, cap=12), **choices)
+    if isinstance(config.attack, PGD):
+        config = replace(config, attack=replace(config.attack, steps=3))
     return replace(config, model=SmallCNN(width=2), evaluation=replace(config.evaluation, steps=2))
 
 
