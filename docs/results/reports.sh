@@ -1,8 +1,13 @@
 #!/bin/sh
 # Keeps what is small of finished runs beside this file, and makes the reports of docs/reproduction.md of it.
-# usage: docs/results/reports.sh fashion-mnist|cifar10 [RUNS]
+# usage: docs/results/reports.sh fashion-mnist|cifar10|medium [RUNS]      (medium: CIFAR-10 at that scale)
 set -eu
-data=$1 runs=${2:-} here=$(dirname "$0")/small
+runs=${2:-}
+case $1 in
+  medium) scale=medium data=cifar10 ;;
+  *) scale=small data=$1 ;;
+esac
+here=$(dirname "$0")/$scale
 mkdir -p "$here/runs"
 for evaluation in ${runs:+"$runs"/*/evaluation.json}; do
   from=$(dirname "$evaluation") to=$here/runs/$(basename "$(dirname "$evaluation")")
@@ -11,7 +16,11 @@ for evaluation in ${runs:+"$runs"/*/evaluation.json}; do
     [ ! -e "$from/$file" ] || cp "$from/$file" "$to/"
   done
 done
-report() { srat report "$@" --scale small --data "$data" --runs "$here/runs" --out "$here/$data" >/dev/null && echo "$1" || echo "no $1 yet"; }
+report() { srat report "$@" --scale "$scale" --data "$data" --runs "$here/runs" --out "$here/$data" >/dev/null && echo "$1" || echo "no $1 yet"; }
+if [ "$scale" = medium ]; then
+  for name in ladder trials frontier; do report "$name"; done
+  exit 0
+fi
 report figure1
 report table1 --filter step-100
 report table2 --filter exp-100
