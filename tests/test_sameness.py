@@ -4,7 +4,6 @@
 """
 
 import json
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from reference import digest, here
 from srat import Config, fit
 from srat.core.signals import Interrupted
 from srat.data.imbalance import Step
-from srat.evaluation.observer import Observer
 from srat.methods import methods
 from srat.models.backbones.small_cnn import SmallCNN
+from stopping import StopAfter
 
 HASHES = Path(__file__).parent / "golden" / "hashes.json"
 RECORDED = Path(__file__).parent / "golden" / "recorded.json"
@@ -31,16 +30,6 @@ def six_steps(method):
     config = of_method(method, epochs=2, batch_size=32, imbalance=Step(ratio=5, cap=20))
     sgd = replace(config.optimizer, learning_rate=0.05)
     return replace(config, model=SmallCNN(width=4), optimizer=sgd)
-
-
-class StopAfter(Observer):
-    def __init__(self, steps):
-        self.left = steps
-
-    def step(self):
-        self.left -= 1
-        if self.left == 0:
-            raise Interrupted(signal.SIGTERM)
 
 
 def trained(method, folder):

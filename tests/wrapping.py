@@ -1,12 +1,10 @@
 """Modules to wrap, and quick runs that train them."""
 
-import signal
 from dataclasses import replace
 
 from torch import nn
 
 from srat.config.composition import compose
-from srat.core.signals import Interrupted
 from srat.evaluation.observer import Observer
 
 GREY = {"mean": [0.5], "std": [0.25]}
@@ -45,13 +43,3 @@ class Notices(Observer):
 
     def notice(self, text):
         self.said.append(text)
-
-
-class StopAfter(Observer):
-    def __init__(self, steps):
-        self.left = steps
-
-    def step(self):
-        self.left -= 1
-        if self.left == 0:
-            raise Interrupted(signal.SIGTERM)

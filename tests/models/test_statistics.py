@@ -6,7 +6,8 @@ import srat
 from srat.core.signals import Interrupted
 from srat.models import wrap
 from srat.training.fitting import fit
-from wrapping import GREY, Own, StopAfter, tiny
+from stopping import StopAfter
+from wrapping import GREY, Own, tiny
 
 SAID = r"trained with mean 0.5, std 0.25, which replaces the mean 0.1, std 0.25 of the given model"
 

@@ -29,7 +29,8 @@ from srat.models.heads import LinearHead
 from srat.models.wrapping.renaming import present_names
 from srat.models.wrapping.wrapper import Custom
 from srat.training.fitting import fit
-from wrapping import GREY, Notices, Own, StopAfter, grey, tiny
+from stopping import StopAfter
+from wrapping import GREY, Notices, Own, grey, tiny
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from test_families import content, small, small_set, stepped, without_noise
+from test_families import small, small_set, stepped, without_noise
 
 import srat
 from several import in_processes
@@ -28,6 +28,7 @@ from srat.training.fitting import fit
 from srat.training.inner import inner_loss
 from srat.training.keeper import NullKeeper
 from srat.training.setting_up import set_up
+from stopping import content
 
 
 def norms(model):

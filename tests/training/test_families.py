@@ -4,7 +4,6 @@ Compiled code of some of them is compared in ``drift.py``.
 """
 
 import json
-import signal
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -40,6 +39,7 @@ from srat.training.memory_estimate import step_bytes
 from srat.training.setting_up import set_up
 from srat.training.step import train_step
 from srat.weightings import Weighting
+from stopping import StopAfter, content
 
 OF_A_STEP = (
     "augmentation",
@@ -93,22 +93,6 @@ def small(**members):
     attack = PGD(epsilon=0.1, step_size=0.05, steps=2)
     config = replace(config, model=SmallCNN(width=2), attack=attack, evaluation=replace(config.evaluation, steps=2))
     return replace(config, schedule=replace(config.schedule, warmup=0.5, reweight_from=1))
-
-
-class StopAfter(Observer):
-    def __init__(self, steps):
-        self.left = steps
-
-    def step(self):
-        self.left -= 1
-        if self.left == 0:
-            raise Interrupted(signal.SIGTERM)
-
-
-def content(folder):
-    """Return everything that a run leaves, but for how long it took."""
-    files = [*folder.glob("*.safetensors"), folder / "metrics.csv", folder / "config.json"]
-    return {path.name: path.read_bytes() for path in files}
 
 
 def small_set(images=40, channels=1):

@@ -9,7 +9,7 @@ from functools import cache, partial
 
 import pytest
 import torch
-from test_families import StopAfter, content, small, small_set
+from test_families import small, small_set
 from torch import nn
 from torch.nn import functional as F
 
@@ -37,6 +37,7 @@ from srat.training.keeper import NullKeeper
 from srat.training.memory_estimate import step_bytes
 from srat.training.setting_up import set_up
 from srat.training.step import train_step
+from stopping import StopAfter, content
 
 STATEFUL = {"averaging": "ema", "feature_loss": "separation-queue", "budget": "cfa", "weighting": "dafa"}
 """One of each kind of state that a run keeps beside its model."""

@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import signal
 from dataclasses import replace
 from functools import partial
 
@@ -19,7 +18,6 @@ from srat.core.keyed_random import generator
 from srat.core.signals import Interrupted
 from srat.data import Dataset
 from srat.data.imbalance import Step
-from srat.evaluation.observer import Observer
 from srat.losses import CrossEntropy, Focal
 from srat.methods import METHODS, Before, methods, protocols
 from srat.models.backbones.small_cnn import SmallCNN
@@ -31,6 +29,7 @@ from srat.training.fitting import fit
 from srat.training.memory_estimate import step_bytes
 from srat.training.setting_up import set_up
 from srat.training.step import train_step
+from stopping import StopAfter, content
 
 FIELD = [name for name in methods() if name not in METHODS]
 
@@ -41,21 +40,6 @@ def small(method, **choices):
     if isinstance(config.attack, PGD):
         config = replace(config, attack=replace(config.attack, steps=3))
     return replace(config, model=SmallCNN(width=2), evaluation=replace(config.evaluation, steps=2))
-
-
-class StopAfter(Observer):
-    def __init__(self, steps):
-        self.left = steps
-
-    def step(self):
-        self.left -= 1
-        if self.left == 0:
-            raise Interrupted(signal.SIGTERM)
-
-
-def content(folder):
-    files = [*folder.glob("*.safetensors"), folder / "metrics.csv", folder / "config.json"]
-    return {path.name: path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("method", FIELD)

@@ -20,7 +20,8 @@ from srat.runtime.fabric import make_fabric
 from srat.training.fitting import fit
 from srat.training.setting_up import set_up
 from srat.training.step import gathered
-from wrapping import GREY, Notices, Own, StopAfter
+from stopping import StopAfter
+from wrapping import GREY, Notices, Own
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot reach the edge")  # so few steps are quick
 tiny = partial(wrapping.tiny, epochs=2)
