@@ -1,5 +1,8 @@
 """What training tells of the classes, against loops and numbers by hand."""
 
+import itertools
+import math
+
 import pytest
 import torch
 
@@ -8,6 +11,7 @@ from srat.core.errors import UserError
 from srat.data.imbalance import exponential_counts
 from srat.feedback import HeldOut, SimilarityFeedback, first_epoch, similarity_factors
 from srat.weightings.dafa_weighting import DAFAWeighting
+from srat.weightings.held_out_weighting import HeldOutWeighting, reweighted
 
 
 def by_pairs(similarity, strength):
@@ -131,6 +135,46 @@ def test_frl_clips_the_exponential_of_what_has_come_together():
     assert factors[3:] == [pytest.approx([3.0, 0.98])] * 3
 
 
+def test_weights_follow_the_held_out_accuracy_by_loops():
+    weights, right, images = [1.0, 2.0, 0.5, 1.0], [9.0, 1.0, 0.0, 0.0], [10.0, 10.0, 3.0, 0.0]
+    found = reweighted(*(torch.tensor(each, dtype=torch.float64) for each in (weights, right, images)), 0.8, 2.2)
+    accuracies = [(r + 1) / (n + 2) for r, n in zip(right, images, strict=True)]
+    mean = sum(a for a, n in zip(accuracies, images, strict=True) if n) / 3
+    expected = [
+        min(2.2, max(1 / 2.2, w * math.exp(0.8 * (mean - a)))) if n else w
+        for w, a, n in zip(weights, accuracies, images, strict=True)
+    ]
+    assert found.tolist() == pytest.approx(expected)
+    assert found[1] == 2.2  # cut off
+    assert found[0] < 1 < weights[1] < found[1]
+
+
+def test_weights_move_from_their_start_on_and_have_mean_1():
+    feedback = HeldOutWeighting(start=0.5).feedback(classes=3)
+    told = counts([20, 20, 4], [20, 20, 4], [15, 5, 0])
+    factors = []
+    for epoch in range(5):
+        feedback.close(epoch, epochs=4, held_out=told)
+        factors.append(feedback.factors.tolist())
+    assert factors[0] == [1, 1, 1]
+    assert all(sum(each) == pytest.approx(3) for each in factors)
+    for before, after in itertools.pairwise(factors[1:]):
+        assert after[0] < before[0] < 1 < before[1] < after[1]
+    feedback.close(5, epochs=4, held_out=None)
+    assert feedback.factors.tolist() == factors[-1]
+    assert HeldOutWeighting().weights((9, 5, 1)).tolist() == [1, 1, 1]
+
+
+def test_one_image_moves_a_small_class_little():
+    """One more of four images that is right moves its weight by a sixth of the rate at the most."""
+    for images, least in ((4.0, 1 / 6), (100.0, 1 / 102)):
+        some, more = (
+            reweighted(torch.ones(2), torch.tensor([right, 0.0]), torch.tensor([images, images]), 1.0)
+            for right in (1.0, 2.0)
+        )
+        assert float((some[0] / more[0]).log()) == pytest.approx(least / 2, rel=1e-3)  # the mean moves as well
+
+
 def test_the_very_first_epoch_has_no_feedback():
     assert [first_epoch(start, 110) for start in (0.0, 0.05, 70 / 110)] == [1, 6, 70]
     assert first_epoch(10 / 200, 200) == 10
@@ -149,9 +193,12 @@ def test_the_very_first_epoch_has_no_feedback():
         (FRL, "most", 0.5),
         (DAFAWeighting, "floor", 0.0),
         (DAFAWeighting, "start", 1.0),
+        (HeldOutWeighting, "rate", -0.1),
+        (HeldOutWeighting, "most", 0.9),
+        (HeldOutWeighting, "start", 1.0),
     ],
 )
 def test_refuses_what_is_out_of_range(kind, field, value):
-    family = "weighting" if kind is DAFAWeighting else "budget"
+    family = "weighting" if kind in (DAFAWeighting, HeldOutWeighting) else "budget"
     with pytest.raises(UserError, match=rf"`{family}\.{field}`"):
         kind(**{field: value})

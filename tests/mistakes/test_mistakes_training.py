@@ -46,6 +46,7 @@ from srat.training.keeper import NullKeeper
 from srat.training.session import Training
 from srat.training.stage import Stage
 from srat.weightings.dafa_weighting import DAFAWeighting
+from srat.weightings.held_out_weighting import HeldOutWeighting
 
 # 8. Half precision weakens attacks.    9. Compiled or TF32 code drifts.
 
@@ -226,6 +227,7 @@ def learning():
     for budget in (CFA(start=0.0), DAFA(start=0.0), FRL(start=0.0)):
         yield replace(config, budget=budget)
     yield replace(config, weighting=DAFAWeighting(start=0.0), averaging=FAWA(batch_norm="attacked"))
+    yield replace(config, weighting=HeldOutWeighting(start=0.0))
 
 
 def test_27_what_learns_never_sees_the_test(monkeypatch):

@@ -1,7 +1,7 @@
 """What else might help rare classes under attack: one thing more for balanced softmax, and for LDAM with late weights.
 
-    srat grid trials --scale medium    78 runs (3 seeds) of a quarter of an hour and more on two cores, on CIFAR-10
-    srat grid trials --scale small     78 runs (3 seeds) of one to three minutes on two cores, on Fashion-MNIST
+    srat grid trials --scale medium    84 runs (3 seeds) of a quarter of an hour and more on two cores, on CIFAR-10
+    srat grid trials --scale small     84 runs (3 seeds) of one to three minutes on two cores, on Fashion-MNIST
     srat report trials --scale medium
 
 Expected: theory speaks for each; the separation loss has its best chance here, with a queue, attacked as well, and
@@ -25,6 +25,7 @@ from srat.recipes.base import Cell, Claim, Recipe
 from srat.recipes.ladder import GROWTH
 from srat.recipes.making import imbalanced, larger, of_method
 from srat.robust_losses import Distillation
+from srat.weightings.held_out_weighting import HeldOutWeighting
 
 COLUMNS = ("exp-100", "step-100")
 TRIALS: dict[str, dict[str, dict[str, Any]]] = {
@@ -34,6 +35,7 @@ TRIALS: dict[str, dict[str, dict[str, Any]]] = {
         "AWP": {"weight_perturbation": AWP()},
         "balls by class": {"budget": ClassWise(ramp=GROWTH)},
         "balls by held-out errors": {"budget": FRL(start=0.0), "holdout": Holdout()},
+        "weights by held-out accuracy": {"weighting": HeldOutWeighting(), "holdout": Holdout()},
         "taught by its average": {"robust_loss": Distillation(), "averaging": EMA()},
         "CutMix": {"mixing": CutMix(probability=0.5)},
     },
