@@ -9,6 +9,7 @@ import torch
 
 from refusals import refusing
 from srat.attacks import FGSM, NFGSM, PGD, Natural
+from srat.cli.commands.completion import helped
 from srat.core.errors import UserError
 from srat.data.imbalance import exponential_counts, step_counts
 from srat.methods.table import METHODS
@@ -60,6 +61,12 @@ def test_there_is_a_recipe_for_each_table_and_figure():
         "separation",
         "trials",
     ]
+
+
+def test_the_help_names_them_all():
+    words = " ".join(helped("grid").replace("│", " ").split())
+    others = [name for name in names() if not name.startswith(("table", "figure"))]
+    assert ", ".join(("table1 to table4", "figure1 to figure14", *others)) in words
 
 
 def test_an_unknown_recipe_is_told_with_those_there_are():

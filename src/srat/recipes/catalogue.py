@@ -22,6 +22,14 @@ def names() -> list[str]:
     return sorted({*found, *_installed()}, key=_place)
 
 
+def summary() -> str:
+    """Return the recipes' names in a line, numbered ones as "table1 to table4"."""
+    kinds: dict[str, list[str]] = {}
+    for name in names():
+        kinds.setdefault(re.sub(r"\d", "", name), []).append(name)
+    return ", ".join(each[0] if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in kinds.values())
+
+
 def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=PLUGINS)}
 

@@ -19,7 +19,7 @@ from srat.grid.engine import Executor, Failure, is_finished, run_grid
 from srat.grid.local import Serial
 from srat.grid.on_ray import OnRay
 from srat.grid.plan import jobs_of, planned
-from srat.recipes.catalogue import recipe
+from srat.recipes.catalogue import recipe, summary
 from srat.report.terminal.board import Board
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.scopes import print_whole, titled_table
@@ -30,14 +30,13 @@ FAILED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Train and evaluate the missing runs behind a table or figure of the paper.
+    """Train and evaluate the missing runs behind a table or figure of the paper, or a study of our own.
 
     A run is a folder named by its configuration's id, which all recipes share. What is finished is skipped, what is
     broken goes on where it stopped, what fails is told at the end and stops nothing else. Ctrl-C saves all.
     """
 
-    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
-    """table1 to table4, figure1 to figure14, field, separation."""
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE", help=f"{summary()}.")] = ""
     choice: Annotated[RecipeChoice, tyro.conf.arg(name="")] = RecipeChoice()
     seeds: int = 3
     """Number of seeds to train with: 0, 1, …"""

@@ -13,7 +13,7 @@ from srat.config.config import Config
 from srat.core.errors import nearest, printable, require
 from srat.core.signals import deferring_signals
 from srat.grid.plan import planned
-from srat.recipes.catalogue import names, recipe
+from srat.recipes.catalogue import names, recipe, summary
 from srat.recipes.scales import LARGEST_RATIO
 from srat.report.paper.outcome import Outcome, collect
 from srat.report.paper.page import make_page
@@ -26,8 +26,8 @@ from srat.runs.folder import RunFolder
 class RunArguments:
     """Show a run, or several side by side, as one self-contained HTML page.
 
-    Given the name of a recipe instead of a run (table1 to table4, figure1 to figure14, field, separation), show that
-    table or figure, made from your runs: 'srat report table1 --help'.
+    Given the name of a recipe instead of a run, such as table1 or field, show that table, figure or study, made from
+    your runs: 'srat report table1 --help'.
     """
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …")] = ()
@@ -46,13 +46,14 @@ class RunArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeArguments:
-    """Show a table or figure of the paper made from your runs beside the paper's numbers, and which of its claims hold.
+    """Show a table or figure of the paper, or a study of our own, made from your runs, and which of its claims hold.
+
+    Beside them stand the paper's numbers, where it has any.
 
     The files are Markdown, CSV, LaTeX, SVG and PNG. Means are over all seeds from 0 to 19 that have a run.
     """
 
-    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
-    """table1 to table4, figure1 to figure14, field, separation."""
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE", help=f"{summary()}.")] = ""
     choice: Annotated[RecipeChoice, tyro.conf.arg(name="")] = RecipeChoice()
     out: Path | None = None
     """Folder for the files; by default reports/SCALE-DATA."""
