@@ -63,7 +63,7 @@ def attack_of_the_trainer(trained, *, precision="fp32", folding=True, compiled="
 
 
 def change_by_steps(trained, *, precision="fp32", compiled="off", device="cpu"):
-    """Return what three steps, of batches of two sizes, change of weights, statistics and memories."""
+    """Return what four steps, of batches of two sizes, change of weights, statistics and memories."""
     config, model, data = trained
     config = replace(config, precision=precision, optimizer=replace(config.optimizer, learning_rate=0.01))
     training = set_up(config, make_fabric(device, precision), data, None, None, compiled=compiled, notice=give_up)
@@ -71,7 +71,7 @@ def change_by_steps(trained, *, precision="fp32", compiled="off", device="cpu"):
     training.model.train()
     before = floats(training.module, training.parts)
     with tensor_float(precision == "tf32"):
-        for step in range(3):
+        for step in range(4):
             # Both sizes have been seen: from now on what is there serves, or each step would wait for the compiler.
             torch._dynamo.config.error_on_recompile = step >= 2
             indices = torch.arange(BATCH - step % 2, device=device) + BATCH * step

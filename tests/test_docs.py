@@ -163,6 +163,8 @@ def test_the_site_is_whole(tmp_path, caplog):
     assert [record.getMessage() for record in caplog.records if record.name.startswith("mkdocs")] == []
     public = {name for name in srat.__all__ if not (ROOT / "src" / "srat" / name).is_dir()}
     text = "".join(path.read_text() for path in (tmp_path / "site" / "reference").rglob("*.html"))
+    every = (tmp_path / "site").rglob("*.html")
+    assert not [path for path in every if re.search(r"\{\{ \w+[\w. -]* \}\}", path.read_text())]  # unfilled places
     assert not [name for name in public if f">{name}<" not in text and f"srat.{name}" not in text]
     for package in ("attacks", "losses", "feature_losses", "regularizers", "weightings", "models", "data"):
         for name in importlib.import_module(f"srat.{package}").__all__:

@@ -67,13 +67,23 @@ def test_trace(method, request):
         golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
         lines = [f'  "{name}": {json.dumps(value)}' for name, value in {**golden, method: rows}.items()]
         GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    expected = json.loads(GOLDEN.read_text())[method]
-    # Another processor rounds sums in another order, and signs of small gradients flip: above all those of a
-    # divergence, whose attack begins where it is all but flat. Methods differ by far more.
-    for got, wanted in zip(rows, expected, strict=True):
-        assert got[0] == pytest.approx(wanted[0], rel=2e-2)
-        assert got[1] == pytest.approx(wanted[1], abs=0.1)
-        assert got[2] == pytest.approx(wanted[2], rel=2e-3)
+    assert agree(method, rows, json.loads(GOLDEN.read_text())[method])
+
+
+def agree(method, rows, expected):
+    """Return whether a trace is that of a method.
+
+    Another processor rounds sums in another order, and signs of small gradients flip: above all those of a divergence,
+    whose attack begins where it is all but flat, so that some more images are right or wrong there.
+    """
+    diverging = methods()[method].robust_loss.attack_sees_clean
+    objective, right = (7e-3, 0.08) if diverging else (2e-2, 0.035)
+    return all(
+        got[0] == pytest.approx(wanted[0], rel=objective)
+        and got[1] == pytest.approx(wanted[1], abs=right)
+        and got[2] == pytest.approx(wanted[2], rel=2e-3)
+        for got, wanted in zip(rows, expected, strict=True)
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -85,10 +95,9 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-def test_no_two_methods_have_the_same_trace():
+def test_no_method_passes_for_another():
     golden = json.loads(GOLDEN.read_text())
     assert set(golden) == set(methods())
-    for one, other in itertools.combinations(golden, 2):
-        pairs = zip(golden[one], golden[other], strict=True)
-        least = 0.04 if {one, other} <= METHODS.keys() else 0.001
-        assert any(abs(a[0] - b[0]) > least * abs(a[0]) for a, b in pairs) != ({one, other} in ALIKE), (one, other)
+    pairs = itertools.permutations(golden, 2)
+    passing = {frozenset((one, other)) for one, other in pairs if agree(one, golden[other], golden[one])}
+    assert passing == set(map(frozenset, ALIKE))

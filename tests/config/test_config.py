@@ -272,6 +272,7 @@ def test_a_configuration_of_version_0_1_keeps_its_id_and_its_meaning():
     now = compose(data="folder", data_dir="/photos")
     assert now.id != old.id
     assert now.differences(old) == ["data.background white (not none)"]
+    assert compose().id == "c907cfcbe08c"
 
 
 def test_a_member_that_only_one_run_has_is_named():
@@ -282,7 +283,6 @@ def test_a_member_that_only_one_run_has_is_named():
         "before.part 0 (not 0.4)",
     ]
     assert taet.differences(harl)[0] == "before.attack natural (not none)"
-    assert compose().id == "c907cfcbe08c"
 
 
 def test_an_id_survives_json():

@@ -4,8 +4,10 @@ import logging
 from dataclasses import replace
 
 import pytest
+import torch
 
 import srat
+from srat.attacks import PGD
 from srat.attacks.budgets import UniformBudget
 from srat.config.composition import compose
 from srat.config.config import InnerMaximization
@@ -14,14 +16,15 @@ from srat.core.members import choices
 from srat.data.imbalance import Step
 from srat.feature_losses import Separation
 from srat.methods import methods
-from srat.robust_losses import Distillation, RobustLoss
+from srat.methods.before import Before
+from srat.robust_losses import Distillation, References, RobustLoss
 
 SHAPE, COUNTS = (1, 8, 8), (100, 60, 50, 40, 30, 20, 10, 9, 8, 5)
 TRAINING = InnerMaximization(loss="training")
 
 
-def doubted(**choices):
-    return doubts_of(compose(**{"method": "ce", **choices}), SHAPE, COUNTS)
+def doubted(**members):
+    return doubts_of(compose(**{"method": "ce", **members}), SHAPE, COUNTS)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,10 @@ def doubted(**choices):
             {"averaging": "ema", "robust_loss": Distillation(maximises="divergence"), "inner": TRAINING},
             "`inner.loss` training says nothing with `robust_loss` distillation",
         ),
+        ({"augmentation": "crop-flip"}, "crop-flip mirrors images, and a mirrored image of `data` digits"),
+        ({"attack": "pgd-margin", "inner": TRAINING}, "says nothing with `attack` pgd-margin"),
+        ({"method": "natural", "inner": TRAINING}, "says nothing with `attack` natural"),
+        ({"augmentation": "random-resized-crop", "data": "svhn"}, "a mirrored image of `data` svhn is no longer"),
         ({"method": "srat-ce", "model": "linear"}, "the features of `model` linear are the image"),
     ],
 )
@@ -52,12 +59,15 @@ def test_is_said(members, said):
         {"budget": "class-wise"},
         {"epochs": 2, "budget": UniformBudget(ramp=1.0)},
         {"method": "natural"},
+        {"method": "natural", "budget": "class-wise", "before": Before(part=0.4, attack=PGD())},
         {"loss": "balanced-softmax", "head": "cosine"},
         {"inner": TRAINING},
         {"method": "mart", "inner": TRAINING},
         {"averaging": "ema", "robust_loss": "distillation", "inner": TRAINING},
         {"feature_loss": Separation(projection_dimensions=4), "model": "linear"},
         {"method": "srat-ce"},
+        {"data": "svhn"},
+        {"data": "fashion-mnist", "augmentation": "rand-augment"},
     ],
 )
 def test_is_not_said(members):
@@ -66,16 +76,12 @@ def test_is_not_said(members):
 
 @pytest.mark.parametrize("name", methods())
 def test_no_method_is_doubtful(name):
-    assert doubted(method=name) == []
+    assert doubted(method=name, data="cifar10") == []
 
 
 @pytest.mark.parametrize("name", choices(RobustLoss))
 def test_who_attacks_by_the_prediction_loss_says_so(name):
     """One that does not makes the same of any prediction loss."""
-    import torch
-
-    from srat.robust_losses import References
-
     torch.manual_seed(0)
     robust, (logits, clean, teacher) = compose(robust_loss=name).robust_loss, torch.randn(3, 4, 5)
     found = [

@@ -166,7 +166,7 @@ def test_weights_move_from_their_start_on_and_have_mean_1():
 
 
 def test_one_image_moves_a_small_class_little():
-    """One more of four images that is right moves its weight by a sixth of the rate at the most."""
+    """One more of four images moves a weight by a twelfth of the rate: by a sixth, less what the mean moves."""
     for images, least in ((4.0, 1 / 6), (100.0, 1 / 102)):
         some, more = (
             reweighted(torch.ones(2), torch.tensor([right, 0.0]), torch.tensor([images, images]), 1.0)

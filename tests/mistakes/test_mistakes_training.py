@@ -344,25 +344,31 @@ def check_one_mode(batch_norm, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "train_step", stepping)
         patch.setattr(PGD, "perturb", perturb)
-        # The evaluation of the held-out part attacks a copy.
         trainer.run_epochs(training, NullKeeper(), Observer())
     assert len(steps) == 8
     assert all(step == steps[0] and set(step) == {batch_norm != "eval"} for step in steps)
 
 
-def first_in_another_mode(real):
-    def train_step(training, batch, stage, rng):
-        training.model.train(stage.step % training.feed.steps > 0)
-        return real(training, batch, stage, rng)
+def first_in_another_mode(monkeypatch):
+    """As code does that lends the model in the mode in which the last evaluation has left it."""
+    others = {"eval": "train_frozen_stats", "train_frozen_stats": "eval"}
+    first, real_step, real_lent = [], trainer.train_step, session.lent
 
-    return train_step
+    def train_step(training, batch, stage, rng):
+        first[:] = [stage.step % training.feed.steps == 0]
+        return real_step(training, batch, stage, rng)
+
+    def lent(model, mode="eval"):
+        return real_lent(model, others[mode] if first == [True] else mode)
+
+    monkeypatch.setattr(trainer, "train_step", train_step)
+    monkeypatch.setattr(session, "lent", lent)
 
 
 @pytest.mark.parametrize("batch_norm", ["eval", "train_frozen_stats"])
 def test_33_every_batch_is_attacked_in_the_same_mode(batch_norm, monkeypatch):
     check_one_mode(batch_norm, monkeypatch)
-    monkeypatch.setattr(session, "lent", in_train_mode(session.lent))
-    monkeypatch.setattr(trainer, "train_step", first_in_another_mode(trainer.train_step))
+    first_in_another_mode(monkeypatch)
     with pytest.raises(AssertionError):
         check_one_mode(batch_norm, monkeypatch)
 

@@ -24,7 +24,8 @@ def doubts_of(config: Config, shape: Sequence[int], class_counts: ClassCounts) -
     """
     attacks = (config.attack, config.evaluation)
     of_attacks = (line for attack in attacks for line in (*attack.doubts(shape), *_of_norm(config, attack, shape)))
-    return list(dict.fromkeys((*of_attacks, *_of_budget(config), *_of_losses(config), *_twice(config, class_counts))))
+    of_members = (*_of_budget(config), *_of_losses(config), *_of_mirrors(config))
+    return list(dict.fromkeys((*of_attacks, *of_members, *_twice(config, class_counts))))
 
 
 def _of_norm(config: Config, attack: Attack, shape: Sequence[int]) -> Iterator[str]:
@@ -39,7 +40,7 @@ def _of_norm(config: Config, attack: Attack, shape: Sequence[int]) -> Iterator[s
 def _of_budget(config: Config) -> Iterator[str]:
     """Yield where a budget changes nothing, or leaves nothing."""
     budget, epochs = config.budget, config.epochs
-    if isinstance(config.attack, Natural):
+    if all(isinstance(part.attack, Natural) for part in (config.at(0), config)):
         if budget != UniformBudget():
             yield f"`budget` {budget.name} has nothing to change: the run attacks no image"
     elif budget.grown(epochs - 1, epochs=epochs) == 0:
@@ -48,16 +49,27 @@ def _of_budget(config: Config) -> Iterator[str]:
 
 
 def _of_losses(config: Config) -> Iterator[str]:
-    """Yield where a loss has not the head that it is made for, or nothing to act on."""
+    """Yield where the head is not the one that a loss is made for, or where a loss has nothing to act on."""
     loss, robust, made_for = config.loss, config.robust_loss, config.loss.head
     if isinstance(made_for, CosineHead) and not isinstance(config.head.resolve(made_for), CosineHead):
         cosine = f"a cosine head of scale {number(made_for.scale)}"
         yield f"`loss` {loss.name} is made for {cosine}, not for `head` {config.head.name}"
-    if config.inner.loss == "training" and not robust.attacks_prediction:
-        yield f"`inner.loss` training says nothing with `robust_loss` {robust.name}, whose attack has a loss of its own"
+    if config.inner.loss == "training":
+        says_nothing = "`inner.loss` training says nothing with"
+        if isinstance(config.attack, Natural) or type(config.attack).loss is not Attack.loss:
+            yield f"{says_nothing} `attack` {config.attack.name}, which does not maximise it"
+        elif not robust.attacks_prediction:
+            yield f"{says_nothing} `robust_loss` {robust.name}, whose attack has a loss of its own"
     feature = config.feature_loss
     if not isinstance(feature, NoFeatureLoss) and not feature.projection and not config.model.learns_features:
         yield f"`feature_loss` {feature.name} moves nothing: the features of `model` {config.model.name} are the image"
+
+
+def _of_mirrors(config: Config) -> Iterator[str]:
+    """Yield that images are mirrored which are no longer of their class then."""
+    if config.augmentation.mirrors and not config.data.suggested.mirrored:
+        mirroring = f"`augmentation` {config.augmentation.name} mirrors images"
+        yield f"{mirroring}, and a mirrored image of `data` {config.data.name} is no longer of its class"
 
 
 def _twice(config: Config, class_counts: ClassCounts) -> Iterator[str]:

@@ -147,6 +147,8 @@ class Suggested:
     learning_rate: float = 0.1
     epsilon: float = 8 / 255
     step_size: float = 2 / 255
+    mirrored: bool = True
+    """Whether an image is of its class in a mirror, too; a digit is not."""
 
 
 def nothing_recorded() -> None:

@@ -12,6 +12,7 @@ from srat.cli.recipes import RecipeChoice, described_choice, read_base
 from srat.config.config import Config
 from srat.core.errors import nearest, printable, require
 from srat.core.signals import deferring_signals
+from srat.core.words import few
 from srat.grid.plan import planned
 from srat.recipes.catalogue import names, recipe, summary
 from srat.recipes.scales import LARGEST_RATIO
@@ -112,6 +113,10 @@ def show_recipe(args: list[str]) -> int:
     if missing := outcome.missing if found.kind != "distribution" else []:
         some = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         text = f"{len(missing)} of {len(cells)} cells are missing ({some}): '{again}' makes them"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    if unjudged := outcome.unjudged:
+        several = ", ".join((cells[0].config.evaluation.label, *found.attacks))
+        text = f"no worst case of {several}, and these alone, for {few(unjudged)}; '{again}' makes them"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     console.print(f"Written: {', '.join(map(str, files))}", highlight=False, markup=False, soft_wrap=True)
     return 0

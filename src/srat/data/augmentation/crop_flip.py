@@ -1,6 +1,7 @@
 """The usual augmentation of CIFAR, of whole batches where they lie."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch.nn import functional as F
@@ -39,6 +40,8 @@ def random_crop(images: Images, *, padding: int, generator: torch.Generator) -> 
 @dataclass(frozen=True, kw_only=True)
 class CropFlip(Augmentation, name="crop-flip"):
     """Pad and crop, then mirror: the usual augmentation of CIFAR."""
+
+    mirrors: ClassVar[bool] = True
 
     padding: int = 4
     """Largest shift, in pixels."""

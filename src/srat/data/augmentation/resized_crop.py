@@ -1,6 +1,7 @@
 """The usual augmentation of photographs."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -49,6 +50,8 @@ def _stretched(
 @dataclass(frozen=True, kw_only=True)
 class RandomResizedCrop(Augmentation, name="random-resized-crop"):
     """A random part of the image, stretched to its size, then mirrored: for photographs (Szegedy et al., 2015)."""
+
+    mirrors: ClassVar[bool] = True
 
     area: tuple[float, float] = (0.08, 1.0)
     """Smallest and largest share of the image that is kept."""

@@ -26,6 +26,7 @@ class Digits(Source, name="digits"):
         learning_rate=0.1,
         epsilon=0.1,
         step_size=0.025,
+        mirrored=False,
     )
 
     def read(self, part: Part) -> Dataset:

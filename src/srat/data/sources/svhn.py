@@ -27,7 +27,7 @@ class SVHN(FileSource, name="svhn"):
     """Street View House Numbers: 73,257 training and 26,032 test digits, 32 × 32 colour (Netzer et al., 2011)."""
 
     # The paper halves nothing but the step for SVHN: "we set step size to 1/255" (Section 5.1).
-    suggested: ClassVar[Suggested] = Suggested(step_size=1 / 255, augmentation="none")
+    suggested: ClassVar[Suggested] = Suggested(step_size=1 / 255, augmentation="none", mirrored=False)
 
     @override
     def find(self, name: str = "test_32x32.mat") -> Path | None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _SCOPES: Mapping[Scope, str] = {"overall": "all classes", "under": "under-represented classes"}
 _COST = "cost (epochs of PGD-10)"
 _NOTE = (
-    "In per cent, with 95 % intervals. The cost is that of a run: its passes through the network, in those of an epoch "
-    "of PGD-10. ★: no run of the same cost or less has more."
+    "In per cent, with 95 % intervals. The cost is that of all attacks and updates of a run, in passes through the "
+    "network; an epoch of PGD-10 is 1, and a guard's probes do not count. ★: no run of the same cost or less has more."
 )
 
 
@@ -37,11 +37,16 @@ def frontier(points: Mapping[str, Point]) -> list[str]:
         points: by their names.
     """
     best, found = float("-inf"), []
-    for name, point in sorted(points.items(), key=lambda item: (item[1].cost, -item[1].accuracy)):
-        if point.accuracy > best:
-            best = point.accuracy
+    for name in by_cost(points):
+        if points[name].accuracy >= best:
+            best = points[name].accuracy
             found.append(name)
     return found
+
+
+def by_cost(points: Mapping[str, Point]) -> list[str]:
+    """Return the names from the cheapest on, of those that cost the same the best first."""
+    return sorted(points, key=lambda name: (points[name].cost, -points[name].accuracy))
 
 
 def sheets(outcome: Outcome) -> list[Sheet]:
@@ -53,12 +58,12 @@ def _sheet(outcome: Outcome, column: str) -> Sheet:
     points = {scope: _points(outcome, column, scope) for scope in _SCOPES}
     ahead = {scope: frontier(points[scope]) for scope in _SCOPES}
     rows = []
-    for row, point in sorted(points["overall"].items(), key=lambda item: (item[1].cost, -item[1].accuracy)):
+    for row in by_cost(points["overall"]):
         texts = [
             accuracy_text(outcome.accuracy(row, column, _metric(outcome), scope)) + " ★" * (row in ahead[scope])
             for scope in _SCOPES
         ]
-        rows.append([row, f"{point.cost:.1f}", *texts])
+        rows.append([row, f"{points['overall'][row].cost:.1f}", *texts])
     headings = ["method", _COST, *_SCOPES.values()]
     return Sheet(title=f"{outcome.title}: {column}", headings=headings, rows=rows, note=_NOTE)
 
@@ -90,16 +95,15 @@ def _draw(axes: "Axes", outcome: Outcome, column: str, scope: Scope) -> None:
         color = COLORS[1] if name in ahead else "#999999"
         axes.errorbar(point.cost, 100 * point.accuracy, yerr=error_bars(accuracy), marker="o", color=color)
     steps = [points[name] for name in ahead]
-    edge = max((point.cost for point in points.values()), default=1.0)
-    costs = [*(step.cost for step in steps), edge]
-    heights = [*(100 * step.accuracy for step in steps), *[100 * step.accuracy for step in steps[-1:]]]
-    axes.plot(costs[: len(heights)], heights, drawstyle="steps-post", color=COLORS[1], linewidth=0.8)
+    edge = max(point.cost for point in points.values())
+    costs, heights = [step.cost for step in steps], [100 * step.accuracy for step in steps]
+    axes.plot([*costs, edge], [*heights, heights[-1]], drawstyle="steps-post", color=COLORS[1], linewidth=0.8)
     for name in ahead:
         place = (points[name].cost, 100 * points[name].accuracy)
         axes.annotate(name, place, xytext=(4, 4), textcoords="offset points", fontsize=6)
     axes.margins(x=0.15)
-    # Of what varies from seed to seed the intervals would be most of the picture.
-    axes.set_ylim(0, 125 * max((point.accuracy for point in points.values()), default=0.8))
+    # Not as far as intervals go: those of few seeds would leave no room for the points.
+    axes.set_ylim(0, max(1.0, 125 * max(point.accuracy for point in points.values())))
 
 
 def _metric(outcome: Outcome) -> Metric:

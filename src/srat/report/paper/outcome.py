@@ -77,6 +77,17 @@ class Outcome:
         return [f"{cell.row} {cell.column}" for cell in self.cells if not self._found(cell)]
 
     @property
+    def unjudged(self) -> list[str]:
+        """The cells with a run that has not been evaluated under the recipe's further attacks, and no others."""
+        if not self.recipe.attacks:
+            return []
+        return [
+            f"{cell.row} {cell.column}"
+            for cell in self.cells
+            if self._found(cell) and not self._has(*_key(cell), "worst")
+        ]
+
+    @property
     def seeds(self) -> tuple[int, int]:
         """How many seeds a cell that is there has, at the least and at the most."""
         counts = [len(self._found(cell)) for cell in self.cells if self._found(cell)]
@@ -183,7 +194,7 @@ def collect(name: str, recipe: Recipe, cells: Sequence[Cell], runs: Path, *, sca
     positives: dict[Key, list[float]] = {}
     damaged = []
     for cell in cells:
-        for job in jobs_of([cell], range(MOST_SEEDS), runs, mapped=recipe.mapped, attacks=recipe.attacks):
+        for job in jobs_of([cell], range(MOST_SEEDS), runs, mapped=recipe.mapped):
             try:
                 if job.evaluated:
                     evaluations.setdefault(_key(cell), []).append(Evaluation.read(job.folder.evaluation("last")))
