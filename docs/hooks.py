@@ -52,4 +52,4 @@ PLACES = {
     "{{ methods }}": lambda: "\n".join(map(markdown_of, methods())),
     "{{ protocols }}": lambda: "\n".join(map(markdown_of_protocol, protocols())),
 }
-"""What stands in the pages for a text, and the text."""
+"""Places in the pages, and the text that each is filled with."""

@@ -19,7 +19,8 @@ class RecipeChoice:
     """Which runs of a recipe, and where."""
 
     scale: Scale = "paper"
-    """The paper's scale; or, for two CPU cores, medium (CIFAR-10, ten minutes and more a run) or small (minutes)."""
+    """The paper's scale; or, for two CPU cores, medium (CIFAR-10, a quarter of an hour and more a run) or small
+    (minutes)."""
     data: str | None = None
     """Data set; by default the paper's, and Fashion-MNIST in CIFAR-10's place at the small scale."""
     data_dir: Path | None = None

@@ -43,7 +43,7 @@ def compose(
     Args:
         base: what to start from; the default method on digits if None.
         protocol: whose settings to take, a name of `srat.methods.protocols`; the method is chosen apart.
-        method: a name of `srat.methods.methods`; of a base that is it already, constants stay as they are.
+        method: a name of `srat.methods.methods`; where the base has that method already, its constants stay.
         norm: ball of the training attack and of the evaluation's, "linf" or "l2".
         epsilon: ε of the training attack and of the evaluation's, in [0, 1] pixel units.
         step_size: α of both, likewise.

@@ -52,8 +52,8 @@ class Job:
     @property
     def _unmade(self) -> list[list[str]]:
         """The commands, as words, for what is wanted of its weights beside the results that tables show."""
-        out = str(self.folder.path)
-        missing = [word for word in self.attacks if self._label(word) not in self._results()]
+        out, there = str(self.folder.path), self._results()
+        missing = [word for word in self.attacks if self._label(word) not in there]
         attacked = [["evaluate", out, *(part for word in missing for part in ("--attack", word))]] * bool(missing)
         return [*attacked, *[["separability", out, "--map"]] * (self.mapped and not self._has_map)]
 

@@ -69,7 +69,7 @@ class Recipe:
     claims: Callable[[Sequence[Cell]], Sequence[Claim]] = lambda _: ()
     """What is said of such cells, where that can be put in numbers."""
     asks: str = "What the paper finds, and whether it shows in these runs"
-    """The title of what came of that."""
+    """The heading of the table that says whether it shows."""
     paper: Sequence[PaperValue] = ()
     """The numbers that it prints."""
     axis: str = ""

@@ -1,11 +1,12 @@
 """What robustness costs: every method's accuracy under attack against the passes that its training takes.
 
-    srat grid frontier --scale medium    186 runs (3 seeds) of a quarter of an hour and more on two cores, on CIFAR-10
+    srat grid frontier --scale medium    186 runs (3 seeds) of a quarter of an hour and more on two cores, on CIFAR-10,
+                                         24 of them under PGD-10, which takes four times as long
     srat report frontier --scale medium
 
 Expected: one step of N-FGSM has a fifth of PGD-10's passes (de Jorge et al., 2022), and nearly its accuracy on
-balanced data; nobody has looked at rare classes. Some methods are there under the other attack, too: does their order
-stay?
+balanced data; we know of no look at rare classes. Some methods are trained under the other attack, too, to see whether
+their order stays.
 """
 
 from srat.attacks import NFGSM, PGD

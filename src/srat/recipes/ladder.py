@@ -4,8 +4,9 @@
     srat grid ladder --scale small     72 runs (3 seeds) of one to three minutes on two cores, on Fashion-MNIST
     srat report ladder --scale medium
 
-Expected: each step is said to help somewhere in the field (balanced softmax and class-wise budgets most of all); nobody
-has put them together under one protocol. LDAM with RandAugment and averaged weights shows whether a gain is theirs.
+Expected: each step is said to help somewhere in the field, balanced softmax and class-wise budgets most of all; we know
+of no one who put them together under one protocol. LDAM with RandAugment and averaged weights shows whether a gain is
+theirs.
 """
 
 from collections.abc import Sequence

@@ -44,7 +44,10 @@ def imbalanced(base: Config, name: str) -> Config:
 
 
 def of_method(base: Config, name: str) -> Config:
-    """Return the run of a method, under the attack that the base trains with where the method's own is PGD."""
+    """Return the run of a method, under the attack that the base trains with where the method's own is PGD.
+
+    A start of its own, such as TRADES' σ = 0.001, goes with that PGD: the base's attack brings its own.
+    """
     config, attack = compose(base, method=name), base.attack
     if isinstance(attack, PGD) or not isinstance(config.attack, PGD):
         return config

@@ -20,7 +20,9 @@ class TRADES(DivergingLoss, name="trades"):
     image.
     """
 
-    detach_clean: bool = False  # a part of the identity, which runs on record have
+    detach_clean: bool = False
+    """Take the divergence's gradient through p(x') alone; through p(x) too otherwise, as the authors do."""
+    # Without `since`, unlike the others': it is a part of the identity that recorded runs of TRADES have.
     weighted: Literal["all", "prediction"] = field(default="all", metadata=since("all"))
     """What class weights multiply: both terms, or the prediction loss alone, as DAFA has it."""
 

@@ -157,7 +157,7 @@ def set_up_for(task: Task, data: TrainingData) -> Training:
 
 
 def tell(task: Task, parts: Parts, training: Training) -> None:
-    """Tell the observer what the user should know of data, counts and attacks before the hours of training."""
+    """Tell the observer what the user should know of the data and of the run's members before the hours of training."""
     config, train = task.config, training.train
     doubts = doubts_of(config, train.images.shape[1:], train.counts)
     of_data = (*parts.notes, *validation_note(config, parts), *constant_notes(train), *budget_note(config, train))
