@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from srat.config.passes import relative_passes
 from srat.recipes.base import Metric, Scope
+from srat.report.paper.methods import worst_note
 from srat.report.paper.outcome import Outcome
 from srat.report.plots import COLORS, PAGE, error_bars
 from srat.report.sheets import Sheet, accuracy_text
@@ -65,7 +66,8 @@ def _sheet(outcome: Outcome, column: str) -> Sheet:
         ]
         rows.append([row, f"{points['overall'][row].cost:.1f}", *texts])
     headings = ["method", _COST, *_SCOPES.values()]
-    return Sheet(title=f"{outcome.title}: {column}", headings=headings, rows=rows, note=_NOTE)
+    note = f"{_NOTE}{worst_note(outcome)}"
+    return Sheet(title=f"{outcome.title}: {column}", headings=headings, rows=rows, note=note)
 
 
 def figure(outcome: Outcome) -> "Figure":
@@ -82,7 +84,7 @@ def figure(outcome: Outcome) -> "Figure":
     for axes in panels[-1]:
         axes.set_xlabel(_COST)
     for axes in panels[:, 0]:
-        axes.set_ylabel("robust accuracy (%)")
+        axes.set_ylabel(f"{_metric(outcome)} accuracy (%)")
     return drawn
 
 

@@ -98,11 +98,15 @@ def _accuracies(outcome: Outcome, column: str) -> Sheet:
     )
 
 
+def worst_note(outcome: Outcome) -> str:
+    """Return which attacks the worst case is over, after a space; nothing where there is none."""
+    several = ", ".join((outcome.cells[0].config.evaluation.label, *outcome.recipe.attacks))
+    return f" Worst: images that no attack breaks ({several})." if outcome.recipe.attacks else ""
+
+
 def _note(outcome: Outcome) -> str:
     if not outcome.recipe.paper:
-        several = ", ".join((outcome.cells[0].config.evaluation.label, *outcome.recipe.attacks))
-        worst = f" Worst: images that no attack breaks ({several})." if outcome.recipe.attacks else ""
-        return f"In per cent, with 95 % intervals.{worst}"
+        return f"In per cent, with 95 % intervals.{worst_note(outcome)}"
     return _ALIKE if outcome.like_the_paper else _UNLIKE
 
 
