@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from srat.config.passes import relative_passes
-from srat.recipes.base import Metric, Scope
-from srat.report.paper.methods import worst_note
+from srat.recipes.base import Scope
+from srat.report.paper.methods import accuracy_label, worst_note
 from srat.report.paper.outcome import Outcome
 from srat.report.plots import COLORS, PAGE, error_bars
 from srat.report.sheets import Sheet, accuracy_text
@@ -61,7 +61,7 @@ def _sheet(outcome: Outcome, column: str) -> Sheet:
     rows = []
     for row in by_cost(points["overall"]):
         texts = [
-            accuracy_text(outcome.accuracy(row, column, _metric(outcome), scope)) + " ★" * (row in ahead[scope])
+            accuracy_text(outcome.accuracy(row, column, outcome.judged_by, scope)) + " ★" * (row in ahead[scope])
             for scope in _SCOPES
         ]
         rows.append([row, f"{points['overall'][row].cost:.1f}", *texts])
@@ -84,7 +84,7 @@ def figure(outcome: Outcome) -> "Figure":
     for axes in panels[-1]:
         axes.set_xlabel(_COST)
     for axes in panels[:, 0]:
-        axes.set_ylabel(f"{_metric(outcome)} accuracy (%)")
+        axes.set_ylabel(accuracy_label(outcome.judged_by))
     return drawn
 
 
@@ -92,7 +92,7 @@ def _draw(axes: "Axes", outcome: Outcome, column: str, scope: Scope) -> None:
     points = _points(outcome, column, scope)
     ahead = frontier(points)
     for name, point in points.items():
-        accuracy = outcome.accuracy(name, column, _metric(outcome), scope)
+        accuracy = outcome.accuracy(name, column, outcome.judged_by, scope)
         assert accuracy is not None
         color = COLORS[1] if name in ahead else "#999999"
         axes.errorbar(point.cost, 100 * point.accuracy, yerr=error_bars(accuracy), marker="o", color=color)
@@ -108,14 +108,9 @@ def _draw(axes: "Axes", outcome: Outcome, column: str, scope: Scope) -> None:
     axes.set_ylim(0, max(1.0, 125 * max(point.accuracy for point in points.values())))
 
 
-def _metric(outcome: Outcome) -> Metric:
-    """Return what is judged by: the worst of several attacks, where runs are evaluated so."""
-    return "worst" if outcome.recipe.attacks else "robust"
-
-
 def _points(outcome: Outcome, column: str, scope: Scope) -> dict[str, Point]:
     """Return what is there of an imbalance."""
-    found, metric = {}, _metric(outcome)
+    found, metric = {}, outcome.judged_by
     for cell in outcome.cells:
         accuracy = outcome.accuracy(cell.row, column, metric, scope) if cell.column == column else None
         if accuracy is not None:

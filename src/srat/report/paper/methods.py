@@ -41,7 +41,7 @@ def figure(outcome: Outcome) -> "Figure":
             style = {"marker": MARKERS[number], "color": COLORS[number], "linestyle": "none"}
             for place, row in enumerate(outcome.rows):
                 height = place + 0.16 * (2 * number - 1)
-                if (ours := outcome.accuracy(row, column, "robust", scope)) is not None:
+                if (ours := outcome.accuracy(row, column, outcome.judged_by, scope)) is not None:
                     axes.errorbar(100 * ours.accuracy, height, xerr=error_bars(ours), **style)
                 if (papers := outcome.paper(row, column, "robust", scope)) is not None:
                     axes.plot(100 * papers, height, markerfacecolor="none", **style)
@@ -49,7 +49,7 @@ def figure(outcome: Outcome) -> "Figure":
         axes.set_ylim(len(outcome.rows) - 0.5, -0.5)
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
-        axes.set(xlabel="robust accuracy (%)", title=column, xlim=(-1.5, None))
+        axes.set(xlabel=accuracy_label(outcome.judged_by), title=column, xlim=(-1.5, None))
     drawn.legend(handles=_legend(with_paper=bool(outcome.recipe.paper)), loc="outside lower center", ncols=2)
     return drawn
 
@@ -96,6 +96,11 @@ def _accuracies(outcome: Outcome, column: str) -> Sheet:
         rows=rows,
         note=_note(outcome),
     )
+
+
+def accuracy_label(metric: Metric) -> str:
+    """Return what an axis of accuracies is called."""
+    return f"{'worst-case' if metric == 'worst' else metric} accuracy (%)"
 
 
 def worst_note(outcome: Outcome) -> str:

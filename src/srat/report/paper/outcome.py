@@ -77,6 +77,11 @@ class Outcome:
         return [f"{cell.row} {cell.column}" for cell in self.cells if not self._found(cell)]
 
     @property
+    def judged_by(self) -> Metric:
+        """What decides: the worst of several attacks, where runs are evaluated so."""
+        return "worst" if self.recipe.attacks else "robust"
+
+    @property
     def unjudged(self) -> list[str]:
         """The cells with a run that has not been evaluated under the recipe's further attacks, and no others."""
         if not self.recipe.attacks:
