@@ -121,6 +121,25 @@ class TestPlan:
     def test_cells_with_one_configuration_are_one_run(self, tmp_path):
         assert len(jobs_of([cell(), cell("other name")], range(3), tmp_path, mapped=False)) == 3
 
+    @pytest.mark.parametrize(("wanted", "there"), [("fp32", "bf16"), ("bf16", "fp32")])
+    def test_a_finished_run_in_the_other_precision_stands_for_a_missing_one(self, wanted, there, tmp_path):
+        def planned_in(precision, **how):
+            return jobs_of([cell(precision=precision)], range(2), tmp_path, mapped=False, **how)
+
+        first, second = planned_in(wanted)
+        finish(planned_in(there)[0])
+        assert [job.config.precision for job in planned_in(wanted)] == [there, wanted]
+        assert [job.finished for job in planned_in(wanted)] == [True, False]
+        assert [job.config for job in planned_in(wanted, exactly=True)] == [first.config, second.config]
+        finish(first)
+        assert planned_in(wanted)[0].config == first.config
+
+    def test_what_rounds_otherwise_stands_for_nothing(self, tmp_path):
+        for precision in ("tf32", "fp16"):
+            finish(*jobs_of([cell(precision=precision)], [0], tmp_path, mapped=False))
+        [job] = jobs_of([cell()], [0], tmp_path, mapped=False)
+        assert job.config.precision == "fp32"
+
     def test_filters_match_names_with_spaces(self):
         base = base_config("small", "digits")
         assert len(planned(recipe("separation"), base, ["λ = 0.1"])) == 1

@@ -423,6 +423,25 @@ class TestCommand:
         assert cli("report", "figure1", *words)[0] == 0
         assert said in (tmp_path / "out" / "figure1.md").read_text()
 
+    @pytest.mark.parametrize(
+        ("precisions", "said"),
+        [
+            (("fp32", "fp32"), "30 epochs, ε"),
+            (("bf16", "bf16"), "epochs in bf16, ε"),
+            (("fp32", "bf16"), "epochs in bf16 and fp32, ε"),
+        ],
+    )
+    def test_what_runs_computed_in_is_said_where_it_is_not_fp32(self, precisions, said, cli, tmp_path):
+        for precision, cell in zip(precisions, cells_of("figure1", "cifar10"), strict=True):
+            own = replace(cell, config=replace(cell.config, precision=precision))
+            finished(*jobs_of([own], [0], tmp_path / "runs", mapped=False), [150] * 5 + [50] * 5, [90] * 10)
+        words = ("--scale", "small", "--data", "cifar10", "--runs", tmp_path / "runs", "--out", tmp_path / "out")
+        assert cli("report", "figure1", *words)[0] == 0
+        assert said in (tmp_path / "out" / "figure1.md").read_text()
+        code, out, _ = cli("report", "figure1", *words, "--precision", "fp32")
+        assert code == (2 if "fp32" not in precisions else 0)
+        assert ("1 of 2 cells are missing" in out) == (precisions == ("fp32", "bf16"))
+
     def test_the_two_classes_of_a_pair_are_named(self, cli, tmp_path):
         for cell in cells_of("figure2", "fashion-mnist", filters=["1"]):
             finished(*jobs_of([cell], [0], tmp_path / "runs", mapped=False), [190, 3], [9, 0], classes=2)

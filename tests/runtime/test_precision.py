@@ -18,10 +18,11 @@ from srat.feature_losses import Separation
 from srat.methods.table import METHODS
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.runtime.fabric import Mixed, make_fabric
-from srat.runtime.precision import compute_dtype, rescale_gradient, tensor_float
+from srat.runtime.precision import compute_dtype, computes_bf16, rescale_gradient, tensor_float
 from srat.training import loop as trainer
 from srat.training.fitting import fit
 from srat.training.setting_up import set_up
+from wrapping import Notices
 
 
 def small(method="srat-ldam", **fields):
@@ -215,3 +216,44 @@ def test_tf32_is_for_the_training_alone(precision, wanted, monkeypatch):
     note(pool, "right")
     fit(replace(small(), precision=precision))
     assert seen == {"train_step": {(wanted, wanted)}, "right": {(False, False)}}
+
+
+class TestSlowBf16:
+    """A CPU without the instructions takes many times as long, and must not do so in silence."""
+
+    @pytest.mark.parametrize(
+        ("said", "computes"),
+        [
+            ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, False),
+            ({"avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, True),
+            ({"neon": True, "bf16": False, "sve_bf16": True}, True),
+            ({"neon": True, "bf16": False}, False),
+            ({"architecture": "ppc64"}, True),
+            ({}, True),
+        ],
+    )
+    def test_is_known_by_what_pytorch_says_of_the_cpu(self, said, computes, monkeypatch):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: said, raising=False)
+        assert computes_bf16(torch.device("cpu")) == computes
+        assert computes_bf16(torch.device("cuda"))
+
+    def test_is_not_guessed_at_with_a_pytorch_that_says_nothing(self, monkeypatch):
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+        assert computes_bf16(torch.device("cpu"))
+
+    @pytest.mark.parametrize(
+        ("precision", "computes", "lines"), [("bf16", False, 1), ("bf16", True, 0), ("fp32", False, 0)]
+    )
+    def test_is_told_before_the_training(self, precision, computes, lines, monkeypatch):
+        class BegunError(Exception):
+            """Before the first step."""
+
+        def begins(*_, **__):
+            raise BegunError
+
+        monkeypatch.setattr("srat.training.fitting.computes_bf16", lambda _: computes)
+        monkeypatch.setattr("srat.training.fitting.check_memory", begins)
+        told = Notices()
+        with pytest.raises(BegunError):
+            fit(small(precision=precision), device="cpu", observer=told)
+        assert sum("fp32 is faster here" in line for line in told.said) == lines

@@ -13,6 +13,10 @@ from srat.evaluation.feature_map import FeatureMap
 from srat.evaluation.record import CLEAN, Evaluation
 from srat.recipes.base import Cell, Recipe
 from srat.runs.folder import RunFolder
+from srat.runtime.precision import PrecisionName
+
+_ALIKE: tuple[PrecisionName, ...] = ("fp32", "bf16")
+"""Precisions between which runs differ less than between seeds (docs/reproduction.md): some CPUs have one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +109,13 @@ def planned(recipe: Recipe, base: Config, filters: Sequence[str] = ()) -> list[C
 
 
 def jobs_of(
-    cells: Sequence[Cell], seeds: Sequence[int], runs: Path, *, mapped: bool, attacks: Sequence[str] = ()
+    cells: Sequence[Cell],
+    seeds: Sequence[int],
+    runs: Path,
+    *,
+    mapped: bool,
+    attacks: Sequence[str] = (),
+    exactly: bool = False,
 ) -> list[Job]:
     """Return the runs of cells, seed by seed, so that what ends early is whole for fewer seeds; each run once.
 
@@ -115,11 +125,13 @@ def jobs_of(
         runs: the folder of all runs.
         mapped: whether their features are to be mapped.
         attacks: what they are evaluated under beside their configurations' attacks, by its words.
+        exactly: whether a finished run in bf16 is none in fp32, nor the other way round.
     """
     jobs: dict[str, Job] = {}
     for seed in seeds:
         for cell in cells:
-            config = replace(cell.config, seed=seed)
+            wanted = replace(cell.config, seed=seed)
+            config = wanted if exactly else _standing_for(wanted, runs)
             jobs.setdefault(
                 config.id,
                 Job(
@@ -131,3 +143,9 @@ def jobs_of(
                 ),
             )
     return list(jobs.values())
+
+
+def _standing_for(config: Config, runs: Path) -> Config:
+    """Return a configuration, or its like in another precision if that run is finished and its own is not."""
+    alike = (replace(config, precision=name) for name in _ALIKE if name != config.precision)
+    return next((each for each in (config, *alike) if RunFolder(runs / each.id).evaluation("last").exists()), config)

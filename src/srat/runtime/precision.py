@@ -14,6 +14,18 @@ _PEAK = 2.0**6
 """Largest entry of the gradient that an attack sends into an fp16 model: what follows it stays clear of both ends."""
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Return whether a device has instructions for bf16, without which a CPU is slower in it than in fp32.
+
+    Where PyTorch does not say which instructions there are, it is taken to have them.
+    """
+    if device.type != "cpu":
+        return True
+    said = getattr(torch.cpu, "get_capabilities", dict)()
+    known = [value for name, value in said.items() if "bf16" in name]
+    return not known or any(known)
+
+
 def compute_dtype(name: PrecisionName) -> torch.dtype:
     """Return what convolutions and matrix products take in."""
     return _HALVES.get(name, torch.float32)

@@ -29,6 +29,7 @@ from srat.runs.run import ModelFacts, Run, image_shape, load, read_facts
 from srat.runtime.compiling import CompileChoice
 from srat.runtime.fabric import describe, make_fabric
 from srat.runtime.machine import telling_of_memory
+from srat.runtime.precision import computes_bf16
 from srat.runtime.processes import Processes, join
 from srat.training.checkpoint import State
 from srat.training.keeper import FolderKeeper, NullKeeper
@@ -159,7 +160,7 @@ def set_up_for(task: Task, data: TrainingData) -> Training:
 def tell(task: Task, parts: Parts, training: Training) -> None:
     """Tell the observer what the user should know of the data and of the run's members before the hours of training."""
     config, train = task.config, training.train
-    doubts = doubts_of(config, train.images.shape[1:], train.counts)
+    doubts = (*doubts_of(config, train.images.shape[1:], train.counts), *precision_note(config, task.device))
     of_data = (*parts.notes, *validation_note(config, parts), *constant_notes(train), *budget_note(config, train))
     for note in (*of_data, *doubts):
         task.observer.notice(note)
@@ -224,6 +225,12 @@ def validation_note(config: Config, parts: Parts) -> list[str]:
     if not config.holdout.fraction:
         return ["the validation part of the data is not used (`holdout.fraction` 0)"]
     return ["the validation part of the data is held out to choose the best epoch"]
+
+
+def precision_note(config: Config, device: torch.device) -> list[str]:
+    """Return that a device is slow in a run's precision, if it is."""
+    slow = config.precision == "bf16" and not computes_bf16(device)
+    return ["`precision` bf16: this CPU has no instructions for it; fp32 is faster here"] if slow else []
 
 
 def budget_note(config: Config, train: Dataset) -> list[str]:

@@ -76,7 +76,14 @@ def run(args: list[str]) -> int:
     choice = arguments.choice
     cells = planned(found, read_base(found, choice), choice.filter)
     require(not choice.runs.is_file(), f"--runs: expected a folder, '{choice.runs}' is a file")
-    jobs = jobs_of(cells, range(arguments.seeds), choice.runs, mapped=found.mapped, attacks=found.attacks)
+    jobs = jobs_of(
+        cells,
+        range(arguments.seeds),
+        choice.runs,
+        mapped=found.mapped,
+        attacks=found.attacks,
+        exactly=choice.precision is not None,
+    )
     if arguments.executor == "serial" and not all(map(is_finished, jobs)):
         cells[0].config.data.train()  # if it cannot be read, let it be known once
     again = f"'srat {shlex.join(['grid', *args])}' continues"

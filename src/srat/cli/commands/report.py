@@ -96,7 +96,8 @@ def show_recipe(args: list[str]) -> int:
     found, choice = recipe(arguments.name), arguments.choice
     base = read_base(found, choice)
     cells = planned(found, base, choice.filter)
-    outcome = collect(arguments.name, found, cells, choice.runs, scale=choice.scale)
+    exactly = choice.precision is not None
+    outcome = collect(arguments.name, found, cells, choice.runs, scale=choice.scale, exactly=exactly)
     again = described_choice("grid", arguments.name, choice)
     if found.kind != "distribution":
         said = f"there is no finished run of {arguments.name} in '{choice.runs}': '{again}' makes them"
@@ -139,7 +140,8 @@ def about(outcome: Outcome, base: Config) -> str:
     width = getattr(config.model, "width", None)
     of = f" ({' and '.join(outcome.class_names)})" if config.data.classes else ""
     model = config.model.name + (f" of width {width}" if width else "")
+    arithmetic = "" if outcome.precisions == ["fp32"] else f" in {' and '.join(outcome.precisions)}"
     return (
-        f"Scale {outcome.scale}: {config.data.name}{of}{stand_in}, {model}, {config.epochs} epochs, "
+        f"Scale {outcome.scale}: {config.data.name}{of}{stand_in}, {model}, {config.epochs} epochs{arithmetic}, "
         f"ε = {config.evaluation.epsilon:.4g}, {config.evaluation.label}, the last epoch; {seeds}."
     )

@@ -42,6 +42,8 @@ class Outcome:
     maps: Mapping[Key, Sequence[FeatureMap]]
     positives: Mapping[Key, Sequence[float]] = field(default_factory=dict)
     """By seed: the share of rare anchors that had a positive in their batch, over all epochs; of a separation loss."""
+    precisions: Sequence[str] = ()
+    """What the runs computed in, each once, in order."""
     damaged: Sequence[str] = ()
     """What is there and cannot be read."""
 
@@ -184,7 +186,9 @@ class Outcome:
         return (self.maps if self.recipe.mapped else self.evaluations).get(_key(cell), ())
 
 
-def collect(name: str, recipe: Recipe, cells: Sequence[Cell], runs: Path, *, scale: Scale) -> Outcome:
+def collect(
+    name: str, recipe: Recipe, cells: Sequence[Cell], runs: Path, *, scale: Scale, exactly: bool = False
+) -> Outcome:
     """Return what is there of a recipe's cells in a folder of runs.
 
     Args:
@@ -193,15 +197,18 @@ def collect(name: str, recipe: Recipe, cells: Sequence[Cell], runs: Path, *, sca
         cells: those of its cells that are wanted.
         runs: the folder.
         scale: that of the cells.
+        exactly: whether a run in bf16 is none in fp32, nor the other way round.
     """
+    precisions = set()
     evaluations: dict[Key, list[Evaluation]] = {}
     maps: dict[Key, list[FeatureMap]] = {}
     positives: dict[Key, list[float]] = {}
     damaged = []
     for cell in cells:
-        for job in jobs_of([cell], range(MOST_SEEDS), runs, mapped=recipe.mapped):
+        for job in jobs_of([cell], range(MOST_SEEDS), runs, mapped=recipe.mapped, exactly=exactly):
             try:
                 if job.evaluated:
+                    precisions.add(job.config.precision)
                     evaluations.setdefault(_key(cell), []).append(Evaluation.read(job.folder.evaluation("last")))
                 if not isinstance(cell.config.feature_loss, NoFeatureLoss) and job.folder.metrics.exists():
                     without = [float(row["under_anchors_without_positive"]) for row in job.folder.read_metrics()]
@@ -220,6 +227,7 @@ def collect(name: str, recipe: Recipe, cells: Sequence[Cell], runs: Path, *, sca
         evaluations=evaluations,
         maps=maps,
         positives=positives,
+        precisions=sorted(precisions),
         damaged=damaged,
     )
 
