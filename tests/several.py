@@ -40,7 +40,12 @@ def in_processes(count, function):
     )  # which takes seconds to import: once, not for each of them
     queue, arguments = context.SimpleQueue(), (count, free_port(), function)
     started = mp.start_processes(worker, (*arguments, queue), nprocs=count, join=False, start_method="forkserver")
-    results = dict(queue.get() for _ in range(count))
+    results = {}
+    while len(results) < count:
+        if queue.empty():
+            started.join(0.05)  # raises what has ended one of them
+        else:
+            results.update([queue.get()])
     while not started.join(30):
         pass
     return [results[rank] for rank in range(count)]

@@ -104,7 +104,7 @@ from srat.data.mixing import Mix, Mixing
 class Halves(Mixing, name="halves"):
     """The left half of each image, the right half of the one before."""
 
-    def draw(self, batch, height, width, *, generator):
+    def draw(self, batch, height, width, *, labels, generator):
         left = torch.arange(width) < width // 2
         share = (width // 2) / width
         return Mix(torch.arange(batch).roll(1), share, lambda images, partners: torch.where(left, images, partners))

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -17,14 +18,15 @@ from srat.core.errors import FieldError
 from srat.core.members import choices, choose
 from srat.data import Dataset, Feed, Targets
 from srat.data.augmentation import Augmentation, NoAugmentation
-from srat.data.mixing import Box, CutMix, Mixing, MixUp, NoMixing, PairMixing, cut_mix, draw_box, mix_up
+from srat.data.mixing import CMO, Box, CutMix, Mixing, MixUp, NoMixing, PairMixing, cut_mix, draw_box, mix_up
 from srat.data.mixing.base import beta
 from srat.data.sampling import Shuffled
 from srat.feature_losses import FeatureLoss, NoFeatureLoss
 from srat.losses import balanced_softmax, cdt, cross_entropy, logit_adjustment, vector_scaling
 from srat.runtime.processes import Processes
 
-PAIRS = [choose(Mixing, name, "mixing") for name in choices(Mixing) if name != "none"]
+PAIRS = [replace(choose(Mixing, name, "mixing"), probability=1.0) for name in choices(Mixing) if name != "none"]
+WITHIN = [mixing for mixing in PAIRS if not isinstance(mixing, CMO)]
 COUNTS = (100, 20, 10, 1)
 
 
@@ -33,7 +35,7 @@ def seeded(seed):
 
 
 def drawn(mixing, seed=0, batch=12, height=8, width=6):
-    return mixing.draw(batch, height, width, generator=seeded(seed))
+    return mixing.draw(batch, height, width, labels=torch.arange(40) % 4, generator=seeded(seed))
 
 
 def different(seed, n=5, height=8, width=6):
@@ -82,7 +84,7 @@ def test_lambda_is_the_images_own_part(mixing, seed):
         assert 0 <= mix.share < 1
 
 
-@pytest.mark.parametrize("mixing", PAIRS, ids=lambda mixing: mixing.name)
+@pytest.mark.parametrize("mixing", WITHIN, ids=lambda mixing: mixing.name)
 def test_each_image_is_a_partner_once_and_draws_differ(mixing):
     mixes = [drawn(mixing, seed) for seed in range(20)]
     mixes = [mix for mix in mixes if mix is not None]
@@ -93,6 +95,57 @@ def test_each_image_is_a_partner_once_and_draws_differ(mixing):
     again = drawn(mixing, 3)
     assert again.share == drawn(mixing, 3).share
     assert torch.equal(again.partners, drawn(mixing, 3).partners)
+
+
+class TestCMO:
+    """Boxes of rare classes' images, drawn beside the batch."""
+
+    LABELS = torch.tensor([0] * 60 + [1] * 30 + [2] * 9 + [3])
+
+    def boxes(self, mixing, batch=50, draws=200):
+        mixes = [mixing.draw(batch, 8, 6, labels=self.LABELS, generator=seeded(seed)) for seed in range(draws)]
+        return [mix for mix in mixes if mix is not None]
+
+    @pytest.mark.parametrize(
+        ("power", "parts"), [(0.0, (60, 30, 9, 1)), (1.0, (1, 1, 1, 1)), (2.0, (1 / 60, 1 / 30, 1 / 9, 1))]
+    )
+    def test_come_from_each_class_in_its_share(self, power, parts):
+        """n_c^(1 − r)."""
+        mixes = self.boxes(CMO(power=power, probability=1.0))
+        found = torch.cat([self.LABELS[mix.added] for mix in mixes]).bincount(minlength=4).numpy()
+        expected = found.sum() * np.array(parts) / sum(parts)
+        assert stats.chisquare(found, expected).pvalue > 0.01
+
+    def test_come_from_any_image_of_a_class(self):
+        mixes = self.boxes(CMO(probability=1.0))
+        assert set(torch.cat([mix.added for mix in mixes]).tolist()) == set(range(100))
+
+    def test_lie_on_images_as_the_data_has_them(self):
+        """The batch is what it would be without: what is around the boxes keeps the classes' shares."""
+        for mixed, plain in zip(a_feed(CMO(probability=1.0)).epoch(0), a_feed(NoMixing()).epoch(0), strict=True):
+            assert torch.equal(mixed.labels, plain.labels)
+
+    def test_are_in_half_the_batches_unless_told_otherwise(self):
+        assert len(self.boxes(CMO(), draws=2000)) / 2000 == pytest.approx(0.5, abs=0.05)
+
+    def test_each_is_augmented_by_itself(self):
+        """An image that is drawn twice, as a part of the batch and as a box, is augmented twice."""
+        feed = a_feed(CMO(probability=1.0), augmentation=Numbering())
+        batch = next(feed.epoch(0))
+        assert len(batch.images.unique()) == 2 * len(batch.labels)
+
+    @pytest.mark.parametrize("power", [-0.1, 10.5])
+    def test_refuses_what_cannot_be(self, power):
+        with refusing("mixing.power", power):
+            CMO(power=power)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbering(Augmentation):
+    """Makes each image one of its own."""
+
+    def __call__(self, images, *, generator):
+        return (torch.arange(len(images)) / 100)[:, None, None, None].expand_as(images)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
@@ -230,10 +283,11 @@ def by_hand(batch, mix, images=IMAGES):
 def test_images_and_labels_are_mixed_alike(mixing):
     feed = a_feed(mixing)
     for step, batch in enumerate(feed.epoch(1)):
-        mix = mixing.draw(len(batch.labels), 8, 6, generator=feed.pairing(1, step))
+        mix = mixing.draw(len(batch.labels), 8, 6, labels=torch.arange(N), generator=feed.pairing(1, step))
         assert torch.equal(batch.images, by_hand(batch, mix))
         assert batch.targets.share == mix.share
-        assert sorted(batch.targets.partners.tolist()) == sorted(batch.labels.tolist())
+        if mix.added is None:
+            assert sorted(batch.targets.partners.tolist()) == sorted(batch.labels.tolist())
         assert not torch.equal(batch.targets.partners, batch.labels)
 
 
@@ -241,7 +295,7 @@ def test_bytes_are_mixed_as_what_they_stand_for():
     images = (255 * IMAGES).round().byte()
     feed = a_feed(MixUp(), images=images)
     batch = next(feed.epoch(0))
-    mix = MixUp().draw(len(batch.labels), 8, 6, generator=feed.pairing(0, 0))
+    mix = MixUp().draw(len(batch.labels), 8, 6, labels=torch.arange(N), generator=feed.pairing(0, 0))
     torch.testing.assert_close(batch.images, by_hand(batch, mix, images.float() / 255))
 
 
@@ -270,9 +324,13 @@ def test_a_step_is_mixed_in_its_own_way_wherever_an_epoch_is_begun(mixing):
     assert all(map(same, whole[2:], late))
     feeds = [a_feed(mixing), a_feed(mixing, seed=1)]
     draws = [
-        mixing.draw(11, 8, 6, generator=f.pairing(epoch, step)) for f in feeds for epoch in (0, 1) for step in (0, 1)
+        mixing.draw(11, 8, 6, labels=torch.arange(N), generator=f.pairing(epoch, step))
+        for f in feeds
+        for epoch in (0, 1)
+        for step in (0, 1)
     ]
-    assert len({tuple(mix.partners.tolist()) for mix in draws}) == len(draws)
+    partners = {tuple((mix.partners if mix.added is None else mix.added).tolist()) for mix in draws if mix is not None}
+    assert len(partners) == sum(mix is not None for mix in draws)
 
 
 def test_a_batch_by_itself_is_mixed_as_the_first_step_or_as_is_said():
@@ -294,7 +352,7 @@ def test_images_are_mixed_once_they_are_augmented():
     for processes in (None, Processes(1, 2)):
         feed = a_feed(MixUp(), processes, augmentation=Whitening())
         batch = next(feed.epoch(0))
-        mix = MixUp().draw(len(batch.labels), 8, 6, generator=feed.pairing(0, 0))
+        mix = MixUp().draw(len(batch.labels), 8, 6, labels=torch.arange(N), generator=feed.pairing(0, 0))
         assert torch.equal(batch.images, by_hand(batch, mix, (IMAGES >= 0.5).float())[batch.own])
 
 

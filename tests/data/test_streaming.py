@@ -19,7 +19,7 @@ from srat.core.tensor_file import open_tensors
 from srat.data import Dataset, Feed
 from srat.data.augmentation import CropFlip
 from srat.data.feed import ahead
-from srat.data.mixing import CutMix
+from srat.data.mixing import CMO, CutMix
 from srat.data.reading.image_files import ImageFiles
 from srat.data.sampling import Shuffled
 from srat.data.sources.folder import Folder
@@ -118,11 +118,12 @@ def test_what_fits_is_decoded_beforehand(photographs, monkeypatch):
     assert torch.equal(subset.images[:], train.images[torch.tensor([3, 1])])
 
 
-def test_batches_do_not_depend_on_where_the_images_lie(photographs):
+@pytest.mark.parametrize("mixing", [CutMix(), CMO(probability=1.0)], ids=lambda mixing: mixing.name)
+def test_batches_do_not_depend_on_where_the_images_lie(photographs, mixing):
     lazy = config(photographs, "always").data.train()
     loaded = Dataset(lazy.images[:], lazy.labels, lazy.class_names)
     how = {"augmentation": CropFlip(padding=1), "sampling": Shuffled(), "batch_size": 16, "epochs": 3, "seed": 3}
-    how["mixing"] = CutMix()
+    how["mixing"] = mixing
     feeds = [Feed(dataset=data, **how) for data in (lazy, loaded)]
     assert [feed.dataset.streamed for feed in feeds] == [True, False]
     for one, other in zip(feeds[0].epoch(2, 1), feeds[1].epoch(2, 1), strict=True):

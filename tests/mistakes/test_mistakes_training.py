@@ -465,7 +465,7 @@ def test_40_a_mixed_image_has_two_classes_everywhere(where, attribute, mistake, 
 def check_area(mixing):
     """Of white images on black ones λ is how bright they are then."""
     for seed in range(20):
-        mix = mixing.draw(4, 8, 6, generator=torch.Generator().manual_seed(seed))
+        mix = mixing.draw(4, 8, 6, labels=torch.arange(4), generator=torch.Generator().manual_seed(seed))
         mixed = mix.blend(torch.ones(4, 1, 8, 6), torch.zeros(4, 1, 8, 6))
         assert mixed.mean().item() == pytest.approx(mix.share, abs=1e-6)
 

@@ -13,6 +13,7 @@ from srat.core.keyed_random import generator
 from srat.core.tensor_file import open_tensors
 from srat.data import Dataset
 from srat.data.augmentation import CropFlip
+from srat.data.mixing import CMO
 from srat.evaluation import pool, survival
 from srat.feature_losses import Separation
 from srat.methods.table import METHODS
@@ -73,7 +74,7 @@ def test_a_step_reads_nothing_back_from_the_device(method, precision):
     assert watched.seen & WAITING
 
 
-@pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix", CMO(probability=1.0)], ids=["mixup", "cutmix", "cmo"])
 def test_neither_does_one_of_mixed_images(mixing):
     training = set_up_for(small("cb-reweight", mixing=mixing, robust_loss="mart", budget="cfa"))
     batch = training.feed.batch(torch.arange(32), generator(0, "augment"))

@@ -123,28 +123,36 @@ class Feed:
     def _made(self, indices: Int[Tensor, " batch"], rng: torch.Generator, pairing: torch.Generator) -> _Made:
         """Return this process's images of a batch, augmented, as and where those of the data set are; and the mix.
 
-        Where images of other processes are mixed with them, these follow.
+        Where images of other processes, or beside the batch, are mixed with them, these follow.
         """
-        mix = self.mixing.draw(len(indices), *self.dataset.images.shape[2:], generator=pairing)
+        height, width = self.dataset.images.shape[2:]
+        mix = self.mixing.draw(len(indices), height, width, labels=self._labels, generator=pairing)
         taken = indices[self._own(indices)]
         if mix is not None:
             others, _ = apart(mix.partners, self._own(indices))
-            taken = torch.cat((taken, indices[others.to(indices.device, non_blocking=True)]))
+            taken = torch.cat((taken, with_added(indices, mix)[others.to(indices.device, non_blocking=True)]))
         images = self.augmentation(self.dataset.images[taken], generator=rng)
         return images.pin_memory() if self.dataset.labels.is_cuda and not images.is_cuda else images, mix
 
     def _batch(self, indices: Int[Tensor, " batch"], made: Images, mix: Mix | None) -> Batch:
         device, own = self.dataset.labels.device, self._own(indices)
-        labels = self.dataset.labels[indices.to(device, non_blocking=True)]
+        labels = self.dataset.labels[with_added(indices, mix).to(device, non_blocking=True)]
         images = to_unit(made.to(device, non_blocking=True))
         if mix is None:
             return Batch(images, Targets(labels), own)
         partners, rows = (each.to(device, non_blocking=True) for each in (mix.partners, apart(mix.partners, own)[1]))
         mixed = mix.blend(images[: own.stop - own.start], images[rows])
-        return Batch(mixed, Targets(labels, labels[partners], mix.share), own)
+        return Batch(mixed, Targets(labels[: len(indices)], labels[partners], mix.share), own)
 
     def _own(self, indices: Int[Tensor, " batch"]) -> slice:
         return self.processes.share(len(indices))
+
+
+def with_added(indices: Int[Tensor, " batch"], mix: Mix | None) -> Int[Tensor, " all"]:
+    """Return the examples of a batch, and behind them those that a mix adds to it."""
+    if mix is None or mix.added is None:
+        return indices
+    return torch.cat((indices, mix.added.to(indices.device, non_blocking=True)))
 
 
 def apart(partners: Int[Tensor, " batch"], own: slice) -> tuple[Int[Tensor, " others"], Int[Tensor, " own"]]:

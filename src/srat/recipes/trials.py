@@ -1,7 +1,7 @@
 """What else might help rare classes under attack: one thing more for balanced softmax, and for LDAM with late weights.
 
-    srat grid trials --scale medium    90 runs (3 seeds) of a quarter of an hour and more on two cores, on CIFAR-10
-    srat grid trials --scale small     90 runs (3 seeds) of one to three minutes on two cores, on Fashion-MNIST
+    srat grid trials --scale medium    96 runs (3 seeds) of a quarter of an hour and more on two cores, on CIFAR-10
+    srat grid trials --scale small     96 runs (3 seeds) of one to three minutes on two cores, on Fashion-MNIST
     srat report trials --scale medium
 
 Expected: theory speaks for each; the separation loss has its best chance here, with a queue, attacked as well, and
@@ -15,7 +15,7 @@ from typing import Any
 from srat.attacks.budgets import FRL, ClassWise
 from srat.config.config import Config, InnerMaximization
 from srat.data import Holdout
-from srat.data.mixing import CutMix
+from srat.data.mixing import CMO, CutMix
 from srat.feature_losses import QueuedSeparation
 from srat.methods.objective import Objective
 from srat.models.heads import CosineHead
@@ -41,6 +41,7 @@ TRIALS: dict[str, dict[str, dict[str, Any]]] = {
         "weights by held-out accuracy": {"weighting": HeldOutWeighting(), "holdout": Holdout()},
         "taught by its average": {"robust_loss": Distillation(), "averaging": EMA()},
         "CutMix": {"mixing": CutMix(probability=0.5)},
+        "CMO": {"mixing": CMO()},
     },
     "drcb-ldam": {
         "EMA": {"averaging": EMA()},

@@ -20,24 +20,29 @@ class Mix(NamedTuple):
     """How a batch is mixed."""
 
     partners: Int[Tensor, " batch"]
-    """The place in the batch of what each image is mixed with, on the CPU."""
+    """What each image is mixed with, on the CPU: its place in the batch, or behind it that among the added ones."""
     share: float
     """λ, the part of an image itself, in [0, 1)."""
     blend: Blend
     """What mixes them so that λ is the part of each image itself."""
+    added: Int[Tensor, " added"] | None = None
+    """Examples that are taken beside the batch to be mixed with it, by their indices; None for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mixing(Member):
     """How training images are mixed in pairs, their labels with them."""
 
-    def draw(self, batch: int, height: int, width: int, *, generator: torch.Generator) -> Mix | None:
+    def draw(
+        self, batch: int, height: int, width: int, *, labels: Int[Tensor, " n"], generator: torch.Generator
+    ) -> Mix | None:
         """Return how a batch is mixed; None if it is left as it is.
 
         Args:
             batch: the number of its images, over all processes.
             height: of an image, in pixels.
             width: of an image, in pixels.
+            labels: (n,), the classes of all training examples, on the CPU.
             generator: the source, on the CPU and the same in all processes, so that they mix as one would.
         """
         raise NotImplementedError
@@ -45,7 +50,7 @@ class Mixing(Member):
 
 @dataclass(frozen=True, kw_only=True)
 class PairMixing(Mixing):
-    """A mixing with λ ~ Beta(α, α), one λ and one permutation for all images of a batch."""
+    """A mixing with λ ~ Beta(α, α), one λ for all images of a batch; partners are a permutation of them."""
 
     alpha: float = 1.0
     """α of λ ~ Beta(α, α): at 1 all λ alike; the smaller, the less images are mixed."""
@@ -68,12 +73,30 @@ class PairMixing(Mixing):
         """
         raise NotImplementedError
 
-    def draw(self, batch: int, height: int, width: int, *, generator: torch.Generator) -> Mix | None:
-        """Return λ, permutation and blend; None with probability 1 − ``probability``, or where λ is 1."""
+    def pairing(
+        self, batch: int, labels: Int[Tensor, " n"], *, generator: torch.Generator
+    ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " added"] | None]:
+        """Return the partners of a batch's images, and which examples are added to be such.
+
+        Args:
+            batch: the number of its images, over all processes.
+            labels: (n,), the classes of all training examples.
+            generator: the source.
+        """
+        del labels
+        return torch.randperm(batch, generator=generator), None
+
+    def draw(
+        self, batch: int, height: int, width: int, *, labels: Int[Tensor, " n"], generator: torch.Generator
+    ) -> Mix | None:
+        """Return λ, partners and blend; None with probability 1 − ``probability``, or where λ is 1."""
         if uniform(generator) >= self.probability:
             return None
         share, blend = self.blending(beta(self.alpha, generator), height, width, generator=generator)
-        return Mix(torch.randperm(batch, generator=generator), share, blend) if share < 1 else None
+        if share >= 1:
+            return None
+        partners, added = self.pairing(batch, labels, generator=generator)
+        return Mix(partners, share, blend, added)
 
 
 def uniform(generator: torch.Generator) -> float:
