@@ -20,6 +20,18 @@ def shorten_autoattack(setting=setattr):
 
         setting(kind, "__init__", made)
 
+    from srat.attacks.apgd import AutoPGD
+    from srat.attacks.fab import Boundary
+    from srat.attacks.square import RandomSearch
+
+    for kind, name, part in ((AutoPGD, "steps", 4), (Boundary, "steps", 4), (RandomSearch, "queries", 20)):
+
+        def shorter(self, *args, real=kind.__init__, name=name, part=part, **settings):
+            real(self, *args, **settings)
+            object.__setattr__(self, name, getattr(self, name) // part)
+
+        setting(kind, "__init__", shorter)
+
 
 def shorten_maps(setting=setattr):
     """Let t-SNE make a quarter of its steps, as few as it ever makes.

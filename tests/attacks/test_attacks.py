@@ -25,7 +25,7 @@ from srat.attacks import (
     project_l2,
     project_linf,
 )
-from srat.attacks.autoattack import APGDCE
+from srat.attacks.apgd import APGDCE
 from srat.attacks.named import attack_names, attack_words, named
 from srat.attacks.projections import GEOMETRIES, normalized_step, uniform_l2, uniform_linf
 from srat.core.errors import UserError
@@ -287,7 +287,8 @@ def test_every_setting_that_a_threat_model_has_is_given():
 def test_the_lists_of_words():
     assert attack_names(training=True) == ["fgsm", "n-fgsm", "natural", "pgd", "pgd-margin", "zero-grad"]
     assert attack_names()[:5] == ["fgsm", "natural", "pgd", "pgd-margin", "zero-grad"]
-    assert attack_names()[5:] == ["apgd-ce", "apgd-t", "autoattack", "fab-t", "square"]
+    searches = ["apgd-ce", "apgd-t", "autoattack", "autoattack-rapid", "autoattack-reference", "fab-t", "square"]
+    assert attack_names()[5:] == searches
     stepped = ["pgd", "pgd-N", "pgd-margin", "pgd-margin-N"]
     assert attack_words(training=True) == ["fgsm", "n-fgsm", "natural", *stepped, "zero-grad"]
     assert attack_words()[:7] == ["fgsm", "natural", *stepped, "zero-grad"]

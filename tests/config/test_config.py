@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from refusals import refusing
-from srat.attacks import FGSM, PGD, Natural, PGDMargin, ReferenceAttack
+from srat.attacks import FGSM, PGD, Natural, PGDMargin, Search
 from srat.attacks.autoattack import AutoAttack
 from srat.config.composition import compose
 from srat.config.config import FAMILIES, SGD, Config, InnerMaximization
@@ -140,7 +140,7 @@ class TestWordsForTheTrainingAttack:
         assert compose(attack="clean") == compose(attack="natural")
         assert compose(attack="clean").method == "natural-srat-ldam"
 
-    @pytest.mark.parametrize("word", [*choices(ReferenceAttack), "APGD_T", AutoAttack()])
+    @pytest.mark.parametrize("word", [*choices(Search), "APGD_T", AutoAttack()])
     def test_a_reference_attack_cannot_train(self, word):
         with pytest.raises(UserError, match=r"is for evaluation alone; what can train: fgsm, n-fgsm, natural, pgd, "):
             compose(attack=word)

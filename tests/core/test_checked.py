@@ -15,7 +15,7 @@ import torch
 import srat.audit
 import srat.data
 import srat.theory
-from srat.attacks import FGSM, PGD, ReferenceAttack
+from srat.attacks import FGSM, PGD, Search
 from srat.audit.suite import chosen_checks
 from srat.config.config import FAMILIES, SGD, Config, InnerMaximization
 from srat.core.checked import Checked, checked
@@ -31,7 +31,7 @@ from srat.optimization.schedules import Steps
 from srat.theory import Gaussians
 from srat.weightings import Fixed
 
-MEMBERS = [kind() for family in (*FAMILIES.values(), ReferenceAttack) for kind in members(family).values()]
+MEMBERS = [kind() for family in (*FAMILIES.values(), Search) for kind in members(family).values()]
 SETTINGS = [
     *MEMBERS,
     *chosen_checks(),

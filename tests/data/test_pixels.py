@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from srat.attacks import FGSM, PGD, Natural
-from srat.attacks.autoattack import Square
+from srat.attacks.square import Square
 from srat.core.errors import UserError
 from srat.data import check_images, to_unit
 

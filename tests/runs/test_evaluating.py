@@ -10,7 +10,8 @@ from torch import nn
 
 import srat
 from srat.attacks import FGSM, PGD, Natural
-from srat.attacks.autoattack import APGDCE, Square
+from srat.attacks.apgd import APGDCE
+from srat.attacks.square import Square
 from srat.cli import main
 from srat.core.errors import UserError
 from srat.evaluation.observer import Observer

@@ -1,6 +1,5 @@
 """Attacks (a file each), and the projections that they share."""
 
-from srat.attacks.autoattack import ReferenceAttack
 from srat.attacks.base import Adversary, Attack, IterativeAttack, LossAt, input_gradient, started
 from srat.attacks.doubts import tell_doubts
 from srat.attacks.fgsm import FGSM
@@ -9,12 +8,13 @@ from srat.attacks.natural import Natural
 from srat.attacks.pgd import PGD, pgd_step
 from srat.attacks.pgd_margin import PGDMargin, margin
 from srat.attacks.projections import project_l2, project_linf, within
+from srat.attacks.searches import Search
 from srat.attacks.zero_grad import ZeroGrad, without_smallest
 from srat.core.members import import_members
 
 import_members(__name__)
 
-AnyAttack = Attack | ReferenceAttack
+AnyAttack = Attack | Search
 """Whatever a model can be evaluated under."""
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "LossAt",
     "Natural",
     "PGDMargin",
-    "ReferenceAttack",
+    "Search",
     "ZeroGrad",
     "input_gradient",
     "margin",

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
-from srat.attacks.autoattack import ReferenceAttack
 from srat.attacks.base import Attack
 from srat.attacks.pgd import PGD
+from srat.attacks.searches import Search
 from srat.core.errors import FieldError, UserError, require, unknown
 from srat.core.members import choices, members, members_by_word, plain
 
@@ -19,7 +19,7 @@ _BALL = ("norm", "epsilon", "step_size")
 class _Meant(NamedTuple):
     """What a word means."""
 
-    kind: type[Attack] | type[ReferenceAttack]
+    kind: type[Attack] | type[Search]
     steps: dict[str, int]
     """The number of steps, by its field's name, if the word says one."""
 
@@ -32,7 +32,7 @@ def attack_names(*, training: bool = False) -> list[str]:
     """
     kinds = members(Attack)
     ours = [name for name in choices(Attack) if training or kinds[name].bounded]
-    return [*ours, *([] if training else choices(ReferenceAttack))]
+    return [*ours, *([] if training else choices(Search))]
 
 
 def attack_words(*, training: bool = False) -> list[str]:
@@ -50,7 +50,7 @@ def attack_words(*, training: bool = False) -> list[str]:
     ]
 
 
-def named(word: str, threat: PGD) -> Attack | ReferenceAttack:
+def named(word: str, threat: PGD) -> Attack | Search:
     """Return the attack to evaluate under that a word means.
 
     Args:
@@ -101,19 +101,19 @@ def _named_by(word: str) -> Iterator[None]:
         raise FieldError("attack", f"{error.expected} steps", word) from error
 
 
-def check_evaluates(kind: type[Attack] | type[ReferenceAttack]) -> None:
+def check_evaluates(kind: type[Attack] | type[Search]) -> None:
     """Raise ``UserError`` if an attack is for training alone: what it finds lies beyond the budget."""
     there = f"what can evaluate: {', '.join(attack_words())}"
     require(kind.bounded, f"`attack`: {kind.name} leaves the ball and is for training alone; {there}")
 
 
-def given_by(threat: PGD, kind: type[Attack] | type[ReferenceAttack]) -> dict[str, Any]:
+def given_by(threat: PGD, kind: type[Attack] | type[Search]) -> dict[str, Any]:
     """Return the settings that an attack takes from a threat model, by name."""
     return {field.name: getattr(threat, field.name) for field in fields(threat) if field.name in kind.settings()}
 
 
-def _kinds() -> dict[str, type[Attack] | type[ReferenceAttack]]:
-    return {**members_by_word(Attack), **members_by_word(ReferenceAttack)}
+def _kinds() -> dict[str, type[Attack] | type[Search]]:
+    return {**members_by_word(Attack), **members_by_word(Search)}
 
 
 def _meant(word: str, *, training: bool = False) -> _Meant:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from srat.attacks import PGD, Attack, ReferenceAttack
+from srat.attacks import PGD, Attack, Search
 from srat.attacks.named import named_for_training
 from srat.attacks.projections import NormName
 from srat.config.config import FAMILIES, Config
@@ -237,7 +237,7 @@ def _with_before(config: Config, before: Before | Mapping[str, Any]) -> Config:
 def _attack(config: Config, name: Any) -> Attack:
     if isinstance(name, Attack):
         return name
-    word = name.name if isinstance(name, ReferenceAttack) else name  # which is refused for what it is
+    word = name.name if isinstance(name, Search) else name  # which is refused for what it is
     _require_name("attack", word)
     # The threat model lives on in the evaluation's attack, so that a new training attack keeps its budget.
     return named_for_training(word, threat=config.evaluation, before=config.attack)

@@ -1,20 +1,23 @@
 """A batch that is always full: an image that is through makes room for the next."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Int, Num
 from torch import Tensor
 
-from srat.attacks import IterativeAttack, input_gradient, started
+from srat.attacks.walks import Walk, chosen
 from srat.data import to_unit
 from srat.evaluation.outcome import Found, Outcome, broken_or_not
 from srat.evaluation.serving import right
 from srat.evaluation.trial import Images, Trial
-from srat.losses.cross_entropy_loss import entropy_of
 
 _UNDECIDED = -2
 """When an image breaks that is not through with a round."""
+Numbered = Callable[[Int[Tensor, " slots"]], Int[Tensor, " slots"]]
+"""How many points an occupant has come to before → the number of the point."""
+Inside = Callable[[Images, Images], Bool[Tensor, " slots"]]
+"""Points and untouched images → which points count."""
 
 
 def passes_between_looks(device: torch.device) -> int:
@@ -25,30 +28,31 @@ def passes_between_looks(device: torch.device) -> int:
 class Pool:
     """Slots of a batch that is always full: an image leaves when it is broken or has been through all, the next comes.
 
-    Every image takes the same steps from the same start as it would in any other company. All decisions are made on
-    the device.
+    Every image goes the same way as it would in any other company. All decisions are made on the device.
 
     Args:
         trial: the model.
-        attack: the attack.
+        walk: the way.
         images: the queue, as the data set has them.
         labels: theirs.
-        noise: what each begins with, if the attack begins with noise.
-        first: the number of the first point.
+        drawn: what each has for itself, if the walk draws.
+        numbered: the numbers of the points.
+        inside: which points count, where a walk comes to others, too.
     """
 
     def __init__(
         self,
         trial: Trial,
-        attack: IterativeAttack,
+        walk: Walk,
         images: Num[Tensor, "n channels height width"],
         labels: Int[Tensor, " n"],
-        noise: Images | None,
+        drawn: Tensor | None,
         *,
-        first: int,
+        numbered: Numbered,
+        inside: Inside | None = None,
     ) -> None:
-        self._trial, self._attack, self._first = trial, attack, first
-        self._queue, self._noise = images, noise
+        self._trial, self._walk, self._numbered, self._inside = trial, walk, numbered, inside
+        self._queue, self._drawn = images, drawn
         self._n = len(labels)
         # A row more, where what is written for an idle slot goes.
         self._labels = torch.cat((labels, labels[:1]))
@@ -57,7 +61,7 @@ class Pool:
         self._occupant, self._next = slots.clamp(max=self._n), slots.new_tensor(min(trial.slots, self._n))
         self._step = torch.zeros_like(slots)
         self._images = self._loaded()
-        self._adversarial = self._started()
+        self._state = walk.begin(self._images, self._drawn_of_occupants())
 
     def run(self) -> Iterator[Found]:
         """Yield which of the queue are through since the last time, and what became of them."""
@@ -75,22 +79,16 @@ class Pool:
     def _advance(self) -> None:
         """Look at every slot once and move it on."""
         labels = self._labels[self._occupant]
-        seen: list[Tensor] = []
-
-        def loss_at(images: Images) -> Float[Tensor, " batch"]:
-            logits = self._trial.logits(images)
-            seen.append(logits.detach())
-            return self._attack.loss(entropy_of, logits, labels)
-
-        gradient = input_gradient(loss_at, self._adversarial)
-        broken = ~right(seen[0], labels)
-        free = broken | (self._step == self._attack.iterations)
-        self._note(free, broken_or_not(broken, self._first + self._step, seen[0], labels))
-        moved = self._attack.step(self._adversarial, gradient, self._images)
+        point, logits, state = self._walk.advance(self._trial.logits, self._state, self._step, self._images, labels)
+        broken = ~right(logits, labels)
+        if self._inside is not None:
+            broken &= self._inside(point, self._images)
+        free = broken | (self._step == self._walk.points - 1)
+        self._note(free, broken_or_not(broken, self._numbered(self._step), logits, labels))
         self._step = torch.where(free, 0, self._step + 1)
-        self._admit(free)
-        self._images = torch.where(free[:, None, None, None], self._loaded(), self._images)
-        self._adversarial = torch.where(free[:, None, None, None], self._started(), moved)
+        self._state = state
+        if self._trial.device.type != "cpu" or bool(free.any()):
+            self._admit(free)
 
     def _note(self, through: Bool[Tensor, " slots"], found: Outcome) -> None:
         """Write down what became of the occupants that are through."""
@@ -103,12 +101,13 @@ class Pool:
         admitted = (self._next + free.cumsum(dim=0) - 1).clamp(max=self._n)
         self._occupant = torch.where(free, admitted, self._occupant)
         self._next = (self._next + free.sum()).clamp(max=self._n)
+        self._images = chosen(free, self._loaded(), self._images)
+        begun = self._walk.begin(self._images, self._drawn_of_occupants())
+        self._state = {name: chosen(free, begun[name], kept) for name, kept in self._state.items()}
 
     def _loaded(self) -> Images:
         """Return the untouched image of each slot's occupant."""
         return to_unit(self._queue[self._occupant.clamp(max=self._n - 1)])
 
-    def _started(self) -> Images:
-        """Return the point at which each slot's occupant begins."""
-        noise = None if self._noise is None else self._noise[self._occupant.clamp(max=self._n - 1)]
-        return started(self._images, noise)
+    def _drawn_of_occupants(self) -> Tensor | None:
+        return None if self._drawn is None else self._drawn[self._occupant.clamp(max=self._n - 1)]

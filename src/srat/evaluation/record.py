@@ -9,7 +9,7 @@ from operator import le
 from pathlib import Path
 from typing import Any
 
-from srat.attacks import AnyAttack, ReferenceAttack
+from srat.attacks import AnyAttack, Search
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.structuring import read_structured
@@ -121,7 +121,7 @@ def _require_counts(counts: Sequence[int], length: int) -> None:
 @checked
 def describe_attack(attack: AnyAttack, classes: int) -> dict[str, Any]:
     """Return an attack's name and parameters, and what is to be said of it on so many classes."""
-    note = attack.note(classes) if isinstance(attack, ReferenceAttack) else ""
+    note = attack.note(classes) if isinstance(attack, Search) else ""
     return {"name": attack.name, **attack.settings_to_record()} | ({"note": note} if note else {})
 
 

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from srat.attacks import AnyAttack, Attack, IterativeAttack, Natural, ReferenceAttack, within
+from srat.attacks import AnyAttack, Attack, IterativeAttack, Natural, Search, within
+from srat.attacks.reference import ReferenceStage
+from srat.attacks.walks import Steps, Walk
 from srat.core.keyed_random import generator
 from srat.evaluation.journal import Journal, Progress
 from srat.evaluation.outcome import Found, Outcome, broken_or_not
 from srat.evaluation.pool import Pool
 from srat.evaluation.serving import last_points, right
-from srat.evaluation.trial import Images, Trial
+from srat.evaluation.trial import Trial
 
 Round = Callable[[Progress], Iterator[Found]]
 """One go at the images that still stand: yields those that it is through with, once for each."""
@@ -55,14 +58,28 @@ def rounds(trial: Trial, attack: AnyAttack) -> Sequence[Round]:
     clean = partial(_looked_at, trial, Natural(), 0)
     if isinstance(attack, Natural):
         return (clean,)
-    if isinstance(attack, ReferenceAttack):
-        return clean, *(partial(_searched, trial, stage, number) for number, stage in enumerate(attack.stages, start=1))
+    if isinstance(attack, Search):
+        goes = (
+            partial(go, trial, stage, point=point)
+            for point, stage in enumerate(attack.stages, start=1)
+            for go in _goes(trial, stage)
+        )
+        return clean, *(partial(go, number=number) for number, go in enumerate(goes, start=1))
     if isinstance(attack, IterativeAttack):
         return clean, *(partial(_iterated, trial, attack, number) for number in range(1, attack.starts + 1))
     return clean, partial(_looked_at, trial, attack, 1)
 
 
-def _searched(trial: Trial, stage: ReferenceAttack, number: int, progress: Progress) -> Iterator[Found]:
+def _goes(trial: Trial, stage: Search) -> Iterator[Callable[..., Iterator[Found]]]:
+    """Yield what a stage does, one after the other."""
+    if isinstance(stage, ReferenceStage):
+        yield _searched
+        return
+    for place, walk in enumerate(stage.walks(len(trial.dataset.class_names))):
+        yield partial(_walked, walk=walk, place=place)
+
+
+def _searched(trial: Trial, stage: ReferenceStage, progress: Progress, *, number: int, point: int) -> Iterator[Found]:
     """Try a stage of an attack; whole batches go to one process or another.
 
     The reference draws for a batch what it draws for any: its batches are kept, down to the small one at the end.
@@ -76,7 +93,22 @@ def _searched(trial: Trial, stage: ReferenceAttack, number: int, progress: Progr
         with torch.no_grad():
             logits = trial.logits(adversarial)
         broken = ~right(logits, labels) & within(adversarial, images, norm=stage.norm, epsilon=stage.epsilon)
-        yield batch, broken_or_not(broken, number, logits, labels)
+        yield batch, broken_or_not(broken, point, logits, labels)
+
+
+def _walked(
+    trial: Trial, stage: Search, progress: Progress, *, walk: Walk, place: int, number: int, point: int
+) -> Iterator[Found]:
+    """Let images go a walk of a stage; all of its points have one number."""
+    yield from _pooled(
+        trial,
+        walk,
+        f"evaluation/{stage.name}",
+        place,
+        progress.waiting(number),
+        numbered=lambda step: torch.full_like(step, point),
+        inside=partial(within, norm=stage.norm, epsilon=stage.epsilon),
+    )
 
 
 def _looked_at(trial: Trial, attack: Attack, number: int, progress: Progress) -> Iterator[Found]:
@@ -100,20 +132,34 @@ def _looked_at(trial: Trial, attack: Attack, number: int, progress: Progress) ->
 
 def _iterated(trial: Trial, attack: IterativeAttack, number: int, progress: Progress) -> Iterator[Found]:
     """Move the images step by step, from one start."""
-    own = trial.own(progress.waiting(number).nonzero().flatten())
     start, first = number - 1, (number - 1) * (attack.iterations + 1) + 1
-    for part, images, noise in trial.parts(own, partial(_noise, trial, attack, start)):
-        pool = Pool(trial, attack, images, trial.dataset.labels[part], noise, first=first)
+    yield from _pooled(
+        trial,
+        Steps(attack=attack),
+        f"evaluation/{attack.name}",
+        start,
+        progress.waiting(number),
+        numbered=lambda step: first + step,
+    )
+
+
+def _pooled(
+    trial: Trial, walk: Walk, purpose: str, place: int, waiting: Bool[Tensor, " n"], **how: Any
+) -> Iterator[Found]:
+    """Let the images that wait go a walk, each with random numbers of its own."""
+    own = trial.own(waiting.nonzero().flatten())
+    for part, images, drawn in trial.parts(own, partial(_drawn, trial, walk, purpose, place)):
+        pool = Pool(trial, walk, images, trial.dataset.labels[part], drawn, **how)
         for positions, found in pool.run():
             yield part[positions], found
 
 
-def _noise(trial: Trial, attack: IterativeAttack, start: int, indices: Int[Tensor, " part"]) -> Images | None:
+def _drawn(trial: Trial, walk: Walk, purpose: str, place: int, indices: Int[Tensor, " part"]) -> Tensor | None:
     """Return what each image has for itself; drawn on the CPU, it is the same on every device."""
-    purpose, shape = f"evaluation/{attack.name}", (1, *trial.dataset.images.shape[1:])
-    noises = (
-        attack.noise(shape, generator=generator(trial.seed, purpose, epoch=start, step=example))
+    shape = (1, *trial.dataset.images.shape[1:])
+    each = (
+        walk.draw(shape, generator=generator(trial.seed, purpose, epoch=place, step=example))
         for example in indices.tolist()
     )
-    drawn = [noise for noise in noises if noise is not None]
+    drawn = [one for one in each if one is not None]
     return torch.cat(drawn).to(trial.device) if drawn else None

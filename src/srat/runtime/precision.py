@@ -21,7 +21,7 @@ def computes_bf16(device: torch.device) -> bool:
     """
     if device.type != "cpu":
         return True
-    said = getattr(torch.cpu, "get_capabilities", dict)()
+    said: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     known = [value for name, value in said.items() if "bf16" in name]
     return not known or any(known)
 

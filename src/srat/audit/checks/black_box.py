@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from srat.attacks.autoattack import Square
+from srat.attacks.square import Square
 from srat.audit.base import Check, Finding, Subject, judged
 from srat.core.words import percent
 

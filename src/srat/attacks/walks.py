@@ -1,0 +1,131 @@
+"""Ways from an image, point by point, that each image of a batch goes by itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from srat.attacks.base import Images, IterativeAttack, input_gradient, started
+from srat.losses.cross_entropy_loss import entropy_of
+
+Ask = Callable[[Tensor], Tensor]
+"""Images (batch, channels, height, width) → logits, (batch, classes)."""
+Logits = Float[Tensor, "batch classes"]
+Labels = Int[Tensor, " batch"]
+State = dict[str, Tensor]
+"""What a walk knows of each image, by name; a row for each."""
+
+
+class Stand(NamedTuple):
+    """Where images have come to."""
+
+    point: Images
+    """Where the model was asked."""
+    logits: Logits
+    """What it said."""
+    state: State
+    """From which the walk goes on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """A search near images at which a model is asked at one point after the other."""
+
+    @property
+    def points(self) -> int:
+        """How many points it comes to."""
+        raise NotImplementedError
+
+    def draw(self, shape: Sequence[int], *, generator: torch.Generator) -> Tensor | None:
+        """Return what an image has for itself, (1, …); None for nothing.
+
+        Args:
+            shape: of the image, (1, channels, height, width).
+            generator: the source.
+        """
+        del shape, generator
+        return None
+
+    def begin(self, images: Images, drawn: Tensor | None) -> State:
+        """Return what is known before the first point.
+
+        Args:
+            images: (batch, channels, height, width), in [0, 1].
+            drawn: what was drawn for each, (batch, …).
+        """
+        raise NotImplementedError
+
+    def advance(self, ask: Ask, state: State, step: Int[Tensor, " batch"], images: Images, labels: Labels) -> Stand:
+        """Return the next point, what the model says there, and from where to go on.
+
+        Args:
+            ask: images → logits.
+            state: of each image.
+            step: how many points each has come to, (batch,).
+            images: the untouched images, in [0, 1].
+            labels: (batch,).
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps(Walk):
+    """The walk of an attack that moves by the gradient of a loss, from one start."""
+
+    attack: IterativeAttack
+
+    @property
+    def points(self) -> int:
+        """The start, and where each step leads."""
+        return self.attack.iterations + 1
+
+    def draw(self, shape: Sequence[int], *, generator: torch.Generator) -> Tensor | None:
+        """Return the noise of a start."""
+        return self.attack.noise(shape, generator=generator)
+
+    def begin(self, images: Images, drawn: Tensor | None) -> State:
+        """Return the start."""
+        return {"point": started(images, drawn)}
+
+    def advance(self, ask: Ask, state: State, step: Int[Tensor, " batch"], images: Images, labels: Labels) -> Stand:
+        """Ask, and step."""
+        del step
+        point = state["point"]
+        logits, _, gradient = climbed(ask, point, lambda logits: self.attack.loss(entropy_of, logits, labels))
+        return Stand(point, logits, {"point": self.attack.step(point, gradient, images)})
+
+
+def climbed(
+    ask: Ask, images: Images, loss_of: Callable[[Logits], Float[Tensor, " batch"]]
+) -> tuple[Logits, Float[Tensor, " batch"], Images]:
+    """Return logits, losses and the losses' gradients at images, by one pass forward and one back.
+
+    Args:
+        ask: images → logits.
+        images: (batch, channels, height, width).
+        loss_of: logits → the loss of each.
+    """
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def loss_at(images: Images) -> Float[Tensor, " batch"]:
+        logits = ask(images)
+        loss = loss_of(logits)
+        seen.append((logits.detach(), loss.detach()))
+        return loss
+
+    gradient = input_gradient(loss_at, images)
+    return (*seen[0], gradient)
+
+
+def chosen(which: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Return, row by row, the one or the other.
+
+    Args:
+        which: (batch,), booleans.
+        yes: (batch, …), where it is true.
+        no: of the same shape, where it is not.
+    """
+    return torch.where(which.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)
