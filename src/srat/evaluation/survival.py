@@ -144,7 +144,7 @@ def _iterated(trial: Trial, attack: IterativeAttack, number: int, progress: Prog
 
 
 def _pooled(
-    trial: Trial, walk: Walk, purpose: str, place: int, waiting: Bool[Tensor, " n"], **how: Any
+    trial: Trial, walk: Walk, purpose: str, place: int, waiting: Bool[Tensor, " every"], **how: Any
 ) -> Iterator[Found]:
     """Let the images that wait go a walk, each with random numbers of its own."""
     own = trial.own(waiting.nonzero().flatten())
