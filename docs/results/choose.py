@@ -44,7 +44,9 @@ CANDIDATES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "bsl": ("bsl", {}),
     "drcb-ldam": ("drcb-ldam", {}),
     "srat-ldam": ("srat-ldam", {}),
-    "bsl, τ 1.5": ("bsl", {"loss": BalancedSoftmax(tau=1.5)}),
+    **{f"bsl, τ {tau:g}": ("bsl", {"loss": BalancedSoftmax(tau=tau)}) for tau in (0.75, 1.25, 1.5, 2.0)},
+    "vs": ("vs", {}),
+    "robal": ("robal", {}),
     "bsl, cosine 30": ("bsl", {"head": CosineHead()}),
     "bsl, cosine 15": ("bsl", {"head": CosineHead(scale=15.0)}),
     "bsl, cosine 15, margin 0.2": ("bsl", margin(15.0, 0.2)),
@@ -52,6 +54,8 @@ CANDIDATES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "bsl, growing balls": ("bsl", {"budget": UniformBudget(ramp=0.5)}),
     "bsl, balls by class": ("bsl", {"budget": ClassWise(head=0.85, tail=1.5)}),
     "bsl, CutMix": ("bsl", {"mixing": CutMix(probability=0.5)}),
+    "bsl, τ 1.5, cosine 30": ("bsl", {"loss": BalancedSoftmax(tau=1.5), "head": CosineHead()}),
+    "bsl, τ 1.5, CutMix": ("bsl", {"loss": BalancedSoftmax(tau=1.5), "mixing": CutMix(probability=0.5)}),
 }
 """A name → a method, and what is changed of it."""
 
