@@ -81,7 +81,7 @@ def test_many_attacks_stand_in_several_tables(evaluation, monkeypatch):
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 100
     assert all(text.count(f"{name} % [95 % interval]") == 1 for name in ("clean", "pgd-20", *results))
-    assert text.count("worst class") == 4
+    assert text.count("\nworst class") + text.count("\n worst class") == 4
     assert text.count("The weights learned from") == 1
     assert "; 1 more was held out." in text
 

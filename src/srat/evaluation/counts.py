@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from srat.statistics.intervals import Accuracy, wilson
+from srat.statistics.worst import Worst, worst_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,6 @@ class Counts:
         shares = [right / all_ for right, all_ in zip(self.correct, self.total, strict=True) if all_]
         return sum(shares) / len(shares) if shares else math.nan
 
-    def worst_class(self) -> int:
-        """Return the class of the lowest accuracy, the first of several."""
-        rows = enumerate(zip(self.correct, self.total, strict=True))
-        return min(((right / all_, c) for c, (right, all_) in rows if all_), default=(0.0, 0))[1]
+    def worst(self) -> Worst:
+        """Return the class of the lowest accuracy, with an interval for the lowest true accuracy of any class."""
+        return worst_of(self.correct, self.total)

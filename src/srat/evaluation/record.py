@@ -66,7 +66,7 @@ class Evaluation:
             "class_names": self.class_names,
             "train_counts": self.train_counts,
             "groups": dataclasses.asdict(groups),
-            "results": {name: _result_json(result, groups) for name, result in self.results.items()},
+            "results": {name: _result_json(result, groups, self.class_names) for name, result in self.results.items()},
         }
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -127,7 +127,7 @@ def describe_attack(attack: AnyAttack, classes: int) -> dict[str, Any]:
 
 @checked
 def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
-    """Return the accuracies that tables show: overall, well, under, worst class.
+    """Return the accuracies that tables show: overall, well, under, worst class (whose interval is `worst_of`'s).
 
     Args:
         counts: correct and all images of each class.
@@ -137,16 +137,18 @@ def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
         "overall": counts.accuracy(),
         "well": counts.accuracy(groups.well),
         "under": counts.accuracy(groups.under),
-        "worst_class": counts.accuracy([counts.worst_class()]),
+        "worst_class": counts.worst().accuracy,
     }
 
 
-def _result_json(result: Result, groups: Groups) -> dict[str, Any]:
+def _result_json(result: Result, groups: Groups, class_names: Sequence[str]) -> dict[str, Any]:
+    worst = result.counts.worst()
     return {
         "attack": result.attack,
         "correct": result.counts.correct,
         "total": result.counts.total,
         "summary": {name: _accuracy_json(accuracy) for name, accuracy in summary(result.counts, groups).items()},
+        "worst_class_among": [class_names[c] for c in (worst.number, *worst.others)],
     } | ({"dtype": result.dtype} if result.dtype != "float32" else {})
 
 

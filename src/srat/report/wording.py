@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from srat.attacks import AnyAttack
 from srat.config.config import Config
+from srat.core.words import NAMED, counted
 from srat.evaluation.comparison import Comparison
 from srat.evaluation.groups import WELL
 from srat.optimization.averaging import NoAveraging
 from srat.runs.folder import Which
 from srat.runs.metrics import Row
+from srat.statistics.worst import Worst
 
 
 def budget_text(attack: AnyAttack) -> str:
@@ -70,6 +72,36 @@ def rolled_back(history: Sequence[Row]) -> list[int]:
     return [epoch for epoch, row in enumerate(history) if row.get("guard_rolled_back", 0)]
 
 
+HELD_OUT = (
+    "The held-out part chooses the best epoch: its accuracy there is the highest of many, and flatters it. How good that "
+    "epoch is, test images say (srat evaluate --weights best)."
+)
+LOWEST = (
+    "interval is for the lowest true accuracy of all classes; the figure, the lowest of several, is rather too low."
+)
+"""What is to be known of the worst class's accuracy, after "its"."""
+
+
+def worst_text(worst: Worst, class_names: Sequence[str]) -> str:
+    """Return which class is the worst and how sure that is, such as "cat (3 others cannot be told from it)".
+
+    Args:
+        worst: the class.
+        class_names: a name for each.
+    """
+    return f"{class_names[worst.number]} ({told_from(worst, class_names)})"
+
+
+def told_from(worst: Worst, class_names: Sequence[str]) -> str:
+    """Return which classes cannot be told from the worst one: by name if they are few."""
+    others = [class_names[c] for c in worst.others]
+    if not others:
+        return "told from all others"
+    *first, last = others
+    named = f"{', '.join(first)} and {last}" if first else last
+    return f"{named if len(others) <= NAMED else counted(len(others), 'other')} cannot be told from it"
+
+
 def sentences(rows: Sequence[Comparison], first: str, second: str) -> list[str]:
     """Return in plain words what follows from comparisons of two contenders, and what does not."""
     said = []
@@ -107,6 +139,11 @@ def caveat(seeds: int) -> str:
         return (
             "One model of each: this is about these models, not about the methods that made them; with another seed it "
             "may come out otherwise. Train more seeds, and name all runs."
+        )
+    if seeds == 2:
+        return (
+            "2 seeds of each: intervals and p are for other seeds and other images of the same kind. Two seeds hardly say "
+            "how much seeds differ: single p hold, but what stands the correction for many comparisons takes a third."
         )
     return f"{seeds} seeds of each: intervals and p are for other seeds and other images of the same kind."
 
