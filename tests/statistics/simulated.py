@@ -82,7 +82,7 @@ def alarms(simulations: int, seed: int = 0, **methods: float) -> tuple[float, fl
 
 
 def worst_class(simulations: int, classes: int, each: int, kind: str) -> dict[str, float]:
-    """Return how often the interval holds the lowest true accuracy, how often the naive one does, and how wide both are.
+    """Return how often the interval, and the naive one, hold the lowest true accuracy, and how wide it is beside that.
 
     Args:
         simulations: how many.

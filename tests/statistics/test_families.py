@@ -23,7 +23,7 @@ def test_differences_are_still_found():
 
 
 def test_seeds_that_agree_by_rounding_are_no_certainty():
-    """Ten more of 100 images in both seeds: t of one degree of freedom, of two numbers that are rounded to hundredths."""
+    """Ten more of 100 images in both seeds: t of one degree of freedom, of numbers rounded to hundredths."""
     first, second = (np.tile(np.arange(100) < right, (2, 1)) for right in (50, 60))
     of_seeds = (1 / 12 / 2) ** 0.5 / 100
     least = 2 * scipy.stats.t.sf(0.1 / of_seeds, 1)

@@ -80,7 +80,11 @@ class Evaluation:
         """
         file = read_structured(path, _File, limit=LARGEST_FILE, what="evaluation")
         results = {
-            name: Result(counts=Counts(correct=each.correct, total=each.total), attack=each.attack, dtype=each.dtype)
+            name: Result(
+                counts=Counts(correct=each.correct, total=each.total, stopped=each.stopped),
+                attack=each.attack,
+                dtype=each.dtype,
+            )
             for name, each in file.results.items()
         }
         return cls(class_names=file.class_names, train_counts=file.train_counts, results=results, path=path)
@@ -92,6 +96,7 @@ class _FileResult:
     total: tuple[int, ...]
     attack: dict[str, Any]
     dtype: str = "float32"
+    stopped: bool = False
 
     def __post_init__(self) -> None:
         _require_counts(self.correct, len(self.total))
@@ -149,7 +154,9 @@ def _result_json(result: Result, groups: Groups, class_names: Sequence[str]) -> 
         "total": result.counts.total,
         "summary": {name: _accuracy_json(accuracy) for name, accuracy in summary(result.counts, groups).items()},
         "worst_class_among": [class_names[c] for c in (worst.number, *worst.others)],
-    } | ({"dtype": result.dtype} if result.dtype != "float32" else {})
+        **({"dtype": result.dtype} if result.dtype != "float32" else {}),
+        **({"stopped": True} if result.counts.stopped else {}),
+    }
 
 
 def _accuracy_json(accuracy: Accuracy) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from srat.config.config import Config
 from srat.core.words import NAMED, counted
 from srat.evaluation.comparison import Comparison
 from srat.evaluation.groups import WELL
+from srat.evaluation.record import Evaluation
 from srat.optimization.averaging import NoAveraging
 from srat.runs.folder import Which
 from srat.runs.metrics import Row
@@ -32,6 +33,32 @@ def weights_text(config: Config, which: Which) -> str:
         return "last epoch, not averaged"
     averaging = config.averaging
     return f"{which} epoch" + ("" if isinstance(averaging, NoAveraging) else f", averaged ({averaging.name})")
+
+
+def images_text(evaluation: Evaluation, *, new: bool) -> str:
+    """Return on which test images an evaluation is that is not on all, such as "the first 100 test images".
+
+    Args:
+        evaluation: the results.
+        new: whether it is on images that came since the run began.
+    """
+    counts = [result.counts for result in evaluation.results.values()]
+    if any(each.stopped for each in counts):
+        return "on as many test images as it took"
+    images = f"{sum(counts[0].total):,}"
+    return f"on {images} new images" if new else f"on {images} test images alone"
+
+
+def stopped_text(evaluation: Evaluation) -> str:
+    """Return where an evaluation stopped early, and what that means for its intervals; "" if it did nowhere."""
+    there = {name: result.counts for name, result in evaluation.results.items() if result.counts.stopped}
+    if not there:
+        return ""
+    taken = ", ".join(f"{name} {sum(counts.total):,}" for name, counts in there.items())
+    return (
+        f"Test images taken: {taken}, as many of each class. What was seen decided how many: intervals hold wherever "
+        "one stops, and are wider by two thirds or more than those of a number that is fixed beforehand."
+    )
 
 
 def guard_text(config: Config, history: Sequence[Row]) -> str:
@@ -73,8 +100,8 @@ def rolled_back(history: Sequence[Row]) -> list[int]:
 
 
 HELD_OUT = (
-    "The held-out part chooses the best epoch: its accuracy there is the highest of many, and flatters it. How good that "
-    "epoch is, test images say (srat evaluate --weights best)."
+    "The held-out part chooses the best epoch: its accuracy there is the highest of many, and flatters it. How good "
+    "that epoch is, test images say (srat evaluate --weights best)."
 )
 LOWEST = (
     "interval is for the lowest true accuracy of all classes; the figure, the lowest of several, is rather too low."
@@ -142,8 +169,8 @@ def caveat(seeds: int) -> str:
         )
     if seeds == 2:
         return (
-            "2 seeds of each: intervals and p are for other seeds and other images of the same kind. Two seeds hardly say "
-            "how much seeds differ: single p hold, but what stands the correction for many comparisons takes a third."
+            "2 seeds of each: intervals and p are for other seeds and other images of the same kind. Two seeds hardly "
+            "say how much seeds differ: single p hold, but to stand the correction for many comparisons takes a third."
         )
     return f"{seeds} seeds of each: intervals and p are for other seeds and other images of the same kind."
 

@@ -14,6 +14,8 @@ from srat.statistics.intervals import Accuracy, check_correct
 SIDE = 0.025
 """How often either end of the interval of the lowest accuracy may be missed."""
 _Numbers = Float[NDArray[np.float64], " classes"]
+Bounds = Callable[[_Numbers, _Numbers, float], _Numbers]
+"""Right ones and all of each class, and how often a bound may miss → a bound for each."""
 
 
 class Worst(NamedTuple):
@@ -51,15 +53,26 @@ def worst_of(correct: Sequence[int], totals: Sequence[int]) -> Worst:
         (conditioning, which drops hypotheses that are far from false), for k; Clopper and Pearson, 1934, for the
         bounds.
     """
-    return _worst(correct, totals, lower_bounds, upper_bounds)
+    return least_of(correct, totals, lower_bounds, upper_bounds)
 
 
-def _worst(
+def least_of(
     correct: Sequence[int],
     totals: Sequence[int],
-    lower: Callable[[_Numbers, _Numbers, float], _Numbers],
-    upper: Callable[[_Numbers, _Numbers, float], _Numbers],
+    lower: Bounds,
+    upper: Bounds,
+    *,
+    narrowing: bool = True,
 ) -> Worst:
+    """Return the lowest of several accuracies with the interval that follows from bounds of each.
+
+    Args:
+        correct: (classes,), images that are right.
+        totals: (classes,), of how many.
+        lower: makes of both and how often a bound may miss a lower bound for each class.
+        upper: makes upper ones.
+        narrowing: whether the upper ones are corrected for the classes that may be the worst alone; else for all.
+    """
     check_correct(correct, totals)
     there = np.flatnonzero(np.array(totals))
     if not len(there):
@@ -71,7 +84,7 @@ def _worst(
     high = 1.0
     while candidates < before:
         high = float(upper(right, all_, SIDE * (1 - SIDE) / candidates).min())
-        before, candidates = candidates, int((lows <= high).sum())
+        before, candidates = candidates, int((lows <= high).sum()) if narrowing else candidates
     others = tuple(int(there[c]) for c in order[1:] if lows[c] <= high)
     first = int(order[0])
     return Worst(int(there[first]), Accuracy(float(accuracies[first]), float(lows.min()), high), others)

@@ -11,7 +11,7 @@ from srat.evaluation.groups import AnyGroups
 from srat.evaluation.record import Evaluation, summary
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.scopes import aligned_interval, class_name, print_whole, titled_table
-from srat.report.wording import LOWEST, worst_text
+from srat.report.wording import LOWEST, stopped_text, worst_text
 from srat.statistics.intervals import Accuracy
 
 
@@ -29,7 +29,8 @@ def print_evaluation(
     """
     groups = groups or evaluation.groups
     print_whole(console, class_table(evaluation, title=title, groups=groups))
-    for note in (trained_on(evaluation, held_out), worst_line(evaluation), *groups.notes, *notes(evaluation)):
+    said = (trained_on(evaluation, held_out), stopped_text(evaluation), worst_line(evaluation))
+    for note in (*filter(None, said), *groups.notes, *notes(evaluation)):
         console.print(note, highlight=False, markup=False)
 
 
@@ -88,8 +89,8 @@ def trained_on(evaluation: Evaluation, held_out: int) -> str:
 def worst_line(evaluation: Evaluation) -> str:
     """Return which class is the worst under each attack, how sure that is, and what its interval is for."""
     names = [printable(name) for name in evaluation.class_names]
-    parts = (f"{name} {worst_text(result.counts.worst(), names)}" for name, result in evaluation.results.items())
-    return f"Worst class: {', '.join(parts)}. Its {LOWEST}"
+    parts = (f"{name}: {worst_text(result.counts.worst(), names)}" for name, result in evaluation.results.items())
+    return f"Worst class, {'; '.join(parts)}. Its {LOWEST}"
 
 
 def best_line(evaluation: Evaluation, epoch: int) -> str:
