@@ -15,7 +15,15 @@ from srat.evaluation.counts import Counts
 from srat.evaluation.record import Evaluation, Result
 from srat.report.terminal.distribution import distribution_table, draw_distribution
 from srat.report.terminal.live import LiveObserver, make_console
-from srat.report.terminal.table import accuracy_cell, best_line, class_table, notes, print_evaluation, trained_on, worst_line
+from srat.report.terminal.table import (
+    accuracy_cell,
+    best_line,
+    class_table,
+    notes,
+    print_evaluation,
+    trained_on,
+    worst_line,
+)
 from srat.statistics.intervals import Accuracy
 
 

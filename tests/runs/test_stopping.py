@@ -11,8 +11,8 @@ from srat.cli import main
 from srat.core.errors import UserError
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation
-from srat.report.terminal.table import notes, stopped_text
-from srat.report.wording import images_text
+from srat.report.terminal.table import notes
+from srat.report.wording import images_text, stopped_text
 from srat.runs import stopping
 from srat.runs.stopping import ends, order_of
 from srat.statistics.anytime import anytime_interval

@@ -49,6 +49,16 @@ def test_the_interval_is_what_its_definition_says():
             assert found.high == pytest.approx(high, abs=1e-3)
 
 
+def test_a_class_of_few_images_may_be_the_worst():
+    found = worst_of([30, 3, 90], [100, 8, 100])
+    assert (found.number, found.others) == (0, (1,))
+    assert found.accuracy.low == lower_bounds(np.array([3.0]), np.array([8.0]), SIDE)[0]
+    assert found.accuracy.high == upper_bounds(np.array([30.0]), np.array([100.0]), SIDE * (1 - SIDE) / 2)[0]
+    above = worst_of([20, 32], [100, 100])
+    assert above.accuracy.high < 0.32
+    assert above.others == (1,)  # it may be as low, though it is not here
+
+
 @given(COUNTS)
 def test_the_worst_is_the_lowest_and_within_its_interval(counts):
     correct, totals = map(list, zip(*counts, strict=True))

@@ -57,7 +57,7 @@ def stopped_text(evaluation: Evaluation) -> str:
     taken = ", ".join(f"{name} {sum(counts.total):,}" for name, counts in there.items())
     return (
         f"Test images taken: {taken}, as many of each class. What was seen decided how many: intervals hold wherever "
-        "one stops, and are wider by two thirds or more than those of a number that is fixed beforehand."
+        "one stops, and are wider by half to three quarters than those of a number fixed beforehand."
     )
 
 

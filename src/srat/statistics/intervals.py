@@ -211,9 +211,11 @@ def sum_of_counts(
         p: how often the interval misses, 0.05 for one of 95 %.
 
     Raises:
-        UserError: if there is no seed, not a number for each term, or more images are right than there are.
+        UserError: if there is no seed, not a number for each term, more images are right than there are, or p is not
+            between 0 and 1.
     """
     _check_terms("totals", factors, totals)
+    _check_p(p)
     require(min(totals, default=1) >= 1, f"totals: expected at least 1 image, got {min(totals, default=1)}")
     require(len(correct) >= 1, "correct: expected those of at least one seed")
     for of_seed in correct:
@@ -233,7 +235,6 @@ def sum_of_counts(
     return Sum(value, value - math.hypot(value - low, reach), value + math.hypot(high - value, reach))
 
 
-@checked
 def p_of(found: Callable[[float], Sum]) -> float:
     """Return the p of the hypothesis that a sum is 0: the one at which its interval ends there.
 
@@ -259,9 +260,10 @@ def mean_of_estimates(estimates: Sequence[Sum], *, p: float = 0.05) -> Mean:
         p: how often the interval misses, 0.05 for one of 95 %; the distances are taken for normal ones.
 
     Raises:
-        UserError: if there is no seed.
+        UserError: if there is no seed, or p is not between 0 and 1.
     """
     require(len(estimates) >= 1, "estimates: expected those of at least one seed")
+    _check_p(p)
     values, seeds, scale = np.array(estimates), len(estimates), z_at(p) / Z95
     value = float(values[:, 0].mean())
     spread = float(values[:, 0].std(ddof=1)) if seeds > 1 else math.nan
@@ -297,6 +299,11 @@ def z_at(p: float) -> float:
     from scipy.special import ndtri
 
     return -float(ndtri(p / 2))
+
+
+def _check_p(p: float) -> None:
+    """Raise ``UserError`` unless an interval can miss so often."""
+    require(0 < p <= 1, f"p: expected more than 0, and 1 at the most, got {number(p, 0, 1)}")
 
 
 def _check_terms(name: str, factors: Sequence[float], terms: Sequence[Any]) -> None:
