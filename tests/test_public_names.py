@@ -31,7 +31,7 @@ from srat.evaluation.serving import lent_exactly
 from srat.methods import objective
 from srat.models.heads import LinearHead
 from srat.optimization.schedules import base as schedules
-from srat.statistics import intervals, paired
+from srat.statistics import anytime, intervals, paired, worst
 
 LABELS, LOGITS, IMAGES = torch.tensor([0, 1, 0, 1]), torch.ones(4, 3), torch.full((4, 1, 5, 5), 0.5)
 NET = nn.Sequential(nn.Flatten(), nn.Linear(25, 3))
@@ -135,10 +135,12 @@ CALLS = {
     intervals.mean_over_seeds: {"survived": SURVIVED},
     intervals.mean_of_counts: {"correct": [1, 2], "total": 5},
     intervals.weighted_sum: {"factors": [1.0], "parts": [SUM]},
-    intervals.sum_of_counts: {"factors": [1.0, -1.0], "correct": [[1, 2], [2, 3]], "totals": [5, 5]},
-    intervals.p_of: {"found": SUM},
-    intervals.mean_of_estimates: {"estimates": [SUM, SUM]},
+    intervals.sum_of_counts: {"factors": [1.0, -1.0], "correct": [[1, 2], [2, 3]], "totals": [5, 5], "p": 0.05},
+    intervals.mean_of_estimates: {"estimates": [SUM, SUM], "p": 0.05},
     intervals.t95: {"degrees": 2},
+    worst.worst_of: {"correct": [1, 2], "totals": [2, 3]},
+    anytime.anytime_interval: {"correct": 1, "total": 2, "alpha": 0.05},
+    anytime.anytime_worst: {"correct": [1, 2], "totals": [2, 3]},
     paired.mcnemar: {"only_first": 2, "only_second": 3},
     paired.score_interval: {"only_first": 2, "only_second": 3, "images": 10, "z": 1.96},
     paired.paired_difference: {"first": SURVIVED, "second": SURVIVED},

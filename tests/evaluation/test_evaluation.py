@@ -72,13 +72,13 @@ def test_summary_by_hand():
         0.0,
     ]
     assert counts.macro() == pytest.approx((0.9 + 0.5 + 0 + 0.4) / 4)
-    assert counts.worst_class() == 2
+    assert counts.worst().number == 2
 
 
 def test_classes_without_test_images_do_not_count():
     counts = Counts(correct=(1, 0), total=(2, 0))
     assert counts.macro() == 0.5
-    assert counts.worst_class() == 0
+    assert counts.worst().number == 0
 
 
 class Threshold(nn.Module):
@@ -278,6 +278,8 @@ def test_the_file_keeps_its_contract(evaluation):
     assert list(content["results"]) == ["clean", "pgd-20"]
     result = content["results"]["pgd-20"]
     assert all(type(n) is int for n in result["correct"] + result["total"])
+    worst = content["class_names"].index(result["worst_class_among"][0])
+    assert result["correct"][worst] / result["total"][worst] == result["summary"]["worst_class"]["accuracy"]
     assert result["attack"] | {"steps": 20, "epsilon": 0.1, "norm": "linf"} == result["attack"]
     for name in ("overall", "well", "under", "worst_class"):
         value = result["summary"][name]

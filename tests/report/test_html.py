@@ -308,6 +308,19 @@ class TestVerdict:
         verdict = verdict_of(a_record(audit=None, evaluation=evaluation))  # 22 % [15, 31] may be the guess of 20
         assert (verdict.kind, verdict.head) == ("partly", "Robust, but not surely on lost")
 
+    def test_which_class_is_the_weakest_is_said_where_it_can_be_told(self):
+        names = ("a", "b", "c", "d", "e")
+        evaluation = an_evaluation(names, (90,) * 5, (90, 90, 80, 5, 3), (500,) * 5)
+        record = a_record(audit=None, evaluation=evaluation)
+        verdict = verdict_of(record)
+        assert verdict.head == "Robust, but not on every class"
+        assert verdict.sentence.endswith("the weakest class is e with 3.0 % (d cannot be told from it).")
+        page = render([record])
+        assert "weakest class under attack: e (d cannot be told from it)" in page
+        low, high = (100 * end for end in evaluation.results["pgd-20"].counts.worst().accuracy[1:])
+        assert f"<strong>3.0 %</strong> <small>[{low:.1f}, {high:.1f}]</small>" in page
+        assert "interval is for the lowest true accuracy of all classes" in page
+
     def test_the_budget_is_that_of_the_attack_that_is_told(self):
         wide = {"name": "pgd", "norm": "linf", "epsilon": 0.5}
         result = replace(an_evaluation().results["pgd-20"], attack=wide)

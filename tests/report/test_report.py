@@ -15,7 +15,15 @@ from srat.evaluation.counts import Counts
 from srat.evaluation.record import Evaluation, Result
 from srat.report.terminal.distribution import distribution_table, draw_distribution
 from srat.report.terminal.live import LiveObserver, make_console
-from srat.report.terminal.table import accuracy_cell, best_line, class_table, notes, print_evaluation, trained_on
+from srat.report.terminal.table import (
+    accuracy_cell,
+    best_line,
+    class_table,
+    notes,
+    print_evaluation,
+    trained_on,
+    worst_line,
+)
 from srat.statistics.intervals import Accuracy
 
 
@@ -62,6 +70,7 @@ def test_numbers_stand_where_they_belong(evaluation):
     assert "53.3" in overall
     assert "555" in overall
     worst = next(line for line in text.splitlines() if "worst" in line)
+    assert accuracy_cell(evaluation.results["clean"].counts.worst().accuracy) in worst
     assert "20.0" in worst
 
 
@@ -81,7 +90,7 @@ def test_many_attacks_stand_in_several_tables(evaluation, monkeypatch):
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 100
     assert all(text.count(f"{name} % [95 % interval]") == 1 for name in ("clean", "pgd-20", *results))
-    assert text.count("worst class") == 4
+    assert text.count("\nworst class") + text.count("\n worst class") == 4
     assert text.count("The weights learned from") == 1
     assert "; 1 more was held out." in text
 
@@ -112,6 +121,12 @@ def test_accuracy_cell():
 
 def test_balanced_tests_need_no_note(evaluation):
     assert notes(evaluation) == []
+
+
+def test_the_worst_class_is_named_with_what_its_interval_is_for(evaluation):
+    said = worst_line(evaluation)
+    told = "common (told from all others)"
+    assert said.startswith(f"Worst class, clean: {told}; pgd-20: {told}. Its interval is for the lowest true accuracy")
 
 
 def test_best_line(evaluation):

@@ -19,9 +19,9 @@ from srat.core.tensor_file import digest_of
 from srat.data import Holdout, Parts, hash_contents
 from srat.data.imbalance import Step
 from srat.evaluation.observer import Observer
-from srat.runs.evaluating import versions
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import opened, parts_of, require_same_data, trained_images
+from srat.runs.origins import versions
 from srat.runs.results import WAIT, results_so_far
 from srat.runs.run import ModelFacts, load_with_facts
 from srat.runtime.fabric import make_fabric

@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from srat.statistics.anytime import anytime_interval, anytime_worst
 from srat.statistics.intervals import Accuracy, wilson
+from srat.statistics.worst import Worst, worst_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +19,8 @@ class Counts:
 
     correct: tuple[int, ...]
     total: tuple[int, ...]
+    stopped: bool = False
+    """Whether what was seen has decided how many there are: intervals are those that hold at any stop."""
 
     @classmethod
     def of(cls, survived: Bool[Tensor, " n"], labels: Int[Tensor, " n"], classes: int) -> "Counts":
@@ -33,14 +37,14 @@ class Counts:
     def accuracy(self, classes: Iterable[int] | None = None) -> Accuracy:
         """Return the accuracy over the examples of the given classes (all by default), with its interval."""
         chosen = range(len(self.total)) if classes is None else list(classes)
-        return wilson(sum(self.correct[c] for c in chosen), sum(self.total[c] for c in chosen))
+        interval = anytime_interval if self.stopped else wilson
+        return interval(sum(self.correct[c] for c in chosen), sum(self.total[c] for c in chosen))
 
     def macro(self) -> float:
         """Return the mean of the classes' accuracies; classes without an example do not count."""
         shares = [right / all_ for right, all_ in zip(self.correct, self.total, strict=True) if all_]
         return sum(shares) / len(shares) if shares else math.nan
 
-    def worst_class(self) -> int:
-        """Return the class of the lowest accuracy, the first of several."""
-        rows = enumerate(zip(self.correct, self.total, strict=True))
-        return min(((right / all_, c) for c, (right, all_) in rows if all_), default=(0.0, 0))[1]
+    def worst(self) -> Worst:
+        """Return the class of the lowest accuracy, with an interval for the lowest true accuracy of any class."""
+        return (anytime_worst if self.stopped else worst_of)(self.correct, self.total)

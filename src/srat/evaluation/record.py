@@ -66,7 +66,7 @@ class Evaluation:
             "class_names": self.class_names,
             "train_counts": self.train_counts,
             "groups": dataclasses.asdict(groups),
-            "results": {name: _result_json(result, groups) for name, result in self.results.items()},
+            "results": {name: _result_json(result, groups, self.class_names) for name, result in self.results.items()},
         }
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -80,7 +80,11 @@ class Evaluation:
         """
         file = read_structured(path, _File, limit=LARGEST_FILE, what="evaluation")
         results = {
-            name: Result(counts=Counts(correct=each.correct, total=each.total), attack=each.attack, dtype=each.dtype)
+            name: Result(
+                counts=Counts(correct=each.correct, total=each.total, stopped=each.stopped),
+                attack=each.attack,
+                dtype=each.dtype,
+            )
             for name, each in file.results.items()
         }
         return cls(class_names=file.class_names, train_counts=file.train_counts, results=results, path=path)
@@ -92,6 +96,7 @@ class _FileResult:
     total: tuple[int, ...]
     attack: dict[str, Any]
     dtype: str = "float32"
+    stopped: bool = False
 
     def __post_init__(self) -> None:
         _require_counts(self.correct, len(self.total))
@@ -127,7 +132,7 @@ def describe_attack(attack: AnyAttack, classes: int) -> dict[str, Any]:
 
 @checked
 def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
-    """Return the accuracies that tables show: overall, well, under, worst class.
+    """Return the accuracies that tables show: overall, well, under, worst class (whose interval is `worst_of`'s).
 
     Args:
         counts: correct and all images of each class.
@@ -137,17 +142,21 @@ def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
         "overall": counts.accuracy(),
         "well": counts.accuracy(groups.well),
         "under": counts.accuracy(groups.under),
-        "worst_class": counts.accuracy([counts.worst_class()]),
+        "worst_class": counts.worst().accuracy,
     }
 
 
-def _result_json(result: Result, groups: Groups) -> dict[str, Any]:
+def _result_json(result: Result, groups: Groups, class_names: Sequence[str]) -> dict[str, Any]:
+    worst = result.counts.worst()
     return {
         "attack": result.attack,
         "correct": result.counts.correct,
         "total": result.counts.total,
         "summary": {name: _accuracy_json(accuracy) for name, accuracy in summary(result.counts, groups).items()},
-    } | ({"dtype": result.dtype} if result.dtype != "float32" else {})
+        "worst_class_among": [class_names[c] for c in (worst.number, *worst.others)],
+        **({"dtype": result.dtype} if result.dtype != "float32" else {}),
+        **({"stopped": True} if result.counts.stopped else {}),
+    }
 
 
 def _accuracy_json(accuracy: Accuracy) -> dict[str, float | None]:

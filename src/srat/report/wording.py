@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 from srat.attacks import AnyAttack
 from srat.config.config import Config
+from srat.core.words import NAMED, counted
 from srat.evaluation.comparison import Comparison
 from srat.evaluation.groups import WELL
+from srat.evaluation.record import Evaluation
 from srat.optimization.averaging import NoAveraging
 from srat.runs.folder import Which
 from srat.runs.metrics import Row
+from srat.statistics.worst import Worst
 
 
 def budget_text(attack: AnyAttack) -> str:
@@ -30,6 +33,32 @@ def weights_text(config: Config, which: Which) -> str:
         return "last epoch, not averaged"
     averaging = config.averaging
     return f"{which} epoch" + ("" if isinstance(averaging, NoAveraging) else f", averaged ({averaging.name})")
+
+
+def images_text(evaluation: Evaluation, *, new: bool) -> str:
+    """Return on which test images an evaluation is that is not on all, such as "the first 100 test images".
+
+    Args:
+        evaluation: the results.
+        new: whether it is on images that came since the run began.
+    """
+    counts = [result.counts for result in evaluation.results.values()]
+    if any(each.stopped for each in counts):
+        return "on as many test images as it took"
+    images = f"{sum(counts[0].total):,}"
+    return f"on {images} new images" if new else f"on {images} test images alone"
+
+
+def stopped_text(evaluation: Evaluation) -> str:
+    """Return where an evaluation stopped early, and what that means for its intervals; "" if it did nowhere."""
+    there = {name: result.counts for name, result in evaluation.results.items() if result.counts.stopped}
+    if not there:
+        return ""
+    taken = ", ".join(f"{name} {sum(counts.total):,}" for name, counts in there.items())
+    return (
+        f"Test images taken: {taken}, as many of each class. What was seen decided how many: intervals hold wherever "
+        "one stops, and are wider by half to three quarters than those of a number fixed beforehand."
+    )
 
 
 def guard_text(config: Config, history: Sequence[Row]) -> str:
@@ -70,6 +99,36 @@ def rolled_back(history: Sequence[Row]) -> list[int]:
     return [epoch for epoch, row in enumerate(history) if row.get("guard_rolled_back", 0)]
 
 
+HELD_OUT = (
+    "The held-out part chooses the best epoch: its accuracy there is the highest of many, and flatters it. How good "
+    "that epoch is, test images say (srat evaluate --weights best)."
+)
+LOWEST = (
+    "interval is for the lowest true accuracy of all classes; the figure, the lowest of several, is rather too low."
+)
+"""What is to be known of the worst class's accuracy, after "its"."""
+
+
+def worst_text(worst: Worst, class_names: Sequence[str]) -> str:
+    """Return which class is the worst and how sure that is, such as "cat (3 others cannot be told from it)".
+
+    Args:
+        worst: the class.
+        class_names: a name for each.
+    """
+    return f"{class_names[worst.number]} ({told_from(worst, class_names)})"
+
+
+def told_from(worst: Worst, class_names: Sequence[str]) -> str:
+    """Return which classes cannot be told from the worst one: by name if they are few."""
+    others = [class_names[c] for c in worst.others]
+    if not others:
+        return "told from all others"
+    *first, last = others
+    named = f"{', '.join(first)} and {last}" if first else last
+    return f"{named if len(others) <= NAMED else counted(len(others), 'other')} cannot be told from it"
+
+
 def sentences(rows: Sequence[Comparison], first: str, second: str) -> list[str]:
     """Return in plain words what follows from comparisons of two contenders, and what does not."""
     said = []
@@ -107,6 +166,11 @@ def caveat(seeds: int) -> str:
         return (
             "One model of each: this is about these models, not about the methods that made them; with another seed it "
             "may come out otherwise. Train more seeds, and name all runs."
+        )
+    if seeds == 2:
+        return (
+            "2 seeds of each: intervals and p are for other seeds and other images of the same kind. Two seeds hardly "
+            "say how much seeds differ: single p hold, but to stand the correction for many comparisons takes a third."
         )
     return f"{seeds} seeds of each: intervals and p are for other seeds and other images of the same kind."
 

@@ -1,34 +1,30 @@
 """The evaluation of a run, kept in its folder."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar, cast
 
 import torch
 from torch import nn
 
-from srat.attacks import AnyAttack, Natural, tell_doubts
+from srat.attacks import AnyAttack, tell_doubts
 from srat.attacks.projections import NormName
 from srat.core.checked import checked
+from srat.core.errors import require
 from srat.core.tensor_file import digest_of
 from srat.evaluation.evaluate import examine
-from srat.evaluation.examples import Origin
-from srat.evaluation.journal import FileJournal
 from srat.evaluation.observer import Observer
-from srat.evaluation.record import Evaluation, describe_attack
-from srat.evaluation.serving import BATCH_SIZE
+from srat.evaluation.record import Evaluation
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import opened, parts_of, require_same_data
-from srat.runs.result_names import budget_suffix, chosen_attacks, threat_of
+from srat.runs.origins import journal_of, origin_of, told_by_first
+from srat.runs.result_names import chosen_attacks, threat_of
 from srat.runs.results import Examined, Results
-from srat.runs.run import ModelFacts, load_with_facts
+from srat.runs.run import load_with_facts
+from srat.runs.stopping import evaluate_within
 from srat.runtime.machine import telling_of_memory
 from srat.runtime.processes import Processes, join
-
-T = TypeVar("T")
 
 
 @checked
@@ -42,6 +38,7 @@ def evaluate_run(
     step_size: float | None = None,
     restarts: int | None = None,
     images: int | None = None,
+    until_within: float | None = None,
     new_images: bool = False,
     anew: bool = False,
     data_dir: Path | str | None = None,
@@ -66,6 +63,9 @@ def evaluate_run(
         step_size: α, in the same units; the run's unless given.
         restarts: random starts of each attack; the worst one counts; the run's unless given.
         images: use at most this many, as many of each class, and keep the results apart.
+        until_within: take images, as many of each class and in a random order, until half of the interval of the rare
+            classes' accuracy (of all, where none is rare) has so many points, under each attack; keep the results
+            apart. Their intervals hold wherever one stops.
         new_images: use those that came to the data since the run began instead, and keep the results apart.
         anew: whether to evaluate again what has been evaluated already.
         data_dir: where the data's files are now; by default where they were.
@@ -89,10 +89,13 @@ def evaluate_run(
 
     there = str(make_fabric(device).device)
     processes = join()
+    alone = until_within is None or (images is None and not new_images)
+    require(alone, "`until_within` takes as many images as it needs: leave out `images` and `new_images`")
     test = Examined.among(parts_of(folder, config, observer.notice), images, new=new_images, told=observer.notice)
     with processes.telling_of_lost_peers():
         tell_doubts(chosen.values(), test.dataset.images.shape[1:], observer.notice)
-        return evaluate_weights(
+        evaluate = evaluate_weights if until_within is None else partial(evaluate_within, points=until_within)
+        return evaluate(
             folder,
             test,
             chosen,
@@ -138,13 +141,13 @@ def evaluate_weights(
         dataset = test.dataset.to(device)
         for name, attack in attacks.items():
             origin = origin_of(attack, seed, facts)
-            journal = FileJournal(
-                folder.unfinished,
+            journal = journal_of(
+                folder,
                 f"{which}-{name}" if test.part is None else f"{which}-{test.part}-{name}",
-                rank=processes.rank,
-                identity={"test": test.sha256, "weights": weights, "device": dataset.labels.device.type}
-                | {"batch_size": BATCH_SIZE, **asdict(origin), **versions()},
-                images=len(dataset),
+                processes=processes,
+                made_by={"test": test.sha256, "weights": weights},
+                dataset=dataset,
+                origin=origin,
                 notice=observer.notice,
             )
             if anew or origins.get(name) != origin:
@@ -155,22 +158,3 @@ def evaluate_weights(
             if processes.first:
                 journal.remove()
     return replace(evaluation, path=folder.evaluation(which, test.part))
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what decides an evaluation's result."""
-    return {name: version(name) for name in ("srat", "torch", "pyautoattack")}
-
-
-def told_by_first(processes: Processes, ask: Callable[[], T]) -> T:
-    """Return what the first process finds, in all of them."""
-    return cast(T, processes.told(ask() if processes.first else None))
-
-
-def origin_of(attack: AnyAttack, seed: int, facts: ModelFacts) -> Origin:
-    """Return what makes the outcome of an attack on a run's model."""
-    return Origin(
-        attack=describe_attack(attack, len(facts.class_names)),
-        seed=0 if isinstance(attack, Natural) else seed,
-        budget=budget_suffix(attack, facts.config.evaluation),
-    )

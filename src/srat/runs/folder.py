@@ -25,8 +25,9 @@ from srat.runs.metrics import Row
 Which = Literal["last", "best", "raw"]
 """Weights of the last epoch or of the best on the held-out part, averaged where the run averages its weights; or those
 of the last epoch as the last step left them, where the others are averaged."""
-Portion = int | Literal["new"] | None
-"""Test images at the most, those that came since the run began, or all that it recorded."""
+Portion = int | str | None
+"""Test images at the most, those that came since the run began ("new"), as many as an interval took ("within"), or all
+that it recorded."""
 _LOCK = ".lock"
 _LARGEST_RECORD = 1 << 26
 

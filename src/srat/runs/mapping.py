@@ -13,8 +13,8 @@ from srat.evaluation.feature_map import FeatureMap, on_a_plane
 from srat.evaluation.groups import groups
 from srat.evaluation.observer import Observer
 from srat.evaluation.separability import features_of, require_enough, separability, to_plain
-from srat.runs.evaluating import versions
 from srat.runs.opening import opened, trained_images
+from srat.runs.origins import versions
 from srat.runs.results import WAIT
 from srat.runs.run import load_with_facts
 from srat.runtime.fabric import make_fabric

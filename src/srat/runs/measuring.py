@@ -17,9 +17,9 @@ from srat.evaluation.groups import groups
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import CLEAN, describe_attack
 from srat.evaluation.separability import Separability, features_of, require_enough, separability, to_plain
-from srat.runs.evaluating import versions
 from srat.runs.folder import Which
 from srat.runs.opening import opened, parts_of, require_same_data
+from srat.runs.origins import versions
 from srat.runs.results import WAIT
 from srat.runs.run import load_with_facts
 from srat.runtime.fabric import make_fabric

@@ -1,7 +1,7 @@
 """Intervals for accuracies."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +12,12 @@ from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.words import counted, number
 from srat.data.counts import LARGEST_COUNT
+from srat.statistics.searching import LEAST_P, border
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
+ROUNDING = 1 / 12
+"""Variance of what is lost where a number is rounded to a whole one."""
 
 
 class Accuracy(NamedTuple):
@@ -148,7 +151,7 @@ def mean_of_counts(correct: Sequence[int], total: int) -> Mean:
     Source: as `mean_over_seeds`, with the largest variance that the images can have.
     """
     seeds = len(correct)
-    _check_correct(correct, [total] * seeds)
+    check_correct(correct, [total] * seeds)
     if seeds == 1 or total == 0:
         return Mean(*wilson(sum(correct), total * seeds), math.nan)
     accuracies = np.array(correct) / total
@@ -192,68 +195,81 @@ def weighted_sum(factors: Sequence[float], parts: Sequence[Sum]) -> Sum:
 
 
 @checked
-def sum_of_counts(factors: Sequence[float], correct: Sequence[Sequence[int]], totals: Sequence[int]) -> Sum:
+def sum_of_counts(
+    factors: Sequence[float], correct: Sequence[Sequence[int]], totals: Sequence[int], *, p: float = 0.05
+) -> Sum:
     """Return Σ c_i p_i of one configuration's models, p_i on images of its own, for other seeds and other images.
 
     What a model gains in one place it may lose in another, so that the sums of the single models say how it varies with
-    the seed: to the image's part, by `weighted_sum` of Wilson's intervals, comes t² s²/S, s their deviation.
+    the seed: to the image's part, by `weighted_sum` of Wilson's intervals, comes t² (s² + Σ c_i² / 12 n_i²) / S, s
+    their deviation, the rest for rounding: counts of two seeds may agree by chance.
 
     Args:
         factors: c_i.
         correct: (seeds, terms), images that each model gets right.
         totals: (terms,), of how many, at least 1.
+        p: how often the interval misses, 0.05 for one of 95 %.
 
     Raises:
-        UserError: if there is no seed, not a number for each term, or more images are right than there are.
+        UserError: if there is no seed, not a number for each term, more images are right than there are, or p is not
+            between 0 and 1.
     """
     _check_terms("totals", factors, totals)
+    _check_p(p)
     require(min(totals, default=1) >= 1, f"totals: expected at least 1 image, got {min(totals, default=1)}")
     require(len(correct) >= 1, "correct: expected those of at least one seed")
     for of_seed in correct:
-        _check_correct(of_seed, totals)
+        check_correct(of_seed, totals)
     counts = np.array(correct, dtype=float)
     accuracies = counts / np.array(totals)
     parts = [
-        Sum(*wilson(float(column.mean()) * total, total)) for column, total in zip(accuracies.T, totals, strict=True)
+        Sum(*wilson(float(column.mean()) * total, total, z_at(p)))
+        for column, total in zip(accuracies.T, totals, strict=True)
     ]
     value, low, high = weighted_sum(factors, parts)
-    seeds = len(counts)
-    spread = float((accuracies @ np.array(factors)).std(ddof=1)) if seeds > 1 else 0.0
-    reach = t95(seeds - 1) * spread / math.sqrt(seeds) if seeds > 1 else 0.0
+    seeds, signs = len(counts), np.array(factors)
+    if seeds == 1:
+        return Sum(value, low, high)
+    rounded = ROUNDING * float(((signs / np.array(totals)) ** 2).sum())
+    reach = t_at(seeds - 1, p) * math.sqrt((float((accuracies @ signs).var(ddof=1)) + rounded) / seeds)
     return Sum(value, value - math.hypot(value - low, reach), value + math.hypot(high - value, reach))
 
 
-@checked
-def p_of(found: Sum) -> float:
-    """Return the p of the hypothesis that a sum is 0, of which its 95 % interval is the test at 5 %.
-
-    2 Φ(−z |v| / d), d the distance of the bound that is nearer to 0, z that of the interval.
+def p_of(found: Callable[[float], Sum]) -> float:
+    """Return the p of the hypothesis that a sum is 0: the one at which its interval ends there.
 
     Args:
-        found: the sum.
+        found: the sum, with the interval that misses with a given p.
     """
-    distance = found.value - found.low if found.value > 0 else found.high - found.value
-    return math.erfc(Z95 * abs(found.value) / max(distance, 1e-300) / math.sqrt(2))
+
+    def holds_zero(p: float) -> bool:
+        at = found(p)
+        return at.low <= 0 <= at.high
+
+    return border(1.0, LEAST_P, holds_zero)
 
 
 @checked
-def mean_of_estimates(estimates: Sequence[Sum]) -> Mean:
+def mean_of_estimates(estimates: Sequence[Sum], *, p: float = 0.05) -> Mean:
     """Return the mean over seeds of numbers that have intervals of their own, for other seeds too.
 
     The distance of each bound is √(d̄² + t² s²/S), d̄² the mean square of theirs, s the deviation of the numbers.
 
     Args:
-        estimates: (seeds,), each with its interval, within [0, 1].
+        estimates: (seeds,), each with its 95 % interval, within [0, 1].
+        p: how often the interval misses, 0.05 for one of 95 %; the distances are taken for normal ones.
 
     Raises:
-        UserError: if there is no seed.
+        UserError: if there is no seed, or p is not between 0 and 1.
     """
     require(len(estimates) >= 1, "estimates: expected those of at least one seed")
-    values, seeds = np.array(estimates), len(estimates)
+    _check_p(p)
+    values, seeds, scale = np.array(estimates), len(estimates), z_at(p) / Z95
     value = float(values[:, 0].mean())
     spread = float(values[:, 0].std(ddof=1)) if seeds > 1 else math.nan
-    reach = t95(seeds - 1) * spread / math.sqrt(seeds) if seeds > 1 else 0.0
-    below, above = (math.sqrt(float(((values[:, 0] - values[:, k]) ** 2).mean()) + reach**2) for k in (1, 2))
+    reach = t_at(seeds - 1, p) * spread / math.sqrt(seeds) if seeds > 1 else 0.0
+    squares = (scale**2 * float(((values[:, 0] - values[:, k]) ** 2).mean()) for k in (1, 2))
+    below, above = (math.sqrt(square + reach**2) for square in squares)
     return Mean(value, max(0.0, value - below), min(1.0, value + above), spread)
 
 
@@ -267,10 +283,27 @@ def t95(degrees: int) -> float:
     Raises:
         UserError: if there are fewer.
     """
+    require(degrees >= 1, f"degrees: expected at least 1, got {degrees}")
+    return t_at(degrees, 0.05)
+
+
+def t_at(degrees: int, p: float) -> float:
+    """Return the distance from 0 that Student's distribution of so many degrees of freedom exceeds with p."""
     from scipy.special import stdtrit
 
-    require(degrees >= 1, f"degrees: expected at least 1, got {degrees}")
-    return float(stdtrit(degrees, 0.975))
+    return -float(stdtrit(degrees, p / 2))
+
+
+def z_at(p: float) -> float:
+    """Return the distance from 0 that the standard normal distribution exceeds with p."""
+    from scipy.special import ndtri
+
+    return -float(ndtri(p / 2))
+
+
+def _check_p(p: float) -> None:
+    """Raise ``UserError`` unless an interval can miss so often."""
+    require(0 < p <= 1, f"p: expected more than 0, and 1 at the most, got {number(p, 0, 1)}")
 
 
 def _check_terms(name: str, factors: Sequence[float], terms: Sequence[Any]) -> None:
@@ -279,7 +312,7 @@ def _check_terms(name: str, factors: Sequence[float], terms: Sequence[Any]) -> N
     require(len(terms) == len(factors), f"{name}: expected {wanted}, got {len(terms)}")
 
 
-def _check_correct(correct: Sequence[int], totals: Sequence[int]) -> None:
+def check_correct(correct: Sequence[int], totals: Sequence[int]) -> None:
     """Raise ``UserError`` unless there is a number for each total, from 0 to that."""
     require(len(correct) == len(totals), f"correct: expected {counted(len(totals), 'number')}, got {len(correct)}")
     require(len(correct) >= 1, "correct: expected at least one number, got none")

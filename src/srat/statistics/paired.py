@@ -1,7 +1,7 @@
 """Two models before the same images."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +12,8 @@ from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.words import number
 from srat.data.counts import LARGEST_COUNT
-from srat.statistics.intervals import Z95, crossed_variances
-
-_LEAST_P = 1e-30
-_HALVINGS = 60
-"""Of an interval in which a root is looked for: beyond, floating point sees no difference."""
+from srat.statistics.intervals import ROUNDING, Z95, crossed_variances, t_at, z_at
+from srat.statistics.searching import LEAST_P, border
 
 
 class Difference(NamedTuple):
@@ -81,7 +78,7 @@ def score_interval(only_first: int, only_second: int, images: int, z: float = Z9
     def too_far(delta: float) -> bool:
         return abs(_score(only_first, only_second, images, delta)) > z
 
-    return _border(found, -1.0, too_far), _border(found, 1.0, too_far)
+    return border(found, -1.0, too_far), border(found, 1.0, too_far)
 
 
 def _check_counts(only_first: int, only_second: int, images: int) -> None:
@@ -103,16 +100,6 @@ def _score(b: int, c: int, n: int, delta: float) -> float:
     return off / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, off) if off else 0.0
 
 
-def _border(inside: float, outside: float, too_far: Callable[[float], bool]) -> float:
-    """Return where, on the way from one point to another, it becomes too far; the other if it never does."""
-    if not too_far(outside):
-        return outside
-    for _ in range(_HALVINGS):
-        middle = (inside + outside) / 2
-        inside, outside = (inside, middle) if too_far(middle) else (middle, outside)
-    return inside
-
-
 @checked
 def paired_difference(
     first: Bool[NDArray[np.bool_], "seeds images"], second: Bool[NDArray[np.bool_], "seeds images"]
@@ -120,8 +107,10 @@ def paired_difference(
     """Return how much higher the second's accuracy is than the first's, on the same images.
 
     One model of each: Tango's score interval, and McNemar's exact p. Several, whose seeds are the same in both: for
-    other seeds and other images, d ± √(z² max(0, V_images − V_rest) + t² V_seeds) with t of S − 1 degrees of freedom,
-    and the p whose interval ends at 0. The rest is large in differences; with the seeds, it raises no false alarms.
+    other seeds and other images, d ± √(z² max(0, V_images − V_rest) + t² (V_seeds + 1 / 12 S n²)) with t of S − 1
+    degrees of freedom, and the p whose interval ends at 0. The rest is large in differences; with the seeds, it raises
+    no false alarms. The last term is for rounding: of n images the differences of two seeds may agree by chance, and
+    V_seeds = 0 would be certainty, which a correction for many comparisons finds wherever it is.
 
     Args:
         first: (seeds, images), which of its models gets which image right.
@@ -141,18 +130,17 @@ def paired_difference(
     if images < 2:
         return Difference(difference, -1.0, 1.0, 1.0)
     found = crossed_variances(second.astype(float) - first.astype(float))
+    of_seeds = found.seeds + ROUNDING / (seeds * images * images)
 
     def half_width(p: float) -> float:
-        from scipy.special import ndtri, stdtrit
-
-        z, t = float(ndtri(p / 2)), float(stdtrit(seeds - 1, p / 2))
-        of_both = z * z * max(0.0, found.images - found.rest) + t * t * found.seeds
+        z, t = z_at(p), t_at(seeds - 1, p)
+        of_both = z * z * max(0.0, found.images - found.rest) + t * t * of_seeds
         # Never less than of images on which all agree: the score interval's there.
         least: float = z * z / (images + z * z)
         return max(math.sqrt(of_both), least)
 
     half = half_width(0.05)
-    p = _border(1.0, _LEAST_P, lambda p: half_width(p) > abs(difference))
+    p = border(1.0, LEAST_P, lambda p: half_width(p) > abs(difference))
     return Difference(difference, max(-1.0, difference - half), min(1.0, difference + half), p)
 
 

@@ -151,7 +151,7 @@ def worst_class(training: Training, keeper: Keeper) -> float:
     if training.held_out is None:
         return 0.0
     counts = count_raw(training, keeper, training.held_out)
-    return counts.accuracy([counts.worst_class()]).accuracy
+    return counts.worst().accuracy.accuracy
 
 
 def selecting_attack(config: Config) -> PGD | None:

@@ -16,7 +16,7 @@ from srat.core.signals import Interrupted, deferring_signals
 from srat.evaluation.groups import GROUPINGS, grouped
 from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.table import print_evaluation
-from srat.report.wording import weights_text
+from srat.report.wording import images_text, weights_text
 from srat.runs.evaluating import evaluate_run
 from srat.runs.folder import Which
 from srat.runs.opening import opened
@@ -51,6 +51,10 @@ class Arguments:
     """Random starts of each attack; the worst one counts."""
     images: int | None = None
     """Use at most this many test images, equally many of each class; the results go to evaluation-N.json."""
+    until_within: float | None = None
+    """Take test images, as many of each class and in a random order, until half of the 95 % interval of the rare
+    classes' accuracy has so many points, such as 2; the results go to evaluation-within.json, with intervals that hold
+    wherever one stops."""
     groups: str = "half"
     """Groups of classes by training images that the table shows: half (the paper's), thirds, rarest-80,
     many-medium-few, or classes with commas between them; evaluation.json has half."""
@@ -94,6 +98,7 @@ def run(args: list[str]) -> int:
             step_size=arguments.step_size,
             restarts=arguments.restarts,
             images=arguments.images,
+            until_within=arguments.until_within,
             new_images=arguments.new_images,
             anew=arguments.anew,
             data_dir=arguments.data_dir,
@@ -103,6 +108,8 @@ def run(args: list[str]) -> int:
         )
     groups = grouped(arguments.groups, evaluation.train_counts, evaluation.class_names)
     title = f"{config.method} on {config.data.title}, weights of the {weights_text(config, arguments.weights)}"
+    if evaluation.path != folder.evaluation(arguments.weights):
+        title += f", {images_text(evaluation, new=arguments.new_images)}"
     print_evaluation(console, evaluation, title=title, held_out=folder.held_out, groups=groups)
     console.print(f"Kept in {evaluation.path}", highlight=False, markup=False, soft_wrap=True)
     return 0

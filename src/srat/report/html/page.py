@@ -16,7 +16,7 @@ from srat.report.html.feature_map import map_points, separability_rows
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.terminal.names import fitted
-from srat.report.wording import budget_text, guard_text, weights_text
+from srat.report.wording import HELD_OUT, LOWEST, budget_text, guard_text, weights_text, worst_text
 from srat.version import version
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def render(records: Sequence[RunRecord], *, findings: Sequence[str] = ()) -> str
         text = template.render(
             runs=[_shown(record, number) for number, record in enumerate(shown)],
             findings=findings,
+            lowest=LOWEST,
             version=version(),
             style=_asset("style.css"),
             script=_asset("script.js"),
@@ -76,6 +77,7 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
     """Return what the template of a run is given."""
     evaluation = record.evaluation
     threat = record.robust.counts
+    worst = threat.worst()
     whose = weights_text(record.config, record.which)
     return {
         "id": f"run{number}",
@@ -92,10 +94,7 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
             for name, classes in groups_of(record)
             if name != COMMON
         ],
-        "worst": (
-            evaluation.class_names[threat.worst_class()],
-            Bar.of(threat.accuracy([threat.worst_class()])),
-        ),
+        "worst": (worst_text(worst, evaluation.class_names), Bar.of(worst.accuracy)),
         "results": list(evaluation.results),
         "classes": class_rows(record),
         "groups": group_rows(record),
@@ -107,6 +106,7 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
         "robust_bars": [Bar.of(threat.accuracy([c])) for c in range(len(evaluation.class_names))],
         "confusions": confusions(record),
         "charts": charts_of(record),
+        "held_out": HELD_OUT if record.history and "held_out_robust" in record.history[0] else "",
         "guard": guard_text(record.config, record.history),
         "map": map_points(record),
         "separability": separability_rows(record),

@@ -6,7 +6,7 @@ from typing import Literal
 from srat.core.words import percent
 from srat.evaluation.record import WORST
 from srat.report.html.record import RunRecord
-from srat.report.wording import budget_said, budget_text
+from srat.report.wording import budget_said, budget_text, told_from
 
 Kind = Literal["good", "partly", "bad"]
 
@@ -28,12 +28,13 @@ def verdict_of(record: RunRecord) -> Verdict:
     Robustness that the audit refutes is none; nor is accuracy under attack that always saying the same class may have.
     On rare classes, or the last of the groups that were asked for, it falls short if all of their interval lies below
     half of what the common classes, or the first group, have at the least; it is there if all of the interval lies
-    above guessing; else the test is too small to tell. A class that is not above guessing is named.
+    above guessing; else the test is too small to tell. If the worst class is not above guessing that is said, and which
+    it is where it can be told.
     """
     counts, names = record.robust.counts, record.evaluation.class_names
     overall, guess = counts.accuracy(), max(counts.total) / sum(counts.total)
-    worst = counts.worst_class()
-    weakest = counts.accuracy([worst])
+    worst = counts.worst()
+    weakest = worst.accuracy
     common, rare = record.extremes
     sentence = f"Under {attack_text(record)}, {percent(overall.accuracy)} of all test images are right"
     if record.rare:
@@ -41,7 +42,8 @@ def verdict_of(record: RunRecord) -> Verdict:
         sentence += (
             f": {percent(well.accuracy)} of the {common} classes', {percent(under.accuracy)} of the {rare} ones'"
         )
-    sentence += f"; the weakest class is {names[worst]} with {percent(weakest.accuracy)}."
+    sentence += f"; the weakest class is {names[worst.number]} with {percent(weakest.accuracy)}"
+    sentence += f" ({told_from(worst, names)})." if worst.others else "."
     if record.audit is not None and record.audit.verdict == "fail":
         failed = ", ".join(name for name, verdict in record.audit.verdicts.items() if verdict == "fail")
         return Verdict(kind="bad", head="Its robustness is not real", sentence=f"{sentence} The audit fails: {failed}.")
@@ -55,7 +57,8 @@ def verdict_of(record: RunRecord) -> Verdict:
         return Verdict(kind="partly", head=f"Robust on {common} classes", sentence=f"{sentence} {why}")
     if not weakest.low > 1 / len(names):
         surely = "" if weakest.high < 1 / len(names) else "surely "
-        return Verdict(kind="partly", head=f"Robust, but not {surely}on {names[worst]}", sentence=sentence)
+        where = "every class" if worst.others else names[worst.number]
+        return Verdict(kind="partly", head=f"Robust, but not {surely}on {where}", sentence=sentence)
     return Verdict(kind="good", head=f"Robust, on {rare} classes too" if record.rare else "Robust", sentence=sentence)
 
 

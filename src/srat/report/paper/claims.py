@@ -1,10 +1,11 @@
 """Which of the paper's findings these runs show."""
 
 from srat.evaluation.comparison import SIGNIFICANT
+from srat.recipes.base import Claim
 from srat.report.paper.outcome import Outcome
 from srat.report.sheets import Sheet
 from srat.report.wording import caveat, p_text
-from srat.statistics.intervals import p_of
+from srat.statistics.intervals import Sum, p_of
 from srat.statistics.paired import holm
 
 _NOTE = "In points, with 95 % intervals, as if runs were independent; p is corrected for all rows (Holm)."
@@ -17,7 +18,7 @@ def claims_sheet(outcome: Outcome) -> Sheet | None:
     ]
     if not claims:
         return None
-    corrected = holm([p_of(found) for _, found in claims])
+    corrected = holm([_p_of(outcome, claim) for claim, _ in claims])
     rows = []
     for (claim, found), p in zip(claims, corrected, strict=True):
         verdict = "cannot be told" if p >= SIGNIFICANT else "shows" if found.value > 0 else "is the reverse"
@@ -33,3 +34,14 @@ def claims_sheet(outcome: Outcome) -> Sheet | None:
         rows=[[row[column] for column in shown] for row in rows],
         note=f"{_NOTE} {caveat(seeds) if seeds == 1 else ''}".strip(),
     )
+
+
+def _p_of(outcome: Outcome, claim: Claim) -> float:
+    """Return the p of the hypothesis that a claim's difference is none; all of its runs are there."""
+
+    def found(p: float) -> Sum:
+        at = outcome.sum_of(claim.terms, p)
+        assert at is not None
+        return at
+
+    return p_of(found)

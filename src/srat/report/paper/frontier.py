@@ -18,7 +18,8 @@ _SCOPES: Mapping[Scope, str] = {"overall": "all classes", "under": "under-repres
 _COST = "cost (epochs of PGD-10)"
 _NOTE = (
     "In per cent, with 95 % intervals. The cost is that of all attacks and updates of a run, in passes through the "
-    "network; an epoch of PGD-10 is 1, and a guard's probes do not count. ★: no run of the same cost or less has more."
+    "network; an epoch of PGD-10 is 1, and a guard's probes do not count. ★: no run of the same cost or less has more; "
+    "where intervals overlap that may be chance, and the highest of many is rather too high."
 )
 
 

@@ -136,14 +136,19 @@ class Outcome:
         correct = [sum(each.correct[c] for c in classes) for each in counts]
         return correct, sum(counts[0].total[c] for c in classes)
 
-    def sum_of(self, terms: Sequence[Term]) -> Sum | None:
-        """Return the sum that a claim is about, or None if a run is missing; terms of one run are taken together."""
+    def sum_of(self, terms: Sequence[Term], p: float = 0.05) -> Sum | None:
+        """Return the sum that a claim is about, or None if a run is missing; terms of one run are taken together.
+
+        Args:
+            terms: of the sum.
+            p: how often the interval misses.
+        """
         parts: list[Sum] = []
         for run in dict.fromkeys((term.row, term.column) for term in terms):
             own = [term for term in terms if (term.row, term.column) == run]
             counts = [term for term in own if term.metric != "purity"]
             purities = [
-                (term.factor, self.accuracy(*run, term.metric, term.scope)) for term in own if term not in counts
+                (term.factor, mean_purity(self.maps.get(run, ()), term.scope, p)) for term in own if term not in counts
             ]
             if not all(self._has(*run, term.metric) for term in own) or any(purity is None for _, purity in purities):
                 return None
@@ -151,7 +156,8 @@ class Outcome:
             if counts:
                 found = [self._counts(*run, term.metric, self._classes(run, term.scope)) for term in counts]
                 correct = list(zip(*(each for each, _ in found), strict=True))
-                parts.append(sum_of_counts([term.factor for term in counts], correct, [total for _, total in found]))
+                factors, totals = [term.factor for term in counts], [total for _, total in found]
+                parts.append(sum_of_counts(factors, correct, totals, p=p))
         return weighted_sum([1.0] * len(parts), parts)
 
     def agrees(self, row: str, column: str, metric: Metric, scope: Scope) -> bool | None:
@@ -232,11 +238,12 @@ def collect(
     )
 
 
-def mean_purity(maps: Sequence[FeatureMap], scope: Scope) -> Mean | None:
+def mean_purity(maps: Sequence[FeatureMap], scope: Scope, p: float = 0.05) -> Mean | None:
     """Return the mean over the seeds of the neighbours' purity in a scope, or None without a map."""
     name = {"overall": "overall", "well": "well-represented", "under": "under-represented"}[scope]
     found = [each["purity"] for map_ in maps for each in map_.separability if each["scope"] == name]
-    return mean_of_estimates([Sum(each["value"], each["low"], each["high"]) for each in found]) if found else None
+    estimates = [Sum(each["value"], each["low"], each["high"]) for each in found]
+    return mean_of_estimates(estimates, p=p) if found else None
 
 
 def _key(cell: Cell) -> Key:

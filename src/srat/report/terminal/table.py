@@ -11,6 +11,7 @@ from srat.evaluation.groups import AnyGroups
 from srat.evaluation.record import Evaluation, summary
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.scopes import aligned_interval, class_name, print_whole, titled_table
+from srat.report.wording import LOWEST, stopped_text, worst_text
 from srat.statistics.intervals import Accuracy
 
 
@@ -28,7 +29,8 @@ def print_evaluation(
     """
     groups = groups or evaluation.groups
     print_whole(console, class_table(evaluation, title=title, groups=groups))
-    for note in (trained_on(evaluation, held_out), *groups.notes, *notes(evaluation)):
+    said = (trained_on(evaluation, held_out), stopped_text(evaluation), worst_line(evaluation))
+    for note in (*filter(None, said), *groups.notes, *notes(evaluation)):
         console.print(note, highlight=False, markup=False)
 
 
@@ -84,6 +86,13 @@ def trained_on(evaluation: Evaluation, held_out: int) -> str:
     return f"The weights learned from {each} images per class ({ratio}){without}."
 
 
+def worst_line(evaluation: Evaluation) -> str:
+    """Return which class is the worst under each attack, how sure that is, and what its interval is for."""
+    names = [printable(name) for name in evaluation.class_names]
+    parts = (f"{name}: {worst_text(result.counts.worst(), names)}" for name, result in evaluation.results.items())
+    return f"Worst class, {'; '.join(parts)}. Its {LOWEST}"
+
+
 def best_line(evaluation: Evaluation, epoch: int) -> str:
     """Return the summary of the best-on-held-out weights in one line."""
     parts = [
@@ -108,5 +117,5 @@ def _add_summary(table: Listing, evaluation: Evaluation, groups: AnyGroups) -> N
         images = sum(evaluation.train_counts[c] for c in classes)
         cells = (accuracy_cell(each.accuracy(classes)) for each in counts)
         table.add_row(Text(name, style="bold"), f"{images:,}", *cells)
-    worst = (accuracy_cell(each.accuracy([each.worst_class()])) for each in counts)
+    worst = (accuracy_cell(each.worst().accuracy) for each in counts)
     table.add_row(Text("worst class", style="bold"), "", *worst)
