@@ -14,8 +14,10 @@ from srat.attacks import AnyAttack, Natural, tell_doubts
 from srat.attacks.projections import NormName
 from srat.core.checked import checked
 from srat.core.tensor_file import digest_of
+from srat.data import to_unit
 from srat.evaluation.evaluate import examine
 from srat.evaluation.examples import Origin
+from srat.evaluation.expected import DRAWS, PROBED, drawn_of, expected, randomness
 from srat.evaluation.journal import FileJournal
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation, describe_attack
@@ -46,6 +48,7 @@ def evaluate_run(
     anew: bool = False,
     data_dir: Path | str | None = None,
     seed: int | None = None,
+    draws: int = DRAWS,
     model: nn.Module | None = None,
     device: str | torch.device = "auto",
     observer: Observer | None = None,
@@ -70,6 +73,7 @@ def evaluate_run(
         anew: whether to evaluate again what has been evaluated already.
         data_dir: where the data's files are now; by default where they were.
         seed: of the attacks' starts; the run's unless given.
+        draws: answers of a model that answers at random that attacks see, and that it is judged by, the mean of.
         model: the model to put the weights into, where the run was of the user's own.
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
         observer: told of progress, and of what can hardly be meant.
@@ -102,6 +106,7 @@ def evaluate_run(
             processes=processes,
             observer=observer,
             anew=anew,
+            draws=draws,
             model=model,
         )
 
@@ -117,6 +122,7 @@ def evaluate_weights(
     processes: Processes,
     observer: Observer,
     anew: bool = False,
+    draws: int = DRAWS,
     model: nn.Module | None = None,
 ) -> Evaluation:
     """Evaluate a run's weights, add the results to those that its folder holds, and return them all.
@@ -136,8 +142,11 @@ def evaluate_weights(
     evaluation, origins = told_by_first(processes, partial(results.so_far, observer.notice))
     with telling_of_memory(f"the test images, or their evaluation, do not fit on {device}"):
         dataset = test.dataset.to(device)
+        shown = to_unit(dataset.subset(torch.arange(min(len(dataset), PROBED))).images[:].to(device))
+        kind = told_by_first(processes, partial(randomness, model, shown))
+        served = expected(model, kind, draws=draws, seed=seed, tell=observer.notice)
         for name, attack in attacks.items():
-            origin = origin_of(attack, seed, facts)
+            origin = origin_of(attack, seed, facts, served)
             journal = FileJournal(
                 folder.unfinished,
                 f"{which}-{name}" if test.part is None else f"{which}-{test.part}-{name}",
@@ -149,7 +158,7 @@ def evaluate_weights(
             )
             if anew or origins.get(name) != origin:
                 found = examine(
-                    model, dataset, attack, seed=seed, processes=processes, observer=observer, journal=journal
+                    served, dataset, attack, seed=seed, processes=processes, observer=observer, journal=journal
                 )
                 evaluation = told_by_first(processes, partial(results.with_outcome, name, found, origin))
             if processes.first:
@@ -167,10 +176,11 @@ def told_by_first(processes: Processes, ask: Callable[[], T]) -> T:
     return cast(T, processes.told(ask() if processes.first else None))
 
 
-def origin_of(attack: AnyAttack, seed: int, facts: ModelFacts) -> Origin:
-    """Return what makes the outcome of an attack on a run's model."""
+def origin_of(attack: AnyAttack, seed: int, facts: ModelFacts, served: nn.Module) -> Origin:
+    """Return what makes the outcome of an attack on a run's model, as it is served."""
+    drawn = drawn_of(served)
     return Origin(
-        attack=describe_attack(attack, len(facts.class_names)),
-        seed=0 if isinstance(attack, Natural) else seed,
+        attack=describe_attack(attack, len(facts.class_names)) | drawn,
+        seed=0 if isinstance(attack, Natural) and not drawn else seed,
         budget=budget_suffix(attack, facts.config.evaluation),
     )

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from srat.attacks import PGDMargin
 from srat.audit.base import Check, Finding, Remade, Subject, judged
 from srat.core.words import percent
 
@@ -27,8 +26,7 @@ class LossAndScale(Check, name="loss-and-scale"):
         lead = subject.logits.topk(2, dim=1).values.nan_to_num()
         s = max(float((lead[:, 0] - lead[:, 1]).median()), 1e-6)
         scales = {f"logits × {scale:.3g}": scale for scale in (1 / s, s, 10 * s)}
-        margin = PGDMargin(**vars(threat))
-        found = {"margin": subject.outcome(margin)}
+        found = {"margin": subject.on_margin}
         for name, scale in scales.items():
             found[name] = subject.outcome(threat, model=Remade(subject.model, partial(_times, scale)))
         correct = {name: int(each.survived.sum()) for name, each in found.items()}
