@@ -11,9 +11,10 @@ from torch.nn import functional as F
 import srat
 from srat.attacks import PGD
 from srat.attacks.base import input_gradient
-from srat.audit.base import Subject
+from srat.audit.base import Remade, Subject
 from srat.data import to_unit
-from srat.models import logits_of
+from srat.evaluation.evaluate import examine
+from srat.models import lent, logits_of
 
 EPSILON, HONEST_EPSILON = 0.15, 0.1
 HONEST = ("ce", "srat-ldam")
@@ -224,7 +225,7 @@ def decoy(model, x):
     logits = model(x)
     top = logits.topk(2, dim=1)
     other = top.indices[:, 1:]
-    return 1000 * logits.scatter(1, other, top.values[:, :1] - 0.3)
+    return 1000 * logits.scatter(1, other, top.values[:, :1] - 1.5)
 
 
 class BatchStatistics(Fake):
@@ -332,7 +333,65 @@ def fakes():
         "batch-statistics": BatchStatistics(),
         "half": Half(),
         "winners": own_module(winners),
+        "small-scale": Remade(trained("ce", held_out=False), lambda logits: logits / 30),
     }
+
+
+CAUGHT_BY = {
+    "temperature": ("loss-and-scale", "zero-gradients"),
+    "quantised": ("estimated-gradients", "finite-differences", "transfer", "zero-gradients"),
+    "noise": ("finite-differences", "transfer"),
+    "sigmoid": ("transfer", "zero-gradients"),
+    "memory": ("stored",),
+    "noise-detector": ("footprints",),
+    "footprint-detector": ("stored",),
+    "autograd-detector": ("determinism", "finite-differences"),
+    "batch-detector": ("batch-independence", "footprints"),
+    "bucketed": ("estimated-gradients", "finite-differences", "transfer"),
+    "jpeg": ("estimated-gradients", "finite-differences", "transfer"),
+    "median": ("estimated-gradients", "finite-differences", "transfer"),
+    "resized": ("finite-differences", "transfer"),
+    "wrong-gradient": ("estimated-gradients", "finite-differences", "transfer"),
+    "clipped-gradient": ("estimated-gradients", "finite-differences", "transfer"),
+    "input-temperature": ("estimated-gradients", "transfer"),
+    "hashed": ("estimated-gradients", "finite-differences", "transfer"),
+    "saturated-before": ("estimated-gradients", "finite-differences", "smoothed-gradients", "transfer"),
+    "saturated-after": ("transfer", "zero-gradients"),
+    "rounded-logits": ("estimated-gradients", "finite-differences", "transfer"),
+    "comb": ("effort", "smoothed-gradients", "transfer"),
+    "decoy": ("loss-and-scale", "zero-gradients"),
+    "batch-statistics": ("batch-independence", "loss-and-scale"),
+    "half": ("half-precision", "loss-and-scale", "zero-gradients"),
+    "winners": ("estimated-gradients", "finite-differences", "transfer"),
+    "small-scale": ("loss-and-scale",),
+}
+"""Checks that each fake fails, among others."""
+QUICK = {
+    "temperature": ("loss-and-scale", "zero-gradients"),
+    "quantised": ("zero-gradients", "transfer"),
+    "noise": ("finite-differences",),
+    "sigmoid": ("zero-gradients", "transfer"),
+    "memory": ("stored",),
+    "noise-detector": ("footprints",),
+    "footprint-detector": ("stored",),
+    "autograd-detector": ("determinism",),
+    "batch-detector": ("batch-independence", "footprints"),
+    "jpeg": ("estimated-gradients", "finite-differences"),
+    "wrong-gradient": ("finite-differences", "transfer"),
+    "input-temperature": ("estimated-gradients",),
+    "saturated-before": ("finite-differences", "smoothed-gradients"),
+    "saturated-after": ("zero-gradients",),
+    "comb": ("smoothed-gradients",),
+    "decoy": ("loss-and-scale",),
+    "batch-statistics": ("batch-independence",),
+    "half": ("half-precision", "zero-gradients"),
+} | dict.fromkeys(
+    ("bucketed", "median", "resized", "clipped-gradient", "hashed", "rounded-logits", "winners"),
+    ("finite-differences",),
+)
+"""Of those one or two that cost little; stability.py looks at all of them."""
+IMAGES = {"small-scale": 500, "noise-detector": 500, "footprint-detector": 500}
+"""Test images that it takes, where 200 are not enough to be sure."""
 
 
 def subject(model, *, epsilon, seed=0, images=500):
@@ -419,3 +478,48 @@ def unusual(name, seed=0):
     """One of them, trained with a seed."""
     make, how = UNUSUAL[name]
     return own_module(make, seed=seed, epochs=12 if how else 20, **how)
+
+
+def naive_pgd(model, epsilon, steps=20, images=500):
+    """Accuracy at the last of twenty steps, all images in one batch, as scripts have it."""
+    data = digits().sample(images)
+    x, y = to_unit(data.images), data.labels
+    rng = torch.Generator().manual_seed(0)
+    with lent(model) as served:
+        adversarial = (x + epsilon * (2 * torch.rand(x.shape, generator=rng) - 1)).clamp(0, 1)
+        for _ in range(steps):
+            gradient = input_gradient(lambda z: F.cross_entropy(logits_of(served(z)), y, reduction="none"), adversarial)
+            moved = adversarial + epsilon / 4 * gradient.sign()
+            adversarial = torch.minimum(torch.maximum(moved, x - epsilon), x + epsilon).clamp(0, 1)
+        with torch.no_grad():
+            return float((logits_of(served(adversarial)).argmax(dim=1) == y).float().mean())
+
+
+def known(name, images=200):
+    """Accuracies of a fake: as it is, as PGD-20 credits it, and the least that those who know how it is made find.
+
+    These attack the model inside by its gradient, and show the fake, image by image and without a gradient, what they
+    find: as it is, on the levels of a file, uneven, away from the edge.
+    """
+    model, data = fakes()[name], digits().sample(images)
+    x, y = to_unit(data.images), data.labels
+    inside = {"small-scale": trained("ce", held_out=False), "winners": model}.get(name, trained("natural"))
+    threat = PGD(epsilon=EPSILON, step_size=EPSILON / 4, steps=20)
+    credited = examine(model, data, threat, seed=0).survived
+    rng, points, shown = torch.Generator().manual_seed(0), x, [x]
+    for step in range(1, 41):
+        gradient = input_gradient(lambda z: F.cross_entropy(logits_of(inside(z)), y, reduction="none"), points)
+        points = (x + (points + EPSILON / 10 * gradient.sign() - x).clamp(-EPSILON, EPSILON)).clamp(0, 1)
+        if step % 8 == 0:
+            stored = ((255 * x).round() + ((points - x) * 255).trunc()) / 255
+            uneven = x + (points - x) * (0.6 + 0.4 * torch.rand(x.shape, generator=rng))
+            within = points.clone()
+            within[..., 0], within[..., -1] = x[..., 0], x[..., -1]
+            shown += [points, stored, uneven, within]
+    with torch.no_grad(), lent(model) as served:
+        if name in ("batch-detector", "batch-statistics"):
+            answers = [torch.cat([logits_of(served(image[None])) for image in each]) for each in shown]
+        else:
+            answers = [logits_of(served(each)) for each in shown]
+    right = torch.stack([answer.argmax(dim=1) == y for answer in answers])
+    return tuple(float(each.float().mean()) for each in (right[0], credited, right.all(dim=0)))

@@ -16,7 +16,7 @@ from srat.core.keyed_random import generator
 from srat.core.members import Member
 from srat.data import Dataset, to_unit
 from srat.evaluation.evaluate import examine
-from srat.evaluation.expected import PROBED, expected, randomness
+from srat.evaluation.expected import PROBED, Expected, expected, randomness
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Evaluation
@@ -67,8 +67,9 @@ class Subject:
 
     def steadied(self) -> "Subject":
         """Return the same of the model's mean over several draws, if it answers at random."""
-        kind = randomness(self.model, self.unit(self.every[:PROBED]))
-        model = expected(self.model, kind, seed=self.seed, tell=self.observer.notice)
+        # Whose draws are whose matters to intervals alone.
+        random = randomness(self.model, self.unit(self.every[:PROBED])) != "none"
+        model = expected(self.model, "by-image" if random else "none", seed=self.seed, tell=self.observer.notice)
         return self if model is self.model else replace(self, model=model)
 
     @cached_property
@@ -114,6 +115,8 @@ class Subject:
         """Return how many images an attack breaks that the claimed one does not."""
         if len(self.standing) == 0:
             return 0
+        if isinstance(self.model, Expected):  # whose draws are those of an image's place
+            return int((~self.outcome(attack).survived)[self.standing].sum())
         rest = self.images.subset(self.standing)
         found = examine(self.model, rest, attack, seed=self.seed, observer=self.observer)
         return int((~found.survived).sum())

@@ -11,6 +11,7 @@ from srat.attacks import input_gradient
 from srat.attacks.pgd_margin import margin_of
 from srat.audit.base import Labels, Subject
 from srat.core.keyed_random import generator
+from srat.evaluation.expected import Expected
 from srat.evaluation.serving import lent_exactly, right
 from srat.models import logits_at
 
@@ -73,12 +74,14 @@ def broken_along(
         momentum: the share of the direction before, at the length of 1 for each image, that a direction keeps.
         steps: how many; those of the claimed attack unless given.
     """
+    in_place = isinstance(subject.model, Expected)  # whose draws are those of an image's place
     found = []
     with lent_exactly(subject.model) as lent:
-        for number, (images, labels) in enumerate(subject.batches(subject.unbroken)):
+        for number, (images, labels) in enumerate(subject.batches(subject.every if in_place else subject.unbroken)):
             rng = generator(subject.seed, f"audit/{purpose}", step=number, device=subject.device)
             found.append(_broken(subject, Task(lent, images, labels, rng), direction, shape, momentum, steps))
-    return torch.cat(found) if found else torch.zeros(0, dtype=torch.bool, device=subject.device)
+    broken = torch.cat(found) if found else torch.zeros(0, dtype=torch.bool, device=subject.device)
+    return broken[subject.unbroken] if in_place else broken
 
 
 def _broken(

@@ -145,7 +145,13 @@ def examine(
         return Outcome(*(torch.cat(column) for column in zip(*outcomes, strict=True)))
     with lent_exactly(model) as lent:
         trial = Trial(
-            model=lent, dataset=dataset, seed=seed, batch_size=batch_size, observer=observer, processes=processes
+            model=lent,
+            dataset=dataset,
+            seed=seed,
+            batch_size=batch_size,
+            observer=observer,
+            processes=processes,
+            in_place=isinstance(model, Expected),
         )
         observer.evaluating(attack.label, images=len(trial.mine()))
         found = outcome(trial, attack, journal)

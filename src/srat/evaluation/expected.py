@@ -31,11 +31,11 @@ Images = Float[Tensor, "batch channels height width"]
 
 
 class Expected(nn.Module):
-    """The mean of a random model's logits over several draws, the same ones for each batch of a size.
+    """The mean of a random model's logits over several draws, which an image keeps with its place in a batch.
 
     An attack on it is one through the expectation over transformation (Athalye et al., 2018): its loss and gradient are
     those of the mean, and an image is right where the mean is. The draws are held, so that a longer attack does not
-    break an image by asking until an unlucky draw comes.
+    break an image by asking until an unlucky draw comes; to an attack that knows them a model is, if anything, weaker.
 
     Args:
         model: images in [0, 1] → logits, drawing from torch's generators.
@@ -51,19 +51,13 @@ class Expected(nn.Module):
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        devices = [images.device] if images.is_cuda else []
+        shown = torch.split(images, 1) if self.one_by_one else (images,)
         answers = []
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
             for draw in range(self.draws):
-                if self.one_by_one:
-                    answers.append(torch.cat([self._drawn(image[None], draw, n) for n, image in enumerate(images)]))
-                else:
-                    answers.append(self._drawn(images, draw, 0))
+                torch.manual_seed(derive_seed(self.seed, "evaluation/draws", step=draw))
+                answers.append(torch.cat([logits_at(self.model, some) for some in shown]))
         return torch.stack(answers).mean(dim=0)
-
-    def _drawn(self, images: Images, draw: int, image: int) -> Tensor:
-        torch.manual_seed(derive_seed(self.seed, "evaluation/draws", epoch=draw, step=image))
-        return logits_at(self.model, images)
 
     def of(self, seed: int) -> "Expected":
         """Return the same with other draws."""

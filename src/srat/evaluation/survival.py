@@ -100,11 +100,15 @@ def _looked_at(trial: Trial, attack: Attack, number: int, progress: Progress) ->
 
 def _iterated(trial: Trial, attack: IterativeAttack, number: int, progress: Progress) -> Iterator[Found]:
     """Move the images step by step, from one start."""
-    own = trial.own(progress.waiting(number).nonzero().flatten())
+    waiting = progress.waiting(number)
+    own = trial.mine() if trial.in_place else trial.own(waiting.nonzero().flatten())
     start, first = number - 1, (number - 1) * (attack.iterations + 1) + 1
     for part, images, noise in trial.parts(own, partial(_noise, trial, attack, start)):
         pool = Pool(trial, attack, images, trial.dataset.labels[part], noise, first=first)
         for positions, found in pool.run():
+            if trial.in_place:
+                attacked = waiting[part[positions]]
+                positions, found = positions[attacked], found.at(attacked)
             yield part[positions], found
 
 

@@ -32,14 +32,7 @@ class EstimatedGradients(Check, name="estimated-gradients"):
         """Attack what the claimed attack has left, by SPSA (Spall, 1992; Uesato et al., 2018) on the margin."""
 
         def estimated(task: Task, points: Images) -> Images:
-            total = torch.zeros_like(points)
-            for pair in range(self.pairs):
-                signs = signs_like(points, coarse=bool(pair % 2), rng=task.rng)
-                offset = subject.threat.epsilon / 2 * signs
-                with torch.no_grad():
-                    change = margin_at(task, points + offset) - margin_at(task, points - offset)
-                total += change.nan_to_num(posinf=0, neginf=0)[:, None, None, None] * signs
-            return total
+            return estimated_gradient(task, points, offset=subject.threat.epsilon / 2, pairs=self.pairs)
 
         broken = int(broken_along(subject, estimated, purpose=self.name, momentum=self.momentum).sum())
         return Finding(
@@ -48,6 +41,24 @@ class EstimatedGradients(Check, name="estimated-gradients"):
             "beside the claimed attack",
             figures={"broken": broken / subject.n},
         )
+
+
+def estimated_gradient(task: Task, points: Images, *, offset: float, pairs: int) -> Images:
+    """Return Σ (m(x + c d) − m(x − c d)) d, m the margin: the direction of its gradient, as answers tell it.
+
+    Args:
+        task: the model, and what it is asked.
+        points: x.
+        offset: c, in [0, 1] pixel units.
+        pairs: how many d there are, of random signs, those of every second one for squares of pixels.
+    """
+    total = torch.zeros_like(points)
+    for pair in range(pairs):
+        signs = signs_like(points, coarse=bool(pair % 2), rng=task.rng)
+        with torch.no_grad():
+            change = margin_at(task, points + offset * signs) - margin_at(task, points - offset * signs)
+        total += change.nan_to_num(posinf=0, neginf=0)[:, None, None, None] * signs
+    return total
 
 
 def signs_like(images: Images, *, coarse: bool, rng: torch.Generator) -> Images:
