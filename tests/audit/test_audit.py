@@ -1,22 +1,41 @@
 """Robustness that is not real is found out, robustness that is real is not accused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
-from fakes import CAUGHT_BY, EPSILON, HONEST, HONEST_EPSILON, digits, fakes, naive_pgd, subject, trained
+from fakes import (
+    CAUGHT_BY,
+    EPSILON,
+    HONEST,
+    HONEST_EPSILON,
+    IMAGES,
+    QUICK,
+    digits,
+    fakes,
+    naive_pgd,
+    subject,
+    trained,
+    unusual,
+)
 from rich.console import Console
 
 import srat
 from srat.attacks import PGD
 from srat.audit.base import Check, Finding, Remade, Subject, judged, stronger
 from srat.audit.checks.disjoint import exact_twins, near_twins
+from srat.audit.checks.estimated_gradients import estimated_gradient
+from srat.audit.checks.footprints import smooth, sparse, uneven
 from srat.audit.checks.growing_epsilon import GrowingEpsilon
+from srat.audit.checks.stored import on_levels
+from srat.audit.searching import Task, broken_along, by_gradient
 from srat.audit.suite import Audit, Entry, audit, chosen_checks
 from srat.core.errors import UserError
 from srat.core.members import members
 from srat.data import Dataset
 from srat.evaluation.counts import Counts
+from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation, Result
 from srat.report.terminal.audit import audit_line, conclusion
 
@@ -28,27 +47,29 @@ def planted():
 
 @pytest.mark.parametrize("name", CAUGHT_BY)
 def test_a_naive_attack_believes_the_fakes(planted, name):
-    undefended = naive_pgd(trained("natural"), EPSILON)
+    undefended = naive_pgd(trained("natural"), EPSILON, images=200)
     assert undefended < 0.2
-    assert naive_pgd(planted[name], EPSILON) > max(0.35, 2 * undefended)
+    assert naive_pgd(planted[name], EPSILON, images=200) > max(0.35, 2 * undefended)
 
 
-# One that costs little is enough here; stability.py looks at all of them.
-QUICK = {
-    "temperature": ("loss-and-scale", "zero-gradients"),
-    "quantised": ("zero-gradients", "transfer"),
-    "noise": ("determinism", "transfer"),
-    "batch-statistics": ("batch-independence", "transfer"),
-    "sigmoid": ("zero-gradients", "transfer"),
-    "half": ("half-precision", "zero-gradients"),
-}
-
-
-@pytest.mark.parametrize("name", CAUGHT_BY)
+@pytest.mark.parametrize("name", QUICK)
 def test_fakes_are_caught(planted, name):
-    found = audit(subject(planted[name], epsilon=EPSILON), QUICK[name])
+    found = audit(subject(planted[name], epsilon=EPSILON, images=IMAGES.get(name, 200)), QUICK[name])
     assert found.verdicts == dict.fromkeys(sorted(QUICK[name]), "fail")
     assert set(QUICK[name]) <= set(CAUGHT_BY[name])
+    assert QUICK.keys() | {"small-scale"} == CAUGHT_BY.keys()
+
+
+def test_only_smaller_steps_come_to_the_crests_between_longer_ones(planted):
+    whom = subject(planted["comb"], epsilon=EPSILON, images=100)
+    threat = replace(whom.threat, random_start=False)  # without other starts there is nothing else to find them
+    assert audit(replace(whom, threat=threat), ["effort"]).verdict == "fail"
+
+
+def test_a_scale_of_one_lead_has_a_gradient_where_margin_and_larger_scales_have_none(planted):
+    (entry,) = audit(subject(planted["decoy"], epsilon=EPSILON, images=100), ["loss-and-scale"]).entries
+    found = {name: value for name, value in entry.finding.figures.items() if name.startswith(("scale_", "margin"))}
+    assert sorted(found.values())[0] < 0.5 < 0.9 < sorted(found.values())[1]
 
 
 @pytest.mark.parametrize("name", ["black-box", "growing-epsilon", "effort"])
@@ -57,9 +78,10 @@ def test_what_asks_for_no_gradient_catches_them_too(planted, name):
     assert audit(subject(planted[fake], epsilon=EPSILON), [name]).verdict == "fail"
 
 
-def test_mistake_5_logits_of_a_smaller_scale_than_the_trained_one_are_found_out():
-    scaled = Remade(trained("ce"), lambda logits: logits / 30)
-    assert naive_pgd(scaled, HONEST_EPSILON) > naive_pgd(trained("ce"), HONEST_EPSILON) + 0.05
+@pytest.mark.parametrize("held_out", [True, False])
+def test_mistake_5_logits_of_a_smaller_scale_than_the_trained_one_are_found_out(held_out):
+    scaled = Remade(trained("ce", held_out=held_out), lambda logits: logits / 30)
+    assert naive_pgd(scaled, HONEST_EPSILON) > naive_pgd(trained("ce", held_out=held_out), HONEST_EPSILON) + 0.05
     (entry,) = audit(subject(scaled, epsilon=HONEST_EPSILON), ["loss-and-scale"]).entries
     assert entry.finding.verdict == "fail"
 
@@ -70,6 +92,106 @@ def test_honest_models_pass(method):
     assert {name: verdict for name, verdict in found.verdicts.items() if verdict != "pass"} == {}
     assert [entry.check for entry in found.entries if entry.finding is None] == ["interval"]
     assert found.verdict == "pass"
+
+
+SEARCHES = (
+    *("batch-independence", "determinism", "estimated-gradients", "finite-differences", "footprints"),
+    *("loss-and-scale", "smoothed-gradients", "stored", "transfer"),
+)
+
+
+@pytest.mark.parametrize("name", ["linear", "quantised-weights", "perceptron"])  # stability.py has all twelve
+def test_honest_models_of_other_kinds_raise_nothing_above_a_warning(name):
+    found = audit(subject(unusual(name), epsilon=HONEST_EPSILON, images=100), SEARCHES)
+    assert "fail" not in found.verdicts.values()
+
+
+class Jittered(torch.nn.Module):
+    """An honest model behind noise of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = unusual("perceptron")
+
+    def forward(self, images):
+        return self.model(images + 0.05 * torch.randn(images.shape))
+
+
+def test_an_honest_model_that_draws_is_attacked_rightly_and_told():
+    class Listening(Observer):
+        def notice(self, text):
+            told.append(text)
+
+    told = []
+    whom = subject(Jittered(), epsilon=HONEST_EPSILON, images=60)
+    found = audit(replace(whom, observer=Listening()), [name for name in SEARCHES if name != "transfer"])
+    assert told[0].startswith("the model answers at random: attacks see the mean of 10 of its answers")
+    assert found.verdicts["determinism"] == "warn"
+    assert "fail" not in found.verdicts.values()
+
+
+def test_levels_are_those_of_a_file_and_no_further():
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (50, 3, 4, 4), generator=rng) / 255
+    points = (images + 0.031 * (2 * torch.rand(images.shape, generator=rng) - 1)).clamp(0, 1)
+    points[:10] = (images[:10] + 8 / 255).clamp(0, 1)  # on levels but for rounding
+    task = Task(torch.nn.Identity(), images, torch.zeros(50), rng)
+    found = on_levels(task, points)
+    assert torch.equal(found, (255 * found).round() / 255)
+    assert bool(((found - images).abs() <= (points - images).abs() + 1e-6).all())
+    assert bool(((found - points).abs() <= 1 / 255 + 1e-6).all())
+    assert torch.equal(found[:10], (255 * points[:10]).round() / 255)
+    nearest = (255 * points).round() / 255
+    allowed = (nearest - images).abs() <= (points - images).abs() + 1e-6
+    assert torch.equal(found[allowed], nearest[allowed])
+
+
+def test_a_search_believes_what_is_said_without_a_gradient():
+    class Split(torch.nn.Module):
+        def forward(self, x):
+            mean = x.mean(dim=(1, 2, 3)) - 0.5
+            return torch.stack((mean, -mean if x.requires_grad else mean + 1), dim=1) + 0 * mean[:, None]
+
+    data = Dataset(torch.full((6, 1, 4, 4), 0.6), torch.zeros(6, dtype=torch.int64), ("a", "b"))
+    whom = Subject(model=Split(), images=data, threat=PGD(epsilon=0.01, step_size=0.01, steps=2), seed=0)
+    assert len(whom.unbroken) == 0 or bool(broken_along(whom, by_gradient, purpose="test").all())
+
+
+def test_estimates_are_of_the_gradient():
+    weight = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
+    task = Task(
+        Linear(weight), torch.full((3, 1, 8, 8), 0.5), torch.tensor([0, 1, 0]), torch.Generator().manual_seed(0)
+    )
+    true = by_gradient(task, task.images)
+    assert torch.allclose(true[0].flatten(), weight[1] - weight[0])
+    found = estimated_gradient(task, task.images, offset=0.1, pairs=1000)
+    cosine = torch.nn.functional.cosine_similarity(found.flatten(1), true.flatten(1))
+    assert bool((cosine > 0.6).all())  # half of the estimates are of squares of pixels
+
+
+class Linear(torch.nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, images):
+        return images.flatten(1) @ self.weight.T
+
+
+def test_shapes_are_what_they_are_called(rng):
+    weight = torch.randn(2, 64, generator=rng)
+    images = torch.full((3, 1, 8, 8), 0.5)
+    task = Task(Linear(weight), images, torch.tensor([0, 1, 0]), rng)
+    points = images + 0.1 * torch.randn(images.shape, generator=rng).sign()
+    few = sparse(task, points) != images
+    assert few.flatten(1).sum(dim=1).tolist() == [16, 16, 16]
+    largest = (weight[1] - weight[0]).abs().topk(16).indices
+    assert bool(few.flatten(1)[:, largest].all())
+    for found in (smooth(task, points), uneven(task, points), sparse(task, points)):
+        assert bool(((found - images).abs() <= 0.1 + 1e-6).all())
+    assert torch.allclose(smooth(task, points)[:, :, 3, 3], points[:, :, 2:5, 2:5].mean(dim=(2, 3)))
+    sizes = (uneven(task, points) - images).abs()
+    assert 0.05 - 1e-6 <= float(sizes.min()) < 0.06 < 0.09 < float(sizes.max())
 
 
 def test_every_file_is_a_check():

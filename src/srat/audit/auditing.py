@@ -27,8 +27,10 @@ from srat.runs.run import ModelFacts, load_with_facts
 from srat.runtime.fabric import make_fabric
 from srat.training.fitting import fit
 
+SOURCES = ("small-cnn", "linear")
+"""Small models whose adversarial images are transferred."""
 SOURCE_IMAGES = 2_000
-"""Images a class that a small model learns from, whose adversarial images are transferred, …"""
+"""Images a class that they learn from, …"""
 SOURCE_EPOCHS = 5
 """… in so many epochs, …"""
 SOURCE_STEPS = 400
@@ -59,7 +61,8 @@ def audit_run(
         which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
             ones before averaging.
         images: test images to attack, as many of each class.
-        source: a naturally trained run to transfer adversarial images from; by default a small model is trained.
+        source: a naturally trained run to transfer adversarial images from, beside a linear model; by default a small
+            network is trained for that.
         data_dir: where the data's files are now; by default where they were.
         seed: of all randomness; the run's unless given.
         model: the model to put the weights into, where the run was of the user's own.
@@ -84,7 +87,7 @@ def audit_run(
         images=test.sample(images).to(there),
         threat=config.evaluation,
         seed=config.seed if seed is None else seed,
-        source=natural_model(source, parts, config, facts, there, observer) if "source" in needed else None,
+        sources=natural_models(source, parts, config, facts, there, observer) if "sources" in needed else (),
         test=test,
         train=trained_images(folder, config, parts) if "train" in needed else None,
         evaluation=results_so_far(folder.evaluation(which), facts),
@@ -111,24 +114,29 @@ def keep(found: Audit, subject: Subject, folder: RunFolder, which: Which) -> Non
         write_atomically(folder.audit(which), found.to_json(**facts))
 
 
-def natural_model(
+def natural_models(
     source: Path | str | None, parts: Parts, config: Config, facts: ModelFacts, device: str, observer: Observer
-) -> nn.Module:
-    """Return the naturally trained model whose adversarial images are transferred: the one given, or a small one.
+) -> tuple[nn.Module, ...]:
+    """Return the naturally trained models whose adversarial images are transferred: the one given, or small ones.
 
     Raises:
         UserError: if the one given was trained under attack, or on other classes.
     """
-    if source is not None:
-        model, theirs = load_with_facts(source, device=device)
-        require(
-            theirs.config.method.startswith("natural"),
-            f"`source`: expected a naturally trained run, got {theirs.config.method} in '{source}'",
-        )
-        same = (theirs.class_names, theirs.shape) == (facts.class_names, facts.shape)
-        require(same, f"`source`: the run in '{source}' is of other classes, or of images of another size")
-        return model
-    own = compose(compose(data=config.data.name), method="natural", model="small-cnn", seed=config.seed)
+    if source is None:
+        return tuple(natural_model(name, parts, config, device, observer) for name in SOURCES)
+    model, theirs = load_with_facts(source, device=device)
+    require(
+        theirs.config.method.startswith("natural"),
+        f"`source`: expected a naturally trained run, got {theirs.config.method} in '{source}'",
+    )
+    same = (theirs.class_names, theirs.shape) == (facts.class_names, facts.shape)
+    require(same, f"`source`: the run in '{source}' is of other classes, or of images of another size")
+    return model, natural_model(SOURCES[-1], parts, config, device, observer)
+
+
+def natural_model(name: str, parts: Parts, config: Config, device: str, observer: Observer) -> nn.Module:
+    """Return a small model of that architecture, naturally trained on the run's data."""
+    own = compose(compose(data=config.data.name), method="natural", model=name, seed=config.seed)
     images = sum(min(count, SOURCE_IMAGES) for count in parts.train().counts)
     natural = replace(
         own,

@@ -1,6 +1,6 @@
 """What a check is given, and what it says."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -10,15 +10,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
-from srat.attacks import PGD, AnyAttack, Natural
+from srat.attacks import PGD, AnyAttack, Natural, PGDMargin
 from srat.attacks.pgd import MOST_RESTARTS, MOST_STEPS
+from srat.core.keyed_random import generator
 from srat.core.members import Member
 from srat.data import Dataset, to_unit
 from srat.evaluation.evaluate import examine
+from srat.evaluation.expected import PROBED, Expected, expected, randomness
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Evaluation
-from srat.evaluation.serving import BATCH_SIZE, lent_exactly
+from srat.evaluation.serving import BATCH_SIZE, last_points, lent_exactly
 from srat.models import logits_at
 from srat.statistics.intervals import wilson
 
@@ -52,8 +54,8 @@ class Subject:
     """The attack that its robustness is claimed under: norm, budget, steps."""
     seed: int
     """Of all randomness."""
-    source: nn.Module | None = None
-    """A naturally trained model of the same data, to transfer adversarial images from."""
+    sources: Sequence[nn.Module] = ()
+    """Naturally trained models of the same data, to transfer adversarial images from."""
     test: Dataset | None = None
     """The whole test set."""
     train: Dataset | None = None
@@ -62,6 +64,13 @@ class Subject:
     """The published numbers."""
     observer: Observer = field(default_factory=Observer)
     """Told of progress."""
+
+    def steadied(self) -> "Subject":
+        """Return the same of the model's mean over several draws, if it answers at random."""
+        # Whose draws are whose matters to intervals alone.
+        random = randomness(self.model, self.unit(self.every[:PROBED])) != "none"
+        model = expected(self.model, "by-image" if random else "none", seed=self.seed, tell=self.observer.notice)
+        return self if model is self.model else replace(self, model=model)
 
     @cached_property
     def clean(self) -> Outcome:
@@ -83,6 +92,16 @@ class Subject:
         """The images that the claimed attack leaves unbroken."""
         return self.base.survived.nonzero().flatten()
 
+    @cached_property
+    def on_margin(self) -> Outcome:
+        """What becomes of them under the claimed attack, made on the margin."""
+        return self.outcome(PGDMargin(**vars(self.threat)))
+
+    @cached_property
+    def unbroken(self) -> Int[Tensor, " unbroken"]:
+        """The images that the claimed attack leaves unbroken, on its own loss and on the margin."""
+        return (self.base.survived & self.on_margin.survived).nonzero().flatten()
+
     @property
     def n(self) -> int:
         """How many images there are."""
@@ -96,9 +115,21 @@ class Subject:
         """Return how many images an attack breaks that the claimed one does not."""
         if len(self.standing) == 0:
             return 0
+        if isinstance(self.model, Expected):  # whose draws are those of an image's place
+            return int((~self.outcome(attack).survived)[self.standing].sum())
         rest = self.images.subset(self.standing)
         found = examine(self.model, rest, attack, seed=self.seed, observer=self.observer)
         return int((~found.survived).sum())
+
+    @cached_property
+    def attacked(self) -> "Sequence[Float[Tensor, 'batch c h w']]":
+        """Where the claimed attack leaves the images, in batches, whatever it has broken on its way."""
+        found = []
+        with lent_exactly(self.model) as lent:
+            for number, (images, labels) in enumerate(self.batches(self.every)):
+                rng = generator(self.seed, "audit/attacked", step=number, device=self.device)
+                found.append(last_points(lent, images, labels, self.threat, generator=rng))
+        return found
 
     @property
     def device(self) -> torch.device:
@@ -137,7 +168,7 @@ class Check(Member):
     question: ClassVar[str]
     """What it asks."""
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Which of the subject's "train", "source" and "evaluation" it asks for."""
+    """Which of the subject's "train", "sources" and "evaluation" it asks for."""
 
     def examine(self, subject: Subject) -> Finding | None:
         """Return what is found; None if what it takes is not at hand."""

@@ -112,7 +112,7 @@ def chosen_checks(only: Sequence[str] = ()) -> list[Check]:
 
 @taking_gradients
 def audit(subject: Subject, only: Sequence[str] = (), told: Callable[[Entry], None] = lambda _: None) -> Audit:
-    """Return what the checks find on a model.
+    """Return what the checks find on a model; of one that answers at random, on its mean over several draws.
 
     Args:
         subject: the model, with all that is at hand of its data and its claims.
@@ -122,7 +122,7 @@ def audit(subject: Subject, only: Sequence[str] = (), told: Callable[[Entry], No
     Raises:
         UserError: if there is no check of a name.
     """
-    entries = []
+    entries, subject = [], subject.steadied()
     for check in chosen_checks(only):
         entries.append(
             Entry(check=check.name, question=check.question, needs=check.needs, finding=check.examine(subject))

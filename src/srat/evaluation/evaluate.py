@@ -4,16 +4,19 @@ from typing import Any
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
 from srat.attacks.named import check_evaluates, named
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.gradients import ordinary, taking_gradients
+from srat.core.keyed_random import derive_seed
 from srat.core.warn import warn
 from srat.data import Dataset, to_unit
 from srat.data.pixels import dark_note
 from srat.evaluation.counts import Counts
+from srat.evaluation.expected import DRAWS, PROBED, Expected, drawn_of, expected, randomness
 from srat.evaluation.given import Arrays, given_images, given_labels
 from srat.evaluation.journal import Journal
 from srat.evaluation.observer import Observer
@@ -38,8 +41,11 @@ def evaluate(
     attack: AnyAttack | str | None = None,
     batch_size: int = BATCH_SIZE,
     seed: int = 0,
+    draws: int = DRAWS,
 ) -> Result:
     """Return the model's correct and all examples of each class, clean or under an attack.
+
+    A model that answers at random is attacked, and judged, by the mean of several answers (see `Expected`).
 
     Args:
         model: images in [0, 1] → logits (batch, classes), or an output that has them; it normalises by itself.
@@ -47,14 +53,15 @@ def evaluate(
         labels: (n,) or (n, 1), integers in [0, classes), likewise.
         attack: an attack, a name such as "pgd-20" or "autoattack" (ε = 8/255, α = 2/255), or None for clean accuracy.
         batch_size: images in a batch.
-        seed: of the attack's randomness.
+        seed: of the attack's randomness, and of a random model's.
+        draws: answers of a random model that the mean is of.
 
     Raises:
         UserError: if images are outside [0, 1] (normalised ones are) or of other axes, labels are no integers or
             outside the classes, or there is no such attack.
 
     Warns:
-        UserWarning: on settings of the attack that can hardly be meant.
+        UserWarning: on settings of the attack that can hardly be meant, and of a model that answers at random.
     """
     images = ordinary(given_images(images))
     labels = ordinary(given_labels(labels, images=len(images)))
@@ -73,10 +80,13 @@ def evaluate(
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)
     chosen = named(attack, PGD()) if isinstance(attack, str) else attack or Natural()
     tell_doubts((chosen,), images.shape[1:], warn)
-    found = examine(model, dataset, chosen, seed=seed, batch_size=batch_size)
+    kind = randomness(model, to_unit(images[:PROBED].to(device)))
+    served = expected(model, kind, draws=draws, seed=seed, tell=warn)
+    found = examine(served, dataset, chosen, seed=seed, batch_size=batch_size)
     counts = Counts.of(found.survived, dataset.labels, classes)
     dtype = computed_in(model, logits)
-    return Result(counts=counts, attack=describe_attack(chosen, classes), outcome=found, dtype=dtype)
+    described = describe_attack(chosen, classes) | drawn_of(served)
+    return Result(counts=counts, attack=described, outcome=found, dtype=dtype)
 
 
 @taking_gradients
@@ -95,7 +105,9 @@ def examine(
     """Return what becomes of each example, clean and at every point that an attack comes to.
 
     The attack maximises cross-entropy (or its own loss) on the logits that are served, in fp32, with every module in
-    eval mode; the modes come back afterwards. An image that is wrong once is not attacked any further.
+    eval mode; the modes come back afterwards. An image that is wrong once is not attacked any further. The images of an
+    `Expected` model have draws of their own, batch by batch: so what becomes of one says nothing of another, and an
+    interval of their counts is one over images and draws. No progress of it is kept.
 
     Args:
         model: images in [0, 1] → logits, or an output that has them.
@@ -114,14 +126,48 @@ def examine(
     check_evaluates(type(attack))
     require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
     observer = observer or Observer()
+    if isinstance(model, Expected) and len(dataset) > batch_size:
+        observer.evaluating(attack.label, images=len(dataset))
+        parts = torch.split(torch.arange(len(dataset)), batch_size)
+        outcomes = [
+            examine(
+                model.of(derive_seed(model.seed, "evaluation/part", step=number)),
+                dataset.subset(part),
+                attack,
+                seed=derive_seed(seed, "evaluation/part", step=number),
+                batch_size=batch_size,
+                processes=processes,
+                observer=_OfParts(observer),
+            )
+            for number, part in enumerate(parts)
+        ]
+        observer.finished()
+        return Outcome(*(torch.cat(column) for column in zip(*outcomes, strict=True)))
     with lent_exactly(model) as lent:
         trial = Trial(
-            model=lent, dataset=dataset, seed=seed, batch_size=batch_size, observer=observer, processes=processes
+            model=lent,
+            dataset=dataset,
+            seed=seed,
+            batch_size=batch_size,
+            observer=observer,
+            processes=processes,
+            in_place=isinstance(model, Expected),
         )
         observer.evaluating(attack.label, images=len(trial.mine()))
         found = outcome(trial, attack, journal)
     observer.finished()
     return found
+
+
+class _OfParts(Observer):
+    """Tells another how many images are done, and nothing of where parts begin and end."""
+
+    def __init__(self, told: Observer) -> None:
+        self._told = told
+
+    @override
+    def images_done(self, count: int) -> None:
+        self._told.images_done(count)
 
 
 @checked

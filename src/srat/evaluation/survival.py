@@ -147,10 +147,13 @@ def _pooled(
     trial: Trial, walk: Walk, purpose: str, place: int, waiting: Bool[Tensor, " every"], **how: Any
 ) -> Iterator[Found]:
     """Let the images that wait go a walk, each with random numbers of its own."""
-    own = trial.own(waiting.nonzero().flatten())
+    own = trial.mine() if trial.in_place else trial.own(waiting.nonzero().flatten())
     for part, images, drawn in trial.parts(own, partial(_drawn, trial, walk, purpose, place)):
         pool = Pool(trial, walk, images, trial.dataset.labels[part], drawn, **how)
         for positions, found in pool.run():
+            if trial.in_place:
+                attacked = waiting[part[positions]]
+                positions, found = positions[attacked], found.at(attacked)
             yield part[positions], found
 
 

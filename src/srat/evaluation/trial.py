@@ -34,6 +34,7 @@ class Trial:
         batch_size: images in each pass.
         observer: told how many images this process has finished.
         processes: those that share the images.
+        in_place: whether images keep their places in batches, of a model whose answers depend on these.
     """
 
     model: nn.Module
@@ -42,6 +43,7 @@ class Trial:
     batch_size: int
     observer: Observer
     processes: Processes = ALONE
+    in_place: bool = False
 
     @property
     def device(self) -> torch.device:

@@ -14,11 +14,12 @@ from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.tensor_file import digest_of
 from srat.evaluation.evaluate import examine
+from srat.evaluation.expected import DRAWS
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import opened, parts_of, require_same_data
-from srat.runs.origins import journal_of, origin_of, told_by_first
+from srat.runs.origins import journal_of, origin_of, served_by, told_by_first
 from srat.runs.result_names import chosen_attacks, threat_of
 from srat.runs.results import Examined, Results
 from srat.runs.run import load_with_facts
@@ -43,6 +44,7 @@ def evaluate_run(
     anew: bool = False,
     data_dir: Path | str | None = None,
     seed: int | None = None,
+    draws: int = DRAWS,
     model: nn.Module | None = None,
     device: str | torch.device = "auto",
     observer: Observer | None = None,
@@ -70,6 +72,7 @@ def evaluate_run(
         anew: whether to evaluate again what has been evaluated already.
         data_dir: where the data's files are now; by default where they were.
         seed: of the attacks' starts; the run's unless given.
+        draws: answers of a model that answers at random that attacks see, and that it is judged by, the mean of.
         model: the model to put the weights into, where the run was of the user's own.
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
         observer: told of progress, and of what can hardly be meant.
@@ -105,6 +108,7 @@ def evaluate_run(
             processes=processes,
             observer=observer,
             anew=anew,
+            draws=draws,
             model=model,
         )
 
@@ -120,6 +124,7 @@ def evaluate_weights(
     processes: Processes,
     observer: Observer,
     anew: bool = False,
+    draws: int = DRAWS,
     model: nn.Module | None = None,
 ) -> Evaluation:
     """Evaluate a run's weights, add the results to those that its folder holds, and return them all.
@@ -139,8 +144,9 @@ def evaluate_weights(
     evaluation, origins = told_by_first(processes, partial(results.so_far, observer.notice))
     with telling_of_memory(f"the test images, or their evaluation, do not fit on {device}"):
         dataset = test.dataset.to(device)
+        served = served_by(model, dataset, draws=draws, seed=seed, processes=processes, notice=observer.notice)
         for name, attack in attacks.items():
-            origin = origin_of(attack, seed, facts)
+            origin = origin_of(attack, seed, facts, served)
             journal = journal_of(
                 folder,
                 f"{which}-{name}" if test.part is None else f"{which}-{test.part}-{name}",
@@ -152,7 +158,7 @@ def evaluate_weights(
             )
             if anew or origins.get(name) != origin:
                 found = examine(
-                    model, dataset, attack, seed=seed, processes=processes, observer=observer, journal=journal
+                    served, dataset, attack, seed=seed, processes=processes, observer=observer, journal=journal
                 )
                 evaluation = told_by_first(processes, partial(results.with_outcome, name, found, origin))
             if processes.first:

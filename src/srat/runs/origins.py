@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from typing import TypeVar, cast
 
+import torch
+from torch import nn
+
 from srat.attacks import AnyAttack, Natural
-from srat.data import Dataset
+from srat.data import Dataset, to_unit
 from srat.evaluation.examples import Origin
+from srat.evaluation.expected import PROBED, drawn_of, expected, randomness
 from srat.evaluation.journal import FileJournal
 from srat.evaluation.record import describe_attack
 from srat.evaluation.serving import BATCH_SIZE
@@ -29,11 +34,36 @@ def told_by_first(processes: Processes, ask: Callable[[], T]) -> T:
     return cast(T, processes.told(ask() if processes.first else None))
 
 
-def origin_of(attack: AnyAttack, seed: int, facts: ModelFacts) -> Origin:
-    """Return what makes the outcome of an attack on a run's model."""
+def served_by(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    draws: int,
+    seed: int,
+    processes: Processes,
+    notice: Callable[[str], None],
+) -> nn.Module:
+    """Return a run's model, or the mean of several of its answers if it answers at random.
+
+    Args:
+        model: the model.
+        dataset: the images, on its device; the first few tell whether it is random.
+        draws: how many answers.
+        seed: of them.
+        processes: all of which are told by the first one.
+        notice: called with a line if the model is random.
+    """
+    shown = to_unit(dataset.subset(torch.arange(min(len(dataset), PROBED))).images[:].to(dataset.labels.device))
+    kind = told_by_first(processes, partial(randomness, model, shown))
+    return expected(model, kind, draws=draws, seed=seed, tell=notice)
+
+
+def origin_of(attack: AnyAttack, seed: int, facts: ModelFacts, served: nn.Module) -> Origin:
+    """Return what makes the outcome of an attack on a run's model, as it is served."""
+    drawn = drawn_of(served)
     return Origin(
-        attack=describe_attack(attack, len(facts.class_names)),
-        seed=0 if isinstance(attack, Natural) else seed,
+        attack=describe_attack(attack, len(facts.class_names)) | drawn,
+        seed=0 if isinstance(attack, Natural) and not drawn else seed,
         budget=budget_suffix(attack, facts.config.evaluation),
     )
 

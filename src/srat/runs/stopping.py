@@ -19,6 +19,7 @@ from srat.core.words import counted
 from srat.evaluation.counts import Counts
 from srat.evaluation.evaluate import examine
 from srat.evaluation.examples import Examples, Origin
+from srat.evaluation.expected import DRAWS, Expected
 from srat.evaluation.groups import groups
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import Outcome
@@ -26,7 +27,7 @@ from srat.evaluation.record import Evaluation, Result
 from srat.evaluation.serving import BATCH_SIZE
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import require_same_data
-from srat.runs.origins import journal_of, origin_of, told_by_first
+from srat.runs.origins import journal_of, origin_of, served_by, told_by_first
 from srat.runs.results import WAIT, Examined, results_so_far
 from srat.runs.run import ModelFacts, load_with_facts
 from srat.runtime.machine import telling_of_memory
@@ -50,6 +51,7 @@ def evaluate_within(
     processes: Processes,
     observer: Observer,
     anew: bool = False,
+    draws: int = DRAWS,
     model: nn.Module | None = None,
 ) -> Evaluation:
     """Evaluate a run's weights on blocks of test images until the rare classes' interval is narrow; return all results.
@@ -69,6 +71,7 @@ def evaluate_within(
         processes: those that share the images; the first one writes.
         observer: told of progress, and of intervals that could not be made narrow.
         anew: whether to begin again.
+        draws: answers of a model that answers at random that attacks see, and that it is judged by, the mean of.
         model: the model to put the weights into, where the run was of the user's own.
 
     Raises:
@@ -84,8 +87,9 @@ def evaluate_within(
     evaluation = told_by_first(processes, kept.evaluation)
     with telling_of_memory(f"the test images, or their evaluation, do not fit on {device}"):
         dataset = test.dataset.to(device)
+        served = served_by(model, dataset, draws=draws, seed=seed, processes=processes, notice=observer.notice)
         for name, attack in attacks.items():
-            origin = origin_of(attack, seed, facts)
+            origin = origin_of(attack, seed, facts, served)
             known = told_by_first(processes, partial(kept.known, name, origin, order, anew=anew, told=observer.notice))
             for number, (start, end) in enumerate(pairwise([0, *ends(*order.shape)])):
                 if end <= len(known.labels):
@@ -103,8 +107,9 @@ def evaluate_within(
                     notice=observer.notice,
                 )
                 drawn = derive_seed(seed, "evaluation/block", step=number)
+                asked = served.of(drawn) if isinstance(served, Expected) else served
                 found = examine(
-                    model, block, attack, seed=drawn, processes=processes, observer=observer, journal=journal
+                    asked, block, attack, seed=drawn, processes=processes, observer=observer, journal=journal
                 )
                 known = extended(known, name, block.labels.cpu(), found)
                 if processes.first:

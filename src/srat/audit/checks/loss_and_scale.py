@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from srat.attacks import PGDMargin
 from srat.audit.base import Check, Finding, Remade, Subject, judged
 from srat.core.words import percent
 
@@ -17,27 +17,28 @@ class LossAndScale(Check, name="loss-and-scale"):
 
     question: ClassVar[str] = "Do the margin loss, and logits of other scales, leave as much as the claimed attack?"
     warn: float = 0.01
-    """Accuracy that one of them takes beyond the claimed attack, …"""
+    """Share of images that they break beside the claimed attack, …"""
     fail: float = 0.05
     """… above which the claimed accuracy is an accident of its loss."""
 
     def examine(self, subject: Subject) -> Finding:
-        """Attack the margin, and cross-entropy at the scales 1/s, s and 10 s, s the logits' median lead."""
+        """Attack the margin, and cross-entropy at the scales 1/s, 6/s, s and 10 s, s the logits' median lead."""
         threat, n = subject.threat, subject.n
         lead = subject.logits.topk(2, dim=1).values.nan_to_num()
         s = max(float((lead[:, 0] - lead[:, 1]).median()), 1e-6)
-        scales = {f"logits × {scale:.3g}": scale for scale in (1 / s, s, 10 * s)}
-        margin = PGDMargin(**vars(threat))
-        found = {"margin": subject.outcome(margin)}
+        scales = {f"logits × {scale:.3g}": scale for scale in (1 / s, 6 / s, s, 10 * s)}
+        found = {"margin": subject.on_margin}
         for name, scale in scales.items():
             found[name] = subject.outcome(threat, model=Remade(subject.model, partial(_times, scale)))
         correct = {name: int(each.survived.sum()) for name, each in found.items()}
-        lost = max(0, len(subject.standing) - min(correct.values()))
+        all_of_them = torch.stack([each.survived for each in found.values()]).all(dim=0)
+        lost = int((subject.base.survived & ~all_of_them).sum())
         return Finding(
             verdict=judged(lost, n, warn=self.warn, fail=self.fail),
             evidence=f"claimed attack {percent(len(subject.standing), n)}, "
-            + ", ".join(f"{name} {percent(count, n)}" for name, count in correct.items()),
-            figures={"logit_scale": s}
+            + ", ".join(f"{name} {percent(count, n)}" for name, count in correct.items())
+            + f"; together they break {percent(lost, n)} more",
+            figures={"logit_scale": s, "broken": lost / n}
             | {name.replace("logits × ", "scale_"): count / n for name, count in correct.items()},
         )
 

@@ -35,7 +35,7 @@ class Arguments:
     images: int = 500
     """Number of test images to attack, equally many of each class."""
     source: Path | None = None
-    """A naturally trained run to transfer adversarial images from; by default a small model is trained for that."""
+    """A naturally trained run to transfer adversarial images from; by default a small network is trained for that."""
     data_dir: Path | None = None
     """Where the data's files are; as in training unless given."""
     seed: int | None = None

@@ -13,6 +13,7 @@ from srat.attacks.projections import NormName
 from srat.cli.naming import make_console
 from srat.cli.parsing import parse, run_word
 from srat.core.signals import Interrupted, deferring_signals
+from srat.evaluation.expected import DRAWS
 from srat.evaluation.groups import GROUPINGS, grouped
 from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.table import print_evaluation
@@ -66,6 +67,8 @@ class Arguments:
     """Where the data's files are; as in training unless given."""
     seed: int | None = None
     """Seed of the attacks' starts; the run's unless given."""
+    draws: int = DRAWS
+    """Answers of a model that answers at random, the mean of which is attacked and judged."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
     devices: int = 1
@@ -103,6 +106,7 @@ def run(args: list[str]) -> int:
             anew=arguments.anew,
             data_dir=arguments.data_dir,
             seed=arguments.seed,
+            draws=arguments.draws,
             device=arguments.device,
             observer=observer,
         )
