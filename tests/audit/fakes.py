@@ -332,7 +332,7 @@ def fakes():
     return {name: Fake(answer) for name, answer in ANSWERS.items()} | {
         "batch-statistics": BatchStatistics(),
         "half": Half(),
-        "winners": own_module(winners),
+        "winners": own_module(winners, epochs=15),
         "small-scale": Remade(trained("ce", held_out=False), lambda logits: logits / 30),
     }
 
@@ -344,7 +344,7 @@ CAUGHT_BY = {
     "sigmoid": ("transfer", "zero-gradients"),
     "memory": ("stored",),
     "noise-detector": ("footprints",),
-    "footprint-detector": ("stored",),
+    "footprint-detector": ("footprints",),
     "autograd-detector": ("determinism", "finite-differences"),
     "batch-detector": ("batch-independence", "footprints"),
     "bucketed": ("estimated-gradients", "finite-differences", "transfer"),
@@ -373,7 +373,7 @@ QUICK = {
     "sigmoid": ("zero-gradients", "transfer"),
     "memory": ("stored",),
     "noise-detector": ("footprints",),
-    "footprint-detector": ("stored",),
+    "footprint-detector": ("footprints",),
     "autograd-detector": ("determinism",),
     "batch-detector": ("batch-independence", "footprints"),
     "jpeg": ("estimated-gradients", "finite-differences"),

@@ -157,11 +157,9 @@ def test_a_search_believes_what_is_said_without_a_gradient():
     assert len(whom.unbroken) == 0 or bool(broken_along(whom, by_gradient, purpose="test").all())
 
 
-def test_estimates_are_of_the_gradient():
-    weight = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
-    task = Task(
-        Linear(weight), torch.full((3, 1, 8, 8), 0.5), torch.tensor([0, 1, 0]), torch.Generator().manual_seed(0)
-    )
+def test_estimates_are_of_the_gradient(rng):
+    weight = torch.randn(2, 64, generator=rng)
+    task = Task(Linear(weight), torch.full((3, 1, 8, 8), 0.5), torch.tensor([0, 1, 0]), rng)
     true = by_gradient(task, task.images)
     assert torch.allclose(true[0].flatten(), weight[1] - weight[0])
     found = estimated_gradient(task, task.images, offset=0.1, pairs=1000)
@@ -191,7 +189,7 @@ def test_shapes_are_what_they_are_called(rng):
         assert bool(((found - images).abs() <= 0.1 + 1e-6).all())
     assert torch.allclose(smooth(task, points)[:, :, 3, 3], points[:, :, 2:5, 2:5].mean(dim=(2, 3)))
     sizes = (uneven(task, points) - images).abs()
-    assert 0.05 - 1e-6 <= float(sizes.min()) < 0.06 < 0.09 < float(sizes.max())
+    assert 0.07 - 1e-6 <= float(sizes.min()) < 0.075 < 0.09 < float(sizes.max())
 
 
 def test_every_file_is_a_check():
