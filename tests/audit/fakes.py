@@ -332,7 +332,7 @@ def fakes():
     return {name: Fake(answer) for name, answer in ANSWERS.items()} | {
         "batch-statistics": BatchStatistics(),
         "half": Half(),
-        "winners": own_module(winners, epochs=15),
+        "winners": own_module(winners),
         "small-scale": Remade(trained("ce", held_out=False), lambda logits: logits / 30),
     }
 
@@ -503,7 +503,9 @@ def known(name, images=200):
     """
     model, data = fakes()[name], digits().sample(images)
     x, y = to_unit(data.images), data.labels
-    inside = {"small-scale": trained("ce", held_out=False), "winners": model}.get(name, trained("natural"))
+    inside = {
+        "small-scale": trained("ce", held_out=False),
+    }.get(name, trained("natural"))
     threat = PGD(epsilon=EPSILON, step_size=EPSILON / 4, steps=20)
     credited = examine(model, data, threat, seed=0).survived
     rng, points, shown = torch.Generator().manual_seed(0), x, [x]
