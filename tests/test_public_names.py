@@ -121,7 +121,8 @@ CALLS = {
     models.Classifier: {"normalization": models.Normalization(ONE, ONE), "backbone": NET, "head": NET}
     | {"projection": NET},
     models.ImageShape: {"channels": 1, "height": 8, "width": 8},
-    evaluate: {"model": NET, "images": IMAGES, "labels": LABELS, "attack": None, "batch_size": 4, "seed": 0},
+    evaluate: {"model": NET, "images": IMAGES, "labels": LABELS, "attack": None, "batch_size": 4, "seed": 0}
+    | {"draws": 2},
     examine: {"model": NET, "dataset": DATA, "attack": PGD(steps=1), "seed": 0, "batch_size": 2},
     count: {"model": NET, "dataset": DATA, "attack": PGD(steps=1), "seed": 0},
     describe_attack: {"attack": PGD(), "classes": 3},
@@ -160,7 +161,7 @@ CALLS = {
     srat.load: {"path": "/there/is/no/run", "which": "last", "device": "cpu", "model": None},
     srat.evaluate_run: {"path": NO_RUN, "attacks": ("pgd-2",), "which": "last", "norm": None, "seed": None}
     | {"epsilon": None, "step_size": None, "restarts": None, "images": None, "new_images": False, "anew": False}
-    | {"data_dir": None, "model": None, "device": "cpu", "observer": None},
+    | {"data_dir": None, "draws": 2, "model": None, "device": "cpu", "observer": None},
     srat.audit_run: {"path": NO_RUN, "checks": ("finite",), "which": "last", "images": 9, "source": None, "seed": None}
     | {"data_dir": None, "model": None, "device": "cpu", "observer": None, "begun": silent, "told": silent},
     srat.compare_runs: {"paths": [NO_RUN, NO_RUN], "attacks": ("clean",), "which": "last", "images": None},

@@ -344,7 +344,7 @@ CAUGHT_BY = {
     "sigmoid": ("transfer", "zero-gradients"),
     "memory": ("stored",),
     "noise-detector": ("footprints",),
-    "footprint-detector": ("stored",),
+    "footprint-detector": ("footprints",),
     "autograd-detector": ("determinism", "finite-differences"),
     "batch-detector": ("batch-independence", "footprints"),
     "bucketed": ("estimated-gradients", "finite-differences", "transfer"),
@@ -353,7 +353,7 @@ CAUGHT_BY = {
     "resized": ("finite-differences", "transfer"),
     "wrong-gradient": ("estimated-gradients", "finite-differences", "transfer"),
     "clipped-gradient": ("estimated-gradients", "finite-differences", "transfer"),
-    "input-temperature": ("estimated-gradients", "transfer"),
+    "input-temperature": ("loss-and-scale", "transfer"),
     "hashed": ("estimated-gradients", "finite-differences", "transfer"),
     "saturated-before": ("estimated-gradients", "finite-differences", "smoothed-gradients", "transfer"),
     "saturated-after": ("transfer", "zero-gradients"),
@@ -373,12 +373,12 @@ QUICK = {
     "sigmoid": ("zero-gradients", "transfer"),
     "memory": ("stored",),
     "noise-detector": ("footprints",),
-    "footprint-detector": ("stored",),
+    "footprint-detector": ("footprints",),
     "autograd-detector": ("determinism",),
     "batch-detector": ("batch-independence", "footprints"),
     "jpeg": ("estimated-gradients", "finite-differences"),
     "wrong-gradient": ("finite-differences", "transfer"),
-    "input-temperature": ("estimated-gradients",),
+    "input-temperature": ("transfer",),
     "saturated-before": ("finite-differences", "smoothed-gradients"),
     "saturated-after": ("zero-gradients",),
     "comb": ("smoothed-gradients",),
@@ -503,7 +503,9 @@ def known(name, images=200):
     """
     model, data = fakes()[name], digits().sample(images)
     x, y = to_unit(data.images), data.labels
-    inside = {"small-scale": trained("ce", held_out=False), "winners": model}.get(name, trained("natural"))
+    inside = {
+        "small-scale": trained("ce", held_out=False),
+    }.get(name, trained("natural"))
     threat = PGD(epsilon=EPSILON, step_size=EPSILON / 4, steps=20)
     credited = examine(model, data, threat, seed=0).survived
     rng, points, shown = torch.Generator().manual_seed(0), x, [x]

@@ -150,23 +150,24 @@ def test_a_search_believes_what_is_said_without_a_gradient():
     class Split(torch.nn.Module):
         def forward(self, x):
             mean = x.mean(dim=(1, 2, 3)) - 0.5
-            return torch.stack((mean, -mean if x.requires_grad else mean + 1), dim=1) + 0 * mean[:, None]
+            return torch.stack((mean, -mean if torch.is_grad_enabled() else mean + 1), dim=1) + 0 * mean[:, None]
 
     data = Dataset(torch.full((6, 1, 4, 4), 0.6), torch.zeros(6, dtype=torch.int64), ("a", "b"))
     whom = Subject(model=Split(), images=data, threat=PGD(epsilon=0.01, step_size=0.01, steps=2), seed=0)
-    assert len(whom.unbroken) == 0 or bool(broken_along(whom, by_gradient, purpose="test").all())
+    vars(whom)["unbroken"] = torch.arange(6)  # as if the look at the untouched images had asked for gradients, too
+    assert bool(broken_along(whom, by_gradient, purpose="test").all())
 
 
-def test_estimates_are_of_the_gradient():
-    weight = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
-    task = Task(
-        Linear(weight), torch.full((3, 1, 8, 8), 0.5), torch.tensor([0, 1, 0]), torch.Generator().manual_seed(0)
-    )
+def test_estimates_are_of_the_gradient(rng):
+    weight = torch.randn(2, 64, generator=rng)
+    task = Task(Linear(weight), torch.full((3, 1, 8, 8), 0.5), torch.tensor([0, 1, 0]), rng)
     true = by_gradient(task, task.images)
     assert torch.allclose(true[0].flatten(), weight[1] - weight[0])
     found = estimated_gradient(task, task.images, offset=0.1, pairs=1000)
-    cosine = torch.nn.functional.cosine_similarity(found.flatten(1), true.flatten(1))
-    assert bool((cosine > 0.6).all())  # half of the estimates are of squares of pixels
+    squares = 16 * torch.nn.functional.avg_pool2d(true, 4)  # E (d · g) d, d of one sign in each square
+    expected = true + torch.nn.functional.interpolate(squares, scale_factor=4)
+    cosine = torch.nn.functional.cosine_similarity(found.flatten(1), expected.flatten(1))
+    assert bool((cosine > 0.95).all())
 
 
 class Linear(torch.nn.Module):
@@ -191,7 +192,7 @@ def test_shapes_are_what_they_are_called(rng):
         assert bool(((found - images).abs() <= 0.1 + 1e-6).all())
     assert torch.allclose(smooth(task, points)[:, :, 3, 3], points[:, :, 2:5, 2:5].mean(dim=(2, 3)))
     sizes = (uneven(task, points) - images).abs()
-    assert 0.05 - 1e-6 <= float(sizes.min()) < 0.06 < 0.09 < float(sizes.max())
+    assert 0.07 - 1e-6 <= float(sizes.min()) < 0.075 < 0.09 < float(sizes.max())
 
 
 def test_every_file_is_a_check():

@@ -54,8 +54,8 @@ def smooth(task: Task, points: Images) -> Images:
 
 
 def uneven(task: Task, points: Images) -> Images:
-    """Return points at differences of all sizes, from half the given ones on."""
-    share = 0.5 + 0.5 * torch.rand(points.shape, generator=task.rng, device=task.rng.device)
+    """Return points at differences of all sizes, from seven tenths of the given ones on."""
+    share = 0.7 + 0.3 * torch.rand(points.shape, generator=task.rng, device=task.rng.device)
     return task.images + share * (points - task.images)
 
 
