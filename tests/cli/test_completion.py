@@ -46,7 +46,7 @@ def script(tmp_path_factory):
         (["train", "--out", "x", "--precision", "b"], ["bf16"]),
         (["runs", "--format", ""], ["table", "csv", "json"]),
         (["export", "x", "--to", ""], ["torch-export", "onnx", "hub"]),
-        (["evaluate", "x", "--attack", "autoa"], ["autoattack"]),
+        (["evaluate", "x", "--attack", "autoa"], ["autoattack", "autoattack-rapid", "autoattack-reference"]),
         (["audit", "x", "--check", "bl"], ["black-box"]),
         (["grid", "table"], ["table1", "table2", "table3", "table4"]),
         (["report", "table1", "--sca"], ["--scale"]),

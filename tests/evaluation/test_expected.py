@@ -12,7 +12,7 @@ from srat.core.errors import UserError
 from srat.data import Dataset
 from srat.evaluation.counts import Counts
 from srat.evaluation.evaluate import examine
-from srat.evaluation.expected import Expected, expected, randomness
+from srat.evaluation.expected import Expected, difference, expected, randomness
 
 
 class Noisy(nn.Module):
@@ -190,3 +190,11 @@ KINDS = {"of_image": "by-image", "of_batch": "by-batch"}
 def test_there_is_at_least_a_draw():
     with pytest.raises(UserError, match="draws: expected at least 1, got 0"):
         srat.evaluate(Noisy(of_image=0.1), of_pixels(IMAGES), LABELS, draws=0)
+
+
+def test_numbers_that_are_none_are_not_random():
+    one = torch.tensor([[1.0, torch.nan], [torch.inf, 2.0]])
+    assert difference(one, one.clone()) == 0
+    assert difference(one, torch.tensor([[1.5, torch.nan], [torch.inf, 2.0]])) == 1.0
+    assert difference(one, torch.tensor([[1.0, 0.0], [torch.inf, 2.0]])) == torch.inf
+    assert difference(torch.full((2, 2), torch.nan), torch.full((2, 2), torch.nan)) == 0

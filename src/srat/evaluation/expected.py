@@ -106,8 +106,15 @@ def drawn_of(model: nn.Module) -> dict[str, int]:
 
 
 def difference(one: Tensor, other: Tensor) -> float:
-    """Return the largest difference of two answers to the same images, over the standard deviation of the logits."""
-    return float((one - other).abs().max() / one.std().clamp(min=1e-12))
+    """Return the largest difference of two answers to the same images, over the standard deviation of the logits.
+
+    What is no number in both is the same in both.
+    """
+    finite = one.isfinite()
+    if not torch.equal(finite, other.isfinite()):
+        return float("inf")
+    one, other = one[finite], other[finite]
+    return float((one - other).abs().max() / one.std(correction=0).clamp(min=1e-12)) if len(one) else 0.0
 
 
 def drawn_together(model: nn.Module, image: Float[Tensor, "1 channels height width"]) -> bool:
