@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional
 from typing_extensions import override
 
 from srat.attacks.base import Images, each, started
@@ -16,7 +17,6 @@ from srat.attacks.searches import MOST_TARGETS, Search, lengths, ranked
 from srat.attacks.walks import Ask, Labels, Logits, Stand, State, Walk, chosen, climbed
 from srat.core.checked import checked
 from srat.core.errors import require_field
-from srat.losses.cross_entropy_loss import entropy_of
 
 STEPS = 100
 MOMENTUM = 0.75
@@ -164,7 +164,9 @@ class AutoPGD(Walk):
 
     def _loss(self, logits: Logits, labels: Labels, targets: Labels) -> Float[Tensor, " batch"]:
         logits = logits.float()
-        return entropy_of(logits, labels) if self.rank is None else targeted_dlr(logits, labels, targets)
+        if self.rank is None:
+            return functional.cross_entropy(logits, labels, reduction="none")
+        return targeted_dlr(logits, labels, targets)
 
 
 def _moved_linf(

@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from srat.attacks.base import Images, IterativeAttack, input_gradient, started
-from srat.losses.cross_entropy_loss import entropy_of
+from srat.attacks.base import Images, IterativeAttack, Loss, input_gradient, started
 
 Ask = Callable[[Tensor], Tensor]
 """Images (batch, channels, height, width) → logits, (batch, classes)."""
@@ -76,6 +75,8 @@ class Steps(Walk):
     """The walk of an attack that moves by the gradient of a loss, from one start."""
 
     attack: IterativeAttack
+    usual: Loss
+    """What it makes large, unless it has a loss of its own."""
 
     @property
     def points(self) -> int:
@@ -94,7 +95,7 @@ class Steps(Walk):
         """Ask, and step."""
         del step
         point = state["point"]
-        logits, _, gradient = climbed(ask, point, lambda logits: self.attack.loss(entropy_of, logits, labels))
+        logits, _, gradient = climbed(ask, point, lambda logits: self.attack.loss(self.usual, logits, labels))
         return Stand(point, logits, {"point": self.attack.step(point, gradient, images)})
 
 

@@ -17,6 +17,7 @@ from srat.evaluation.outcome import Found, Outcome, broken_or_not
 from srat.evaluation.pool import Pool
 from srat.evaluation.serving import last_points, right
 from srat.evaluation.trial import Trial
+from srat.losses.cross_entropy_loss import entropy_of
 
 Round = Callable[[Progress], Iterator[Found]]
 """One go at the images that still stand: yields those that it is through with, once for each."""
@@ -135,7 +136,7 @@ def _iterated(trial: Trial, attack: IterativeAttack, number: int, progress: Prog
     start, first = number - 1, (number - 1) * (attack.iterations + 1) + 1
     yield from _pooled(
         trial,
-        Steps(attack=attack),
+        Steps(attack=attack, usual=entropy_of),
         f"evaluation/{attack.name}",
         start,
         progress.waiting(number),
