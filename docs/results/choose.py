@@ -90,24 +90,41 @@ def main() -> None:
     """Train and judge what is asked for, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
-    parser.add_argument("candidates", nargs="*", metavar="CANDIDATE")
+    parser.add_argument("candidates", nargs="*", metavar="CANDIDATE", help=f"of {'; '.join(CANDIDATES)}")
     parser.add_argument("--scale", default="medium", choices=("medium", "small"))
     parser.add_argument("--imbalance", default="exp-100")
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
+    if unknown := set(options.candidates) - set(CANDIDATES):
+        parser.error(f"unknown candidate '{min(unknown)}'; there are: {'; '.join(CANDIDATES)}")
     torch.set_num_threads(1)
+    print("per cent right, over all / on the rarer half of the classes")
     for seed in range(options.seeds):
-        for name in options.candidates:
+        for name in options.candidates or CANDIDATES:
             config = config_of(name, options.scale, options.imbalance, seed)
             run = options.runs / config.id
             file = run / "judged.json"
-            if not file.exists():
+            if options.candidates and not file.exists():
                 srat.fit(config, out=run, device="cpu")
                 file.write_text(json.dumps(judged(run, config)))
-            right = json.loads(file.read_text())
-            total = {w: sum(v) / 50 for w, v in right.items()}
-            rare = {w: sum(v[5:]) / 25 for w, v in right.items()}
-            print(f"{name:32}{seed}", *(f"{w} {total[w]:5.1f} /{rare[w]:5.1f}  " for w in right), flush=True)
+            if file.exists():
+                print(row(name, seed, json.loads(file.read_text())), flush=True)
+
+
+def row(name: str, seed: int, right: Mapping[str, list[int]]) -> str:
+    """Return a line of the table.
+
+    Args:
+        name: the candidate's.
+        seed: its seed.
+        right: of each class so many of `EACH` images, by attack.
+    """
+
+    def per_cent(counts: list[int]) -> str:
+        return f"{100 * sum(counts) / (EACH * len(counts)):5.1f}"
+
+    cells = (f"{word} {per_cent(all_)} /{per_cent(all_[len(all_) // 2 :])}" for word, all_ in right.items())
+    return f"{name:28} seed {seed}   {'   '.join(cells)}"
 
 
 if __name__ == "__main__":

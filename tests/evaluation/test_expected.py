@@ -188,7 +188,7 @@ KINDS = {"of_image": "by-image", "of_batch": "by-batch"}
 
 
 def test_there_is_at_least_a_draw():
-    with pytest.raises(UserError, match="draws: expected at least 1, got 0"):
+    with pytest.raises(UserError, match="`draws`: expected at least 1, got 0"):
         srat.evaluate(Noisy(of_image=0.1), of_pixels(IMAGES), LABELS, draws=0)
 
 

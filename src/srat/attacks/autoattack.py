@@ -24,9 +24,9 @@ class AutoAttack(Search, name="autoattack"):
 
 @dataclass(frozen=True, kw_only=True)
 class RapidAutoAttack(Search, name="autoattack-rapid"):
-    """What breaks most in AutoAttack, for work in progress: APGD-CE, and APGD-T towards five classes.
+    """The beginning of AutoAttack, for work in progress: APGD-CE, and APGD-T towards five classes.
 
-    It takes about a tenth of the time, and finds nearly all that AutoAttack finds: never report it as AutoAttack.
+    What it breaks AutoAttack breaks, but for the random starts, and not the other way round: never report it as such.
     """
 
     @property

@@ -12,7 +12,7 @@ from srat.attacks.base import Adversary, Images
 from srat.attacks.doubts import doubts_of_ball, named_doubts, tell_doubts
 from srat.attacks.pgd import check_budget
 from srat.attacks.projections import NormName, Shape, within
-from srat.attacks.walks import Ask, Labels, Logits, Walk, chosen
+from srat.attacks.walks import Ask, Labels, Logits, Walk, chosen, drawn_for
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.gradients import ordinary, taking_gradients
@@ -97,14 +97,9 @@ class Search(Adversary):
                 if len(standing) == 0:
                     return found
                 rng = generator(seed, stage.name, epoch=number)
-                draws = [walk.draw((1, *images.shape[1:]), generator=rng) for _ in range(len(standing))]
-                drawn = (
-                    torch.cat([each for each in draws if each is not None]).to(images.device)
-                    if draws[0] is not None
-                    else None
-                )
-                chosen_ones = images[standing], labels[standing]
-                found = found.index_copy(0, standing, self._walked(walk, logits_at, *chosen_ones, drawn))
+                drawn = drawn_for(walk, images.shape[1:], [rng] * len(standing), images.device)
+                made = self._walked(walk, logits_at, images[standing], labels[standing], drawn)
+                found = found.index_copy(0, standing, made)
         return found
 
     def _walked(self, walk: Walk, ask: Ask, images: Images, labels: Labels, drawn: Tensor | None) -> Images:

@@ -1,6 +1,6 @@
 """Ways from an image, point by point, that each image of a batch goes by itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -119,6 +119,22 @@ def climbed(
 
     gradient = input_gradient(loss_at, images)
     return (*seen[0], gradient)
+
+
+def drawn_for(
+    walk: Walk, shape: Sequence[int], generators: Iterable[torch.Generator], device: torch.device
+) -> Tensor | None:
+    """Return what images have for themselves, a row for each generator; None of a walk that draws nothing.
+
+    Args:
+        walk: that draws it, on the CPU, so that it is the same on every device.
+        shape: of an image, (channels, height, width).
+        generators: the source of each image.
+        device: where it is wanted.
+    """
+    draws = (walk.draw((1, *shape), generator=rng) for rng in generators)
+    rows = [drawn for drawn in draws if drawn is not None]
+    return torch.cat(rows).to(device) if rows else None
 
 
 def chosen(which: Tensor, yes: Tensor, no: Tensor) -> Tensor:

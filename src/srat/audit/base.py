@@ -14,6 +14,7 @@ from srat.attacks import PGD, AnyAttack, Natural, PGDMargin
 from srat.attacks.pgd import MOST_RESTARTS, MOST_STEPS
 from srat.core.keyed_random import generator
 from srat.core.members import Member
+from srat.core.words import percent
 from srat.data import Dataset, to_unit
 from srat.evaluation.evaluate import examine
 from srat.evaluation.expected import PROBED, Expected, expected, randomness
@@ -173,6 +174,31 @@ class Check(Member):
     def examine(self, subject: Subject) -> Finding | None:
         """Return what is found; None if what it takes is not at hand."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FurtherAttack(Check):
+    """A check by what another search breaks that the claimed attack does not."""
+
+    warn: float = 0.02
+    """Share of images that it breaks beside the claimed attack, …"""
+    fail: float = 0.05
+    """… above which the claimed attack was misled."""
+
+    def found(self, subject: Subject, broken: int, what: str) -> Finding:
+        """Return what so many images say that a search has broken.
+
+        Args:
+            subject: whose images they are.
+            broken: how many.
+            what: the search, such as "1,000 queries".
+        """
+        n = subject.n
+        return Finding(
+            verdict=judged(broken, n, warn=self.warn, fail=self.fail),
+            evidence=f"{what} break {percent(broken, n)} beside the claimed attack",
+            figures={"broken": broken / n},
+        )
 
 
 class Remade(nn.Module):

@@ -59,7 +59,6 @@ def broken_along(
     *,
     purpose: str,
     momentum: float = 0.0,
-    steps: int | None = None,
 ) -> Tensor:
     """Return which of the images that the claimed attack leaves, on either loss, break in a search, (unbroken,).
 
@@ -72,24 +71,21 @@ def broken_along(
         shape: what is made of each point before the model sees it.
         purpose: the key of the search's randomness.
         momentum: the share of the direction before, at the length of 1 for each image, that a direction keeps.
-        steps: how many; those of the claimed attack unless given.
     """
     in_place = isinstance(subject.model, Expected)  # whose draws are those of an image's place
     found = []
     with lent_exactly(subject.model) as lent:
         for number, (images, labels) in enumerate(subject.batches(subject.every if in_place else subject.unbroken)):
             rng = generator(subject.seed, f"audit/{purpose}", step=number, device=subject.device)
-            found.append(_broken(subject, Task(lent, images, labels, rng), direction, shape, momentum, steps))
+            found.append(_broken(subject, Task(lent, images, labels, rng), direction, shape, momentum))
     broken = torch.cat(found) if found else torch.zeros(0, dtype=torch.bool, device=subject.device)
     return broken[subject.unbroken] if in_place else broken
 
 
-def _broken(
-    subject: Subject, task: Task, direction: Direction, shape: Shape, momentum: float, steps: int | None
-) -> Tensor:
+def _broken(subject: Subject, task: Task, direction: Direction, shape: Shape, momentum: float) -> Tensor:
     points, before = task.images, torch.zeros_like(task.images)
     broken = torch.zeros_like(task.labels, dtype=torch.bool)
-    for _ in range(subject.threat.steps if steps is None else steps):
+    for _ in range(subject.threat.steps):
         before = momentum * before + _of_length_one(direction(task, points))
         points = shape(task, subject.threat.step(points, before, task.images))
         with torch.no_grad():

@@ -46,7 +46,7 @@ class Expected(nn.Module):
 
     def __init__(self, model: nn.Module, *, draws: int = DRAWS, seed: int = 0, one_by_one: bool = False) -> None:
         super().__init__()
-        require(draws >= 1, f"draws: expected at least 1, got {draws}")
+        require(draws >= 1, f"`draws`: expected at least 1, got {draws}")
         self.model, self.draws, self.seed, self.one_by_one = model, draws, seed, one_by_one
 
     @override
@@ -90,7 +90,7 @@ def expected(
         seed: of the draws.
         tell: called with a line if the model is random.
     """
-    require(draws >= 1, f"draws: expected at least 1, got {draws}")
+    require(draws >= 1, f"`draws`: expected at least 1, got {draws}")
     if kind == "none":
         return model
     tell(

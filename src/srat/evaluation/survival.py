@@ -10,7 +10,7 @@ from torch import Tensor
 
 from srat.attacks import AnyAttack, Attack, IterativeAttack, Natural, Search, within
 from srat.attacks.reference import ReferenceStage
-from srat.attacks.walks import Steps, Walk
+from srat.attacks.walks import Steps, Walk, drawn_for
 from srat.core.keyed_random import generator
 from srat.evaluation.journal import Journal, Progress
 from srat.evaluation.outcome import Found, Outcome, broken_or_not
@@ -159,11 +159,6 @@ def _pooled(
 
 
 def _drawn(trial: Trial, walk: Walk, purpose: str, place: int, indices: Int[Tensor, " part"]) -> Tensor | None:
-    """Return what each image has for itself; drawn on the CPU, it is the same on every device."""
-    shape = (1, *trial.dataset.images.shape[1:])
-    each = (
-        walk.draw(shape, generator=generator(trial.seed, purpose, epoch=place, step=example))
-        for example in indices.tolist()
-    )
-    drawn = [one for one in each if one is not None]
-    return torch.cat(drawn).to(trial.device) if drawn else None
+    """Return what each image has for itself."""
+    sources = (generator(trial.seed, purpose, epoch=place, step=example) for example in indices.tolist())
+    return drawn_for(walk, trial.dataset.images.shape[1:], sources, trial.device)

@@ -104,7 +104,8 @@ HELD_OUT = (
     "that epoch is, test images say (srat evaluate --weights best)."
 )
 LOWEST = (
-    "interval is for the lowest true accuracy of all classes; the figure, the lowest of several, is rather too low."
+    "interval is for the lowest true accuracy of all classes; the figure itself, as the lowest of several, tends to be "
+    "low."
 )
 """What is to be known of the worst class's accuracy, after "its"."""
 

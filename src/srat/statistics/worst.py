@@ -24,7 +24,7 @@ class Worst(NamedTuple):
     number: int
     """Which class has the lowest accuracy here, the first of several; 0 without any image."""
     accuracy: Accuracy
-    """Its accuracy here, which is rather too low, with the 95 % interval of the lowest true accuracy of all."""
+    """Its accuracy here, which tends to be too low, with the 95 % interval of the lowest true accuracy of all."""
     others: tuple[int, ...]
     """Those that cannot be told from it, from the lowest accuracy on: in 95 % of all cases the worst is among them."""
 

@@ -6,16 +6,15 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from srat.audit.base import Check, Finding, Subject, judged
+from srat.audit.base import Finding, FurtherAttack, Subject
 from srat.audit.searching import Images, Task, broken_along, margin_at
-from srat.core.words import percent
 
 _COARSE = 4
 """Pixels of the side of a square that moves as one, in every second direction."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EstimatedGradients(Check, name="estimated-gradients"):
+class EstimatedGradients(FurtherAttack, name="estimated-gradients"):
     """Gradients that a model withholds, or that are not its own: then differences of its answers lead further."""
 
     question: ClassVar[str] = "Do gradients estimated from the model's answers lead no further than its own?"
@@ -23,10 +22,6 @@ class EstimatedGradients(Check, name="estimated-gradients"):
     """Of opposite points that a gradient is estimated from."""
     momentum: float = 0.9
     """The share of the estimates before that an estimate keeps."""
-    warn: float = 0.02
-    """Share of images that they break beside the claimed attack, …"""
-    fail: float = 0.05
-    """… above which the claimed attack was misled."""
 
     def examine(self, subject: Subject) -> Finding:
         """Attack what the claimed attack has left, by SPSA (Spall, 1992; Uesato et al., 2018) on the margin."""
@@ -35,12 +30,7 @@ class EstimatedGradients(Check, name="estimated-gradients"):
             return estimated_gradient(task, points, offset=subject.threat.epsilon / 2, pairs=self.pairs)
 
         broken = int(broken_along(subject, estimated, purpose=self.name, momentum=self.momentum).sum())
-        return Finding(
-            verdict=judged(broken, subject.n, warn=self.warn, fail=self.fail),
-            evidence=f"gradients estimated from {2 * self.pairs} answers each break {percent(broken, subject.n)} "
-            "beside the claimed attack",
-            figures={"broken": broken / subject.n},
-        )
+        return self.found(subject, broken, f"gradients estimated from {2 * self.pairs} answers each")
 
 
 def estimated_gradient(task: Task, points: Images, *, offset: float, pairs: int) -> Images:

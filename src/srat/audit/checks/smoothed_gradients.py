@@ -5,13 +5,12 @@ from typing import ClassVar
 
 import torch
 
-from srat.audit.base import Check, Finding, Subject, judged
+from srat.audit.base import Finding, FurtherAttack, Subject
 from srat.audit.searching import Images, Task, broken_along, by_gradient
-from srat.core.words import percent
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmoothedGradients(Check, name="smoothed-gradients"):
+class SmoothedGradients(FurtherAttack, name="smoothed-gradients"):
     """Gradients of jumps and of waves too fine to follow: their mean over a neighbourhood leads further."""
 
     question: ClassVar[str] = "Do gradients averaged over a neighbourhood lead no further than those at the point?"
@@ -19,10 +18,6 @@ class SmoothedGradients(Check, name="smoothed-gradients"):
     """Points of the neighbourhood."""
     momentum: float = 0.75
     """The share of the directions before that a direction keeps."""
-    warn: float = 0.02
-    """Share of images that they break beside the claimed attack, …"""
-    fail: float = 0.05
-    """… above which the claimed attack was misled."""
 
     def examine(self, subject: Subject) -> Finding:
         """Attack what the claimed attack has left, along the margin's mean gradient over half the ball."""
@@ -33,9 +28,4 @@ class SmoothedGradients(Check, name="smoothed-gradients"):
             return torch.stack([by_gradient(task, images) for images in near]).nan_to_num().sum(dim=0)
 
         broken = int(broken_along(subject, smoothed, purpose=self.name, momentum=self.momentum).sum())
-        return Finding(
-            verdict=judged(broken, subject.n, warn=self.warn, fail=self.fail),
-            evidence=f"mean gradients of {self.draws} points nearby break {percent(broken, subject.n)} "
-            "beside the claimed attack",
-            figures={"broken": broken / subject.n},
-        )
+        return self.found(subject, broken, f"mean gradients of {self.draws} points nearby")

@@ -59,15 +59,8 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Run what is missing; return the exit code."""
     arguments = parse(Arguments, args, command="grid", default=Arguments())
+    check_numbers(arguments)
     require(arguments.name != "", "srat grid: expected a table or figure of the paper first, as in 'srat grid table1'")
-    require(arguments.seeds >= 1, f"--seeds: expected 1 or more, got {arguments.seeds}")
-    parallel = arguments.parallel
-    require(parallel is None or parallel >= 1, f"--parallel: expected 1 or more, got {parallel}")
-    require(
-        arguments.threads is None or arguments.threads >= 1, f"--threads: expected 1 or more, got {arguments.threads}"
-    )
-    require(arguments.gpus_per_run >= 0, f"--gpus-per-run: expected 0 or more, got {arguments.gpus_per_run:g}")
-    require(arguments.retries >= 0, f"--retries: expected 0 or more, got {arguments.retries}")
     found = recipe(arguments.name)
     console = make_console("grid")
     if found.kind == "distribution":
@@ -104,6 +97,19 @@ def run(args: list[str]) -> int:
     done = f"All {len(jobs)} runs are" if len(jobs) > 1 else "The run is"
     console.print(f"{done} finished; '{report}' shows them", highlight=False, soft_wrap=True)
     return 0
+
+
+def check_numbers(arguments: Arguments) -> None:
+    """Raise ``UserError`` unless all numbers are such as there can be."""
+    for name, value, least in (
+        ("seeds", arguments.seeds, 1),
+        ("parallel", arguments.parallel, 1),
+        ("threads", arguments.threads, 1),
+        ("gpus-per-run", arguments.gpus_per_run, 0),
+        ("retries", arguments.retries, 0),
+    ):
+        if value is not None:
+            require(value >= least, f"--{name}: expected {least} or more, got {value:g}")
 
 
 @contextmanager
