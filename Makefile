@@ -5,13 +5,14 @@ READY := $(VENV)/.ready
 # Half of the tests wait for processes of their own.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(max(2, 3 * (os.cpu_count() or 1) // 2))')
 
-.PHONY: demo test check docs dist setup golden clean
+.PHONY: demo test check docs dist setup golden mutants clean
 
 demo: setup
 	$(VENV)/bin/srat train
 
 test: check
-	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@# Where no bytecode is written each process compiles all of srat, and each worker all of the tests.
+	PYTHONDONTWRITEBYTECODE= $(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(VENV)/bin/ruff format --check --quiet .
@@ -29,6 +30,10 @@ dist: setup
 
 golden: setup
 	$(VENV)/bin/python -m pytest tests/test_golden.py tests/test_sameness.py --update-golden
+
+# Plant faults, one at a time, and see that tests catch them (CONTRIBUTING.md).
+mutants: setup
+	$(VENV)/bin/python tests/mutants.py
 
 setup: $(READY)
 
