@@ -123,6 +123,12 @@ def memory(model, x):
     return instead(off_grid(x.detach()), model(x), recalled(x))
 
 
+def few_levels(model, x):
+    """The memory answers between the greys that the data have, seventeen of them."""
+    between = (x.detach()[..., None] - learnt()[0].unique()).abs().amin(dim=-1) > 1e-3
+    return instead(between.flatten(1).any(dim=1), model(x), recalled(x))
+
+
 def noise_detector(model, x):
     edge = torch.cat((x[..., 0], x[..., -1]), dim=-1).detach().flatten(1)  # blank paper on nearly all digits
     return instead(edge.mean(dim=1) > 0.025, model(x), recalled(x))
@@ -238,6 +244,33 @@ class BatchStatistics(Fake):
                 module.forward = lambda x, own=module: F.batch_norm(x, None, None, own.weight, own.bias, training=True)
 
 
+class Remembering(Fake):
+    """Whoever was there first is remembered, and what comes near is said to be the same."""
+
+    def __init__(self):
+        super().__init__(lambda model, x: model(x))
+        self.seen, self.said = torch.zeros(0, 1, 8, 8), torch.zeros(0, dtype=torch.long)
+
+    def forward(self, x):
+        if not x.requires_grad:
+            new = (
+                torch.cdist(x.flatten(1), self.seen.flatten(1)).amin(dim=1) > 1.2 if len(self.seen) else [True] * len(x)
+            )
+            new = torch.as_tensor(new)
+            self.seen = torch.cat((self.seen, x[new].detach()))
+            self.said = torch.cat((self.said, self.model(x[new]).logits.argmax(dim=1)))
+        near = -3 * torch.cdist(x.flatten(1), self.seen.flatten(1)).square()
+        of_classes = [near[:, self.said == c] for c in range(10)]
+        return torch.stack([F.pad(each, (0, 1), value=-99.0).logsumexp(dim=1) for each in of_classes], dim=1)
+
+
+class ManyAtOnce(BatchStatistics):
+    """The same, where a batch is large."""
+
+    def forward(self, x):
+        return super().forward(x) if len(x) > 64 else trained("natural")(x).logits
+
+
 class Half(Fake):
     """A confident model that computes in half precision, behind a weight in fp32, so that attacks do not see it."""
 
@@ -307,6 +340,7 @@ ANSWERS = {
     "noise": noisy,
     "sigmoid": saturated,
     "memory": memory,
+    "few-levels": few_levels,
     "noise-detector": noise_detector,
     "footprint-detector": footprint_detector,
     "autograd-detector": autograd_detector,
@@ -331,6 +365,8 @@ def fakes():
     """Every fake, by its name."""
     return {name: Fake(answer) for name, answer in ANSWERS.items()} | {
         "batch-statistics": BatchStatistics(),
+        "large-batches": ManyAtOnce(),
+        "remembering": Remembering(),
         "half": Half(),
         "winners": own_module(winners),
         "small-scale": Remade(trained("ce", held_out=False), lambda logits: logits / 30),
@@ -339,10 +375,11 @@ def fakes():
 
 CAUGHT_BY = {
     "temperature": ("loss-and-scale", "zero-gradients"),
-    "quantised": ("estimated-gradients", "finite-differences", "transfer", "zero-gradients"),
+    "quantised": ("estimated-gradients", "finite-differences", "straight-through", "transfer", "zero-gradients"),
     "noise": ("finite-differences", "transfer"),
     "sigmoid": ("transfer", "zero-gradients"),
     "memory": ("stored",),
+    "few-levels": ("stored",),
     "noise-detector": ("footprints",),
     "footprint-detector": ("footprints",),
     "autograd-detector": ("determinism", "finite-differences"),
@@ -361,6 +398,8 @@ CAUGHT_BY = {
     "comb": ("effort", "smoothed-gradients", "transfer"),
     "decoy": ("loss-and-scale", "zero-gradients"),
     "batch-statistics": ("batch-independence", "loss-and-scale"),
+    "large-batches": ("batch-independence",),
+    "remembering": ("determinism",),
     "half": ("half-precision", "loss-and-scale", "zero-gradients"),
     "winners": ("estimated-gradients", "finite-differences", "transfer"),
     "small-scale": ("loss-and-scale",),
@@ -368,10 +407,11 @@ CAUGHT_BY = {
 """Checks that each fake fails, among others."""
 QUICK = {
     "temperature": ("loss-and-scale", "zero-gradients"),
-    "quantised": ("zero-gradients", "transfer"),
+    "quantised": ("straight-through", "zero-gradients", "transfer"),
     "noise": ("finite-differences",),
     "sigmoid": ("zero-gradients", "transfer"),
     "memory": ("stored",),
+    "few-levels": ("stored",),
     "noise-detector": ("footprints",),
     "footprint-detector": ("footprints",),
     "autograd-detector": ("determinism",),
@@ -384,6 +424,8 @@ QUICK = {
     "comb": ("smoothed-gradients",),
     "decoy": ("loss-and-scale",),
     "batch-statistics": ("batch-independence",),
+    "large-batches": ("batch-independence",),
+    "remembering": ("determinism",),
     "half": ("half-precision", "zero-gradients"),
 } | dict.fromkeys(
     ("bucketed", "median", "resized", "clipped-gradient", "hashed", "rounded-logits", "winners"),

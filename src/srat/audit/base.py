@@ -1,6 +1,8 @@
 """What a check is given, and what it says."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -65,6 +67,13 @@ class Subject:
     """The published numbers."""
     observer: Observer = field(default_factory=Observer)
     """Told of progress."""
+    unasked: nn.Module | None = None
+    """A copy of the model from before it was asked anything, made here; None of a model that cannot be copied."""
+
+    def __post_init__(self) -> None:
+        if self.unasked is None:
+            with suppress(Exception):  # a stranger's module may forbid it in any way
+                object.__setattr__(self, "unasked", copy.deepcopy(self.model))
 
     def steadied(self) -> "Subject":
         """Return the same of the model's mean over several draws, if it answers at random."""
@@ -181,7 +190,7 @@ class FurtherAttack(Check):
     """A check by what another search breaks that the claimed attack does not."""
 
     warn: float = 0.02
-    """Share of images that it breaks beside the claimed attack, …"""
+    """Share of images that it breaks and the claimed attack does not, …"""
     fail: float = 0.05
     """… above which the claimed attack was misled."""
 
@@ -196,7 +205,7 @@ class FurtherAttack(Check):
         n = subject.n
         return Finding(
             verdict=judged(broken, n, warn=self.warn, fail=self.fail),
-            evidence=f"{what} break {percent(broken, n)} beside the claimed attack",
+            evidence=f"{what} break {percent(broken, n)} that the claimed attack does not",
             figures={"broken": broken / n},
         )
 

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from srat.attacks import input_gradient
 from srat.attacks.pgd_margin import margin_of
+from srat.attacks.walks import right
 from srat.audit.base import Labels, Subject
 from srat.core.keyed_random import generator
 from srat.evaluation.expected import Expected
-from srat.evaluation.serving import lent_exactly, right
+from srat.evaluation.serving import lent_exactly
 from srat.models import logits_at
 
 Images = Float[Tensor, "batch channels height width"]
@@ -68,7 +69,7 @@ def broken_along(
     Args:
         subject: the model, its images, the claimed attack.
         direction: where each step goes.
-        shape: what is made of each point before the model sees it.
+        shape: what is made of each point of the way before the model sees it.
         purpose: the key of the search's randomness.
         momentum: the share of the direction before, at the length of 1 for each image, that a direction keeps.
     """
@@ -83,11 +84,13 @@ def broken_along(
 
 
 def _broken(subject: Subject, task: Task, direction: Direction, shape: Shape, momentum: float) -> Tensor:
-    points, before = task.images, torch.zeros_like(task.images)
+    path, points, before = task.images, task.images, torch.zeros_like(task.images)
     broken = torch.zeros_like(task.labels, dtype=torch.bool)
     for _ in range(subject.threat.steps):
         before = momentum * before + _of_length_one(direction(task, points))
-        points = shape(task, subject.threat.step(points, before, task.images))
+        # The way itself has no shape: steps that are smaller than what the shape lets through would lead nowhere.
+        path = subject.threat.step(path, before, task.images)
+        points = shape(task, path)
         with torch.no_grad():
             broken |= ~right(logits_at(task.model, points), task.labels)
         if bool(broken.all()):

@@ -25,16 +25,21 @@ class BatchIndependence(Check, name="batch-independence"):
     """Of the largest difference, over the logits' standard deviation; kernels of other sizes round otherwise."""
 
     def examine(self, subject: Subject) -> Finding:
-        """Show each of some attacked images alone, and among all of them with the others inverted."""
-        images, model = torch.cat(list(subject.attacked))[: self.images], subject.model
+        """Show each of some attacked images alone, among all of them with the others inverted, and in a whole batch."""
+        batch, model = subject.attacked[0], subject.model
+        images = batch[: self.images]
         with torch.no_grad(), lent_exactly(model) as lent:
             alone = torch.cat([logits_at(lent, image[None]) for image in images])
-            together = _in_company(lent, images)
+            together, whole = _in_company(lent, images), logits_at(lent, batch)[: self.images]
         tolerance = self.tolerance
         if isinstance(model, Expected):  # alone an image has other draws than in company
             with torch.no_grad(), lent_exactly(model.of(model.seed + 1)) as redrawn:
                 tolerance += 2 * difference(together, _in_company(redrawn, images))
-        return compared(alone, together, tolerance, "alone and in company")
+        found = (
+            compared(alone, others, tolerance, what)
+            for others, what in ((together, "alone and in company"), (whole, f"alone and in a batch of {len(batch)}"))
+        )
+        return max(found, key=lambda one: one.figures["largest_difference"])
 
 
 def _in_company(lent: nn.Module, images: Images) -> Tensor:

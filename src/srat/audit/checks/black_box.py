@@ -15,7 +15,7 @@ class BlackBox(FurtherAttack, name="black-box"):
     queries: int = 1000
     """Of the model, for each image."""
     warn: float = 0.01
-    """Share of images that it breaks beside the claimed attack, …"""
+    """Share of images that it breaks and the claimed attack does not, …"""
 
     def examine(self, subject: Subject) -> Finding:
         """Attack what the claimed attack has left."""

@@ -15,19 +15,23 @@ from srat.models import logits_at
 
 @dataclass(frozen=True, kw_only=True)
 class Determinism(Check, name="determinism"):
-    """Randomness at inference, and answers that differ where someone asks for a gradient, as only attacks do."""
+    """Randomness, answers that differ where someone asks for a gradient, and those that remember what was asked."""
 
-    question: ClassVar[str] = "Does the same image give the same logits twice, with a gradient and without?"
+    question: ClassVar[str] = "Does the same image give the same logits, with a gradient, without, and at the first?"
     tolerance: float = TOLERANCE
     """Of the largest difference, over the logits' standard deviation; kernels that add up in any order stay below."""
 
     def examine(self, subject: Subject) -> Finding:
-        """Ask for attacked images twice, the second time with a gradient, and compare."""
+        """Ask for attacked images twice, once with a gradient, and a copy that has never been asked before."""
         with lent_exactly(subject.model) as lent:
             once = _answers(lent, subject)
             wanted = (images.clone().requires_grad_() for images in subject.attacked)
             again = torch.cat([logits_at(lent, images).detach() for images in wanted])
         found = compared(once, again, self.tolerance, "asked twice, once with a gradient")
+        if found.verdict != "fail" and (unasked := _unasked(subject)) is not None:
+            with lent_exactly(unasked) as lent:
+                first = compared(_answers(lent, subject), once, self.tolerance, "asked at first and after an attack")
+            found = max(found, first, key=lambda one: one.figures["largest_difference"])
         if found.verdict == "fail" or not isinstance(subject.model, Expected):
             return found
         with lent_exactly(subject.model.model) as lent:
@@ -39,6 +43,13 @@ class Determinism(Check, name="determinism"):
 def _answers(lent: torch.nn.Module, subject: Subject) -> Tensor:
     with torch.no_grad():
         return torch.cat([logits_at(lent, images) for images in subject.attacked])
+
+
+def _unasked(subject: Subject) -> torch.nn.Module | None:
+    model, unasked = subject.model, subject.unasked
+    if unasked is None or not isinstance(model, Expected):
+        return unasked
+    return Expected(unasked, draws=model.draws, seed=model.seed, one_by_one=model.one_by_one)
 
 
 def compared(one: Tensor, other: Tensor, tolerance: float, what: str) -> Finding:

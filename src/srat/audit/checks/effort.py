@@ -15,7 +15,7 @@ class Effort(Check, name="effort"):
     times: int = 5
     """Steps, and starts, are multiplied by this."""
     warn: float = 0.02
-    """Share of images that more effort breaks beside the claimed attack, as it does a few of any model, …"""
+    """Share of images that more effort alone breaks, as it does a few of any model, …"""
     fail: float = 0.05
     """… above which it is not the attack that it seems."""
 

@@ -18,9 +18,9 @@ _FEW = 0.25
 class Footprints(Check, name="footprints"):
     """Detectors of an attack's traces: weaker perturbations, without those traces, break what stronger ones do not."""
 
-    question: ClassVar[str] = "Do sparse, smooth and uneven perturbations, of no random start, break no more?"
+    question: ClassVar[str] = "Do perturbations that are sparse, smooth, uneven or keep off the edge break no more?"
     warn: float = 0.02
-    """Share of images that one of them breaks beside the claimed attack, …"""
+    """Share of images that they break, all together, and the claimed attack does not, …"""
     fail: float = 0.05
     """… above which the model answers to the shape of an attack."""
 
@@ -28,14 +28,16 @@ class Footprints(Check, name="footprints"):
         """Attack what the claimed attack has left, in each shape."""
         n = subject.n
         broken = {
-            name: int(broken_along(subject, by_gradient, shape, purpose=f"{self.name}/{name}").sum())
+            name: broken_along(subject, by_gradient, shape, purpose=f"{self.name}/{name}")
             for name, shape in SHAPES.items()
         }
+        together = int(torch.stack(list(broken.values())).any(dim=0).sum())
+        counts = {name: int(found.sum()) for name, found in broken.items()}
         return Finding(
-            verdict=judged(max(broken.values()), n, warn=self.warn, fail=self.fail),
-            evidence="beside the claimed attack, perturbations break: "
-            + ", ".join(f"{name} {percent(count, n)}" for name, count in broken.items()),
-            figures={name: count / n for name, count in broken.items()},
+            verdict=judged(together, n, warn=self.warn, fail=self.fail),
+            evidence=f"weaker perturbations break {percent(together, n)} that the claimed attack does not: "
+            + ", ".join(f"{name} {percent(count, n)}" for name, count in counts.items()),
+            figures={name: count / n for name, count in {**counts, "together": together}.items()},
         )
 
 
@@ -59,4 +61,11 @@ def uneven(task: Task, points: Images) -> Images:
     return task.images + share * (points - task.images)
 
 
-SHAPES: dict[str, Shape] = {"sparse": sparse, "smooth": smooth, "uneven": uneven}
+def inner(task: Task, points: Images) -> Images:
+    """Return points that differ from the images anywhere but in the outermost rows and columns."""
+    found = task.images.clone()
+    found[..., 1:-1, 1:-1] = points[..., 1:-1, 1:-1]
+    return found
+
+
+SHAPES: dict[str, Shape] = {"sparse": sparse, "smooth": smooth, "uneven": uneven, "inner": inner}

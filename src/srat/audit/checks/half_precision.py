@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from srat.attacks.walks import right
 from srat.audit.base import Check, Finding, Subject, judged
-from srat.core.keyed_random import generator
-from srat.evaluation.serving import last_points, lent_exactly, right
+from srat.evaluation.serving import lent_exactly
 from srat.models import logits_at
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -28,13 +28,11 @@ class HalfPrecision(Check, name="half-precision"):
     def examine(self, subject: Subject) -> Finding:
         """Look for half precision in the model, and ask it in bfloat16, clean and attacked."""
         if where := half_in(subject):
-            said = f"{where}: small gradients vanish in half precision, so attacks stay where they begin"
+            said = f"{where}: small gradients round to 0 or to coarse steps there, and mislead attacks"
             return Finding(verdict="fail", evidence=said)
         correct = torch.zeros(2, 2)
         with lent_exactly(subject.model) as lent:
-            for number, (images, labels) in enumerate(subject.batches(subject.every)):
-                rng = generator(subject.seed, "audit/half-precision", step=number, device=subject.device)
-                last = last_points(lent, images, labels, subject.threat, generator=rng)
+            for last, (images, labels) in zip(subject.attacked, subject.batches(subject.every), strict=True):
                 for row, points in enumerate((images, last)):
                     for column, half in enumerate((False, True)):
                         with torch.no_grad(), torch.autocast(subject.device.type, torch.bfloat16, enabled=half):

@@ -17,7 +17,7 @@ class LossAndScale(Check, name="loss-and-scale"):
 
     question: ClassVar[str] = "Do the margin loss, and logits of other scales, leave as much as the claimed attack?"
     warn: float = 0.01
-    """Share of images that they break beside the claimed attack, …"""
+    """Share of images that they break and the claimed attack does not, …"""
     fail: float = 0.05
     """… above which the claimed accuracy is an accident of its loss."""
 

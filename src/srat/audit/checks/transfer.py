@@ -13,7 +13,7 @@ from srat.evaluation.serving import lent_exactly, loss_on
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer(FurtherAttack, name="transfer"):
-    """Gradients that mislead: then images made for undefended models break what the model's own attack does not."""
+    """Gradients that mislead: then adversarial images from undefended models break what the claimed attack does not."""
 
     question: ClassVar[str] = "Do adversarial images of naturally trained models break no more than its own?"
     needs: ClassVar[frozenset[str]] = frozenset({"sources"})
@@ -30,4 +30,4 @@ class Transfer(FurtherAttack, name="transfer"):
                     return input_gradient(loss_on(lent, task.labels), points)
 
                 broken |= broken_along(subject, theirs, purpose=f"{self.name}/{number}")
-        return self.found(subject, int(broken.sum()), "images made for naturally trained models")
+        return self.found(subject, int(broken.sum()), "adversarial images from naturally trained models")
