@@ -125,14 +125,14 @@ def test_balanced_tests_need_no_note(evaluation):
 
 def test_the_worst_class_is_named_with_what_its_interval_is_for(evaluation):
     said = worst_line(evaluation)
-    told = "common (told from all others)"
+    told = "common (clearly below all others)"
     assert said.startswith(f"Worst class, clean: {told}; pgd-20: {told}. Its interval is for the lowest true accuracy")
 
 
 def test_best_line(evaluation):
     assert (
-        best_line(evaluation, 7)
-        == "Epoch 7 is the best on the held-out part: clean 53.3 (under 90.0), pgd-20 30.0 (under 60.0) %"
+        best_line(evaluation, 7) == "The held-out part chooses epoch 7. It has on test images, in %: "
+        "clean 53.3 [47.7, 58.9] (under 90.0 [82.6, 94.5]), pgd-20 30.0 [25.1, 35.4] (under 60.0 [50.2, 69.1])"
     )
 
 

@@ -120,7 +120,7 @@ def test_the_images_are_those_of_a_whole_evaluation(run):
     assert found.results["clean"].counts.correct == whole.correct
     assert found.results["clean"].accuracy.low < whole.accuracy().low
     assert observer.told[-1].startswith("clean: ± ")
-    assert observer.told[-1].endswith("points after 500 images, as many of each class as there are")
+    assert observer.told[-1].endswith("points after 500 images; the smallest class has no more")
 
 
 def test_other_weights_begin_anew(run):
@@ -140,10 +140,10 @@ def test_the_command_says_how_many_it_took(run, cli):
     assert "on as many test images as it took" in said
     assert f"Test images taken: clean {taken['clean']:,}, pgd-2 {taken['pgd-2']:,}, as many of each class." in said
     code, out, _ = cli("evaluate", run, "--images", "50", "--device", "cpu")
-    assert "on 50 test images alone" in " ".join(out.split())
+    assert "on the first 50 test images of all" in " ".join(out.split())
     assert "Test images taken" not in out
     code, out, _ = cli("evaluate", run, "--device", "cpu")
-    assert "test images alone" not in out
+    assert "test images of all" not in out
 
 
 def test_words_of_an_evaluation_that_is_whole_say_nothing_of_it(run):

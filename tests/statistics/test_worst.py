@@ -100,7 +100,7 @@ def test_it_covers(classes, each):
 
 def test_words_say_how_sure_it_is():
     names = ("cat", "dog", "ship", "truck", "frog")
-    assert worst_text(worst_of([10, 90, 90, 90, 90], [100] * 5), names) == "cat (told from all others)"
+    assert worst_text(worst_of([10, 90, 90, 90, 90], [100] * 5), names) == "cat (clearly below all others)"
     assert worst_text(worst_of([12, 10, 90, 90, 90], [100] * 5), names) == "dog (cat cannot be told from it)"
     assert told_from(worst_of([12, 10, 13, 90, 90], [100] * 5), names) == "cat and ship cannot be told from it"
     assert told_from(worst_of([12, 10, 13, 14, 15], [100] * 5), names) == "4 others cannot be told from it"

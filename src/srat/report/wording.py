@@ -46,7 +46,7 @@ def images_text(evaluation: Evaluation, *, new: bool) -> str:
     if any(each.stopped for each in counts):
         return "on as many test images as it took"
     images = f"{sum(counts[0].total):,}"
-    return f"on {images} new images" if new else f"on {images} test images alone"
+    return f"on {images} new images" if new else f"on the first {images} test images of all"
 
 
 def stopped_text(evaluation: Evaluation) -> str:
@@ -57,7 +57,8 @@ def stopped_text(evaluation: Evaluation) -> str:
     taken = ", ".join(f"{name} {sum(counts.total):,}" for name, counts in there.items())
     return (
         f"Test images taken: {taken}, as many of each class. What was seen decided how many: intervals hold wherever "
-        "one stops, and are wider by half to three quarters than those of a number fixed beforehand."
+        "one stops, and are wider than those of a number fixed beforehand: by half to three quarters over all "
+        "images, up to nearly three times for a single class."
     )
 
 
@@ -124,7 +125,7 @@ def told_from(worst: Worst, class_names: Sequence[str]) -> str:
     """Return which classes cannot be told from the worst one: by name if they are few."""
     others = [class_names[c] for c in worst.others]
     if not others:
-        return "told from all others"
+        return "clearly below all others"
     *first, last = others
     named = f"{', '.join(first)} and {last}" if first else last
     return f"{named if len(others) <= NAMED else counted(len(others), 'other')} cannot be told from it"

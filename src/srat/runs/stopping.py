@@ -118,8 +118,8 @@ def evaluate_within(
             half = half_width(known.counts(name), rare)
             if half > points / 100:
                 taken = counted(len(known.labels), "image")
-                observer.notice(f"{name}: ± {100 * half:.1f} points after {taken}, as many of each class as there are")
-            evaluation = told_by_first(processes, partial(kept.with_result, name, known))
+                observer.notice(f"{name}: ± {100 * half:.1f} points after {taken}; the smallest class has no more")
+            evaluation = told_by_first(processes, partial(kept.with_result, name, known, told=observer.notice))
     return replace(evaluation, path=folder.evaluation(which, PORTION))
 
 
@@ -211,15 +211,25 @@ class Kept:
         with self.folder.locked(wait=WAIT):
             examples.write(self._examples(name))
 
-    def with_result(self, name: str, examples: Examples) -> Evaluation:
-        """Put a result in, and return the evaluation."""
+    def with_result(self, name: str, examples: Examples, *, told: Callable[[str], None]) -> Evaluation:
+        """Put a result in, and return the evaluation; what is of other weights or images beside it is left out."""
         counts = replace(examples.counts(name), stopped=True)
         with self.folder.locked(wait=WAIT):
             before = self.evaluation()
+            others = {each: result for each, result in before.results.items() if self._is_of_these(each, examples)}
+            if gone := ", ".join(each for each in before.results if each not in {*others, name}):
+                told(f"{gone}: of other weights or other images, and so left out")
             result = Result(counts=counts, attack=examples.origins[name].attack)
-            evaluation = replace(before, results={**before.results, name: result})
+            evaluation = replace(before, results={**others, name: result})
             write_atomically(self.folder.evaluation(self.which, PORTION), evaluation.to_json())
         return evaluation
+
+    def _is_of_these(self, name: str, examples: Examples) -> bool:
+        path = self._examples(name)
+        if not path.exists():
+            return False
+        found = Examples.read(path)
+        return (found.test, found.weights) == (examples.test, examples.weights)
 
     def _examples(self, name: str) -> Path:
         return self.folder.examples(self.which, f"{PORTION}-{name}")

@@ -111,8 +111,8 @@ def crossed_variances(values: Float[NDArray[np.float64], "seeds images"]) -> Var
 def mean_over_seeds(survived: Bool[NDArray[np.bool_], "seeds images"]) -> Mean:
     """Return the mean accuracy over seeds with an interval for other seeds and other images.
 
-    Wilson's, with z² V_images + t² max(0, V_seeds − V_rest) for z² times the variance, t of S − 1 degrees of freedom;
-    of one seed it is Wilson's own.
+    Wilson's, with z² max(0, V_images − V_rest) + t² V_seeds for z² times the variance, t of S − 1 degrees of freedom;
+    of one seed it is Wilson's own. V_rest is within both, and counts once: where t is large, with the seeds.
 
     Args:
         survived: (seeds, images), which model gets which image right; at least one of each.
@@ -128,7 +128,7 @@ def mean_over_seeds(survived: Bool[NDArray[np.bool_], "seeds images"]) -> Mean:
     if images < 2:
         return Mean(*wilson(mean * images, images), float(survived.mean(axis=1).std(ddof=1)))
     found = crossed_variances(survived.astype(float))
-    variance = found.images + (t95(seeds - 1) / Z95) ** 2 * max(0.0, found.seeds - found.rest)
+    variance = max(0.0, found.images - found.rest) + (t95(seeds - 1) / Z95) ** 2 * found.seeds
     # As many images as would be as uncertain by themselves; of models that agree, on all images, as many as there are.
     effective = mean * (1 - mean) / variance if variance > 0 else images
     return Mean(*wilson(mean * effective, effective), found.spread)

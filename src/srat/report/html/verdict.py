@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from srat.core.words import percent
+from srat.core.words import percent, percent_interval
 from srat.evaluation.record import WORST
 from srat.report.html.record import RunRecord
 from srat.report.wording import budget_said, budget_text, told_from
@@ -42,7 +42,7 @@ def verdict_of(record: RunRecord) -> Verdict:
         sentence += (
             f": {percent(well.accuracy)} of the {common} classes', {percent(under.accuracy)} of the {rare} ones'"
         )
-    sentence += f"; the weakest class is {names[worst.number]} with {percent(weakest.accuracy)}"
+    sentence += f"; the weakest class is {names[worst.number]} with {percent_interval(*weakest)} %"
     sentence += f" ({told_from(worst, names)})." if worst.others else "."
     if record.audit is not None and record.audit.verdict == "fail":
         failed = ", ".join(name for name, verdict in record.audit.verdicts.items() if verdict == "fail")

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from srat.core.errors import printable
-from srat.core.words import counted
+from srat.core.words import counted, percent_interval
 from srat.evaluation.groups import AnyGroups
 from srat.evaluation.record import Evaluation, summary
 from srat.report.terminal.listing import Listing
@@ -96,11 +96,11 @@ def worst_line(evaluation: Evaluation) -> str:
 def best_line(evaluation: Evaluation, epoch: int) -> str:
     """Return the summary of the best-on-held-out weights in one line."""
     parts = [
-        f"{name} {100 * overall.accuracy:.1f}"
-        + (f" (under {100 * under.accuracy:.1f})" * bool(evaluation.groups.under))
+        f"{name} {percent_interval(*overall)}"
+        + (f" (under {percent_interval(*under)})" * bool(evaluation.groups.under))
         for name, overall, under in _overall_under(evaluation)
     ]
-    return f"Epoch {epoch} is the best on the held-out part: " + ", ".join(parts) + " %"
+    return f"The held-out part chooses epoch {epoch}. It has on test images, in %: {', '.join(parts)}"
 
 
 def _overall_under(evaluation: Evaluation) -> list[tuple[str, Accuracy, Accuracy]]:
