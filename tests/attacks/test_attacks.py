@@ -202,6 +202,19 @@ def test_restarts_compare_with_the_worst_so_far(images, rng):
     assert attack.perturb(loss_at, images, generator=rng).unique().tolist() == pytest.approx([0.2])
 
 
+def test_every_start_is_another_one(images, rng):
+    begun = []
+
+    def loss_at(x):
+        if x.requires_grad:
+            begun.append(x.detach())
+        return x.sum((1, 2, 3))
+
+    PGD(steps=1, restarts=4)(loss_at, images, generator=rng)
+    assert len(begun) == 4
+    assert len({str(start.tolist()) for start in begun}) == 4
+
+
 def test_fgsm_from_a_random_start_steps_further(images, rng):
     # Wong et al.: 1.25 ε, projected; from any start a positive gradient then ends within [0.25 ε, ε].
     moved = FGSM(epsilon=0.02, random_start=True)(lambda x: x.sum((1, 2, 3)), 0.5 * images + 0.2, generator=rng)

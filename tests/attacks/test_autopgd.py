@@ -5,10 +5,11 @@ import torch
 from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 from torch import nn
 
-from srat.attacks import PGD, within
+from srat.attacks import PGD, PGDMargin, within
 from srat.attacks.apgd import APGDCE, APGDT, AutoPGD, looks, targeted_dlr
-from srat.attacks.autoattack import RapidAutoAttack
+from srat.attacks.autoattack import AutoAttack, OnTheMargin, RapidAutoAttack
 from srat.attacks.named import named
+from srat.attacks.searches import rival
 from srat.core.errors import FieldError
 
 N = 40
@@ -131,9 +132,11 @@ def test_each_target_is_a_class_of_its_own():
     assert {walk.steps for walk in (*walks, *APGDCE().walks(10))} == {100}
 
 
-def test_the_rapid_form_is_a_part_of_the_whole():
+def test_the_rapid_form_is_the_margin_and_five_targets():
     one, other = named("autoattack-rapid", PGD(norm="l2", epsilon=0.3)).stages
-    assert (one, other) == (APGDCE(norm="l2", epsilon=0.3), APGDT(norm="l2", epsilon=0.3, targets=5))
+    assert (one, other) == (OnTheMargin(norm="l2", epsilon=0.3), APGDT(norm="l2", epsilon=0.3, targets=5))
+    (walk,) = one.walks(10)
+    assert walk.attack == PGDMargin(norm="l2", epsilon=0.3, step_size=0.075, steps=20)
     assert other.label == "apgd-t-l2-5"
     assert RapidAutoAttack().label == "autoattack-rapid"
     with pytest.raises(FieldError, match="`targets`: expected 1 to 1,000, got 0"):
@@ -153,3 +156,29 @@ def test_a_call_returns_images_in_the_ball_that_are_wrong_or_as_they_were(norm):
     assert 10 < wrong.sum() < N
     assert torch.equal(attack(model, images, labels, classes=10, seed=0), found)
     assert not torch.equal(attack(model, images, labels, classes=10, seed=1), found)
+
+
+def test_a_rival_is_another_class_where_logits_are_alike():
+    logits = torch.tensor([[1.0, 1.0, 0.0, -1.0], [1.0, 1.0, 0.0, -1.0], [0.0, 3.0, 2.0, 1.0]])
+    labels = torch.tensor([0, 1, 1])
+    assert [rival(logits, labels, rank).tolist() for rank in (2, 3, 4)] == [[1, 0, 2], [2, 2, 3], [3, 3, 0]]
+
+
+@pytest.mark.usefixtures("short_autoattack")
+def test_what_a_stage_has_found_is_left_to_it():
+    model = net()
+    images, labels = images_and_labels(model)
+    first, both = (kind(epsilon=0.03)(model, images, labels, classes=10, seed=0) for kind in (APGDCE, AutoAttack))
+    broken = (first != images).flatten(1).any(dim=1)
+    assert 3 < broken.sum() < N
+    assert torch.equal(both[broken], first[broken])
+
+
+@pytest.mark.usefixtures("short_autoattack")
+def test_the_way_to_each_target_begins_with_noise_of_its_own(monkeypatch):
+    model, begun, real = net(), [], AutoPGD.begin
+    images, labels = images_and_labels(model)
+    monkeypatch.setattr(AutoPGD, "begin", lambda self, x, noise: begun.append(noise) or real(self, x, noise))
+    APGDT(epsilon=1e-6, targets=4)(model, images, labels, classes=10, seed=0)
+    assert len(begun) == 4
+    assert len({str(noise.tolist()) for noise in begun}) == 4

@@ -123,6 +123,15 @@ def test_robustlt_is_refused_where_it_explodes():
     assert float(ClassWise().scales(STEP_100, 0, epochs=10).max()) == pytest.approx(1.6)
 
 
+def test_a_budget_is_made_of_its_own_settings():
+    def scales(budget):
+        return budget.scales(EXP_50, 0, epochs=10).tolist()
+
+    assert scales(ClassWise(head=0.5, tail=3.0, cap=1.3)) == class_wise(EXP_50, 0.5, 3.0, 1.3).tolist()
+    assert scales(RobustLT(share=0.1)) == robustlt(EXP_50, 0.1).tolist()
+    assert scales(RobustLT(share=0.1)) != scales(RobustLT())
+
+
 @pytest.mark.parametrize("epochs", [1, 7, 10, 100, 200])
 @pytest.mark.parametrize("ramp", [0.0, 0.2, 0.55, 0.8, 1.0])
 def test_the_ramp_begins_at_nothing_and_is_whole_after_its_part(ramp, epochs):
@@ -139,7 +148,8 @@ def test_steps_fall_with_the_ramp_and_with_them_the_cost():
     budget, attack = ClassWise(ramp=0.8), PGD(steps=10)
     steps = [attack.shortened(budget.effort(epoch, epochs=100)).steps for epoch in range(100)]
     assert steps[:17] == [2] * 17
-    assert steps[24] == 3  # 0.3 · 10, not 3.0000000000000004
+    assert steps[24] == 3
+    assert PGD(steps=50).shortened(0.28).steps == 14  # 0.28 · 50, not 14.000000000000002
     assert steps[80:] == [10] * 20
     assert sum(1 + n for n in steps) / (11 * 100) == pytest.approx(0.67, abs=0.01)
     kept = ClassWise(ramp=0.8, fewer_steps=False)

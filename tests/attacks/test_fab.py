@@ -7,6 +7,7 @@ from pyautoattack.fab_projections import projection_l2, projection_linf
 from pyautoattack.fab_pt import FABAttack_PT
 from test_autopgd import N, images_and_labels, net
 
+from srat.attacks import within
 from srat.attacks.fab import FABT, Boundary, to_hyperplane
 from srat.attacks.searches import lengths
 
@@ -106,3 +107,20 @@ def test_comes_as_near_as_the_authors_code(norm, rank):
 def test_each_target_is_a_class_of_its_own():
     assert [(walk.rank, walk.points) for walk in FABT().walks(10)] == [(rank, 100) for rank in range(2, 11)]
     assert [walk.rank for walk in FABT().walks(3)] == [2, 3]
+
+
+def test_distances_that_are_no_numbers_keep_nobody_waiting():
+    points = torch.rand(2, 1, 4, 4)
+    distance = torch.tensor([torch.nan, 0.5])
+    steps = to_hyperplane(points, torch.randn(2, 1, 4, 4), distance, "linf")
+    assert torch.isfinite(steps[1]).all()
+
+
+@pytest.mark.usefixtures("short_autoattack")
+@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.01), ("l2", 0.04)])
+def test_what_it_finds_beyond_the_budget_counts_for_nothing(norm, epsilon):
+    model = net()
+    images, labels = images_and_labels(model)
+    near, far = (FABT(norm=norm, epsilon=e)(model, images, labels, classes=10, seed=0) for e in (epsilon, 10 * epsilon))
+    assert within(near, images, norm=norm, epsilon=epsilon).all()
+    assert 0 < (near != images).flatten(1).any(dim=1).sum() < (far != images).flatten(1).any(dim=1).sum()

@@ -7,14 +7,18 @@ from dataclasses import replace
 import pyautoattack
 import pytest
 import torch
+from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
+from pyautoattack.fab_pt import FABAttack_PT
+from pyautoattack.square import SquareAttack
 from torch import nn
 
 from srat.attacks import PGD, Search, within
-from srat.attacks.apgd import APGDT, AutoPGD
+from srat.attacks.apgd import APGDCE, APGDT, AutoPGD
 from srat.attacks.autoattack import AutoAttack
 from srat.attacks.fab import FABT
 from srat.attacks.named import named
 from srat.attacks.reference import ReferenceAutoAttack, ReferenceStage
+from srat.attacks.square import Square
 from srat.core.members import members
 from srat.data import Dataset
 from srat.evaluation import survival
@@ -105,6 +109,33 @@ def test_autoattack_is_no_weaker_than_any_part_of_it_and_than_pgd():
     assert broken["autoattack"].sum() >= broken["pgd-20"].sum()
 
 
+@pytest.mark.parametrize("ball", [{"norm": "linf", "epsilon": 0.03}, {"norm": "l2", "epsilon": 0.5}])
+def test_autoattack_is_all_four_as_they_are_by_themselves(ball):
+    four = APGDCE(**ball), APGDT(**ball, targets=9), FABT(**ball), Square(**ball, queries=5000)
+    assert AutoAttack(**ball).stages == four
+
+
+def settings(attack):
+    return {name: value for name, value in vars(attack).items() if isinstance(value, bool | int | float | str)}
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_reference_is_asked_for_its_standard_version(norm, monkeypatch):
+    asked = []
+    for kind in (APGDAttack, APGDAttack_targeted, FABAttack_PT, SquareAttack):
+        monkeypatch.setattr(kind, "perturb", lambda self, images, labels: asked.append(self) or images)
+    labels = torch.arange(3)
+    ReferenceAutoAttack(norm=norm, epsilon=0.3).perturb(
+        nn.Identity(), torch.rand(3, 1, 2, 2), labels, classes=10, seed=7
+    )
+    name = {"linf": "Linf", "l2": "L2"}[norm]
+    standard = pyautoattack.AutoAttack(None, norm=name, eps=0.3, seed=7, version="standard", device=torch.device("cpu"))
+    standard.fab.targeted = True  # as its run does
+    standard.square.n_queries //= 20  # as those of ours here
+    four = standard.apgd, standard.apgd_targeted, standard.fab, standard.square
+    assert [(type(ours), settings(ours)) for ours in asked] == [(type(theirs), settings(theirs)) for theirs in four]
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_few_classes_take_the_margin_and_say_so(classes):
     trial = before(classes=classes)
@@ -156,8 +187,8 @@ def test_what_leaves_the_budget_counts_for_nothing(monkeypatch):
     """A search that goes a million times as far as it may breaks nothing."""
     trial = before(classes=10)
 
-    def too_far(self, logits_at, images, labels, real=ReferenceStage.perturb, **settings):
-        return images + 1e6 * (real(self, logits_at, images, labels, **settings) - images)
+    def too_far(self, logits_at, images, labels, numbers, real=ReferenceStage.attacked, **settings):
+        return images + 1e6 * (real(self, logits_at, images, labels, numbers, **settings) - images)
 
     def further(self, ask, state, step, images, labels, real=AutoPGD.advance):
         stand = real(self, ask, state, step, images, labels)
@@ -166,7 +197,7 @@ def test_what_leaves_the_budget_counts_for_nothing(monkeypatch):
     with lent(trial.model):
         for name in ("apgd-ce", "autoattack-reference"):
             assert (outcome(trial, named(name, PGD(epsilon=0.03))).broken_at > 0).any()
-        monkeypatch.setattr(ReferenceStage, "perturb", too_far)
+        monkeypatch.setattr(ReferenceStage, "attacked", too_far)
         monkeypatch.setattr(AutoPGD, "advance", further)
         for name in ("apgd-ce", "autoattack-reference"):
             assert (outcome(trial, named(name, PGD(epsilon=0.03))).broken_at <= 0).all()

@@ -1,5 +1,7 @@
 """Square: the authors' schedule and patterns, and what is found by it in all."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,9 @@ from scipy import stats
 from test_autopgd import net
 
 from srat.attacks import within
-from srat.attacks.square import RandomSearch, Square, bump, part, sides
+from srat.attacks.square import RandomSearch, Square, _moved_length, _recoloured, _tiles, bump, part, sides
+from srat.attacks.walks import right
 from srat.core.counted_random import uniform
-from srat.evaluation.serving import right
 
 NORMS = {"linf": ("Linf", 0.03), "l2": ("L2", 0.12)}
 
@@ -64,6 +66,8 @@ def test_a_query_recolours_one_square_of_each_channel():
     images = torch.full((50, 3, 9, 12), 0.5)
     points = proposals("linf", images, 60)
     side_of = sides(5000, 9, 12, "linf")
+    middle = (points[1] - images)[:, :, 4, 6].sign()  # wherever the first square lies
+    assert {tuple(signs) for signs in middle.tolist()} == set(itertools.product((-1, 1), repeat=3))
     for query in range(59):
         changed = points[query + 1] != points[query]
         assert changed.any(dim=1).flatten(1).sum(dim=1).max() <= side_of[query] ** 2
@@ -84,6 +88,81 @@ def test_the_start_is_stripes():
     assert np.abs(np.corrcoef(signs.T.numpy()) - np.eye(24)).max() < 0.3
 
 
+KEYS, QUERY = torch.arange(400) * 7919 + 3, torch.full((400,), 6)
+
+
+def test_squares_lie_anywhere_and_channels_have_colours_of_their_own():
+    images, side = torch.full((400, 3, 9, 12), 0.5), torch.full((400,), 3)
+    changed = _recoloured(images, images, KEYS, QUERY, side, 0.03) - images
+    rows, columns = (changed.abs().sum(dim=(1, axis)).gt(0).int().argmax(dim=1) for axis in (3, 2))
+    assert stats.chisquare(torch.bincount(rows, minlength=6)).pvalue > 0.01
+    assert stats.chisquare(torch.bincount(columns, minlength=9)).pvalue > 0.01
+    assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.15
+    colours = changed.sum(dim=(2, 3)).sign()
+    assert np.abs(np.corrcoef(colours.T) - np.eye(3)).max() < 0.15
+    assert colours.mean(dim=0).abs().max() < 0.15
+
+
+def moved_by_loops(best, image, numbers, side, epsilon):
+    """A proposal in L2 by the steps of the paper, one image at a time."""
+    delta = (best - image).double().numpy()
+    channels, height, width = delta.shape
+    here, there = (
+        tuple(
+            slice(int(number * (length - side)), int(number * (length - side)) + side)
+            for number, length in zip(numbers[first : first + 2].tolist(), (height, width), strict=True)
+        )
+        for first in (0, 2)
+    )
+    both = np.zeros((height, width), dtype=bool)
+    both[here] = both[there] = True
+    whole = np.sqrt((delta**2).sum())
+    pattern = bump(side).double().numpy()
+    new = np.zeros((channels, side, side))
+    for channel in range(channels):
+        square = delta[channel][here]
+        sign = -1 if numbers[5 + channel] < 0.5 else 1
+        new[channel] = sign * (pattern.T if numbers[4] > 0.5 else pattern) + square / (1e-12 + np.linalg.norm(square))
+        room = max(epsilon**2 - whole**2, 0) / channels
+        size = np.sqrt(room + (delta[channel][both] ** 2).sum())
+        new[channel] *= size / (1e-12 + np.linalg.norm(new[channel]))
+    for channel in range(channels):
+        delta[channel][there] = 0
+    for channel in range(channels):
+        delta[channel][here] = new[channel]
+    return (image + epsilon * torch.from_numpy(delta / np.linalg.norm(delta))).clamp(0, 1).float()
+
+
+@pytest.mark.parametrize("side", [3, 5, 7])
+def test_in_l2_a_square_gets_the_length_of_another_as_in_loops(side):
+    rng = torch.Generator().manual_seed(side)
+    images = 0.3 + 0.4 * torch.rand(60, 3, 9, 12, generator=rng)
+    delta = torch.randn(60, 3, 9, 12, generator=rng)
+    length = 0.2 * torch.linspace(0.5, 1, 60)  # some with room left
+    best = images + delta / delta.flatten(1).norm(dim=1)[:, None, None, None] * length[:, None, None, None]
+    keys, query = KEYS[:60], QUERY[:60]
+    found = _moved_length(best, images, keys, query, torch.full((60,), side), 0.2)
+    for number, row in enumerate(uniform(keys, query, 8)):
+        expected = moved_by_loops(best[number], images[number], row, side, 0.2)
+        assert torch.allclose(found[number], expected, atol=1e-5)
+
+
+def test_in_l2_the_start_is_tiles_whose_signs_and_turns_are_their_own():
+    images = torch.full((400, 3, 10, 10), 0.5)
+    delta = _tiles(images, KEYS, 0.2) - 0.5
+    assert (delta.flatten(1).norm(dim=1) - 0.2).abs().max() < 1e-5
+    tiles = delta.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).permute(0, 2, 4, 1, 3, 5).reshape(400, -1, 2, 2)
+    upright = bump(2) / bump(2).norm()
+    alike = torch.stack([(tiles * turned).sum(dim=(2, 3)) for turned in (upright, upright.T)], dim=2)
+    length = tiles.flatten(2).norm(dim=2)
+    told = length > 1e-6
+    assert torch.allclose(alike.abs().amax(dim=2)[told], length[told], atol=1e-5)
+    signs = alike.gather(2, alike.abs().argmax(dim=2, keepdim=True)).squeeze(2).sign()[:, :12].float()
+    assert np.abs(np.corrcoef(signs.T) - np.eye(12)).max() < 0.25
+    turned = (alike.abs().argmax(dim=2)[:, ::3][:, :8]).float()
+    assert (turned.mean(dim=0) - 0.5).abs().max() < 0.12
+
+
 @pytest.mark.parametrize("size", [8, 16, 17])
 def test_in_l2_all_of_the_length_is_used_at_every_query(size):
     images = torch.full((20, 3, size, size), 0.5)
@@ -102,7 +181,7 @@ def test_a_point_is_kept_where_the_margin_is_smaller():
         others = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
         margin = logits.gather(1, labels[:, None]).squeeze(1) - others
         kept = (state["best"] == point).flatten(1).all(dim=1)
-        assert (kept == (margin < smallest)).all() or torch.equal(kept | (margin == smallest), kept)
+        assert ((kept == (margin < smallest)) | (margin == smallest)).all()
         smallest = torch.minimum(smallest, margin)
         assert torch.allclose(-state["margin"], smallest)
 

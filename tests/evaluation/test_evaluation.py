@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import srat
 from srat.attacks import PGD, Attack, Natural, input_gradient
+from srat.attacks.walks import Stand, Walk
 from srat.core.errors import UserError
 from srat.core.keyed_random import generator
 from srat.data import Dataset, to_unit
@@ -22,12 +23,16 @@ from srat.evaluation.evaluate import count
 from srat.evaluation.groups import groups
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import NEVER
+from srat.evaluation.pool import Pool
 from srat.evaluation.record import Evaluation, Result, describe_attack, summary
 from srat.evaluation.survival import outcome
 from srat.evaluation.trial import Trial
 from srat.models import Output, lent
 from srat.models.backbones.small_cnn import small_cnn_backbone
+from srat.runtime.processes import Processes
+from srat.statistics.anytime import anytime_interval, anytime_worst
 from srat.statistics.intervals import wilson
+from srat.statistics.worst import worst_of
 
 
 @given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -115,6 +120,35 @@ def test_counts_do_not_depend_on_the_batch(threshold_data, batch_size):
     assert count(
         Threshold(), threshold_data, PGD(epsilon=0.1, step_size=0.05), seed=0, batch_size=batch_size
     ).correct == (1, 1)
+
+
+class Brighter(Walk):
+    """Three points, each brighter than the one before."""
+
+    points = 3
+
+    def begin(self, images, drawn):
+        return {}
+
+    def advance(self, ask, state, step, images, labels):
+        point = images + 0.11 * (step + 1)[:, None, None, None]
+        return Stand(point, ask(point), state)
+
+
+@pytest.mark.parametrize(("reach", "broken"), [(0.05, {}), (0.15, {1: 1, 5: 1}), (0.4, {0: 3, 1: 1, 5: 1})])
+def test_points_beyond_the_ball_break_nothing(threshold_data, reach, broken):
+    model = Threshold().eval()
+    trial = Trial(model=model, dataset=threshold_data, seed=0, batch_size=2, observer=Observer())
+
+    def inside(points, images):
+        return (points - images).abs().amax(dim=(1, 2, 3)) <= reach
+
+    images, labels = threshold_data.images, threshold_data.labels
+    pool = Pool(trial, Brighter(), images, labels, None, numbered=lambda step: step + 1, inside=inside)
+    found = torch.zeros_like(labels)
+    for places, each in pool.run():
+        found[places] = each.broken_at
+    assert found.tolist() == [broken.get(place, NEVER) for place in range(6)]
 
 
 def test_evaluation_leaves_the_model_as_it_was(threshold_data):
@@ -240,6 +274,44 @@ def test_what_drops_out_changes_nothing(attack, size, at_once, monkeypatch):
         assert len(passes) < 0.8 * 8 * (1 + attack.restarts * (attack.steps + 1))
 
 
+@pytest.mark.parametrize(
+    ("standing", "count", "slots"), [(210, 1, 210), (260, 1, 130), (900, 1, 225), (900, 2, 225), (30, 2, 15), (0, 1, 1)]
+)
+def test_few_slots_are_idle_at_the_end(standing, count, slots):
+    data = Dataset(torch.zeros(1000, 1, 2, 2), torch.zeros(1000, dtype=torch.long), ("a", "b"))
+    whole = Trial(model=Threshold(), dataset=data, seed=0, batch_size=250, observer=Observer())
+    trial = replace(whole, processes=Processes(0, count))
+    assert trial.slots_for(standing) == slots
+    assert replace(trial, in_place=True).slots_for(standing) == 250
+
+
+def test_few_images_are_asked_in_small_batches():
+    """Ninety of a hundred images are wrong as they are: nobody goes through the attack in their places."""
+
+    class Seen(Threshold):
+        def forward(self, x):
+            asked.append(len(x))
+            return super().forward(x)
+
+    asked = []
+    images = torch.rand(100, 1, 2, 2)
+    labels = (images.mean((1, 2, 3)) > 0.5).long()
+    labels[10:] = 1 - labels[10:]
+    count(Seen(), Dataset(images, labels, ("a", "b")), PGD(steps=4), seed=0, batch_size=50)
+    assert asked[:2] == [50, 50]
+    assert set(asked[2:]) == {10}
+
+
+def test_a_gradient_that_is_no_number_is_told():
+    class Falling(Threshold):
+        def forward(self, x):
+            return super().forward(x) + 0 * (x - x.detach()).abs().sqrt().sum()  # the root's slope at 0: ∞ · 0
+
+    data = Dataset(torch.full((3, 1, 2, 2), 0.9), torch.ones(3, dtype=torch.long), ("a", "b"))
+    with pytest.warns(UserWarning, match="the gradient at 3 images is not finite: attacks are misled there"):
+        assert count(Falling(), data, PGD(steps=2), seed=0).correct == (0, 3)
+
+
 def test_an_attack_without_steps_is_tried_on_what_is_right(threshold_data):
     class Inversion(Attack, hidden=True):
         def perturb(self, loss_at, images, *, generator):
@@ -249,6 +321,28 @@ def test_an_attack_without_steps_is_tried_on_what_is_right(threshold_data):
     tried = []
     assert count(Threshold(), threshold_data, Inversion(), seed=0, batch_size=3).correct == (0, 2)
     assert tried == [3, 3]
+
+
+def test_an_attack_without_steps_draws_anew_for_each_batch(threshold_data):
+    class Noise(Attack, hidden=True):
+        def perturb(self, loss_at, images, *, generator):
+            drawn.append(torch.rand(1, generator=generator).item())
+            return images
+
+    drawn = []
+    count(Threshold(), threshold_data, Noise(), seed=0, batch_size=2)
+    count(Threshold(), threshold_data, Noise(), seed=1, batch_size=2)
+    assert len(set(drawn)) == len(drawn) == 4
+
+
+def test_intervals_of_what_was_stopped_hold_at_any_stop():
+    counts = Counts(correct=(90, 30, 5), total=(100, 100, 100), stopped=True)
+    assert counts.accuracy() == anytime_interval(125, 300)
+    assert counts.accuracy([1, 2]) == anytime_interval(35, 200)
+    assert counts.worst() == anytime_worst(counts.correct, counts.total)
+    fixed = replace(counts, stopped=False)
+    assert fixed.accuracy() == wilson(125, 300)
+    assert fixed.worst() == worst_of(counts.correct, counts.total)
 
 
 def test_accuracies_of_no_image_are_null(tmp_path):

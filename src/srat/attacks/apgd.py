@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from srat.attacks.base import Images, each, started
 from srat.attacks.projections import NormName
-from srat.attacks.searches import MOST_TARGETS, Search, lengths, ranked
+from srat.attacks.searches import MOST_TARGETS, Search, lengths, rival
 from srat.attacks.walks import Ask, Labels, Logits, Stand, State, Walk, chosen, climbed
 from srat.core.checked import checked
 from srat.core.errors import require_field
@@ -84,7 +84,7 @@ class AutoPGD(Walk):
     norm: NormName
     epsilon: float
     rank: int | None = None
-    """Which class to go to: that of the rank-th largest logit of the untouched image, from 2; None for away from y."""
+    """Which class to go to, `rival` at the untouched image; None for away from y."""
     steps: int = STEPS
 
     @property
@@ -130,7 +130,7 @@ class AutoPGD(Walk):
         target, before, waiting, first = state["target"], state["before"], done < 0, done == 0
         logits, loss, gradient = climbed(ask, point, lambda logits: self._loss(logits, labels, target))
         if self.rank is not None:
-            target = torch.where(waiting, ranked(logits, self.rank), target)
+            target = torch.where(waiting, rival(logits, labels, self.rank), target)
         better = first | (loss > state["best_loss"])
         best, best_gradient = chosen(better, point, state["best"]), chosen(better, gradient, state["best_gradient"])
         best_loss = torch.where(better, loss, state["best_loss"])
@@ -160,6 +160,7 @@ class AutoPGD(Walk):
                 "length": length,
                 "target": target,
             },
+            gradient,
         )
 
     def _loss(self, logits: Logits, labels: Labels, targets: Labels) -> Float[Tensor, " batch"]:

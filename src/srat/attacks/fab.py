@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from srat.attacks.base import Images
 from srat.attacks.projections import NormName
-from srat.attacks.searches import MOST_TARGETS, Search, lengths, ranked
+from srat.attacks.searches import MOST_TARGETS, Search, lengths, rival
 from srat.attacks.walks import Ask, Labels, Logits, Stand, State, Walk, chosen, climbed
 
 STEPS = 100
@@ -57,7 +57,7 @@ def _root(gain: Tensor, ends: Tensor, wanted: Tensor) -> Tensor:
             rest = wanted - torch.where(moving, 0, gain * ends).sum(dim=1)
             rate = torch.where(moving, gain, 0).sum(dim=1)
             before, length = length, torch.where(rate > 0, torch.maximum(length, rest / rate), length)
-        if torch.equal(before, length):
+        if not bool((length > before).any()):  # of NaN, too
             break
     return torch.where(rate > 0, length, ends.amax(dim=1))
 
@@ -68,7 +68,7 @@ class Boundary(Walk):
 
     norm: NormName
     rank: int
-    """Which class: that of the rank-th largest logit of the untouched image, from 2."""
+    """Which class: `rival` at the untouched image."""
     steps: int = STEPS
 
     @property
@@ -86,7 +86,7 @@ class Boundary(Walk):
         here, targets = state["from"], [state["target"]]
 
         def lead(logits: Logits) -> Float[Tensor, " batch"]:
-            targets.append(torch.where(step == 0, ranked(logits.detach(), self.rank), targets[0]))
+            targets.append(torch.where(step == 0, rival(logits.detach(), labels, self.rank), targets[0]))
             difference = logits.gather(1, targets[-1][:, None]) - logits.gather(1, labels[:, None])
             return difference.squeeze(1).float()
 
@@ -105,7 +105,7 @@ class Boundary(Walk):
             logits = ask(point)
         wrong = logits.argmax(dim=1) != labels
         back = images + (point - images) * BACK
-        return Stand(point, logits, {"from": chosen(wrong, back, point), "target": targets[-1]})
+        return Stand(point, logits, {"from": chosen(wrong, back, point), "target": targets[-1]}, gradient)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from typing_extensions import override
@@ -14,6 +13,7 @@ from srat.attacks.base import Images
 from srat.attacks.searches import MOST_TARGETS, Search
 from srat.attacks.walks import Ask, Labels
 from srat.core.gradients import ordinary
+from srat.core.keyed_random import kept_streams
 
 _NORMS = {"linf": "Linf", "l2": "L2"}
 
@@ -26,10 +26,12 @@ class ReferenceStage(Search):
     """Logits' function, number of classes and settings → the reference's object."""
 
     @override
-    def perturb(self, logits_at: Ask, images: Images, labels: Labels, *, classes: int, seed: int) -> Images:
+    def attacked(
+        self, logits_at: Ask, images: Images, labels: Labels, numbers: Int[Tensor, " batch"], *, classes: int, seed: int
+    ) -> Images:
         """Return what it makes of a batch; torch's global generators are as they were afterwards."""
-        devices = [images.device] if images.is_cuda else []
-        with torch.random.fork_rng(devices=devices):
+        del numbers
+        with kept_streams():
             made = self.make(
                 # A copy, for Square writes into what it is given.
                 lambda x: logits_at(x).float().clone(),
@@ -61,16 +63,6 @@ class ReferenceAutoAttack(Search, name="autoattack-reference"):
     @override
     def note(self, classes: int) -> str:
         return APGDT().note(classes)
-
-    @override
-    def perturb(self, logits_at: Ask, images: Images, labels: Labels, *, classes: int, seed: int) -> Images:
-        found = images
-        for stage in self.stages:
-            standing = (found == images).flatten(1).all(dim=1).nonzero().flatten()
-            if len(standing):
-                made = stage.perturb(logits_at, images[standing], labels[standing], classes=classes, seed=seed)
-                found = found.index_copy(0, standing, made)
-        return found
 
 
 def _apgd_ce(logits_at: Ask, classes: int, **settings: Any) -> Any:

@@ -1,6 +1,6 @@
 """Attacks for evaluation alone, which bring losses and starts of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,11 +12,10 @@ from srat.attacks.base import Adversary, Images
 from srat.attacks.doubts import doubts_of_ball, named_doubts, tell_doubts
 from srat.attacks.pgd import check_budget
 from srat.attacks.projections import NormName, Shape, within
-from srat.attacks.walks import Ask, Labels, Logits, Walk, chosen, drawn_for
+from srat.attacks.walks import Ask, Labels, Logits, Walk, drawn_for, right
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.gradients import ordinary, taking_gradients
-from srat.core.keyed_random import generator
 from srat.core.warn import warn
 from srat.data.pixels import check_attackable
 
@@ -92,34 +91,43 @@ class Search(Adversary):
         """Do what a call does, for images and labels that were looked at before."""
         found = images
         for stage in self.stages:
-            for number, walk in enumerate(stage.walks(classes)):
-                standing = (found == images).flatten(1).all(dim=1).nonzero().flatten()
-                if len(standing) == 0:
-                    return found
-                rng = generator(seed, stage.name, epoch=number)
-                drawn = drawn_for(walk, images.shape[1:], [rng] * len(standing), images.device)
-                made = self._walked(walk, logits_at, images[standing], labels[standing], drawn)
+            standing = (found == images).flatten(1).all(dim=1).nonzero().flatten()
+            if len(standing):
+                made = stage.attacked(
+                    logits_at, images[standing], labels[standing], standing, classes=classes, seed=seed
+                )
                 found = found.index_copy(0, standing, made)
         return found
 
-    def _walked(self, walk: Walk, ask: Ask, images: Images, labels: Labels, drawn: Tensor | None) -> Images:
-        """Return the first point of a walk at which each image is wrong, within the budget; itself without one."""
-        state, found = walk.begin(images, drawn), images
-        broken = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-        for number in range(walk.points):
-            stand = walk.advance(ask, state, torch.full_like(labels, number), images, labels)
-            state = stand.state
-            wrong = (stand.logits.argmax(dim=1) != labels) & within(
-                stand.point, images, norm=self.norm, epsilon=self.epsilon
-            )
-            found = chosen(wrong & ~broken, stand.point, found)
-            broken |= wrong
+    def attacked(
+        self, logits_at: Ask, images: Images, labels: Labels, numbers: Int[Tensor, " batch"], *, classes: int, seed: int
+    ) -> Images:
+        """Return what a stage makes of images; ``numbers``, of each, names its random numbers."""
+        found, standing = images.clone(), torch.arange(len(images), device=images.device)
+        for place, walk in enumerate(self.walks(classes)):
+            drawn = drawn_for(walk, images.shape[1:], seed, self.name, place, numbers[standing])
+            for left, points in self._walked(walk, logits_at, images[standing], labels[standing], drawn):
+                broken, standing = standing[~left], standing[left]
+                found[broken] = points
         return found
 
+    def _walked(
+        self, walk: Walk, ask: Ask, images: Tensor, labels: Tensor, drawn: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield, point by point, which of the images left stand, and the points of those that do not."""
+        state = walk.begin(images, drawn)
+        for number in range(walk.points):
+            if len(images) == 0:
+                return
+            stand = walk.advance(ask, state, torch.full_like(labels, number), images, labels)
+            left = right(stand.logits, labels) | ~within(stand.point, images, norm=self.norm, epsilon=self.epsilon)
+            yield left, stand.point[~left]
+            images, labels, state = images[left], labels[left], {name: kept[left] for name, kept in stand.state.items()}
 
-def ranked(logits: Logits, rank: int) -> Int[Tensor, " batch"]:
-    """Return the class of the rank-th largest logit of each image, counted from 1."""
-    return logits.argsort(dim=1)[:, -rank]
+
+def rival(logits: Logits, labels: Labels, rank: int) -> Int[Tensor, " batch"]:
+    """Return the class of each image's rank-th largest logit, its own counted as the first: from 2 on."""
+    return logits.scatter(1, labels[:, None], torch.inf).argsort(dim=1)[:, -rank]
 
 
 def lengths(images: Images, norm: NormName) -> Float[Tensor, "batch 1 1 1"]:

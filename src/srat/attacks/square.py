@@ -166,7 +166,7 @@ def _bumps(largest: int, device: torch.device) -> Float[Tensor, "sides 2 largest
 def _tiles(images: Images, key: Tensor, epsilon: float) -> Images:
     """Return images with bumps on a grid of 5 × 5 squares, of length ε before they are clipped."""
     n, channels, height, width = images.shape
-    side = height // 5
+    side = max(height // 5, 1)
     offset, down, across = (height - side * 5) // 2, height // side, width // side
     delta = torch.zeros_like(images)
     numbers = uniform(key, torch.zeros_like(key), down * across * (1 + channels)).view(n, down * across, 1 + channels)

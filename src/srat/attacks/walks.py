@@ -1,14 +1,15 @@
 """Ways from an image, point by point, that each image of a batch goes by itself."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from srat.attacks.base import Images, IterativeAttack, Loss, input_gradient, started
+from srat.core.keyed_random import generator
 
 Ask = Callable[[Tensor], Tensor]
 """Images (batch, channels, height, width) → logits, (batch, classes)."""
@@ -27,6 +28,8 @@ class Stand(NamedTuple):
     """What it said."""
     state: State
     """From which the walk goes on."""
+    gradient: Images | None = None
+    """By which it goes on, of a walk that asks for one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ class Steps(Walk):
         del step
         point = state["point"]
         logits, _, gradient = climbed(ask, point, lambda logits: self.attack.loss(self.usual, logits, labels))
-        return Stand(point, logits, {"point": self.attack.step(point, gradient, images)})
+        return Stand(point, logits, {"point": self.attack.step(point, gradient, images)}, gradient)
 
 
 def climbed(
@@ -122,19 +125,27 @@ def climbed(
 
 
 def drawn_for(
-    walk: Walk, shape: Sequence[int], generators: Iterable[torch.Generator], device: torch.device
+    walk: Walk, shape: Sequence[int], seed: int, attack: str, place: int, images: Int[Tensor, " n"]
 ) -> Tensor | None:
-    """Return what images have for themselves, a row for each generator; None of a walk that draws nothing.
+    """Return what images have for themselves, a row for each; None of a walk that draws nothing.
 
     Args:
         walk: that draws it, on the CPU, so that it is the same on every device.
         shape: of an image, (channels, height, width).
-        generators: the source of each image.
-        device: where it is wanted.
+        seed: of all randomness.
+        attack: whose walk it is.
+        place: of the walk among those of the attack.
+        images: their numbers in the data set, on the device where it is wanted.
     """
-    draws = (walk.draw((1, *shape), generator=rng) for rng in generators)
+    sources = (generator(seed, f"evaluation/{attack}", epoch=place, step=image) for image in images.tolist())
+    draws = (walk.draw((1, *shape), generator=rng) for rng in sources)
     rows = [drawn for drawn in draws if drawn is not None]
-    return torch.cat(rows).to(device) if rows else None
+    return torch.cat(rows).to(images.device) if rows else None
+
+
+def right(logits: Logits, labels: Labels) -> Bool[Tensor, " batch"]:
+    """Return which logits are right; NaN would count as a vote for class 0, and so counts as wrong."""
+    return (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
 
 
 def chosen(which: Tensor, yes: Tensor, no: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """All randomness is derived from what it is for, so there is no generator state to keep or to lose."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 
 import torch
@@ -17,6 +19,13 @@ def derive_seed(seed: int, purpose: str, *, epoch: int = 0, step: int = 0, rank:
     """
     key = f"{seed}/{purpose}/{epoch}/{step}/{rank}".encode()
     return int.from_bytes(blake2b(key, digest_size=8).digest()) >> 1
+
+
+@contextmanager
+def kept_streams() -> Iterator[None]:
+    """Have torch's global generators as they were before, on all devices: ``torch.manual_seed`` seeds them all."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        yield
 
 
 def generator(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from srat.core.errors import require
-from srat.core.keyed_random import derive_seed
+from srat.core.keyed_random import derive_seed, generator, kept_streams
 from srat.evaluation.serving import lent_exactly
 from srat.models import logits_at
 from srat.models.lending import unmoved
@@ -20,6 +20,8 @@ TOLERANCE = 1e-3
 """Of the largest difference of two answers, over the logits' standard deviation, up to which they count as the same."""
 PROBED = 16
 """Images by which it is found out whether a model is random, …"""
+_NEAR = 8 / 255
+"""How far beside them it is looked, too: a model may draw where pixels are not those of a file."""
 _ASKED = 20
 """… and how often it is asked whether it draws for each image or once for a batch."""
 _TOGETHER = 2.0
@@ -53,7 +55,7 @@ class Expected(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         shown = torch.split(images, 1) if self.one_by_one else (images,)
         answers = []
-        with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+        with kept_streams():
             for draw in range(self.draws):
                 torch.manual_seed(derive_seed(self.seed, "evaluation/draws", step=draw))
                 answers.append(torch.cat([logits_at(self.model, some) for some in shown]))
@@ -69,9 +71,11 @@ def randomness(model: nn.Module, images: Images) -> Randomness:
 
     Args:
         model: images in [0, 1] → logits, or an output that has them.
-        images: some, in [0, 1], on its device; the first few are looked at, twice.
+        images: some, in [0, 1], on its device; the first few are looked at, twice, as they are and beside.
     """
-    some = images[:PROBED]
+    few = images[:PROBED]
+    noise = torch.rand(few.shape, generator=generator(0, "evaluation/probed")).to(few)
+    some = torch.cat((few, (few + _NEAR * (2 * noise - 1)).clamp(0, 1)))
     with torch.no_grad(), lent_exactly(model) as lent, unmoved(lent):
         if isinstance(model, Expected) or difference(logits_at(lent, some), logits_at(lent, some)) <= TOLERANCE:
             return "none"

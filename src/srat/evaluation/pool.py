@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Bool, Int, Num
 from torch import Tensor
 
-from srat.attacks.walks import Walk, chosen
+from srat.attacks.walks import Walk, chosen, right
+from srat.core.warn import warn
+from srat.core.words import counted
 from srat.data import to_unit
 from srat.evaluation.outcome import Found, Outcome, broken_or_not
-from srat.evaluation.serving import right
 from srat.evaluation.trial import Images, Trial
 
 _UNDECIDED = -2
@@ -36,6 +37,7 @@ class Pool:
         images: the queue, as the data set has them.
         labels: theirs.
         drawn: what each has for itself, if the walk draws.
+        slots: images in each pass.
         numbered: the numbers of the points.
         inside: which points count, where a walk comes to others, too.
     """
@@ -48,6 +50,7 @@ class Pool:
         labels: Int[Tensor, " n"],
         drawn: Tensor | None,
         *,
+        slots: int,
         numbered: Numbered,
         inside: Inside | None = None,
     ) -> None:
@@ -57,9 +60,10 @@ class Pool:
         # A row more, where what is written for an idle slot goes.
         self._labels = torch.cat((labels, labels[:1]))
         self._broken_at, self._predicted = torch.full_like(self._labels, _UNDECIDED), self._labels.clone()
-        slots = torch.arange(trial.slots, device=trial.device)
-        self._occupant, self._next = slots.clamp(max=self._n), slots.new_tensor(min(trial.slots, self._n))
-        self._step = torch.zeros_like(slots)
+        self._astray = torch.zeros_like(self._labels, dtype=torch.bool)
+        places = torch.arange(slots, device=trial.device)
+        self._occupant, self._next = places.clamp(max=self._n), places.new_tensor(min(slots, self._n))
+        self._step = torch.zeros_like(places)
         self._images = self._loaded()
         self._state = walk.begin(self._images, self._drawn_of_occupants())
 
@@ -75,14 +79,23 @@ class Pool:
             undecided[through] = False
             left -= len(through)
             yield through, Outcome(self._broken_at[through], self._predicted[through])
+        if astray := int(self._astray[:-1].sum()):
+            warn(
+                f"the gradient at {counted(astray, 'image')} is not finite: attacks are misled there, and such an "
+                "accuracy is not one under attack"
+            )
 
     def _advance(self) -> None:
         """Look at every slot once and move it on."""
         labels = self._labels[self._occupant]
-        point, logits, state = self._walk.advance(self._trial.logits, self._state, self._step, self._images, labels)
+        point, logits, state, gradient = self._walk.advance(
+            self._trial.logits, self._state, self._step, self._images, labels
+        )
         broken = ~right(logits, labels)
         if self._inside is not None:
             broken &= self._inside(point, self._images)
+        if gradient is not None:
+            self._astray[self._occupant] |= ~gradient.isfinite().flatten(1).all(dim=1)
         free = broken | (self._step == self._walk.points - 1)
         self._note(free, broken_or_not(broken, self._numbered(self._step), logits, labels))
         self._step = torch.where(free, 0, self._step + 1)

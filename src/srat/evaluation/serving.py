@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from srat.attacks import Attack, LossAt
@@ -15,7 +15,7 @@ from srat.models.asking import trainable
 from srat.runtime.precision import tensor_float
 
 BATCH_SIZE = 250
-"""Images in a batch. AutoAttack draws for a batch as a whole, so that its results depend on it."""
+"""Images in a batch. AutoAttack's reference draws for a batch as a whole, so that its results depend on it."""
 
 
 @checked
@@ -28,11 +28,6 @@ def lent_exactly(model: nn.Module) -> Iterator[nn.Module]:
     """
     with lent(trainable(model)) as served, tensor_float(False):
         yield served
-
-
-def right(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
-    """Return which logits are right; NaN would count as a vote for class 0, and so counts as wrong."""
-    return (logits.argmax(dim=1) == labels) & logits.isfinite().all(dim=1)
 
 
 def loss_on(model: nn.Module, labels: Int[Tensor, " batch"], attack: Attack | None = None) -> LossAt:

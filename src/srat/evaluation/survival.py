@@ -5,17 +5,15 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
-from torch import Tensor
 
 from srat.attacks import AnyAttack, Attack, IterativeAttack, Natural, Search, within
 from srat.attacks.reference import ReferenceStage
-from srat.attacks.walks import Steps, Walk, drawn_for
+from srat.attacks.walks import Steps, Walk, drawn_for, right
 from srat.core.keyed_random import generator
 from srat.evaluation.journal import Journal, Progress
 from srat.evaluation.outcome import Found, Outcome, broken_or_not
 from srat.evaluation.pool import Pool
-from srat.evaluation.serving import last_points, right
+from srat.evaluation.serving import last_points
 from srat.evaluation.trial import Trial
 from srat.losses.cross_entropy_loss import entropy_of
 
@@ -90,7 +88,7 @@ def _searched(trial: Trial, stage: ReferenceStage, progress: Progress, *, number
     for batch in left[trial.processes.rank :: trial.processes.count]:
         images, labels = next(trial.brought([batch])), trial.dataset.labels[batch]
         classes = len(trial.dataset.class_names)
-        adversarial = stage.perturb(trial.logits, images, labels, classes=classes, seed=trial.seed)
+        adversarial = stage.attacked(trial.logits, images, labels, batch, classes=classes, seed=trial.seed)
         with torch.no_grad():
             logits = trial.logits(adversarial)
         broken = ~right(logits, labels) & within(adversarial, images, norm=stage.norm, epsilon=stage.epsilon)
@@ -104,9 +102,10 @@ def _walked(
     yield from _pooled(
         trial,
         walk,
-        f"evaluation/{stage.name}",
+        stage.name,
         place,
-        progress.waiting(number),
+        progress,
+        number,
         numbered=lambda step: torch.full_like(step, point),
         inside=partial(within, norm=stage.norm, epsilon=stage.epsilon),
     )
@@ -137,28 +136,25 @@ def _iterated(trial: Trial, attack: IterativeAttack, number: int, progress: Prog
     yield from _pooled(
         trial,
         Steps(attack=attack, usual=entropy_of),
-        f"evaluation/{attack.name}",
+        attack.name,
         start,
-        progress.waiting(number),
+        progress,
+        number,
         numbered=lambda step: first + step,
     )
 
 
 def _pooled(
-    trial: Trial, walk: Walk, purpose: str, place: int, waiting: Bool[Tensor, " every"], **how: Any
+    trial: Trial, walk: Walk, attack: str, place: int, progress: Progress, number: int, **how: Any
 ) -> Iterator[Found]:
-    """Let the images that wait go a walk, each with random numbers of its own."""
+    """Let the images that wait for a round go a walk, each with random numbers of its own."""
+    waiting, slots = progress.waiting(number), trial.slots_for(len(progress.standing(number)))
     own = trial.mine() if trial.in_place else trial.own(waiting.nonzero().flatten())
-    for part, images, drawn in trial.parts(own, partial(_drawn, trial, walk, purpose, place)):
-        pool = Pool(trial, walk, images, trial.dataset.labels[part], drawn, **how)
+    drawing = partial(drawn_for, walk, trial.dataset.images.shape[1:], trial.seed, attack, place)
+    for part, images, drawn in trial.parts(own, drawing):
+        pool = Pool(trial, walk, images, trial.dataset.labels[part], drawn, slots=slots, **how)
         for positions, found in pool.run():
             if trial.in_place:
                 attacked = waiting[part[positions]]
                 positions, found = positions[attacked], found.at(attacked)
             yield part[positions], found
-
-
-def _drawn(trial: Trial, walk: Walk, purpose: str, place: int, indices: Int[Tensor, " part"]) -> Tensor | None:
-    """Return what each image has for itself."""
-    sources = (generator(trial.seed, purpose, epoch=place, step=example) for example in indices.tolist())
-    return drawn_for(walk, trial.dataset.images.shape[1:], sources, trial.device)

@@ -55,6 +55,17 @@ class Trial:
         """Images in every pass: kernels, and with them the rounding of an image's logits, depend on it."""
         return min(self.batch_size, len(self.dataset))
 
+    def slots_for(self, standing: int) -> int:
+        """Return how many slots a pool has whose images are those of all processes that stand before a round.
+
+        As few as fill up as often: few slots are idle at the end. They do not depend on what a run that was
+        interrupted has left to do, so that it goes on in passes of the same size.
+        """
+        if self.in_place:
+            return self.slots
+        share = math.ceil(standing / self.processes.count)
+        return math.ceil(share / math.ceil(share / self.slots)) if share else 1
+
     def logits(self, images: Images) -> Float[Tensor, "batch classes"]:
         """Return what the model says."""
         return logits_at(self.model, images)

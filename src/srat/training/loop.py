@@ -14,7 +14,7 @@ from srat.attacks import PGD, Natural
 from srat.attacks.budgets import UniformBudget
 from srat.config.config import Config
 from srat.core.errors import UserError
-from srat.core.keyed_random import derive_seed, generator
+from srat.core.keyed_random import derive_seed, generator, kept_streams
 from srat.data import Dataset
 from srat.evaluation.counts import Counts
 from srat.evaluation.evaluate import count
@@ -39,15 +39,11 @@ MOST_SELECTING_STEPS = 10
 
 def run_epochs(training: Training, keeper: Keeper, observer: Observer) -> State:
     """Train the epochs that are left, and return the state at the end."""
-    config, device = training.config, training.fabric.device
-    steps = training.feed.steps
+    config, steps = training.config, training.feed.steps
     state = keeper.restore()
     forget_other_selection(state, config, observer)
     observer.training(epochs=config.epochs, steps=steps, done=state.epoch * steps + state.step)
-    with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        tensor_float(config.precision == "tf32"),
-    ):
+    with kept_streams(), tensor_float(config.precision == "tf32"):
         while state.epoch < config.epochs:
             try:
                 with keeper.saving_when_interrupted(state):
