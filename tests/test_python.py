@@ -68,18 +68,19 @@ def test_every_command_has_a_name_in_python():
     assert importlib.import_module("srat.theory")
 
 
-def test_an_audit(runs, cli, monkeypatch):
+def test_an_audit(runs, cli, monkeypatch, short_autoattack):
     monkeypatch.setattr("srat.audit.auditing.SOURCE_STEPS", 5)
+    monkeypatch.setattr("srat.audit.auditing.SOURCE_EPOCHS", 1)
     seen = []
     found = srat.audit_run(
         runs / "a",
-        images=50,
+        images=20,
         device="cpu",
         begun=lambda subject: seen.append(subject.n),
         told=lambda entry: seen.append(entry.check),
     )
-    assert seen == [50, *(entry.check for entry in found.entries)]
-    assert cli("audit", "same/a", "--images", "50", "--device", "cpu")[0] == (3 if found.verdict == "fail" else 0)
+    assert seen == [20, *(entry.check for entry in found.entries)]
+    assert cli("audit", "same/a", "--images", "20", "--device", "cpu")[0] == (3 if found.verdict == "fail" else 0)
     assert (runs / "a" / "audit.json").read_text() == Path("same/a/audit.json").read_text()
     (runs / "a" / "audit.json").unlink()
     some = srat.audit_run(runs / "a", checks=("finite",), images=20, device="cpu", seed=3)

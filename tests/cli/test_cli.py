@@ -605,14 +605,40 @@ def test_refuses_results_of_other_test_images(cli, finished, tmp_path):
     assert "pgd-5" not in Evaluation.read(copy / "evaluation.json").results
 
 
+def broken_at_once(examples, origin):
+    """Examples with an outcome of pgd-2 that nobody can have found."""
+    nothing = examples.outcomes["pgd-2"]._replace(broken_at=torch.zeros(500, dtype=torch.long))
+    return examples.with_outcome("pgd-2", nothing, origin)
+
+
 def test_what_is_there_may_be_made_anew(cli, finished, tmp_path):
     copy = shutil.copytree(finished, tmp_path / "copy")
     examples = Examples.read(copy / "examples.safetensors")
-    broken = examples.outcomes["pgd-2"]._replace(broken_at=torch.zeros(500, dtype=torch.long))
-    examples.with_outcome("pgd-2", broken, examples.origins["pgd-2"]).write(copy / "examples.safetensors")
+    broken_at_once(examples, examples.origins["pgd-2"]).write(copy / "examples.safetensors")
     assert cli("evaluate", copy, "--attack", "pgd-2")[0] == 0
     assert sum(Evaluation.read(copy / "evaluation.json").results["pgd-2"].counts.correct) == 0
     assert cli("evaluate", copy, "--attack", "pgd-2", "--anew")[0] == 0
+    one, two = (Evaluation.read(run / "evaluation.json").results["pgd-2"] for run in (copy, finished))
+    assert one == two
+
+
+def test_what_was_made_otherwise_is_made_again(cli, finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    examples = Examples.read(copy / "examples.safetensors")
+    broken_at_once(examples, replace(examples.origins["pgd-2"], seed=99)).write(copy / "examples.safetensors")
+    assert cli("evaluate", copy, "--attack", "pgd-2")[0] == 0
+    one, two = (Evaluation.read(run / "evaluation.json").results["pgd-2"] for run in (copy, finished))
+    assert one == two
+
+
+def test_results_of_other_weights_are_not_taken_for_the_last_ones(cli, finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    best = Examples.read(copy / "examples-best.safetensors")
+    other = replace(broken_at_once(best, best.origins["pgd-2"]), weights="00" * 32)
+    other.write(copy / "examples-best.safetensors")
+    for name in ("examples.safetensors", "evaluation.json"):
+        (copy / name).unlink()
+    assert cli("evaluate", copy, "--attack", "pgd-2")[0] == 0
     one, two = (Evaluation.read(run / "evaluation.json").results["pgd-2"] for run in (copy, finished))
     assert one == two
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 import srat
 from srat.cli import main
+from srat.core.tensor_file import open_tensors, write_tensors
 from srat.evaluation.examples import Examples
 
 CLASSES = {"crane": 12, "naïve 猫": 8, "<b>x</b>": 6}
@@ -75,6 +76,11 @@ class TestPredict:
         held = len(re.findall(r"\bholds\b", out))
         assert f"{held} of 12 hold" in out
         assert held + len(re.findall(r"\bbecomes\b", out)) == 12
+
+    def test_a_budget_is_the_one_that_is_asked_for(self, cli, own):
+        words = ("images/test", "--epsilon", "0.25", "--format", "json", "--device", "cpu")
+        code, out, _ = cli("predict", "run", *words)
+        assert (code, json.loads(out)["attack"]["epsilon"]) == (0, 0.25)
 
     def test_csv_for_programs_into_a_file(self, cli, own):
         words = ("--format", "csv", "--out", "found.csv", "--attack", "natural", "--device", "cpu")
@@ -143,7 +149,7 @@ class TestExport:
             out,
         )
 
-    def test_a_hub_folder_is_all_that_a_stranger_needs(self, cli, own, tmp_path):
+    def test_a_hub_folder_is_all_that_a_stranger_needs(self, cli, own, trained, tmp_path):
         assert cli("export", "run", "--to", "hub", "--out", "hub")[0] == 0
         shutil.move(own / "hub", tmp_path / "elsewhere")
         shutil.rmtree(own)
@@ -162,13 +168,28 @@ class TestExport:
         code = f"import torch\nimages = torch.rand(2, 3, 12, 12)\n{snippet}\nassert logits.shape == (2, 3)\n"
         subprocess.run([sys.executable, "-c", code], cwd=hub, check=True, env={**os.environ, "PYTHONWARNINGS": "error"})
         for path in hub.iterdir():
-            assert str(tmp_path).encode() not in path.read_bytes(), path.name
+            for place in (tmp_path, trained):  # where the run lies, and the images
+                assert str(place).encode() not in path.read_bytes(), path.name
 
     def test_the_exported_weights_are_the_runs(self, cli, own):
         assert cli("export", "run", "--to", "hub")[0] == 0
         images = torch.rand(3, 3, 12, 12)
         with torch.no_grad():
             assert torch.equal(srat.load("run")(images).logits, srat.load("run/hub/model.safetensors")(images).logits)
+
+    def test_other_weights_are_exported_beside_the_last(self, cli, own):
+        file = open_tensors(Path("run/model.safetensors"))
+        other = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in file.tensors().items()}
+        write_tensors(Path("run/model-best.safetensors"), other, file.facts)
+        shutil.copy("run/evaluation.json", "run/evaluation-best.json")
+        for words in ((), ("--weights", "best")):
+            assert cli("export", "run", "--to", "hub", *words)[0] == 0
+        images = torch.rand(3, 3, 12, 12)
+        with torch.no_grad():
+            last, best = (srat.load(f"run/{name}/model.safetensors")(images).logits for name in ("hub", "hub-best"))
+            assert torch.equal(last, srat.load("run")(images).logits)
+            assert torch.equal(best, srat.load("run", which="best")(images).logits)
+        assert not torch.equal(last, best)
 
     def test_the_cards_front_matter_is_yaml(self, cli, own):
         yaml = pytest.importorskip("yaml")

@@ -17,6 +17,7 @@ from srat.data.dataset import Parts
 from srat.data.sampling import Shuffled
 from srat.data.sources.digits import Digits
 from srat.losses import cross_entropy
+from srat.runtime.processes import Processes
 
 NAMES = ("a", "b")
 
@@ -112,6 +113,26 @@ def test_batches_visit_every_example_once(n, batch_size, seed):
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
     assert len(batches) == math.ceil(n / batch_size)
+
+
+def test_a_part_has_images_and_labels_in_the_order_asked_for():
+    images = torch.arange(4, dtype=torch.uint8)[:, None, None, None]
+    part = make(images, torch.tensor([0, 1, 0, 1])).subset(torch.tensor([3, 0, 1]))
+    assert part.images.flatten().tolist() == [3, 0, 1]
+    assert part.labels.tolist() == [1, 0, 1]
+
+
+def test_each_process_augments_in_its_own_way_and_mixes_as_the_others_do():
+    how = {"augmentation": NoAugmentation(), "sampling": Shuffled(), "batch_size": 4, "epochs": 2, "seed": 0}
+    feeds = [Feed(dataset=make(), processes=Processes(rank, 2), **how) for rank in (0, 1)]
+    places = [(epoch, step) for epoch in (0, 1) for step in (0, 1)]
+    augmenting, pairing = (
+        [[getattr(feed, name)(*place).initial_seed() for place in places] for feed in feeds]
+        for name in ("augmenting", "pairing")
+    )
+    assert len({*augmenting[0], *augmenting[1]}) == 8
+    assert pairing[0] == pairing[1]
+    assert len(set(pairing[0])) == 4
 
 
 KEY = {"seed": 0, "purpose": "attack", "epoch": 1, "step": 2, "rank": 3}

@@ -89,6 +89,14 @@ def test_a_loss_of_nan_is_told_of():
             attack(lambda x: x.flatten(1).sum(1) / torch.tensor([1, torch.nan, 1]), images, generator=generator)
 
 
+def test_a_loss_that_was_nan_once_is_told_of():
+    factors = iter([1.0, torch.nan, 1.0, 1.0])
+    with pytest.warns(UserWarning, match="the loss of 2 of 2 images is NaN"):
+        PGD(steps=4)(
+            lambda x: next(factors) * x.flatten(1).sum(1), torch.full((2, 1, 4, 4), 0.5), generator=torch.Generator()
+        )
+
+
 @pytest.mark.filterwarnings("ignore:.*cannot reach the edge")
 def test_attacks_need_a_loss_of_each_image_and_a_generator():
     images, generator = torch.full((2, 1, 4, 4), 0.5), torch.Generator()

@@ -66,6 +66,7 @@ def test_every_unreadable_file_is_named_and_none_stops_the_rest(folder):
     found = survey(Folder(dir=folder))
     assert {file.path.name for file in found.unreadable} == {"bad.png", "half.png"}
     assert len(found.readable) == 35
+    assert sum(sum(found.counts(part).values()) for part in ("train", "test")) == 35
     assert "2 files cannot be read:" in texts(found)
 
 

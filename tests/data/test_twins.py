@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from srat.data import Dataset
-from srat.data.twins import Seen, by_kind, twin_notes, twins_among
+from srat.data.pixels import pixel_digests
+from srat.data.record import Record
+from srat.data.twins import Seen, by_kind, shared_notes, twin_notes, twins_among
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (12, 3, 4, 5), np.uint8))
 
@@ -46,6 +48,21 @@ def test_bytes_and_the_same_in_floating_point_are_one():
     others = Dataset(IMAGES[:2] / 255, torch.tensor([0, 1]), ("ant", "bee"))
     [note] = twin_notes({"train": dataset(0, 1, 2), "test": others})
     assert note.startswith("2 images appear in both training and test")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_every_level_is_the_same_in_floating_point(dtype):
+    levels = torch.arange(256, dtype=torch.uint8)[:, None, None, None]
+    assert list(pixel_digests(levels)) == list(pixel_digests((levels / 255).to(dtype)))
+
+
+def test_images_that_a_run_has_twice_in_one_part_are_not_said_to_be_in_several():
+    record = Record(
+        parts={"train": {"a.png": "0", "b.png": "0"}, "test": {"c.png": "1"}},
+        class_names=("ant", "bee"),
+        labels={"train": (0, 0), "test": (1,)},
+    )
+    assert list(shared_notes(record)) == []
 
 
 def test_what_is_not_known_is_no_twin():

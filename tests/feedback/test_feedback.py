@@ -165,6 +165,26 @@ def test_weights_move_from_their_start_on_and_have_mean_1():
     assert HeldOutWeighting().weights((9, 5, 1)).tolist() == [1, 1, 1]
 
 
+def test_members_learn_by_their_own_settings():
+    labels, logits = torch.arange(3), 3 * a_matrix(3)
+    for kind in (DAFA, DAFAWeighting):
+        feedback = kind(strength=1.5, floor=0.9, start=0.0).feedback(classes=3)
+        feedback.observe(labels, logits)
+        feedback.close(0, epochs=4, held_out=None)
+        wanted = similarity_factors(logits.softmax(dim=1), 1.5).clamp(min=0.9)
+        assert feedback.factors.tolist() == pytest.approx(wanted.tolist())
+        assert wanted.min() == 0.9
+    calibrating = CFA(offset=0.2, start=0.0).feedback(classes=3)
+    calibrating.observe(labels, torch.eye(3)[[0, 0, 2]])
+    calibrating.close(0, epochs=4, held_out=None)
+    assert calibrating.factors.tolist() == pytest.approx([1.2, 0.2, 1.2])
+    told = counts([20, 20, 4], [20, 20, 4], [15, 5, 0])
+    following = HeldOutWeighting(rate=0.1, most=1.02, start=0.0).feedback(classes=3)
+    following.close(0, epochs=4, held_out=told)
+    wanted = reweighted(torch.ones(3).double(), told.robust, told.total, 0.1, 1.02)
+    assert following.factors.tolist() == pytest.approx((wanted / wanted.mean()).tolist())
+
+
 def test_one_image_moves_a_small_class_little():
     """One more of four images moves a weight by a twelfth of the rate: by a sixth, less what the mean moves."""
     for images, least in ((4.0, 1 / 6), (100.0, 1 / 102)):

@@ -14,7 +14,7 @@ import srat
 from srat.config.composition import compose
 from srat.core.errors import UserError
 from srat.feature_losses import Separation
-from srat.inference.exporting import KINDS, Exported, export_onnx, export_torch, placed
+from srat.inference.exporting import KINDS, Exported, describe, export_onnx, export_torch, placed
 from srat.models import ImageShape
 from srat.models.backbones.resnet import ResNet18
 from srat.models.backbones.small_cnn import SmallCNN
@@ -63,6 +63,12 @@ def test_torch_export_does_what_the_model_does(name, tmp_path):
     assert json.loads(extra["threat_model"]) == {"norm": "linf", "epsilon": 0.1}
 
 
+def test_the_threat_model_told_is_that_of_the_evaluation():
+    _, facts = made("resnet18, linear head")
+    config = replace(facts.config, evaluation=replace(facts.config.evaluation, epsilon=0.25))
+    assert json.loads(describe(replace(facts, config=config))["threat_model"]) == {"norm": "linf", "epsilon": 0.25}
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_onnx_does_what_the_model_does(name, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
@@ -81,13 +87,13 @@ def test_onnx_does_what_the_model_does(name, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]  # the weights are inside, nothing is left over
 
 
-@pytest.mark.parametrize("kind", ["normalisation", "scale"])
+@pytest.mark.parametrize("kind", ["normalisation", "scale", "a thousandth"])
 def test_a_file_that_does_something_else_is_refused(kind, tmp_path, monkeypatch):
     model, facts = made("small-cnn, cosine head")
 
     def wrong(self, images):
         logits = self.model(images / 2 if kind == "normalisation" else images).logits
-        logits = logits * (30 if kind == "scale" else 1)
+        logits = logits * {"scale": 30, "a thousandth": 1.001}.get(kind, 1)
         return logits, logits.softmax(dim=1)
 
     def traced(*args, **options):

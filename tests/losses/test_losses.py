@@ -121,6 +121,12 @@ def test_ldam_agrees_with_the_form_of_its_authors(logits, labels):
     torch.testing.assert_close(losses.ldam(logits, labels, COUNTS), expected)
 
 
+def test_a_loss_is_made_of_its_own_settings(logits, labels):
+    assert torch.equal(Focal(gamma=2.0)(logits, labels, COUNTS), losses.focal(logits, labels, 2.0))
+    ours = LDAM(max_margin=0.3, scale=8.0)(logits, labels, COUNTS)
+    torch.testing.assert_close(ours, losses.ldam(logits, labels, COUNTS, max_margin=0.3, scale=8.0))
+
+
 def test_ldam_wants_a_cosine_head_of_its_scale():
     assert LDAM(scale=16.0).head.scale == 16.0
     assert CrossEntropy().head.name == Focal().head.name == "linear"

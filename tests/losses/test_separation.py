@@ -75,6 +75,11 @@ def test_without_normalisation_takes_inner_products(features, labels):
     assert not torch.allclose(separation(features, labels, normalize=False), separation(features, labels))
 
 
+def test_its_settings_are_those_of_the_function(features, labels):
+    ours = Separation(temperature=0.5, normalize=False)(features, labels).values
+    torch.testing.assert_close(ours, separation(features, labels, 0.5, normalize=False))
+
+
 def test_gradient(features, labels):
     assert torch.autograd.gradcheck(lambda z: separation(z, labels, 0.5), (features.requires_grad_(),))
 

@@ -64,6 +64,11 @@ def test_majority_one(kind):
     torch.testing.assert_close(weights[0] / weights[1], kind().weights((50, 5000))[0] / kind().weights((50, 5000))[1])
 
 
+def test_a_weighting_is_made_of_its_own_settings():
+    assert torch.equal(InverseFrequency(power=0.5).weights(COUNTS), inverse_frequency(COUNTS, 0.5))
+    assert torch.equal(EffectiveNumber(beta=0.99).weights(COUNTS), effective_number(COUNTS, 0.99))
+
+
 def test_fixed_is_used_as_it_is():
     assert Fixed(values=(1.0, 78.0)).weights((5000, 50)).tolist() == [1.0, 78.0]
 

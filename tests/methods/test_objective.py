@@ -58,6 +58,13 @@ def test_equation_seven_by_hand():
     assert value.anchors.tolist() == [True, False, True]
 
 
+def test_a_regulariser_stands_beside_both():
+    term = FeatureTerm(torch.tensor([3.0, 0.0, 5.0]), torch.tensor([True, False, True]))
+    value = Objective(feature_weight=0.5)(LOSSES, WEIGHTS, term, torch.tensor(0.3))
+    assert value.total.item() == pytest.approx(27 / 8 + 0.5 * 4 + 0.3)
+    assert (value.prediction.item(), value.feature.item()) == (pytest.approx(27 / 8), 4)
+
+
 def test_without_a_feature_loss_the_total_is_the_prediction():
     value = Objective()(LOSSES, WEIGHTS, None)
     assert value.total == value.prediction

@@ -57,9 +57,14 @@ def trained():
     return drift.trained()
 
 
+@pytest.fixture(scope="module")
+def reference(trained):
+    """The attack of plain code in full precision."""
+    return attack_of_the_trainer(trained, folding=False)
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_8_half_precision_attacks_as_well(trained, precision, monkeypatch):
-    reference = attack_of_the_trainer(trained, folding=False)
+def test_8_half_precision_attacks_as_well(trained, reference, precision, monkeypatch):
     assert 20 < reference[2] < 90
     check_attack(attack_of_the_trainer(trained, precision=precision), reference, agreement=0.98, points=0.3)
     if precision == "fp16":
@@ -86,8 +91,7 @@ def test_8_evaluation_is_in_full_precision(trained):
     assert all(tensor.dtype == torch.float32 for tensor in run.model.parameters())
 
 
-def test_9_folded_code_does_not_drift(trained):
-    reference = attack_of_the_trainer(trained, folding=False)
+def test_9_folded_code_does_not_drift(trained, reference):
     check_attack(attack_of_the_trainer(trained), reference, agreement=0.99, points=0.2)
     config, model, data = trained
     wrong = copy.deepcopy(model)
@@ -154,18 +158,30 @@ class StopsAfterSeven(Observer):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def check_resume(folder, monkeypatch):
-    # The best epoch is the first of the three: its weights must come back, too.
+def resumable(monkeypatch):
+    """Return a run of three epochs, of which the first is the best: its weights must come back, too."""
     scores = itertools.cycle((0.3, 0.2, 0.1))
     monkeypatch.setattr(trainer, "validate", lambda *_: {"held_out_robust": next(scores)})
     config = replace(compose(method="srat-ldam", epochs=3, averaging="ema", guard="none"), model=SmallCNN(width=4))
-    config = replace(config, attack=replace(config.attack, steps=1))
-    fitting.fit(config, out=folder / "whole")
+    return replace(config, attack=replace(config.attack, steps=1))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of that run, never stopped: no mistake in how one is resumed is in it."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        fitting.fit(resumable(patch), out=folder)
+    return folder
+
+
+def check_resume(whole, folder, monkeypatch):
+    config = resumable(monkeypatch)
     with pytest.raises(Interrupted):
-        fitting.fit(config, out=folder / "cut", observer=StopsAfterSeven())
-    fitting.fit(config, out=folder / "cut")
+        fitting.fit(config, out=folder, observer=StopsAfterSeven())
+    fitting.fit(config, out=folder)
     for name in ("metrics.csv", "model.safetensors", "model-best.safetensors"):
-        assert (folder / "whole" / name).read_bytes() == (folder / "cut" / name).read_bytes(), name
+        assert (whole / name).read_bytes() == (folder / name).read_bytes(), name
 
 
 def forgetting(*names):
@@ -195,8 +211,8 @@ def weights_alone(file, moving, run):
     return State(epoch=file.facts["epoch"], history=file.facts["history"])
 
 
-def test_20_a_resume_is_exact(tmp_path, monkeypatch):
-    check_resume(tmp_path, monkeypatch)
+def test_20_a_resume_is_exact(whole, tmp_path, monkeypatch):
+    check_resume(whole, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -212,10 +228,10 @@ def test_20_a_resume_is_exact(tmp_path, monkeypatch):
         ("_restore", forgetting("sums"), "infinite or NaN"),
     ],
 )
-def test_20_each_part_of_the_state_counts(monkeypatch, tmp_path, name, mistake, shown):
+def test_20_each_part_of_the_state_counts(monkeypatch, whole, tmp_path, name, mistake, shown):
     monkeypatch.setattr(checkpoint, name, mistake)
     with pytest.raises((AssertionError, UserError), match=shown):
-        check_resume(tmp_path, monkeypatch)
+        check_resume(whole, tmp_path, monkeypatch)
 
 
 # 27. Feedback from the test set.

@@ -25,7 +25,7 @@ from srat.models.backbones.linear import Linear
 from srat.models.backbones.preact_resnet import PreActResNet18
 from srat.models.backbones.resnet import BasicBlock, ResNet18
 from srat.models.backbones.small_cnn import SmallCNN
-from srat.models.backbones.wide_resnet import WideResNet
+from srat.models.backbones.wide_resnet import PreActivationBlock, WideResNet
 from srat.models.heads import CosineHead, LinearHead, LossHead
 
 ARCHITECTURES = [
@@ -93,6 +93,24 @@ class TestEveryArchitecture:
             optimizer.step()
             losses.append(loss.item())
         assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sides"),
+    [
+        (ResNet18(width=4), [32, 32, 16, 16, 8, 8, 4, 4]),
+        (PreActResNet18(width=4), [32, 32, 16, 16, 8, 8, 4, 4]),
+        (WideResNet(depth=16, widen=1), [32, 32, 16, 16, 8, 8]),
+    ],
+    ids=lambda case: getattr(case, "name", ""),
+)
+def test_blocks_halve_the_image_where_the_published_network_does(architecture, sides):
+    model, found = make(architecture, size=32).eval(), []
+    for module in model.modules():
+        if isinstance(module, BasicBlock | PreActivationBlock):
+            module.register_forward_hook(lambda *of: found.append(of[2].shape[-1]))
+    model(torch.rand(1, 3, 32, 32))
+    assert found == sides
 
 
 @pytest.mark.parametrize(

@@ -321,6 +321,15 @@ class TestFeatures:
         net = Keyword().eval()
         assert torch.equal(wrap(net, **GREY).eval()(digits).features, net.body(grey(digits)))
 
+    def test_of_a_head_that_is_called_several_times_are_those_of_the_last(self, digits):
+        class Several(Own):
+            def forward(self, x):
+                self.fc(-self.body(x))
+                return self.fc(self.body(x))
+
+        net = Several().eval()
+        assert torch.equal(wrap(net, head="fc", **GREY).eval()(digits).features, net.body(grey(digits)))
+
     def test_head_makes_logits_of_them_and_keeps_nothing(self, digits):
         wrapped = wrap(Own(), **GREY).eval()
         output = wrapped(digits)

@@ -413,3 +413,13 @@ def test_the_beta_of_a_class_follows_its_accuracy_in_training():
     learning.observe(torch.tensor([0, 0, 1, 1]), right)
     learning.close(0, epochs=10, held_out=None)
     assert learning.factors.tolist() == [1.5, 1.0, 1.0]
+
+
+def test_calibrated_trades_learns_by_its_own_settings():
+    learning = CalibratedTRADES(offset=0.2, start=0.5).feedback(classes=2)
+    factors = []
+    for epoch in range(2):
+        learning.observe(torch.tensor([0, 1]), torch.eye(2)[[0, 0]])
+        learning.close(epoch, epochs=4, held_out=None)
+        factors.append(learning.factors.tolist())
+    assert factors == [[1, 1], pytest.approx([1.2, 0.2])]

@@ -214,6 +214,14 @@ class TestTeacher:
         assert not taught.requires_grad
         assert a_training().taught(images) is None
 
+    def test_is_shown_the_clean_images_in_a_step(self, run, monkeypatch):
+        training = a_digits_training(Distillation(teacher=run))
+        told, outer = [], Distillation.outer
+        monkeypatch.setattr(Distillation, "outer", lambda *given: told.append(given[2].teacher) or outer(*given))
+        batch = training.feed.batch(torch.arange(16), generator(0, "augment"))
+        train_step(training, batch, training.stage(0), partial(generator, 0))
+        torch.testing.assert_close(told, [training.taught(batch.images)])
+
     def test_is_in_no_checkpoint_and_its_run_resumes(self, run, tmp_path):
         config = small(robust_loss=Distillation(teacher=run))
         trained = fit(config, out=tmp_path / "run", device="cpu", compiled="off")

@@ -9,19 +9,25 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srat.config.composition import compose
+from srat.core.cadence import Cadence, Every
 from srat.core.keyed_random import generator
+from srat.core.signals import Interruption
 from srat.core.tensor_file import open_tensors
 from srat.data import Dataset
 from srat.data.augmentation import CropFlip
 from srat.data.mixing import CMO
 from srat.evaluation import pool, survival
+from srat.evaluation.observer import Observer
 from srat.feature_losses import Separation
 from srat.methods.table import METHODS
 from srat.models.backbones.small_cnn import SmallCNN
+from srat.runs.folder import RunFolder
 from srat.runtime.fabric import Mixed, make_fabric
 from srat.runtime.precision import compute_dtype, computes_bf16, rescale_gradient, tensor_float
 from srat.training import loop as trainer
+from srat.training.checkpoint import State
 from srat.training.fitting import fit
+from srat.training.keeper import FolderKeeper
 from srat.training.setting_up import set_up
 from wrapping import Notices
 
@@ -151,6 +157,22 @@ def test_a_run_repeats_itself_and_resumes_exactly(precision, tmp_path):
     # The scale of fp16's gradients belongs to the state.
     newest = max((tmp_path / "one" / "checkpoints").glob("*.safetensors"))
     assert bool(open_tensors(newest).facts["scaler"]) == (precision == "fp16")
+
+
+def test_a_run_goes_on_with_the_scale_that_it_had(tmp_path):
+    scales = []
+    for scale in (8.0, None):
+        training = set_up_for(replace(small(), precision="fp16"))
+        options = {"cadence": Cadence(Every.parse("100")), "on_divergence": "stop", "interruption": Interruption()}
+        keeper = FolderKeeper(training, folder=RunFolder(tmp_path), observer=Observer(), **options)
+        one_step(training)
+        scaler = training.fabric.strategy.precision.scaler
+        if scale:
+            scaler._scale.fill_(scale)
+            keeper.save(State())
+        keeper.restore()
+        scales.append(scaler.get_scale())
+    assert scales == [8.0, 8.0]
 
 
 @pytest.mark.parametrize("steps", [0, 1])

@@ -212,6 +212,17 @@ def test_fawa_asks_for_the_worst_class_of_the_weights_themselves(monkeypatch):
     assert loop.worst_class(training, NullKeeper()) == 0.25
 
 
+def test_fawa_begins_once():
+    training = set_up(small(averaging=FAWA(decay=0.5, least=0.0)), make_fabric("cpu"), small_set(), small_set(), None)
+    ends = []
+    for epoch in range(2):
+        stepped(training)
+        ends.append([parameter.detach().clone() for parameter in training.module.parameters()])
+        finish_average(training, training.stage(epoch), lambda: 0.5)
+    for first, second, average in zip(*ends, training.parts["average"].parameters(), strict=True):
+        torch.testing.assert_close(average, (first + second) / 2)
+
+
 def test_what_learns_from_a_held_out_part_needs_one():
     for members in ({"averaging": "fawa"}, {"budget": "frl"}):
         with pytest.raises(UserError, match=r"`holdout\.fraction`: expected a part above 0, which `\w+` (fawa|frl)"):

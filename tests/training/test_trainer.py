@@ -1,6 +1,7 @@
 """The trainer: Algorithm 1 by hand, resume, devices, folders, and data that it must not see."""
 
 import csv
+import itertools
 import json
 import math
 import os
@@ -35,13 +36,16 @@ from srat.methods.objective import Objective
 from srat.models import wrap
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.runs.folder import RunFolder
+from srat.runs.metrics import Sums
 from srat.runs.run import load_with_facts
 from srat.runtime.fabric import make_fabric
+from srat.runtime.processes import Processes
 from srat.training import fitting
 from srat.training import loop as trainer
-from srat.training.checkpoint import Moving, State, list_checkpoints, load_checkpoint
+from srat.training.checkpoint import Moving, State, list_checkpoints, load_checkpoint, position_of
 from srat.training.fitting import fit
 from srat.training.inner import inner_loss
+from srat.training.keeper import NullKeeper, Stopwatch, check_finite
 from srat.training.setting_up import set_up
 from srat.training.step import train_step
 
@@ -147,10 +151,13 @@ class TestFit:
         assert not same(fit(tiny(epochs=1)).model.state_dict(), fit(tiny(epochs=1, seed=1)).model.state_dict())
 
     def test_never_loads_the_test_part(self, monkeypatch):
-        def refuse(self):
-            raise AssertionError("the test part was loaded")
+        real = Digits.read
 
-        monkeypatch.setattr(Digits, "test", refuse)
+        def refuse(self, part):
+            assert part != "test", "the test part was loaded"
+            return real(self, part)
+
+        monkeypatch.setattr(Digits, "read", refuse)
         assert len(fit(tiny(epochs=1)).history) == 1
 
     def test_writes_the_folder_of_the_contract(self, tmp_path):
@@ -292,6 +299,49 @@ class TestEpochs:
         for epoch in range(3):
             assert sorted(orders[2 * epoch] + orders[2 * epoch + 1]) == list(range(624))
 
+    def test_no_numbers_are_drawn_twice(self, monkeypatch):
+        """Of attack, augmentation and model, whatever the seed, the process, the epoch and the step."""
+        drawn, orders = [], {}
+        real = Feed._made
+
+        def made(feed, indices, generator, pairing):
+            drawn.append(torch.rand(2, generator=generator.clone_state()))
+            orders.setdefault((feed.seed, feed.processes.rank), []).append(indices.tolist())
+            return real(feed, indices, generator, pairing)
+
+        def step(training, batch, stage, rng):
+            drawn.extend((torch.rand(2, generator=rng("attack")), torch.rand(2)))
+            return torch.ones(len(Sums._fields), dtype=torch.float64)
+
+        monkeypatch.setattr(Feed, "_made", made)
+        monkeypatch.setattr(trainer, "train_step", step)
+        for seed, rank in itertools.product((0, 1), repeat=2):
+            config = tiny("ce", epochs=13, seed=seed, batch_size=20)
+            data = split()[0].subset(torch.arange(260))
+            training = set_up(config, make_fabric("cpu"), data, None, None, processes=Processes(rank, 2))
+            trainer.run_epochs(training, NullKeeper(), Observer())
+        assert len({tuple(numbers.tolist()) for numbers in drawn}) == len(drawn) == 3 * 4 * 13 * 13
+        assert all(orders[seed, 0] == orders[seed, 1] for seed in (0, 1))
+        assert len({str(indices) for seed in (0, 1) for indices in orders[seed, 0]}) == 2 * 13 * 13
+
+    def test_a_row_is_of_its_own_epoch_alone(self, monkeypatch):
+        losses = itertools.count(1)
+
+        def step(*_):
+            sums = Sums(*[0.0] * len(Sums._fields))._replace(examples=1, objective=next(losses), steps=1)
+            return torch.tensor(sums, dtype=torch.float64)
+
+        monkeypatch.setattr(trainer, "train_step", step)
+        assert [row["loss"] for row in fit(tiny("ce")).history] == [3, 8, 13]  # of five steps each
+
+    def test_what_a_model_draws_itself_is_drawn_anew_in_each_step(self, monkeypatch):
+        states, real = [], trainer.train_step
+        monkeypatch.setattr(
+            trainer, "train_step", lambda *of: states.append(torch.get_rng_state().numpy().tobytes()) or real(*of)
+        )
+        fit(tiny(epochs=2))
+        assert len(set(states)) == len(states) == 10
+
     def test_images_are_augmented(self, monkeypatch):
         calls = []
         monkeypatch.setattr(CropFlip, "__call__", lambda self, x, *, generator: calls.append(1) or x)
@@ -317,6 +367,26 @@ class TestEpochs:
 
         monkeypatch.setattr(trainer, "validate", scripted)
         assert fit(tiny()).best_epoch == 1
+
+    def test_the_best_weights_are_those_of_the_best_epoch(self, monkeypatch, tmp_path):
+        scores, weights = iter([0.1, 0.4, 0.3]), []
+
+        def scripted(training, *_):
+            weights.append({name: tensor.clone() for name, tensor in training.kept.state_dict().items()})
+            score = next(scores)
+            return {"held_out_clean": score, "held_out_robust": score}
+
+        monkeypatch.setattr(trainer, "validate", scripted)
+        fit(tiny(), out=tmp_path)
+        for which, epoch in (("best", 1), ("last", 2)):
+            model, facts = load_with_facts(tmp_path, which=which)
+            assert facts.epoch == epoch
+            assert same(model.state_dict(), weights[epoch])
+        assert not same(weights[1], weights[2])
+
+    def test_of_epochs_that_are_as_good_the_first_is_best(self, monkeypatch):
+        monkeypatch.setattr(trainer, "validate", lambda *_: {"held_out_clean": 0.5, "held_out_robust": 0.4})
+        assert fit(tiny()).best_epoch == 0
 
     @pytest.mark.parametrize(("steps", "chosen_by"), [(20, 10), (7, 7)])
     def test_the_best_epoch_is_chosen_by_the_evaluations_attack(self, monkeypatch, steps, chosen_by):
@@ -428,8 +498,13 @@ class TestResume:
         epoch, step = divmod(steps, 5) if steps % 5 else (steps // 5 - 1, 5)
         said = f"epoch {epoch + 1}, step {step} is saved; 'srat train --out {tmp_path}' continues from there"
         assert stop.advice == said
+        assert position_of(list_checkpoints(tmp_path / "checkpoints")[-1]) == f"epoch {epoch + 1}, step {step}"
         fit(tiny(augmentation="crop-flip"), out=tmp_path)
         assert_same_files(whole, tmp_path)
+
+    def test_metrics_of_all_epochs_are_there_while_a_run_goes_on(self, tmp_path):
+        stopped_after(12, tiny(), tmp_path)
+        assert [row["epoch"] for row in RunFolder(tmp_path).read_metrics()] == [0, 1]
 
     def test_at_every_step_in_turn(self, whole, tmp_path):
         for _ in range(15):
@@ -555,6 +630,14 @@ class TestResume:
         with pytest.raises(UserError, match="the data has changed"):
             fit(tiny(ratio=10), out=cut)
 
+    def test_refuses_labels_that_have_changed(self, tmp_path, monkeypatch):
+        config = replace(tiny(), imbalance=NoImbalance(), holdout=Holdout(fraction=0))  # all images are kept
+        stopped_after(1, config, tmp_path)
+        real = Digits.read
+        monkeypatch.setattr(Digits, "read", lambda *of: replace(real(*of), labels=9 - real(*of).labels))
+        with pytest.raises(UserError, match="the data has changed"):
+            fit(config, out=tmp_path)
+
     def test_refuses_a_checkpoint_of_another_configuration(self, cut):
         # As if someone had edited config.json between stop and resume.
         (cut / "config.json").write_text(tiny(ratio=10, epochs=2).to_json())
@@ -639,6 +722,9 @@ class TestResume:
         assert before > 0
         fit(tiny(ratio=10), out=cut)
         assert json.loads((cut / "environment.json").read_text())["training_seconds"] >= round(before, 1)
+        state = State(seconds=1000.0)
+        Stopwatch().tick(state)
+        assert 1000 < state.seconds < 1100
 
 
 def small():
@@ -800,6 +886,16 @@ class TestOwnModel:
         with pytest.raises(UserError, match="take it"):
             srat.load(tmp_path)
 
+    def test_is_trained_in_train_mode_however_it_came(self):
+        ends = []
+        for mode in (True, False):
+            torch.manual_seed(0)
+            net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10))
+            ends.append(
+                fit(tiny("ce", epochs=1), model=wrap(net, mean=[0.5], std=[0.5]).train(mode)).model.state_dict()
+            )
+        assert same(*ends)
+
     def test_refuses_a_bare_module(self):
         with pytest.raises(UserError, match=r"expected srat.models.wrap"):
             fit(tiny(), model=Own())
@@ -856,6 +952,29 @@ class TestDivergence:
         monkeypatch.setattr(srat.training.session, "get_total_norm", third)
         with pytest.raises(UserError, match=r"in epoch 1, step 3 \(largest logit until then"):
             fit(tiny(), out=tmp_path)
+
+    def test_what_has_diverged_is_not_saved(self, monkeypatch, tmp_path):
+        real, done = trainer.train_step, []
+
+        def poison(training, *args):
+            sums = real(training, *args)
+            done.append(1)
+            if len(done) == 3:
+                next(training.module.parameters()).data.fill_(math.nan)
+            return sums
+
+        monkeypatch.setattr(trainer, "train_step", poison)
+        with pytest.raises(UserError, match="a weight, or a statistic of BatchNorm, .* by step 3 "):
+            fit(tiny(), out=tmp_path, checkpoint_every="1")
+        assert list_checkpoints(tmp_path / "checkpoints")[-1].stem == "epoch-000000-step-0000002"
+
+    def test_a_statistic_that_is_not_finite_is_enough(self):
+        model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+        model.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+        check_finite(State(), model)
+        model[1].running_var[1] = math.inf
+        with pytest.raises(UserError, match="a statistic of BatchNorm, became infinite or NaN in epoch 1"):
+            check_finite(State(), model)
 
     @pytest.mark.parametrize("epoch", [1, 2])
     def test_a_rollback_halves_the_rate_and_goes_on(self, monkeypatch, tmp_path, epoch, caplog):
