@@ -9,9 +9,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import srat
-from srat.attacks import PGD
+from srat.attacks import PGD, Natural
 from srat.attacks.base import input_gradient
 from srat.audit.base import Remade, Subject
+from srat.audit.checks.stored import on_levels
+from srat.audit.searching import Task
 from srat.data import to_unit
 from srat.evaluation.evaluate import examine
 from srat.models import lent, logits_of
@@ -541,7 +543,7 @@ def known(name, images=200):
     """Accuracies of a fake: as it is, as PGD-20 credits it, and the least that those who know how it is made find.
 
     These attack the model inside by its gradient, and show the fake, image by image and without a gradient, what they
-    find: as it is, on the levels of a file, uneven, away from the edge.
+    find: as it is, on the levels of a file, uneven, away from the edge, on the images' own levels.
     """
     model, data = fakes()[name], digits().sample(images)
     x, y = to_unit(data.images), data.labels
@@ -559,11 +561,15 @@ def known(name, images=200):
             uneven = x + (points - x) * (0.6 + 0.4 * torch.rand(x.shape, generator=rng))
             within = points.clone()
             within[..., 0], within[..., -1] = x[..., 0], x[..., -1]
-            shown += [points, stored, uneven, within]
+            few = on_levels(Task(model, x, y, rng), points, x.unique())
+            shown += [points, stored, uneven, within, few]
+    untouched = examine(fakes()[name], data, Natural(), seed=0).survived
+    if name == "remembering":  # shown attacked images first
+        model, shown = fakes()[name], shown[::-1]
     with torch.no_grad(), lent(model) as served:
-        if name in ("batch-detector", "batch-statistics"):
+        if name in ("batch-detector", "batch-statistics", "large-batches"):
             answers = [torch.cat([logits_of(served(image[None])) for image in each]) for each in shown]
         else:
             answers = [logits_of(served(each)) for each in shown]
     right = torch.stack([answer.argmax(dim=1) == y for answer in answers])
-    return tuple(float(each.float().mean()) for each in (right[0], credited, right.all(dim=0)))
+    return tuple(float(each.float().mean()) for each in (untouched, credited, right.all(dim=0)))
