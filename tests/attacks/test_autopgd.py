@@ -34,7 +34,7 @@ def went(walk, model, images, labels, drawn):
     """The state after all points, and which images were wrong at one of them; all points lie in the ball."""
     state, wrong = walk.begin(images, drawn), torch.zeros(len(images), dtype=torch.bool)
     for number in range(walk.points):
-        point, logits, state = walk.advance(model, state, torch.full_like(labels, number), images, labels)
+        point, logits, state, _ = walk.advance(model, state, torch.full_like(labels, number), images, labels)
         wrong |= logits.argmax(dim=1) != labels
         assert within(point, images, norm=walk.norm, epsilon=walk.epsilon).all()
     return state, wrong
@@ -92,7 +92,7 @@ def test_each_image_goes_its_own_way():
     for number in range(walk.points + 7):
         step = number - late
         waiting = (step < 0)[:, None, None, None]
-        _, _, moved = walk.advance(model, state, step.clamp(0, walk.points - 1), images, labels)
+        _, _, moved, _ = walk.advance(model, state, step.clamp(0, walk.points - 1), images, labels)
         state = {
             name: torch.where(waiting.reshape(-1, *[1] * (tensor.ndim - 1)), begun[name], tensor)
             for name, tensor in moved.items()

@@ -91,7 +91,7 @@ def test_comes_as_near_as_the_authors_code(norm, rank):
     walk = Boundary(norm=norm, rank=rank)
     state, nearest = walk.begin(images, None), torch.full((N,), torch.inf)
     for number in range(walk.points):
-        point, logits, state = walk.advance(model, state, torch.full_like(labels, number), images, labels)
+        point, logits, state, _ = walk.advance(model, state, torch.full_like(labels, number), images, labels)
         length = lengths(point - images, norm).flatten().where(logits.argmax(dim=1) != labels, torch.inf)
         nearest = torch.minimum(nearest, length)
         assert ((point >= 0) & (point <= 1)).all()

@@ -57,7 +57,7 @@ def proposals(norm, images, steps, seed=0):
         def ask(asked, number=number):
             return torch.tensor([[1000.0 - number, 0.0]]).repeat(len(asked), 1)
 
-        point, _, state = walk.advance(ask, state, torch.full_like(labels, number), images, labels)
+        point, _, state, _ = walk.advance(ask, state, torch.full_like(labels, number), images, labels)
         points.append(point)
     return points
 
@@ -177,7 +177,7 @@ def test_a_point_is_kept_where_the_margin_is_smaller():
     keys = torch.arange(30) * 7919
     state, smallest = walk.begin(images, keys), torch.full((30,), torch.inf)
     for number in range(40):
-        point, logits, state = walk.advance(model, state, torch.full_like(labels, number), images, labels)
+        point, logits, state, _ = walk.advance(model, state, torch.full_like(labels, number), images, labels)
         others = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
         margin = logits.gather(1, labels[:, None]).squeeze(1) - others
         kept = (state["best"] == point).flatten(1).all(dim=1)

@@ -830,9 +830,9 @@ class TestAudit:
         assert out.splitlines()[-1] == f"Kept in {finished / 'audit.json'}"
         content = json.loads((finished / "audit.json").read_text())
         assert (content["images"], len(content["weights"]), len(content["test"])) == (50, 64, 64)
-        assert len(content["checks"]) == 19
+        assert len(content["checks"]) == 20
         assert all(check["verdict"] in ("pass", "warn", "fail") for check in content["checks"])
-        assert sum(line.split("  ")[0] in ("pass", "warn", "fail") for line in out.splitlines()) == 19
+        assert sum(line.split("  ")[0] in ("pass", "warn", "fail") for line in out.splitlines()) == 20
 
     def test_an_audit_that_fails_says_so(self, cli, finished, monkeypatch):
         from srat.audit.base import Finding

@@ -144,7 +144,7 @@ def test_points_beyond_the_ball_break_nothing(threshold_data, reach, broken):
         return (points - images).abs().amax(dim=(1, 2, 3)) <= reach
 
     images, labels = threshold_data.images, threshold_data.labels
-    pool = Pool(trial, Brighter(), images, labels, None, numbered=lambda step: step + 1, inside=inside)
+    pool = Pool(trial, Brighter(), images, labels, None, slots=2, numbered=lambda step: step + 1, inside=inside)
     found = torch.zeros_like(labels)
     for places, each in pool.run():
         found[places] = each.broken_at

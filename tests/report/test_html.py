@@ -314,7 +314,7 @@ class TestVerdict:
         record = a_record(audit=None, evaluation=evaluation)
         verdict = verdict_of(record)
         assert verdict.head == "Robust, but not on every class"
-        assert verdict.sentence.endswith("the weakest class is e with 3.0 % (d cannot be told from it).")
+        assert verdict.sentence.endswith("the weakest class is e with 3.0 [0.6, 9.4] % (d cannot be told from it).")
         page = render([record])
         assert "weakest class under attack: e (d cannot be told from it)" in page
         low, high = (100 * end for end in evaluation.results["pgd-20"].counts.worst().accuracy[1:])
@@ -329,7 +329,7 @@ class TestVerdict:
 
     def test_says_groups_and_the_weakest_class(self):
         said = verdict_of(a_record(audit=None)).sentence
-        for number in ("38.2 %", "65.0 %", "11.5 %", "3.0 %", HOSTILE[3]):
+        for number in ("38.2 %", "65.0 %", "11.5 %", "3.0 [0.6, 8.6] %", HOSTILE[3]):
             assert number in said
 
     def test_is_of_the_worst_case_where_there_is_one(self):
