@@ -1,6 +1,7 @@
 """Reports of recipes: numbers by hand, files that can be read again, and claims that can fail."""
 
 import csv
+import functools
 import json
 import re
 from dataclasses import replace
@@ -11,6 +12,7 @@ import scipy.io
 import scipy.stats
 from matplotlib.container import BarContainer
 
+from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.data.sources.cifar10 import Cifar10
 from srat.evaluation.counts import Counts
@@ -64,10 +66,22 @@ def mapped(job, purity):
     job.folder.map.write_text(map_.to_json())
 
 
-@pytest.fixture(autouse=True)
-def _few_seeds(monkeypatch):
-    """Each seed that is looked for has the id of each cell worked out."""
-    monkeypatch.setattr("srat.report.paper.outcome.MOST_SEEDS", 4)
+id_of = functools.cache(Config.id.fget)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_seeds_and_each_id_once():
+    """Each seed that is looked for has the id of each cell worked out, several times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("srat.report.paper.outcome.MOST_SEEDS", 4)
+        patch.setattr(Config, "id", property(id_of))
+        yield
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Of a page the texts are written alone: to draw its figure takes longer than all else."""
+    monkeypatch.setattr("srat.report.paper.page.draw", lambda images, make: None)
 
 
 def cells_of(name, data="digits", scale="small", filters=()):
@@ -223,11 +237,12 @@ def test_claims_hold_do_not_hold_or_cannot_be_told(tmp_path):
         assert [row[-1] for row in rows] == [verdict, verdict, "cannot be told"]
 
 
-class TestFiles:
-    @pytest.fixture
-    def written(self, table, tmp_path):
-        return {path.suffix: path for path in make_page(table).write(tmp_path / "out", "Of & about_it.")}
+@pytest.fixture(scope="module")
+def written(table, tmp_path_factory):
+    return {path.suffix: path for path in make_page(table).write(tmp_path_factory.mktemp("out"), "Of & about_it.")}
 
+
+class TestFiles:
     def test_are_all_there_and_equal_each_time(self, written, table, tmp_path):
         assert sorted(written) == [".csv", ".md", ".png", ".svg", ".tex"]
         again = make_page(table).write(tmp_path / "again", "Of & about_it.")
@@ -260,7 +275,8 @@ class TestFiles:
 
 
 @pytest.mark.parametrize("name", ["figure1", "figure2", "figure5", "figure6", "table2"])
-def test_a_page_is_made_of_the_little_that_is_there(name, tmp_path):
+def test_a_page_is_made_of_the_little_that_is_there(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("srat.report.paper.outcome.MOST_SEEDS", 1)
     data = "fashion-mnist" if name == "figure2" else "digits"
     cells = cells_of(name, data)
     classes = 2 if name == "figure2" else 10
@@ -416,7 +432,7 @@ class TestCommand:
         ("data", "said"),
         [("cifar10", "cifar10, a ratio of 5 for the paper's 100, small-cnn"), ("digits", "digits, small")],
     )
-    def test_a_ratio_that_is_scaled_down_is_said(self, data, said, cli, tmp_path):
+    def test_a_ratio_that_is_scaled_down_is_said(self, data, said, cli, tmp_path, undrawn):
         for cell in cells_of("figure1", data):
             finished(*jobs_of([cell], [0], tmp_path / "runs", mapped=False), [150] * 5 + [50] * 5, [90] * 10)
         words = ("--scale", "small", "--data", data, "--runs", tmp_path / "runs", "--out", tmp_path / "out")
@@ -431,7 +447,7 @@ class TestCommand:
             (("fp32", "bf16"), "epochs in bf16 and fp32, ε"),
         ],
     )
-    def test_what_runs_computed_in_is_said_where_it_is_not_fp32(self, precisions, said, cli, tmp_path):
+    def test_what_runs_computed_in_is_said_where_it_is_not_fp32(self, precisions, said, cli, tmp_path, undrawn):
         for precision, cell in zip(precisions, cells_of("figure1", "cifar10"), strict=True):
             own = replace(cell, config=replace(cell.config, precision=precision))
             finished(*jobs_of([own], [0], tmp_path / "runs", mapped=False), [150] * 5 + [50] * 5, [90] * 10)
@@ -442,7 +458,7 @@ class TestCommand:
         assert code == (2 if "fp32" not in precisions else 0)
         assert ("1 of 2 cells are missing" in out) == (precisions == ("fp32", "bf16"))
 
-    def test_the_two_classes_of_a_pair_are_named(self, cli, tmp_path):
+    def test_the_two_classes_of_a_pair_are_named(self, cli, tmp_path, undrawn):
         for cell in cells_of("figure2", "fashion-mnist", filters=["1"]):
             finished(*jobs_of([cell], [0], tmp_path / "runs", mapped=False), [190, 3], [9, 0], classes=2)
         words = ("--scale", "small", "--filter", "1", "--runs", tmp_path / "runs", "--out", tmp_path / "out")
@@ -467,7 +483,7 @@ class TestCommand:
         assert "'srat grid table1 --scale small --runs" in err
 
 
-def test_what_cannot_be_read_is_left_out_and_said(cli, tmp_path):
+def test_what_cannot_be_read_is_left_out_and_said(cli, tmp_path, undrawn):
     natural, adversarial = (jobs_of([cell], [0], tmp_path / "runs", mapped=False)[0] for cell in cells_of("figure1"))
     finished(natural, [150] * 5 + [50] * 5, [90] * 10)
     finished(adversarial, [150] * 5 + [50] * 5, [90] * 10)
