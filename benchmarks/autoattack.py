@@ -16,6 +16,7 @@ from measuring import environment, heading, parser, seconds, set_threads, table
 from torch import Tensor, nn
 
 import srat
+from srat.attacks import PGD, Natural
 from srat.attacks.named import named
 from srat.data import Dataset, to_unit
 from srat.evaluation.evaluate import examine
@@ -30,7 +31,7 @@ Attacked = Callable[[nn.Module, Dataset, str, int], Tensor]
 
 def by_srat(model: nn.Module, dataset: Dataset, stage: str, batch: int) -> Tensor:
     """Return what stands by our code."""
-    return examine(model, dataset, named(stage), seed=SEED, batch_size=batch).survived
+    return examine(model, dataset, named(stage, PGD()), seed=SEED, batch_size=batch).survived
 
 
 def by_authors(model: nn.Module, dataset: Dataset, stage: str, batch: int) -> Tensor:
@@ -40,7 +41,7 @@ def by_authors(model: nn.Module, dataset: Dataset, stage: str, batch: int) -> Te
     with lent_exactly(model) as served:
         attack = AutoAttack(
             lambda x: logits_at(served, x).clone(),  # Square writes into what it is given
-            eps=named(stage).epsilon,
+            eps=named(stage, PGD()).epsilon,
             seed=SEED,
             attacks=[stage],
             version="custom",
@@ -48,7 +49,7 @@ def by_authors(model: nn.Module, dataset: Dataset, stage: str, batch: int) -> Te
         # As its "standard" version has them.
         attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = 9
         attack.apgd.n_restarts = attack.apgd_targeted.n_restarts = attack.fab.n_restarts = 1
-        made = attack.run_standard_evaluation(to_unit(dataset.images), dataset.labels, batch_size=batch)
+        made, _ = attack.run_standard_evaluation(to_unit(dataset.images), dataset.labels, batch_size=batch)
         return stands(served, made, dataset.labels)
 
 
@@ -101,7 +102,7 @@ def main() -> None:
     options = made.parse_args()
     set_threads(options)
     model, test = srat.load(options.run), srat.data_of(options.run).test().sample(options.images)
-    right = examine(model, test, named("clean"), seed=SEED).survived
+    right = examine(model, test, Natural(), seed=SEED).survived
     left = dict.fromkeys(options.only, test.subset(right.nonzero().flatten()))
     print(heading("cpu", images=len(test), right=int(right.sum()), batch=options.batch), flush=True)
     figures: dict[str, dict[str, tuple[float, int]]] = {name: {} for name in options.only}
