@@ -3,16 +3,19 @@
 All are given the same model in eval mode and fp32, and the images that are right as they are; each stage is given what
 the one before has left. Who stands in the end has to agree, but for what random starts and Square's draws decide.
 
-usage: python benchmarks/autoattack.py RUN [--images 500] [--batch 250] [--only NAME …] [--stages NAME …] [--json FILE]
+usage: python benchmarks/autoattack.py RUN [--images 500] [--batch 250] [--only NAME …] [--stages NAME …]
+                                       [--device cuda] [--threads N] [--json FILE]
        (RUN is a finished run on CIFAR-10; SRAT_DATA_DIR names the folder of the data)
 """
 
+import argparse
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from measuring import environment, heading, parser, seconds, set_threads, table
+from measuring import environment, heading, set_threads, synchronize, table
 from torch import Tensor, nn
 
 import srat
@@ -43,6 +46,7 @@ def by_authors(model: nn.Module, dataset: Dataset, stage: str, batch: int) -> Te
             lambda x: logits_at(served, x).clone(),  # Square writes into what it is given
             eps=named(stage, PGD()).epsilon,
             seed=SEED,
+            device=dataset.labels.device,
             attacks=[stage],
             version="custom",
         )
@@ -92,7 +96,9 @@ def stands(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 def main() -> None:
     """Attack stage by stage, in turns, and print seconds and what stands."""
-    made = parser(__doc__)
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--device", default="cpu", help="cpu or cuda")
+    made.add_argument("--threads", type=int, help="of the CPU; all by default")
     made.add_argument("run", type=Path, metavar="RUN")
     made.add_argument("--images", type=int, default=500, help="of the test part, the first ones of each class")
     made.add_argument("--batch", type=int, default=250)
@@ -101,16 +107,19 @@ def main() -> None:
     made.add_argument("--json", type=Path, help="write the figures there")
     options = made.parse_args()
     set_threads(options)
-    model, test = srat.load(options.run), srat.data_of(options.run).test().sample(options.images)
+    model = srat.load(options.run).to(options.device)
+    test = srat.data_of(options.run).test().sample(options.images).to(options.device)
     right = examine(model, test, Natural(), seed=SEED).survived
     left = dict.fromkeys(options.only, test.subset(right.nonzero().flatten()))
-    print(heading("cpu", images=len(test), right=int(right.sum()), batch=options.batch), flush=True)
+    print(heading(options.device, images=len(test), right=int(right.sum()), batch=options.batch), flush=True)
     figures: dict[str, dict[str, tuple[float, int]]] = {name: {} for name in options.only}
     for stage in options.stages:
         for name in options.only:
-            found: list[Tensor] = []
-            taken = seconds(lambda: found.append(CONTENDERS[name](model, left[name], stage, options.batch)), "cpu")  # noqa: B023
-            left[name] = left[name].subset(found[0].nonzero().flatten())
+            start = time.perf_counter()
+            stand = CONTENDERS[name](model, left[name], stage, options.batch)
+            synchronize(options.device)
+            taken = time.perf_counter() - start
+            left[name] = left[name].subset(stand.nonzero().flatten())
             figures[name][stage] = (taken, len(left[name]))
             print(f"{stage:8} {name:13} {taken:8.1f} s   {len(left[name])} stand", flush=True)
     totals = {name: sum(taken for taken, _ in by_stage.values()) for name, by_stage in figures.items()}
@@ -120,9 +129,9 @@ def main() -> None:
         rows.append((name, *times, f"{totals[name]:.1f} s", str(len(left[name]))))
     print(table(rows))
     if others := [total for name, total in totals.items() if name != "srat"]:
-        print(f"srat takes 1/{min(others) / totals['srat']:.2f} of the faster one's time")
+        print(f"srat is {min(others) / totals['srat']:.2f} times as fast as the faster of the others")
     if options.json:
-        options.json.write_text(json.dumps({"environment": environment("cpu"), "figures": figures}, indent=2))
+        options.json.write_text(json.dumps({"environment": environment(options.device), "figures": figures}, indent=2))
 
 
 if __name__ == "__main__":

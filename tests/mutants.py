@@ -198,7 +198,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("areas", nargs="*", metavar="AREA", help=f"of {there}; by default all")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--folder", type=Path, default=ROOT.parent / "mutants", help="for checkouts and what was found")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".mutants", help="for checkouts and what was found")
     parser.add_argument("--matching", default="", help="only faults that have this in their words or file")
     options = parser.parse_args()
     asked = [fault for fault in faults(options.areas) if options.matching in f"{fault.what} {fault.file}"]

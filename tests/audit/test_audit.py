@@ -34,6 +34,7 @@ from srat.audit.checks.finite_differences import FiniteDifferences
 from srat.audit.checks.footprints import smooth, sparse, uneven
 from srat.audit.checks.growing_epsilon import GrowingEpsilon
 from srat.audit.checks.stored import on_levels
+from srat.audit.checks.straight_through import passing_straight_through
 from srat.audit.checks.transfer import Transfer
 from srat.audit.searching import Task, broken_along, by_gradient
 from srat.audit.suite import Audit, Entry, audit, chosen_checks
@@ -92,6 +93,55 @@ def test_mistake_5_logits_of_a_smaller_scale_than_the_trained_one_are_found_out(
     assert naive_pgd(scaled, HONEST_EPSILON) > naive_pgd(trained("ce", held_out=held_out), HONEST_EPSILON) + 0.05
     (entry,) = audit(subject(scaled, epsilon=HONEST_EPSILON), ["loss-and-scale"]).entries
     assert entry.finding.verdict == "fail"
+
+
+class Bytes(torch.nn.Module):
+    """Images as a file holds them, by NumPy, which no gradient passes."""
+
+    def forward(self, x):
+        return torch.from_numpy((8 * x.detach().numpy()).astype("uint8") / 8).float()
+
+
+class Rounding(torch.nn.Module):
+    def forward(self, x):
+        return torch.floor(input=8 * x) / 8
+
+
+@pytest.mark.parametrize("transform", [Bytes, Rounding])
+def test_a_gradient_passes_straight_through_what_stays_as_it_is(transform):
+    model = torch.nn.Sequential(transform(), torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    images = torch.rand(4, 1, 4, 4, requires_grad=True)
+    logits = model(images)
+    with passing_straight_through(model) as passed:
+        passing = model(images)
+    (gradient,) = torch.autograd.grad(passing.sum(), images)
+    assert torch.equal(passing, logits)
+    assert torch.allclose(gradient.flatten(1), model[2].weight.sum(dim=0).expand(4, -1), atol=1e-6)
+    assert transform.__name__ in passed
+    assert torch.equal(model(images), logits)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_model_that_neither_rounds_nor_transforms_is_not_attacked_for_it():
+    (entry,) = audit(subject(unusual("perceptron"), epsilon=HONEST_EPSILON, images=20), ["straight-through"]).entries
+    assert entry.finding.evidence == "the model neither rounds nor transforms images on their way"
+
+
+def test_that_a_model_cannot_be_copied_is_said():
+    class Single(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = unusual("perceptron")
+
+        def forward(self, images):
+            return self.model(images)
+
+        def __deepcopy__(self, memo):
+            raise TypeError("there is one of me")
+
+    (entry,) = audit(subject(Single(), epsilon=HONEST_EPSILON, images=20), ["determinism"]).entries
+    assert entry.finding.verdict == "pass"
+    assert entry.finding.evidence.endswith("; it cannot be copied to see whether it remembers")
 
 
 MARGIN_TELLS = {"loss-and-scale": "warn"}

@@ -140,10 +140,10 @@ def test_the_command_says_how_many_it_took(run, cli):
     assert "on as many test images as it took" in said
     assert f"Test images taken: clean {taken['clean']:,}, pgd-2 {taken['pgd-2']:,}, as many of each class." in said
     code, out, _ = cli("evaluate", run, "--images", "50", "--device", "cpu")
-    assert "on the first 50 test images of all" in " ".join(out.split())
+    assert "on the first test images of each class, 50 in all" in " ".join(out.split())
     assert "Test images taken" not in out
     code, out, _ = cli("evaluate", run, "--device", "cpu")
-    assert "test images of all" not in out
+    assert "of each class" not in out
 
 
 def test_words_of_an_evaluation_that_is_whole_say_nothing_of_it(run):

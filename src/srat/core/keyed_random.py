@@ -24,7 +24,10 @@ def derive_seed(seed: int, purpose: str, *, epoch: int = 0, step: int = 0, rank:
 @contextmanager
 def kept_streams() -> Iterator[None]:
     """Have torch's global generators as they were before, on all devices: ``torch.manual_seed`` seeds them all."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    # Where CUDA is not in use, to ask for its generators would start it.
+    started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if started else ()
+    with torch.random.fork_rng(devices=devices):
         yield
 
 

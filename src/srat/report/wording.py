@@ -36,7 +36,7 @@ def weights_text(config: Config, which: Which) -> str:
 
 
 def images_text(evaluation: Evaluation, *, new: bool) -> str:
-    """Return on which test images an evaluation is that is not on all, such as "the first 100 test images".
+    """Return on which test images an evaluation is that is not on all, such as "on 100 new images".
 
     Args:
         evaluation: the results.
@@ -46,7 +46,7 @@ def images_text(evaluation: Evaluation, *, new: bool) -> str:
     if any(each.stopped for each in counts):
         return "on as many test images as it took"
     images = f"{sum(counts[0].total):,}"
-    return f"on {images} new images" if new else f"on the first {images} test images of all"
+    return f"on {images} new images" if new else f"on the first test images of each class, {images} in all"
 
 
 def stopped_text(evaluation: Evaluation) -> str:

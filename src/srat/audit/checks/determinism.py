@@ -1,6 +1,6 @@
 """The same input twice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -28,7 +28,10 @@ class Determinism(Check, name="determinism"):
             wanted = (images.clone().requires_grad_() for images in subject.attacked)
             again = torch.cat([logits_at(lent, images).detach() for images in wanted])
         found = compared(once, again, self.tolerance, "asked twice, once with a gradient")
-        if found.verdict != "fail" and (unasked := _unasked(subject)) is not None:
+        unasked = _unasked(subject)
+        if unasked is None:
+            found = replace(found, evidence=f"{found.evidence}; it cannot be copied to see whether it remembers")
+        elif found.verdict != "fail":
             with lent_exactly(unasked) as lent:
                 first = compared(_answers(lent, subject), once, self.tolerance, "asked at first and after an attack")
             found = max(found, first, key=lambda one: one.figures["largest_difference"])

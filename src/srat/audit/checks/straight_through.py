@@ -71,7 +71,7 @@ def passing_straight_through(model: nn.Module) -> Iterator[list[str]]:
         images = inputs[0] if inputs else None
         if not isinstance(images, Tensor) or not isinstance(output, Tensor) or images.dtype != output.dtype:
             return None
-        if images.shape != output.shape or images.shape[1:] != shapes[0]:
+        if images.shape != output.shape or images.shape[1:] not in shapes:
             return None
         passed.append(type(module).__name__)
         return _straight(images, output)
@@ -102,10 +102,14 @@ class _Steps(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        named = kwargs or {}
         if func in _TO_NUMPY:  # which refuses what has a gradient; `detach` has given it one
             args = (args[0].detach(), *args[1:])
-        result = func(*args, **(kwargs or {}))
-        if func not in _STEPS or not args[0].is_floating_point():
+        result = func(*args, **named)
+        if func not in _STEPS:
+            return result
+        value = args[0] if args else named["input"]
+        if not value.is_floating_point():
             return result
         self.passed.append(func.__name__)
-        return _straight(args[0], result) if args[0].requires_grad else result
+        return _straight(value, result) if value.requires_grad else result
