@@ -57,8 +57,8 @@ def stopped_text(evaluation: Evaluation) -> str:
     taken = ", ".join(f"{name} {sum(counts.total):,}" for name, counts in there.items())
     return (
         f"Test images taken: {taken}, as many of each class. What was seen decided how many: intervals hold wherever "
-        "one stops, and are wider than those of a number fixed beforehand: by half to three quarters over all "
-        "images, up to nearly three times for a single class."
+        "one stops, and are wider by half to three quarters than those of a number fixed beforehand, more where a "
+        "class has few images."
     )
 
 
