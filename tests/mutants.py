@@ -77,13 +77,10 @@ class Fault:
 
 def faults(areas: Sequence[str] = ()) -> list[Fault]:
     """Return the faults of some areas, by default of all."""
-    there = {path.stem: path for path in sorted(FAULTS.glob("*.toml"))}
-    if unknown := set(areas) - set(there):
-        raise SystemExit(f"expected areas of {', '.join(there)}; got {min(unknown)}")
     return [
-        Fault(area=area, **{**fault, "tests": tuple(fault["tests"])})
-        for area, path in there.items()
-        if not areas or area in areas
+        Fault(area=path.stem, **{**fault, "tests": tuple(fault["tests"])})
+        for path in sorted(FAULTS.glob("*.toml"))
+        if not areas or path.stem in areas
         for fault in tomllib.loads(path.read_text())["fault"]
     ]
 
@@ -129,11 +126,10 @@ class Worker:
 
     def __init__(self, checkout: Path) -> None:
         self.checkout = checkout
-        subprocess.run(["git", "worktree", "prune"], cwd=ROOT, check=True)
+        git("worktree", "prune")
         if not checkout.exists():
-            command = ["git", "worktree", "add", "--quiet", "--detach", str(checkout), "HEAD"]
-            subprocess.run(command, cwd=ROOT, check=True)
-        subprocess.run(["git", "checkout", "--quiet", "--force", "--detach", head()], cwd=checkout, check=True)
+            git("worktree", "add", "--quiet", "--detach", str(checkout), "HEAD")
+        git("checkout", "--quiet", "--force", "--detach", git("rev-parse", "HEAD"), at=checkout)
         self.process: multiprocessing.Process | None = None
 
     def plant(self, fault: Fault) -> bool:
@@ -164,11 +160,10 @@ class Worker:
         return HUNG if hung else SURVIVED if code == 0 else CAUGHT
 
 
-def head() -> str:
-    """Return the commit that faults are planted in."""
-    return subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.strip()
+def git(*words: str, at: Path | None = None) -> str:
+    """Return what a command of Git says, in the project or in a checkout of it."""
+    done = subprocess.run(["git", *words], cwd=at or ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def hunt(asked: Sequence[Fault], workers: Sequence[Worker]) -> Iterator[tuple[Fault, str, float]]:
@@ -194,13 +189,17 @@ def hunt(asked: Sequence[Fault], workers: Sequence[Worker]) -> Iterator[tuple[Fa
 
 def main() -> int:
     """Hunt, print what came of it, and return 1 if a fault survived or could not be planted."""
-    there = ", ".join(sorted(path.stem for path in FAULTS.glob("*.toml")))
+    there = sorted(path.stem for path in FAULTS.glob("*.toml"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("areas", nargs="*", metavar="AREA", help=f"of {there}; by default all")
+    parser.add_argument("areas", nargs="*", metavar="AREA", help=f"of {', '.join(there)}; by default all")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--folder", type=Path, default=ROOT / ".mutants", help="for checkouts and what was found")
     parser.add_argument("--matching", default="", help="only faults that have this in their words or file")
     options = parser.parse_args()
+    if unknown := set(options.areas) - set(there):
+        parser.error(f"expected areas of {', '.join(there)}; got {min(unknown)}")
+    if changed := git("status", "--porcelain", "src", "tests"):
+        parser.error(f"faults are planted in what is committed, and this is not: {changed.split()[1]}")
     asked = [fault for fault in faults(options.areas) if options.matching in f"{fault.what} {fault.file}"]
     asked = [*controls(asked), *asked]
     options.folder.mkdir(parents=True, exist_ok=True)

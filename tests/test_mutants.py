@@ -77,6 +77,10 @@ def test_the_runner_tells_who_is_caught(tmp_path, monkeypatch, capsys):
     assert mutants.main() == 1
     assert "1/3" in first
     assert "1/3" not in capsys.readouterr().out  # nothing is tried again
+    (root / "src/srat/__init__.py").write_text("")
+    with pytest.raises(SystemExit, match="2"):
+        mutants.main()
+    assert "in what is committed, and this is not: src/srat/__init__.py" in " ".join(capsys.readouterr().err.split())
 
 
 def in_a_process_of_its_own(fault, checkout):
