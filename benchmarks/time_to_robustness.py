@@ -35,7 +35,7 @@ from srat.training.loop import run_epochs
 from srat.training.session import Training
 from srat.training.setting_up import set_up
 
-REFERENCE = "srat-ldam"
+REFERENCE, OURS = "srat-ldam", "fast-bsl"
 GROUPS = ("all", "rare")
 
 
@@ -57,7 +57,8 @@ def contenders(base: Config) -> dict[str, Config]:
     """Return who trains: name → configuration."""
     pgd = compose(base, attack="pgd-10")
     named = {name: compose(pgd, method=name) for name in (REFERENCE, "ce", "bsl")}
-    return named | {f"{name}, n-fgsm": compose(named[name], attack="n-fgsm") for name in ("ce", "bsl", REFERENCE)}
+    single = {f"{name}, n-fgsm": compose(named[name], attack="n-fgsm") for name in ("ce", "bsl", REFERENCE)}
+    return named | single | {OURS: compose(base, method=OURS)}
 
 
 class Stopwatch(Observer):

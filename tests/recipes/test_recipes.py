@@ -59,6 +59,7 @@ def test_there_is_a_recipe_for_each_table_and_figure():
         "field",
         "frontier",
         "ladder",
+        "ours",
         "separation",
         "trials",
     ]
@@ -293,13 +294,39 @@ def test_the_ladder_adds_one_thing_at_a_time(scale, column):
 def test_the_frontier_has_some_methods_under_both_attacks():
     for scale, attack in (("medium", "pgd"), ("small", "n-fgsm")):
         cells = {(cell.row, cell.column): cell.config for cell in cells_of("frontier", scale)}
-        assert len(cells) == 2 * (27 + 4)
+        assert len(cells) == 2 * (28 + 4)
         for method in ("ce", "bsl", "drcb-ldam", "srat-ldam"):
             usual, other = cells[method, "step-100"], cells[f"{method}, {attack}", "step-100"]
             assert other.attack.name == attack
             assert replace(other, attack=usual.attack) == usual
             assert other.attack.epsilon == usual.attack.epsilon
         assert {cell.config.id for cell in cells_of("field", scale)} <= {config.id for config in cells.values()}
+
+
+@pytest.mark.parametrize("scale", ["paper", "medium", "small"])
+def test_ours_stands_beside_its_rivals_and_without_each_ingredient(scale):
+    cells = {(cell.row, cell.column): cell.config for cell in cells_of("ours", scale)}
+    shared = {(c.row, c.column): c.config.id for name in ("trials", "frontier") for c in cells_of(name, scale)}
+    for column in ("exp-100", "step-100"):
+        own = {row: config for (row, of), config in cells.items() if of == column}
+        assert all(config.id == shared[row, column] for row, config in own.items() if (row, column) in shared)
+        assert {"ce", "bsl", "drcb-ldam", "srat-ce", "srat-ldam", "bsl, balls by class"} <= {row for row, _ in shared}
+        ours = own["fast-bsl"]
+        assert (ours.method, ours.attack.name, ours.loss.tau) == ("fast-bsl", "n-fgsm", 1.5)
+        # At the medium scale all train under N-FGSM, so that ours without its τ is the balanced softmax.
+        without = own["bsl" if scale == "medium" else "fast-bsl, τ = 1"]
+        assert replace(without, loss=ours.loss) == ours
+        assert (without.loss.tau, without.method) == (1.0, "bsl")
+        assert ours.epochs == {"paper": 30, "medium": 30, "small": 10}[scale]
+        assert (ours.schedule.name == "one-cycle") == (scale != "small")
+        other = own["fast-bsl, PGD-10"]
+        assert replace(other, attack=ours.attack) == ours
+        assert (other.attack.name, other.attack.steps) == ("pgd", 10)
+        assert other.attack.epsilon == ours.attack.epsilon == own["bsl"].attack.epsilon
+    claims = recipe("ours").claims(cells_of("ours", scale))
+    assert len(claims) == 2 * (len(cells) - 2)
+    assert all(claim.terms[0].row == "fast-bsl" and claim.terms[0].factor > 0 for claim in claims)
+    assert {(term.metric, term.scope) for c in claims for term in c.terms} == {("worst", "under"), ("worst", "overall")}
 
 
 def test_figure_5s_78_is_what_the_effective_number_gives():

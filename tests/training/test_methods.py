@@ -10,7 +10,7 @@ import torch
 
 from named import of_method
 from srat import Config, UserError, compose
-from srat.attacks import FGSM, PGD, Natural
+from srat.attacks import FGSM, NFGSM, PGD, Natural
 from srat.config.checks import check
 from srat.config.command_line import command_of
 from srat.config.passes import kept_state, passes, relative_passes
@@ -18,7 +18,7 @@ from srat.core.keyed_random import generator
 from srat.core.signals import Interrupted
 from srat.data import Dataset
 from srat.data.imbalance import Step
-from srat.losses import CrossEntropy, Focal
+from srat.losses import BalancedSoftmax, CrossEntropy, Focal
 from srat.methods import METHODS, Before, methods, protocols
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.optimization.averaging import EMA
@@ -87,6 +87,16 @@ def test_the_name_is_that_of_the_method_that_says_most():
     assert compose(method="ce", attack="fgsm").method == "ce"
     assert compose(method="ce", attack=FGSM(random_start=True)).method == "fast-at"
     assert compose(method="taet", before=Before()).method == "custom"
+
+
+def test_a_constant_may_set_a_method_apart():
+    ours = compose(method="fast-bsl")
+    assert (ours.loss.tau, ours.attack.name, ours.method) == (1.5, "n-fgsm", "fast-bsl")
+    assert replace(ours, loss=BalancedSoftmax()).method == "bsl"
+    assert replace(ours, loss=BalancedSoftmax(tau=1.25)).method == "bsl"
+    assert replace(ours, attack=NFGSM(epsilon=0.05, noise_factor=3.0)).method == "fast-bsl"
+    assert compose(ours, attack="pgd").method == "bsl"
+    assert compose(method="bsl", attack="n-fgsm", loss=BalancedSoftmax(tau=1.5)) == ours
 
 
 def test_an_attack_of_a_method_has_the_threat_models_ball():

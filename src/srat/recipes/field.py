@@ -1,7 +1,7 @@
 """The field's methods beside the paper's eleven, on Exp imbalance.
 
-    srat grid field                    81 runs of ResNet-18 (3 seeds), 200 epochs each
-    srat grid field --scale small      81 runs of five minutes or less on two cores, on Fashion-MNIST
+    srat grid field                    84 runs of ResNet-18 (3 seeds), 200 epochs each
+    srat grid field --scale small      84 runs of five minutes or less on two cores, on Fashion-MNIST
     srat report field [--scale small]
 
 Expected: nobody has compared all of them under one protocol; docs/reproduction.md has what came out at the small scale.

@@ -1,6 +1,6 @@
 """What robustness costs: every method's accuracy under attack against the passes that its training takes.
 
-    srat grid frontier --scale medium    186 runs (3 seeds) of a quarter of an hour and more on two cores, on CIFAR-10,
+    srat grid frontier --scale medium    192 runs (3 seeds) of a quarter of an hour and more on two cores, on CIFAR-10,
                                          24 of them under PGD-10, which takes four times as long
     srat report frontier --scale medium
 
