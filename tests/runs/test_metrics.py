@@ -66,16 +66,24 @@ def test_without_a_feature_loss_no_anchor_is_missed():
 def test_the_held_out_part_by_hand():
     clean = Counts(correct=(10, 3), total=(10, 4))
     robust = Counts(correct=(8, 1), total=(10, 4))
-    row = held_out_row(clean, robust, groups((100, 5)))
+    row = held_out_row(clean, robust, groups((100, 5)), (100, 5))
     assert row["held_out_clean"] == pytest.approx((1 + 0.75) / 2)
     assert row["held_out_robust"] == pytest.approx((0.8 + 0.25) / 2)
+    assert row["held_out_as_trained"] == pytest.approx((100 * 0.8 + 5 * 0.25) / 105)
+    assert (row["held_out_classes_right"], row["held_out_classes_silent"]) == (2, 0)
+    none = held_out_row(Counts(correct=(10, 0), total=(10, 4)), robust, groups((100, 5)), (100, 5))
+    assert (none["held_out_classes_right"], none["held_out_classes_silent"]) == (1, 1)
     assert row["held_out_under"] == 0.25
     assert row["held_out_under_low"] < 0.25 < row["held_out_under_high"]
 
 
 def test_where_all_classes_have_as_many_images_nothing_is_said_of_rare_ones():
     counts = Counts(correct=(10, 3), total=(10, 4))
-    assert held_out_row(counts, counts, groups((7, 7))).keys() == {"held_out_clean", "held_out_robust"}
+    row = held_out_row(counts, counts, groups((7, 7)), (7, 7))
+    assert not any(name.startswith("held_out_under") for name in row)
+    missing = Counts(correct=(10, 0), total=(10, 0))  # a class without a held-out image
+    row = held_out_row(missing, missing, groups((7, 7)), (7, 7))
+    assert (row["held_out_as_trained"], row["held_out_classes_right"], row["held_out_classes_silent"]) == (1.0, 1, 0)
     sums = batch(2.0, 0.5, [True, False], [True, True], [False, False])
     row = training_row(Sums(*sums.tolist()), has_feature_loss=True)
     assert (row["anchors_without_positive"], row["under_anchors_without_positive"]) == (0.5, 0.0)

@@ -31,6 +31,7 @@ from srat.runs.evaluating import evaluate_weights
 from srat.runs.folder import RunFolder, Which
 from srat.runs.results import WAIT, Examined
 from srat.runs.run import Run
+from srat.runs.troubles import troubles
 from srat.runtime.fabric import make_fabric
 from srat.runtime.machine import keep_freed_memory
 from srat.runtime.processes import Processes, join
@@ -92,6 +93,8 @@ def train_on(device: str, processes: Processes, options: Options, config: Config
     run, best = trained_and_evaluated(session, parts, test)
     if best is not None:
         session.say(best)
+    for trouble in troubles(config, run.history):
+        session.say(f"Trouble: after the last epoch, {trouble.text}.")
     where = escape(printable(str(session.folder.path)))
     session.say(f"Trained in {run.seconds:.0f} s. The run is in [bold]{where}[/bold]", markup=True)
     if processes.first:

@@ -40,6 +40,11 @@ class Counts:
         interval = anytime_interval if self.stopped else wilson
         return interval(sum(self.correct[c] for c in chosen), sum(self.total[c] for c in chosen))
 
+    @property
+    def silent(self) -> list[int]:
+        """The classes that have examples, none of them correct."""
+        return [c for c, (right, all_) in enumerate(zip(self.correct, self.total, strict=True)) if all_ and not right]
+
     def macro(self) -> float:
         """Return the mean of the classes' accuracies; classes without an example do not count."""
         shares = [right / all_ for right, all_ in zip(self.correct, self.total, strict=True) if all_]

@@ -257,9 +257,9 @@ class RunFolder:
         return len(held) if isinstance(held, list) else 0
 
     def write_metrics(self, history: Sequence[Row]) -> None:
-        """Write metrics.csv."""
+        """Write metrics.csv; a run that another version has begun keeps the columns that it began with."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+        writer = csv.DictWriter(text, fieldnames=list(history[0]), extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
         write_atomically(self.metrics, text.getvalue())

@@ -11,11 +11,12 @@ from srat.core.files import count_lines
 from srat.evaluation.record import CLEAN, Evaluation
 from srat.runs.finding import runs_in
 from srat.runs.folder import RunFolder
+from srat.runs.troubles import troubles
 from srat.statistics.intervals import Accuracy
 
 Row = dict[str, Any]
 """What is told of a run, by column."""
-_COLUMNS = ("method", "data", "imbalance", "model", "seed", "epochs", "clean", "attack", "robust", "rare")
+_COLUMNS = ("method", "data", "imbalance", "model", "seed", "epochs", "clean", "attack", "robust", "rare", "trouble")
 
 
 @checked
@@ -42,6 +43,8 @@ def row_of(run: RunFolder, folder: Path) -> Row:
         row = {"run": name, "state": state_of(run, config), **empty}
         row |= {"method": config.method, "data": config.data.title, "imbalance": config.imbalance.title}
         row |= {"model": config.model.name, "seed": config.seed, "epochs": config.epochs}
+        history = run.read_metrics() if run.metrics.exists() else ()
+        row["trouble"] = "; ".join(each.name for each in troubles(config, history)) or None
         path = run.evaluation("last")
         return row | accuracies(Evaluation.read(path), config) if path.exists() else row
     except UserError as error:

@@ -110,16 +110,32 @@ def training_row(sums: Sums, *, has_feature_loss: bool) -> Row:
     }
 
 
-def held_out_row(clean: Counts, robust: Counts, groups: Groups) -> Row:
+def held_out_row(clean: Counts, robust: Counts, groups: Groups, train_counts: Sequence[int]) -> Row:
     """Return the held-out part's accuracies: means over classes, and the under-represented ones' with its interval.
 
+    Beside them the accuracy under attack with each class as frequent as in training, which the training images' can be
+    compared with, and how many classes have an image that is right as it is, and how many have none.
     Where no class is under-represented, there is nothing of the latter.
+
+    Args:
+        clean: of the images as they are.
+        robust: of the images under attack.
+        groups: the classes by their counts.
+        train_counts: training images of each class.
     """
-    means = {"held_out_clean": clean.macro(), "held_out_robust": robust.macro()}
+    there, silent = [c for c, total in enumerate(clean.total) if total], len(clean.silent)
+    row = {
+        "held_out_clean": clean.macro(),
+        "held_out_robust": robust.macro(),
+        "held_out_as_trained": sum(train_counts[c] * robust.correct[c] / robust.total[c] for c in there)
+        / sum(train_counts[c] for c in there),
+        "held_out_classes_right": len(there) - silent,
+        "held_out_classes_silent": silent,
+    }
     if not groups.under:
-        return means
+        return row
     accuracy, low, high = robust.accuracy(groups.under)
-    return means | {"held_out_under": accuracy, "held_out_under_low": low, "held_out_under_high": high}
+    return row | {"held_out_under": accuracy, "held_out_under_low": low, "held_out_under_high": high}
 
 
 def guard_row(seen: Mapping[str, Seen], remedies: int, *, collapsed: bool, rolled_back: bool) -> Row:

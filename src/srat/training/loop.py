@@ -22,6 +22,7 @@ from srat.evaluation.observer import Observer
 from srat.feature_losses import NoFeatureLoss
 from srat.feedback import HeldOut
 from srat.runs.metrics import Row, Sums, accumulate, budget_row, held_out_row, no_sums, training_row
+from srat.runs.troubles import arisen
 from srat.runtime.machine import is_out_of_memory, telling_of_memory
 from srat.runtime.precision import tensor_float
 from srat.training.averages import finish_average
@@ -87,13 +88,15 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
     row = {"epoch": epoch, "learning_rate": rate, "weights_apply": int(weighted), **means}
     finish_average(staged, first, partial(worst_class, training, keeper))
     probed = probe(staged, first, partial(count_raw, training, keeper))
-    held_out = validate(training, epoch, keeper, observer)
+    held_out, silent = validate(training, epoch, keeper, observer)
     guarded = end_guarded(staged, first, probed, observer.notice)
     if training.ends is not None and config.averaging.statistics != "averaged":
         row["batch_norm_moved"] = training.ends.moved.item()
     if config.budget != UniformBudget():
         row |= budget_row(first.scales, training.train.counts)
     finish_epoch(state, row | held_out | guarded, training.kept, label_of_selection(config))
+    for trouble in arisen(config, state.history, silent=silent):
+        observer.notice(f"after epoch {state.epoch}: {trouble.text}")
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -102,15 +105,16 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def validate(training: Training, epoch: int, keeper: Keeper, observer: Observer) -> Row:
-    """Return accuracies on the held-out part, clean and under attack; empty without such a part.
+def validate(training: Training, epoch: int, keeper: Keeper, observer: Observer) -> tuple[Row, list[str]]:
+    """Return accuracies on the held-out part, clean and under attack, and the classes of which no image is right.
 
+    Both are empty without such a part.
     What learns of the classes hears of them, at the end of the epoch: here nothing stops any more.
     """
     config, held_out = training.config, training.held_out
     if held_out is None:
         training.close(epoch, None)
-        return {}
+        return {}, []
     evaluated = partial(count_held_out, training, held_out, training.kept, keeper)
     clean = evaluated(Natural())
     attack = selecting_attack(config)
@@ -118,7 +122,8 @@ def validate(training: Training, epoch: int, keeper: Keeper, observer: Observer)
     observer.held_out(clean, robust)
     per_class = (torch.tensor(each, dtype=torch.float64) for each in (robust.total, clean.correct, robust.correct))
     training.close(epoch, HeldOut(*(each.to(training.fabric.device) for each in per_class)))
-    return held_out_row(clean, robust, training.groups)
+    row = held_out_row(clean, robust, training.groups, training.train.counts)
+    return row, [held_out.class_names[c] for c in clean.silent]
 
 
 def count_held_out(

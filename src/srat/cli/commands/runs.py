@@ -71,6 +71,8 @@ def show(rows: Sequence[Row]) -> None:
 
 def _said(name: str, row: Row) -> str:
     value = row[name.removesuffix(" %")]
+    if name == "state" and row["trouble"]:
+        value = f"{value}; {row['trouble']}"
     if value is None:
         return "–"
     return f"{100 * value:.1f}" if name.endswith("%") else printable(str(value))
@@ -78,4 +80,4 @@ def _said(name: str, row: Row) -> str:
 
 def _style(row: Row) -> str:
     state = row["state"]
-    return "green" if state == "finished" else "red" if state.startswith("damaged") else "yellow"
+    return "green" if state == "finished" and not row["trouble"] else "red" if state.startswith("damaged") else "yellow"

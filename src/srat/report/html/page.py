@@ -17,6 +17,7 @@ from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.terminal.names import fitted
 from srat.report.wording import HELD_OUT, LOWEST, budget_text, guard_text, weights_text, worst_text
+from srat.runs.troubles import troubles
 from srat.version import version
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
         "confusions": confusions(record),
         "charts": charts_of(record),
         "held_out": HELD_OUT if record.history and "held_out_robust" in record.history[0] else "",
+        "troubles": [each.text for each in troubles(record.config, record.history)],
         "guard": guard_text(record.config, record.history),
         "map": map_points(record),
         "separability": separability_rows(record),
