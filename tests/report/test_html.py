@@ -129,6 +129,13 @@ def a_record(**changes):
     )
 
 
+def audited(*failed):
+    """Return an audit of a check that passes, and of some that fail."""
+    entries = [Entry(check="steps", question="q", finding=Finding(verdict="pass", evidence="e"))]
+    entries += [Entry(check=name, question="q", finding=Finding(verdict="fail", evidence="e")) for name in failed]
+    return Audit(entries=tuple(entries))
+
+
 def text_of(page):
     """Return the page's text, roughly."""
     import html
@@ -292,12 +299,86 @@ class TestVerdict:
         assert verdict.head == "Robust on common classes"
         assert "too few images" in verdict.sentence
 
-    def test_an_audit_that_fails_has_the_last_word(self):
-        entry = Entry(check="steps", question="q", finding=Finding(verdict="fail", evidence="e"))
-        record = a_record(audit=Audit(entries=(entry,)), evaluation=an_evaluation(robust=(90, 90, 90, 90)))
+    @pytest.mark.parametrize(
+        ("failed", "head"),
+        [
+            (["effort"], "Its robustness is not real"),
+            (["effort", "transfer"], "Its robustness is not real"),
+            (["disjoint"], "The test is not independent"),
+            (["disjoint", "effort"], "Its robustness is not real, and the test is not independent"),
+        ],
+    )
+    def test_an_audit_that_fails_has_the_last_word(self, failed, head):
+        record = a_record(audit=audited(*failed), evaluation=an_evaluation(robust=(90, 90, 90, 90)))
         verdict = verdict_of(record)
-        assert verdict.kind == "bad"
-        assert "steps" in verdict.sentence
+        assert (verdict.kind, verdict.head) == ("bad", head)
+        assert f"The audit fails: {', '.join(failed)}." in verdict.sentence
+        assert ("the training has seen" in verdict.sentence) == (failed == ["disjoint"])
+        assert "real" not in verdict.sentence
+
+    # The rules, on made-up records of five classes with 100 test images each; two are rare.
+    @pytest.mark.parametrize(
+        ("robust", "kind", "head"),
+        [
+            ((90, 90, 80, 80, 75), "good", "Robust, on rare classes too"),
+            ((55, 50, 45, 40, 40), "partly", "46.0 % right under attack, 40.0 % on rare classes"),
+            ((90, 90, 80, 60, 0), "partly", "Robust on common classes, not on rare ones"),
+            ((90, 90, 0, 20, 16), "partly", "Right under attack: 60.0 % on common classes, 18.0 % on rare classes"),
+            ((50, 45, 40, 15, 10), "partly", "Right under attack: 45.0 % on common classes, 12.5 % on rare classes"),
+            ((90, 90, 80, 90, 0), "partly", "Robust, but not on e"),
+            ((90, 90, 20, 90, 0), "partly", "Robust, but not on e and c"),
+            ((99, 99, 20, 99, 20), "partly", "Robust, but not on c and e"),
+            ((90, 90, 80, 90, 24), "partly", "Robust, but not surely on e"),
+            ((90, 60, 0, 70, 15), "partly", "47.0 % right under attack, but not on c and e"),
+            ((60, 60, 26, 60, 23), "partly", "45.8 % right under attack, but not surely on e and c"),
+            ((21, 22, 20, 19, 20), "bad", "Not robust"),
+        ],
+    )
+    def test_the_headline_is_of_the_first_rule_that_applies(self, robust, kind, head):
+        evaluation = an_evaluation(tuple("abcde"), (90,) * 5, robust, (500, 400, 300, 5, 5))
+        verdict = verdict_of(a_record(audit=None, evaluation=evaluation))
+        assert (verdict.kind, verdict.head) == (kind, head)
+
+    def test_classes_at_chance_are_counted_where_they_are_many(self):
+        names = tuple(f"class {n}" for n in range(43))
+        robust = (0,) * 5 + (95,) * 38
+        evaluation = an_evaluation(names, (95,) * 43, robust, (500,) * 43)
+        assert verdict_of(a_record(audit=None, evaluation=evaluation)).head == "Robust, but not on 5 of 43 classes"
+        few = replace(evaluation, class_names=names)
+        counts = Counts(correct=(0, 0) + (28,) * 41, total=(30,) * 43)
+        few = replace(few, results={name: Result(counts=counts, attack={"name": name}) for name in (CLEAN, "pgd-20")})
+        assert verdict_of(a_record(audit=None, evaluation=few)).head == "Robust, but not on class 0 and class 1"
+
+    def test_a_class_without_test_images_is_not_lost(self):
+        counts = Counts(correct=(90, 90, 90, 0), total=(100, 100, 100, 0))
+        results = {name: Result(counts=counts, attack={"name": name}) for name in (CLEAN, "pgd-20")}
+        evaluation = replace(an_evaluation(train=(100,) * 4), results=results)
+        assert verdict_of(a_record(audit=None, evaluation=evaluation)).head == "Robust"
+
+    def test_too_few_rare_images_with_a_common_class_at_chance(self):
+        counts = Counts(correct=(50, 0, 1, 1), total=(50, 50, 3, 2))
+        results = {name: Result(counts=counts, attack={"name": name}) for name in (CLEAN, "pgd-20")}
+        evaluation = replace(an_evaluation(names=("a", "b", "c", "d")), results=results)
+        verdict = verdict_of(a_record(audit=None, evaluation=evaluation))
+        assert verdict.head == "Not robust"
+        counts = Counts(correct=(30, 30, 0, 9, 1, 1), total=(30, 30, 30, 30, 3, 3))
+        results = {name: Result(counts=counts, attack={"name": name}) for name in (CLEAN, "pgd-20")}
+        evaluation = an_evaluation(tuple("abcdef"), (9,) * 6, (9,) * 6, (500, 400, 300, 5, 5, 5))
+        verdict = verdict_of(a_record(audit=None, evaluation=replace(evaluation, results=results)))
+        assert verdict.head.endswith("but not on c")
+
+    def test_an_unaudited_run_beside_an_audited_one_is_marked_and_looks_no_better(self):
+        good = an_evaluation(robust=(90, 90, 90, 90))
+        alone = a_record(audit=None, evaluation=good)
+        assert verdict_of(alone) == verdict_of(alone, beside_audited=False)
+        marked = verdict_of(alone, beside_audited=True)
+        assert (marked.kind, marked.head) == ("partly", "Robust, on rare classes too (not audited)")
+        checked = a_record(audit=audited(), evaluation=good)
+        assert verdict_of(checked, beside_audited=True) == verdict_of(checked)
+        lost = a_record(audit=None, evaluation=an_evaluation(robust=(0, 0, 0, 0)))
+        assert verdict_of(lost, beside_audited=True).kind == "bad"
+        assert "(not audited)" in text_of(render([checked, alone]))
+        assert "(not audited)" not in text_of(render([alone, alone]))
 
     def test_a_rare_class_that_is_lost_is_named(self):
         names = ("a", "b", "c", "d", "lost")
@@ -313,7 +394,7 @@ class TestVerdict:
         evaluation = an_evaluation(names, (90,) * 5, (90, 90, 80, 5, 3), (500,) * 5)
         record = a_record(audit=None, evaluation=evaluation)
         verdict = verdict_of(record)
-        assert verdict.head == "Robust, but not on every class"
+        assert verdict.head == "Robust, but not on e and d"
         assert verdict.sentence.endswith("the weakest class is e with 3.0 [0.6, 9.4] % (d cannot be told from it).")
         page = render([record])
         assert "weakest class under attack: e (d cannot be told from it)" in page

@@ -39,10 +39,10 @@ def render(records: Sequence[RunRecord], *, findings: Sequence[str] = ()) -> str
         findings: what follows from comparing them.
     """
     template = _environment().get_template("page.html.j2")
-    shown = list(records)
+    shown, audited = list(records), any(record.audit is not None for record in records)
     while True:
         text = template.render(
-            runs=[_shown(record, number) for number, record in enumerate(shown)],
+            runs=[_shown(record, number, beside_audited=audited) for number, record in enumerate(shown)],
             findings=findings,
             lowest=LOWEST,
             version=version(),
@@ -74,7 +74,7 @@ def _asset(name: str) -> Any:
     return Markup(files("srat.report.html").joinpath("templates", name).read_text(encoding="utf-8"))  # noqa: S704 - ours
 
 
-def _shown(record: RunRecord, number: int) -> dict[str, Any]:
+def _shown(record: RunRecord, number: int, *, beside_audited: bool) -> dict[str, Any]:
     """Return what the template of a run is given."""
     evaluation = record.evaluation
     threat = record.robust.counts
@@ -87,7 +87,7 @@ def _shown(record: RunRecord, number: int) -> dict[str, Any]:
         "config": record.config,
         "title": f"{record.config.method} on {record.config.data.title}"
         + ("" if whose == "last epoch" else f", weights of the {whose}"),
-        "verdict": verdict_of(record),
+        "verdict": verdict_of(record, beside_audited=beside_audited),
         "attack": attack_text(record),
         "budget": budget_text(record.config.evaluation),
         "tiles": [
