@@ -23,7 +23,20 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "results" not in path.parts)
 HOW_TOS = sorted(path.stem for path in (DOCS / "how-to").glob("*.md"))
-QUICK = ["--epochs", "2", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
+QUICK = [
+    "--epochs",
+    "2",
+    "--model.width",
+    "2",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "1",
+    "--evaluation.steps",
+    "1",
+    "--device",
+    "cpu",
+]
 QUICK += ["--step-size", "0.1"]  # one of which reaches the edge
 
 
@@ -110,7 +123,7 @@ class TestHowTos:
     def runs(cls, tmp_path_factory):
         runs = tmp_path_factory.mktemp("pages") / "runs"
         for name, method in (("a", "srat-ldam"), ("b", "ce")):
-            assert main(["train", "--method", method, *QUICK, "--out", str(runs / name)]) == 0
+            assert main(["train", *QUICK, "--method", method, "--out", str(runs / name)]) == 0
         return runs
 
     @pytest.mark.parametrize("name", HOW_TOS)

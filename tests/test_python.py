@@ -19,7 +19,20 @@ from srat.evaluation.observer import Observer
 
 pytestmark = pytest.mark.usefixtures("quick_maps")
 
-QUICK = ("--epochs", "1", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "2", "--device", "cpu")
+QUICK = (
+    "--epochs",
+    "1",
+    "--model.width",
+    "2",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "1",
+    "--evaluation.steps",
+    "2",
+    "--device",
+    "cpu",
+)
 IN_PYTHON = {
     "train": "fit",
     "evaluate": "evaluate_run",
@@ -42,7 +55,7 @@ def trained(tmp_path_factory):
     """Two runs of two methods."""
     folder = tmp_path_factory.mktemp("python")
     for name, method in (("a", "srat-ldam"), ("b", "ce")):
-        assert main(["train", "--method", method, *QUICK, "--out", str(folder / "runs" / name)]) == 0
+        assert main(["train", *QUICK, "--method", method, "--out", str(folder / "runs" / name)]) == 0
     return folder / "runs"
 
 

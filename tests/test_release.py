@@ -17,7 +17,20 @@ import yaml
 import srat
 
 ROOT = Path(__file__).parent.parent
-QUICK = ["--epochs", "1", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
+QUICK = [
+    "--epochs",
+    "1",
+    "--model.width",
+    "2",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "1",
+    "--evaluation.steps",
+    "1",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture(scope="module")

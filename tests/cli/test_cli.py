@@ -20,7 +20,20 @@ from srat.cli import main
 from srat.evaluation.examples import Examples
 from srat.evaluation.record import Evaluation
 
-QUICK = ["--epochs", "2", "--model.width", "4", "--attack.steps", "1", "--evaluation.steps", "2", "--device", "cpu"]
+QUICK = [
+    "--epochs",
+    "2",
+    "--model.width",
+    "4",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "1",
+    "--evaluation.steps",
+    "2",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -105,8 +118,8 @@ class TestTrain:
     @pytest.mark.parametrize("method", srat.methods.table.METHODS)
     def test_every_method(self, cli, tmp_path, method):
         # Natural training has no attack whose steps could be set.
-        quick = [*QUICK[:4], *QUICK[6:]] if method == "natural" else QUICK
-        assert cli("train", "--method", method, *quick, "--out", "x")[0] == 0
+        quick = [*QUICK[:4], *QUICK[8:]] if method == "natural" else QUICK
+        assert cli("train", *quick, "--method", method, "--out", "x")[0] == 0
         assert srat.Config.read(tmp_path / "x" / "config.json").method == method
 
     @pytest.mark.parametrize(
@@ -348,7 +361,7 @@ class TestMistakes:
             (["--imbalance.class-order", "lable"], ": expected label or random or whole numbers, got 'lable'\n"),
             (["--out"], "error: --out: expected a value, got none\n"),
             (["--model.width", "0"], "error: --model.width: expected 1 to 1024 channels, got 0\n"),
-            (["--weighting.beta", "1"], "error: --weighting.beta: expected 0 ≤ β < 1, got 1\n"),
+            (["--method", "srat-ldam", "--weighting.beta", "1"], "error: --weighting.beta: expected 0 ≤ β < 1, got 1\n"),
             (
                 ["--precision", "fp61"],
                 "error: --precision: unknown value 'fp61', did you mean 'fp16'?; there are: fp32",
@@ -360,7 +373,7 @@ class TestMistakes:
                 "epsilon: expected above 0 and at most 1, in [0, 1] pixel units (8/255 is 0.0314), got 8",
             ),
             (["--epsilon", "nan"], "epsilon: expected"),
-            (["--attack.steps", "-1"], "--attack.steps: expected 1 to 10,000, got -1"),
+            (["--attack", "pgd", "--attack.steps", "-1"], "--attack.steps: expected 1 to 10,000, got -1"),
             (["--ratio", "0.9"], "error: --ratio: expected a number of at least 1, got 0.9"),
             (["--ratio", "1e9"], "leaves class 5 without a training image"),
             (["--device", "cuda:55"], "--device cuda:55: there is no such CUDA device here"),
@@ -371,7 +384,7 @@ class TestMistakes:
             (["--data", "cifar10", "--data-dir", "trap", "--data.no-verify"], "has no place in a file of images"),
             (["--data", "folder", "--data-dir", "empty"], "expected one folder per class"),
             (["--weighting", "fixed", "--weighting.values", "1", "2"], "a weight for each of 10 classes, got 2"),
-            (["--head", "cosine", "--head.scale", "3"], "must be the same number"),
+            (["--loss", "ldam", "--head", "cosine", "--head.scale", "3"], "must be the same number"),
             (["--out", "full"], "holds something else"),
         ],
     )
@@ -708,7 +721,7 @@ class TestCompare:
         assert f"ce against srat-ldam, {name}, 500 images" in out
 
     def test_tells_what_else_the_runs_differ_in(self, cli, finished, others, tmp_path):
-        words = ["--method", "ce", *QUICK, "--epochs", "1", "--seed", "4"]
+        words = [*QUICK, "--method", "ce", "--epochs", "1", "--seed", "4"]
         assert main(["train", *words, "--out", str(tmp_path / "short")]) == 0
         for other, told in ((others / "ce", False), (tmp_path / "short", True)):
             out = cli("compare", finished, other, "--attack", "clean")[1]

@@ -13,7 +13,20 @@ from srat.cli import COMMANDS, at_home, main
 from srat.runs.finding import runs_in
 from srat.training.checkpoint import list_checkpoints
 
-QUICK = ["--epochs", "2", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
+QUICK = [
+    "--epochs",
+    "2",
+    "--model.width",
+    "2",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "1",
+    "--evaluation.steps",
+    "1",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture(scope="module")

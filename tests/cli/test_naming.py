@@ -130,7 +130,7 @@ class TestOtherNames:
     ("words", "flag", "value"),
     [
         (["train", "--loss", "focal", "--loss.gamma", "-1"], "--loss.gamma", "-1"),
-        (["train", "--attack.steps", "0"], "--attack.steps", "0"),
+        (["train", "--attack", "pgd", "--attack.steps", "0"], "--attack.steps", "0"),
         (["train", "--evaluation.step-size", "0"], "--evaluation.step-size", "0"),
         (["train", "--attack", "fgsm", "--attack.epsilon", "3"], "--attack.epsilon", "3"),
         (["train", "--epsilon", "3"], "--epsilon", "3"),

@@ -10,7 +10,20 @@ from srat.cli import main
 
 pytestmark = pytest.mark.usefixtures("quick_maps")
 
-QUICK = ["--epochs", "2", "--model.width", "4", "--attack.steps", "1", "--evaluation.steps", "2", "--device", "cpu"]
+QUICK = [
+    "--epochs",
+    "2",
+    "--model.width",
+    "4",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "1",
+    "--evaluation.steps",
+    "2",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture(scope="module")

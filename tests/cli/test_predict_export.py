@@ -21,7 +21,20 @@ from srat.core.tensor_file import open_tensors, write_tensors
 from srat.evaluation.examples import Examples
 
 CLASSES = {"crane": 12, "naïve 猫": 8, "<b>x</b>": 6}
-QUICK = ["--epochs", "3", "--model.width", "4", "--attack.steps", "1", "--evaluation.steps", "3", "--device", "cpu"]
+QUICK = [
+    "--epochs",
+    "3",
+    "--model.width",
+    "4",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "1",
+    "--evaluation.steps",
+    "3",
+    "--device",
+    "cpu",
+]
 QUICK += ["--step-size", "6/255"]  # three of which reach the edge
 
 

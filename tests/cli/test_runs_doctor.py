@@ -14,7 +14,20 @@ from srat.cli.commands.doctor import LITTLE_DISK, compiler, disk
 from srat.evaluation.record import Evaluation
 from srat.runs.folder import RunFolder
 
-QUICK = ["--epochs", "2", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
+QUICK = [
+    "--epochs",
+    "2",
+    "--model.width",
+    "2",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "1",
+    "--evaluation.steps",
+    "1",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from one_file_each import ADDED
 
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "extend.md"
-TINY = ("--model", "linear", "--epochs", "1", "--attack.steps", "3", "--device", "cpu")
+TINY = ("--model", "linear", "--epochs", "1", "--method", "srat-ldam", "--attack.steps", "3", "--device", "cpu")
 
 
 def documented(name):

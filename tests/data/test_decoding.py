@@ -416,7 +416,20 @@ class TestConstants:
             Image.new("RGB", (8, 8), (i, 0, 0)).save(path)
         said = "every training image of class bee has one colour in all pixels"
         assert said in cli("data", "folder", tmp_path / "d")[1]
-        words = ("--model", "small-cnn", "--model.width", 2, "--epochs", 1, "--attack.steps", 1, "--device", "cpu")
+        words = (
+            "--model",
+            "small-cnn",
+            "--model.width",
+            2,
+            "--epochs",
+            1,
+            "--method",
+            "srat-ldam",
+            "--attack.steps",
+            1,
+            "--device",
+            "cpu",
+        )
         for streaming in ("always", "never"):
             data = ("--data", "folder", "--data-dir", tmp_path / "d", "--data.streaming", streaming)
             assert said in cli("train", *data, *words, "--evaluation.steps", 1, "--out", tmp_path / streaming)[1]
@@ -446,7 +459,20 @@ def test_predict_reads_files_as_the_training_did(tmp_path, cli):
 def run(tmp_path_factory):
     """A run on digits."""
     path = tmp_path_factory.mktemp("run") / "r"
-    words = ["--epochs", "1", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
+    words = [
+        "--epochs",
+        "1",
+        "--model.width",
+        "2",
+        "--method",
+        "srat-ldam",
+        "--attack.steps",
+        "1",
+        "--evaluation.steps",
+        "1",
+        "--device",
+        "cpu",
+    ]
     assert main(["train", *words, "--out", str(path)]) == 0
     return path
 
@@ -496,7 +522,19 @@ def test_what_is_not_read_is_not_read_by_anybody(tmp_path, monkeypatch, name, co
 def test_predict_takes_folders_at_every_depth_and_names_what_it_passes_over(tmp_path, cli):
     assert (
         cli(
-            "train", "--epochs", 1, "--model.width", 2, "--attack.steps", 1, "--device", "cpu", "--out", tmp_path / "r"
+            "train",
+            "--epochs",
+            1,
+            "--model.width",
+            2,
+            "--method",
+            "srat-ldam",
+            "--attack.steps",
+            1,
+            "--device",
+            "cpu",
+            "--out",
+            tmp_path / "r",
         )[0]
         == 0
     )

@@ -699,7 +699,20 @@ def test_test_images_that_are_training_images_too_are_said(tmp_path, how, caplog
 
 
 class TestCommands:
-    WORDS = ("--model", "small-cnn", "--model.width", 2, "--epochs", 1, "--attack.steps", 1, "--evaluation.steps", 1)
+    WORDS = (
+        "--model",
+        "small-cnn",
+        "--model.width",
+        2,
+        "--epochs",
+        1,
+        "--method",
+        "srat-ldam",
+        "--attack.steps",
+        1,
+        "--evaluation.steps",
+        1,
+    )
 
     @pytest.fixture
     def trained(self, cli, tmp_path):

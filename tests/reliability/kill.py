@@ -17,7 +17,19 @@ from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-RUN = ["train", "--epochs", "10", "--attack.steps", "2", "--evaluation.steps", "3", "--device", "cpu"]
+RUN = [
+    "train",
+    "--epochs",
+    "10",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "2",
+    "--evaluation.steps",
+    "3",
+    "--device",
+    "cpu",
+]
 RESULTS = (
     "config.json",
     "indices.json",

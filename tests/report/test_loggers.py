@@ -17,7 +17,20 @@ from srat.report import loggers
 from srat.report.loggers import LoggingObserver, make_logger
 from srat.runs.folder import RunFolder
 
-QUICK = ["--epochs", "3", "--model.width", "2", "--attack.steps", "1", "--evaluation.steps", "1", "--device", "cpu"]
+QUICK = [
+    "--epochs",
+    "3",
+    "--model.width",
+    "2",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "1",
+    "--evaluation.steps",
+    "1",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture(scope="module")

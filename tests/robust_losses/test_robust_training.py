@@ -240,7 +240,7 @@ class TestTeacher:
     def test_is_chosen_by_words(self, run, cli, tmp_path, monkeypatch):
         monkeypatch.chdir(run.parent)
         words = ("--robust-loss", "distillation", "--robust-loss.teacher", "run", "--model.width", 2, "--epochs", 1)
-        code, _, err = cli("train", *words, "--attack.steps", 1, "--out", tmp_path / "run")
+        code, _, err = cli("train", *words, "--method", "srat-ldam", "--attack.steps", 1, "--out", tmp_path / "run")
         assert code == 0, err
         config = Config.read(tmp_path / "run" / "config.json")
         assert config.robust_loss == Distillation(teacher=run)

@@ -18,7 +18,20 @@ from srat.evaluation.observer import Observer
 from srat.evaluation.record import Evaluation
 from srat.runs.result_names import chosen_attacks, result_name, threat_of
 
-QUICK = ("--model", "linear", "--epochs", "1", "--attack.steps", "3", "--evaluation.steps", "3", "--device", "cpu")
+QUICK = (
+    "--model",
+    "linear",
+    "--epochs",
+    "1",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "3",
+    "--evaluation.steps",
+    "3",
+    "--device",
+    "cpu",
+)
 
 
 class Listening(Observer):

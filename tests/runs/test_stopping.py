@@ -17,7 +17,20 @@ from srat.runs import stopping
 from srat.runs.stopping import ends, order_of
 from srat.statistics.anytime import anytime_interval
 
-QUICK = ("--model", "linear", "--epochs", "1", "--attack.steps", "1", "--evaluation.steps", "2", "--device", "cpu")
+QUICK = (
+    "--model",
+    "linear",
+    "--epochs",
+    "1",
+    "--method",
+    "srat-ldam",
+    "--attack.steps",
+    "1",
+    "--evaluation.steps",
+    "2",
+    "--device",
+    "cpu",
+)
 
 
 class Listening(Observer):

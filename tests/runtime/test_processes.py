@@ -205,7 +205,19 @@ def test_evaluation_is_exact_on_any_number_of_processes():
 class TestCommand:
     """``srat train --devices 2`` and torchrun, as a user runs them."""
 
-    SHORT = ("--epochs", "4", "--model.width", "4", "--attack.steps", "2", "--device", "cpu", "--oversubscribe")
+    SHORT = (
+        "--epochs",
+        "4",
+        "--model.width",
+        "4",
+        "--method",
+        "srat-ldam",
+        "--attack.steps",
+        "2",
+        "--device",
+        "cpu",
+        "--oversubscribe",
+    )
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from srat.config.composition import compose
+from srat.config.composition import DEFAULT_METHOD, compose
 from srat.config.config import FAMILIES, Config
 from srat.methods.catalogue import methods
 from srat.models.wrapping.wrapper import Custom
@@ -24,7 +24,7 @@ def command_of(config: Config) -> str:
     if isinstance(config.model, Custom):
         return ""
     method = config.method
-    base = Config()
+    base = compose(method=DEFAULT_METHOD)
     words = ["srat", "train"]
     named: dict[str, Any] = {"method": method} if method in methods() else {}  # the parts of others are named below
     if not config.data.hidden:

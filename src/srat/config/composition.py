@@ -23,6 +23,9 @@ from srat.methods.protocol import protocols
 from srat.optimization.optimizers import SGD
 from srat.optimization.schedules import Steps
 
+DEFAULT_METHOD = "fast-bsl"
+"""What `srat train` trains where no word names a method (docs/ours.md)."""
+
 
 @checked
 def compose(
@@ -41,12 +44,12 @@ def compose(
     """Return a configuration made of names; what is not named stays as in ``base``.
 
     Args:
-        base: what to start from; the default method on digits if None.
+        base: what to start from; if None SRAT-LDAM on digits, as in version 0.1 (`srat train` starts from fast-bsl).
         protocol: whose settings to take, a name of `srat.methods.protocols`; the method is chosen apart.
         method: a name of `srat.methods.methods`; where the base has that method already, its constants stay.
         norm: ball of the training attack and of the evaluation's, "linf" or "l2".
         epsilon: ε of the training attack and of the evaluation's, in [0, 1] pixel units.
-        step_size: α of both, likewise.
+        step_size: α of both, likewise; a single step that goes by ε stays as long as ε.
         ratio: K of the imbalance.
         data_dir: where the data's files are.
         before: what trains the first part of the run, such as ``{"part": 0.4, "attack": "natural"}``.
@@ -252,7 +255,9 @@ def _with_budget(config: Config, **budget: Any) -> Config:
 
 
 def _within(attack: Attack, budget: Mapping[str, Any]) -> Attack:
-    return replace(attack, **{name: value for name, value in budget.items() if name in attack.settings()})
+    """Return an attack with a ball, and its steps' length; one whose single step goes by ε keeps that."""
+    known = set(attack.settings()) - ({"step_size"} if getattr(attack, "step_size", 0) is None else set())
+    return replace(attack, **{name: value for name, value in budget.items() if name in known})
 
 
 def _with_field(member: Any, field: str, value: Any) -> Any:

@@ -40,8 +40,8 @@ from srat.robust_losses import RobustLoss, Standard
 from srat.runtime.precision import PrecisionName
 from srat.weightings import Weighting
 
-DEFAULT_METHOD = "srat-ldam"
-_DEFAULT = METHODS[DEFAULT_METHOD]
+_DEFAULT = METHODS["srat-ldam"]
+"""Of version 0.1: what is left out of a configuration means this for ever; commands start from another method."""
 _DIGITS = Digits.suggested
 LARGEST_FILE = 1 << 20
 """Bytes of a configuration file that are read at the most; ours have two thousand."""

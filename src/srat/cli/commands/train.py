@@ -22,7 +22,7 @@ from srat.cli.parsing import (
     parse_choices,
 )
 from srat.config.checks import check
-from srat.config.composition import absolute, compose
+from srat.config.composition import DEFAULT_METHOD, absolute, compose
 from srat.config.config import FAMILIES, Config
 from srat.core.errors import UserError
 from srat.methods import Before
@@ -61,7 +61,7 @@ def read_arguments(args: list[str]) -> tuple[Options, Config]:
     epochs = value_of("--epochs", args) if "protocol" in chosen else None
     if epochs is not None and epochs.isdecimal():  # what is none, tyro refuses below
         chosen["epochs"] = int(epochs)
-    config = compose(base_config(args), **chosen)
+    config = compose(base_config(args) or compose(method=DEFAULT_METHOD), **chosen)
     check_resume(args)
     arguments = parse(
         Arguments,

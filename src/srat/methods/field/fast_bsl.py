@@ -7,7 +7,7 @@ from srat.methods.base import Method
 METHOD = Method(
     title="One step from noise wider than the ball, and a balanced softmax with τ = 1.5",
     source=(
-        "ours: docs/ours.md; of Ren et al., 2020 (balanced softmax), Menon et al., 2021 (τ) and de Jorge et al., 2022 "
+        "ours, 2026 (docs/ours.md), of Ren et al., 2020 (balanced softmax), Menon et al., 2021 (τ), de Jorge et al., 2022 "
         "(N-FGSM)"
     ),
     formula="CE(z(x') + 1.5 · ln n, y); the attack: one step of ε from noise in 2 ε, without a projection",

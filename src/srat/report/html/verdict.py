@@ -100,7 +100,7 @@ class _Facts:
 
     def _classes(self, chosen: Callable[[Accuracy], bool]) -> list[int]:
         counts = self.record.robust.counts
-        each = {c: counts.accuracy([c]) for c, total in enumerate(counts.total) if total}
+        each = {c: counts.accuracy([c]) for c in range(len(counts.total))}  # NaN without images, and so not chosen
         return sorted((c for c in each if chosen(each[c])), key=lambda c: (each[c].accuracy, c))
 
 
