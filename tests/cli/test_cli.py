@@ -361,7 +361,10 @@ class TestMistakes:
             (["--imbalance.class-order", "lable"], ": expected label or random or whole numbers, got 'lable'\n"),
             (["--out"], "error: --out: expected a value, got none\n"),
             (["--model.width", "0"], "error: --model.width: expected 1 to 1024 channels, got 0\n"),
-            (["--method", "srat-ldam", "--weighting.beta", "1"], "error: --weighting.beta: expected 0 ≤ β < 1, got 1\n"),
+            (
+                ["--method", "srat-ldam", "--weighting.beta", "1"],
+                "error: --weighting.beta: expected 0 ≤ β < 1, got 1\n",
+            ),
             (
                 ["--precision", "fp61"],
                 "error: --precision: unknown value 'fp61', did you mean 'fp16'?; there are: fp32",

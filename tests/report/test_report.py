@@ -9,12 +9,14 @@ from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
+from rich.progress import TimeRemainingColumn
 
 from srat.core.errors import printable
 from srat.evaluation.counts import Counts
 from srat.evaluation.record import Evaluation, Result
 from srat.report.terminal.distribution import distribution_table, draw_distribution
-from srat.report.terminal.live import LiveObserver, make_console
+from srat.report.terminal.live import LiveObserver, make_bar, make_console
+from srat.report.terminal.pace import roughly
 from srat.report.terminal.table import (
     accuracy_cell,
     best_line,
@@ -210,6 +212,87 @@ def test_what_goes_on_says_where_and_notices_are_seen():
     first, second = console.file.getvalue().splitlines()
     assert first == "continuing from epoch 2, step 2"
     assert second == "note: x.safetensors: damaged [bold]; going on from the one before it"
+
+
+class Clock:
+    """Moves only when it is told to."""
+
+    now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+def paced(seconds, steps, *, of=100, epochs=2, terminal=False):
+    """Return what is said of a training whose steps take so many seconds each, the first a minute more."""
+    clock = Clock()
+    console = Console(file=io.StringIO(), width=80, force_terminal=terminal, color_system=None)
+    observer = LiveObserver(console, clock=clock)
+    observer.training(epochs=epochs, steps=of, done=0)
+    clock.now += 60 - 1e-6
+    for _ in range(steps):
+        clock.now += seconds
+        observer.step()
+    observer.finished()
+    return console.file.getvalue()
+
+
+def test_a_long_training_says_how_long_it_will_take_and_then_a_line_a_minute():
+    said = paced(seconds=20.0, steps=8).splitlines()
+    # The first step, which sets up, does not count: 198 steps of 20 s are left after the second.
+    assert said[0] == "the training will take about 66 min on this machine"
+    assert said[1:] == [
+        f"epoch 1/2, step {step} of 100, about {left} min left" for step, left in ((2, 66), (5, 65), (8, 64))
+    ]
+
+
+def test_a_short_training_says_nothing_of_its_time_until_a_minute_is_over():
+    assert paced(seconds=0.2, steps=200).splitlines() == ["epoch 1/2, step 2 of 100, about 40 s left"]
+    assert paced(seconds=4.0, steps=120).count("will take about 13 min") == 1
+    assert "epoch 2/2, step 7 of 100, about 6 min left" in paced(seconds=4.0, steps=120)
+
+
+def test_in_a_terminal_the_bar_tells_the_time_of_the_longest_steps():
+    text = paced(seconds=300.0, steps=3, terminal=True)
+    assert "the training will take about 16 h on this machine" in text
+    assert "about 16 h left" not in text
+    (column,) = [each for each in make_bar().columns if isinstance(each, TimeRemainingColumn)]
+    bar, clock = make_bar(), Clock()
+    bar.get_time = clock
+    task = bar.add_task("training", total=10)
+    for _ in range(2):
+        clock.now += 300
+        bar.advance(task)
+    assert str(column.render(bar.tasks[0])) != "-:--:--"
+
+
+def test_a_long_evaluation_elsewhere_says_how_far_it_is():
+    clock, console = Clock(), Console(file=io.StringIO(), width=80)
+    observer = LiveObserver(console, clock=clock)
+    observer.evaluating("autoattack", images=5_000)
+    for _ in range(3):
+        clock.now += 40
+        observer.images_done(1_000)
+    assert console.file.getvalue().splitlines() == [
+        "evaluating autoattack …",
+        "evaluating autoattack: 2,000 of 5,000 images",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (4, "4 s"),
+        (59, "59 s"),
+        (61, "1 min"),
+        (89 * 60, "89 min"),
+        (91 * 60, "1.5 h"),
+        (46 * 3600, "46 h"),
+        (1e6, "12 days"),
+    ],
+)
+def test_times_as_people_say_them(seconds, said):
+    assert roughly(seconds) == said
 
 
 def test_a_strangers_names_stay_text():

@@ -14,6 +14,7 @@ from srat.attacks import Natural
 from srat.core.errors import printable
 from srat.grid.engine import Failure, Watcher, is_finished
 from srat.grid.plan import Job
+from srat.report.terminal.pace import duration
 
 SHOWN = 12
 """Runs of a kind that are listed at the most."""
@@ -112,13 +113,6 @@ class Board(Watcher):
 
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(Text(printable(text), style=style), soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """Return a time as "0:04" or "1:02:03"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _natural(job: Job) -> bool:

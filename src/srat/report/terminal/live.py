@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,16 @@ from rich.text import Text
 
 from srat.core.errors import printable
 from srat.evaluation.observer import Observer
+from srat.report.terminal.pace import Pace, roughly
+
+LONG = 600.0
+"""Seconds of training from which on it is said how long it will take."""
+KNOWN = 5.0
+"""Seconds of steps after which that is known well enough."""
+SILENCE = 60.0
+"""Seconds without a line, where the output is no terminal, after which there is one."""
+_MEMORY = 3600.0
+"""Seconds of steps by which a bar tells the time left; with few, it could tell nothing of steps as long as these."""
 
 
 class PatientConsole(Console):
@@ -58,6 +69,7 @@ class LiveObserver(Observer):
         lines: whether to say in lines, where the output is no terminal, what would be drawn in one.
         attacked: whether a training attacks its images.
         begin: called before a training begins, once its data and model are ready.
+        clock: seconds from any moment on.
     """
 
     def __init__(
@@ -68,6 +80,7 @@ class LiveObserver(Observer):
         lines: bool = True,
         attacked: bool = True,
         begin: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console = console
         self._attacked = attacked
@@ -77,7 +90,9 @@ class LiveObserver(Observer):
         self._bar = make_bar()
         self._below = Text()
         self._live = Live(console=console)
-        self._epochs = 0
+        self._epochs = self._steps = self._done = 0
+        self._clock, self._spoke = clock, clock()
+        self._pace, self._foretold = Pace(0, clock), False
 
     def __enter__(self) -> "LiveObserver":
         return self
@@ -91,7 +106,8 @@ class LiveObserver(Observer):
 
     def training(self, *, epochs: int, steps: int, done: int) -> None:
         """Start the bar of a training run."""
-        self._epochs = epochs
+        self._epochs, self._steps, self._done = epochs, steps, done
+        self._pace, self._foretold = Pace(epochs * steps - done, self._clock), False
         if done:
             inside = f"from epoch {done // steps + 1}, step {done % steps}"
             where = inside if done % steps else f"after epoch {done // steps}"
@@ -109,12 +125,20 @@ class LiveObserver(Observer):
         self._start(f"evaluating {name}", total=images, completed=0, stays=False)
 
     def step(self) -> None:
-        """Advance the bar."""
+        """Advance the bar, and say how long it takes: of a long training once, and now and then without a terminal."""
         self._advance(1)
+        self._done += 1
+        self._pace.step()
+        if self._lines:
+            self._foretell()
+            self._break_silence()
 
     def images_done(self, count: int) -> None:
-        """Advance the bar, and end here if that is asked for."""
+        """Advance the bar, and end here if that is asked for; without a terminal, say now and then how far it is."""
         self._advance(count)
+        if self._lines and self._silent:
+            (task,) = self._bar.tasks
+            self._say_in_between(f"{task.description}: {task.completed:,.0f} of {task.total or 0:,.0f} images")
         self._between()
 
     def epoch(self, row: Mapping[str, Any]) -> None:
@@ -125,6 +149,7 @@ class LiveObserver(Observer):
             self._below.plain = said
         elif self._lines:
             self._console.print(said, highlight=False, soft_wrap=True)
+            self._spoke = self._clock()
 
     def notice(self, text: str) -> None:
         """Print a notice above the bar."""
@@ -134,12 +159,38 @@ class LiveObserver(Observer):
         """Take the bar down; what a training run showed last stays."""
         self._live.stop()
 
+    def _foretell(self) -> None:
+        left = self._pace.seconds_left
+        if self._foretold or left is None or self._pace.elapsed < KNOWN:
+            return
+        self._foretold = True
+        if left >= LONG:
+            self._console.print(f"the training will take about {roughly(left)} on this machine", highlight=False)
+
+    def _break_silence(self) -> None:
+        left = self._pace.seconds_left
+        if left is None or not self._silent:
+            return
+        epoch, step = divmod(self._done - 1, self._steps)
+        where = f"epoch {epoch + 1}/{self._epochs}, step {step + 1} of {self._steps}"
+        self._say_in_between(f"{where}, about {roughly(left)} left")
+
+    @property
+    def _silent(self) -> bool:
+        """Whether there is no terminal, and nothing was said for long."""
+        return not self._console.is_terminal and self._clock() - self._spoke >= SILENCE
+
+    def _say_in_between(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._spoke = self._clock()
+
     def _advance(self, count: int) -> None:
         for task in self._bar.task_ids:
             self._bar.advance(task, count)
 
     def _start(self, name: str, *, total: int, completed: int, stays: bool) -> None:
         self.finished()
+        self._spoke = self._clock()
         self._bar, self._below = make_bar(), Text()
         self._bar.add_task(name, total=total, completed=completed)
         if self._console.is_terminal:
@@ -156,6 +207,7 @@ def make_bar() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        speed_estimate_period=_MEMORY,
     )
 
 
