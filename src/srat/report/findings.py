@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from srat.config.config import Config
 from srat.core.errors import UserError, printable
+from srat.methods import methods
+from srat.methods.base import ALWAYS
 from srat.report.wording import SEEDS_ALONE, caveat, sentences
 from srat.runs.comparing import EvaluatedRun, compare_runs
 
@@ -28,16 +31,22 @@ def findings_of(paths: Sequence[Path | str]) -> list[str]:
     return [*said, *beside_the_method(found.runs), caveat(len(first.seeds))] if found.others else [SEEDS_ALONE]
 
 
-_METHOD = ("loss", "weighting", "feature_loss", "schedule.reweight_from", "head", "attack ")
-"""Where configurations of two methods differ."""
-
-
 def beside_the_method(runs: Sequence[EvaluatedRun]) -> list[str]:
     """Return in what the runs differ from the first one beside method and seed, for that may be what is seen."""
     one = runs[0]
     said: dict[str, str] = {}
     for each in runs[1:]:
         found = replace(one.config, seed=each.config.seed).differences(each.config)
-        other = ", ".join(line for line in found if not line.startswith(_METHOD))
+        methods_own = _of_methods(one.config, each.config)
+        other = ", ".join(line for line in found if not line.startswith(methods_own))
         said.setdefault(other, f"'{one.path}' and '{each.path}' differ in more than the method: {printable(other)}.")
     return [sentence for other, sentence in said.items() if other]
+
+
+def _of_methods(one: Config, other: Config) -> tuple[str, ...]:
+    """Return what a difference begins with that comes with the methods: of their members, or the guard of an attack."""
+    there = [method for config in (one, other) if (method := methods().get(config.method)) is not None]
+    families = {family for method in there for family in method.members}
+    settings = {f"attack.{name}" for method in there for name in method.attack_settings}
+    guard = {"guard"} if one.guard == other.guard else set()
+    return (*ALWAYS, *families, *settings, *guard, "head", "attack ", "schedule.reweight_from")
