@@ -89,14 +89,23 @@ def test_the_name_is_that_of_the_method_that_says_most():
     assert compose(method="taet", before=Before()).method == "custom"
 
 
-def test_a_constant_may_set_a_method_apart():
+def test_an_attack_alone_may_make_another_method():
     ours = compose(method="fast-bsl")
-    assert (ours.loss.tau, ours.attack.name, ours.method) == (1.5, "n-fgsm", "fast-bsl")
-    assert replace(ours, loss=BalancedSoftmax()).method == "bsl"
-    assert replace(ours, loss=BalancedSoftmax(tau=1.25)).method == "bsl"
-    assert replace(ours, attack=NFGSM(epsilon=0.05, noise_factor=3.0)).method == "fast-bsl"
+    assert (ours.loss, ours.attack.name, ours.method) == (BalancedSoftmax(), "n-fgsm", "fast-bsl")
+    assert replace(ours, loss=BalancedSoftmax(tau=1.25), attack=NFGSM(noise_factor=3.0)).method == "fast-bsl"
     assert compose(ours, attack="pgd").method == "bsl"
-    assert compose(method="bsl", attack="n-fgsm", loss=BalancedSoftmax(tau=1.5)) == ours
+    assert compose(method="bsl", attack="n-fgsm") == ours
+
+
+def test_a_single_step_that_goes_by_epsilon_is_not_given_the_steps_of_others():
+    for method in ("fast-bsl", "fast-at"):
+        made = compose(method=method, data="cifar10")
+        assert compose(compose(method=method), data="cifar10") == made
+        assert compose(made, step_size=0.001).attack == made.attack
+        assert compose(made, step_size=0.001).evaluation.step_size == 0.001
+        assert compose(made, epsilon=0.05).attack == replace(made.attack, epsilon=0.05)
+        own = replace(made, attack=replace(made.attack, step_size=0.01))
+        assert compose(own, step_size=0.02).attack.step_size == 0.02
 
 
 def test_an_attack_of_a_method_has_the_threat_models_ball():

@@ -53,8 +53,6 @@ class Method(Checked):
     averaging: Averaging | None = None
     weight_perturbation: WeightPerturbation | None = None
     before: Before | None = None
-    constants: tuple[str, ...] = ()
-    """Those without which it is another method, as "loss.tau"; whatever the others are, its name stays."""
 
     @property
     def attacked(self) -> bool:
@@ -80,17 +78,13 @@ class Method(Checked):
         return len(self.members) + self._attacks_its_own_way
 
     def describes(self, members: Mapping[str, Any]) -> bool:
-        """Return whether a configuration's members are the method's, whatever their constants but `constants`.
+        """Return whether a configuration's members are the method's, whatever their constants.
 
         Args:
             members: by their fields.
         """
         alike = all(_alike(member, members[name]) for name, member in self.members.items())
-        return (
-            alike
-            and all(_constant(vars(self), path) == _constant(members, path) for path in self.constants)
-            and (not self._attacks_its_own_way or self._attacks_as(members["attack"]))
-        )
+        return alike and (not self._attacks_its_own_way or self._attacks_as(members["attack"]))
 
     @property
     def _attacks_its_own_way(self) -> bool:
@@ -100,11 +94,6 @@ class Method(Checked):
     def _attacks_as(self, attack: Attack) -> bool:
         asked = self.attack_settings.items()
         return type(attack) is type(self.attack) and all(getattr(attack, name) == value for name, value in asked)
-
-
-def _constant(members: Mapping[str, Any], path: str) -> Any:
-    family, name = path.split(".")
-    return getattr(members[family], name)
 
 
 def _alike(wanted: Member | Before, got: Any) -> bool:

@@ -9,23 +9,25 @@ Methods that learn from a held-out part have a tenth of the training images less
 """
 
 from dataclasses import replace
-from functools import partial
 
 from srat.config.config import Config
 from srat.data import Holdout
 from srat.methods import methods
 from srat.recipes.base import Cell, Recipe
-from srat.recipes.making import imbalanced, of_method
+from srat.recipes.making import each_once, imbalanced, of_method
+
+COLUMN = "exp-100"
 
 
-def of_field(base: Config, column: str) -> list[Cell]:
-    """Return every method that attacks its images, on one imbalance."""
+def of_field(base: Config, column: str) -> dict[str, Config]:
+    """Return every method that attacks its images, on one imbalance; each run once."""
     base = imbalanced(base, column)
-    return [
-        Cell(row=name, column=column, config=of_method(_held_out(base, name), name))
-        for name, method in methods().items()
-        if method.attacked
-    ]
+    attacked = [name for name, method in methods().items() if method.attacked]
+    return each_once({name: of_method(_held_out(base, name), name) for name in attacked})
+
+
+def _cells(base: Config) -> list[Cell]:
+    return [Cell(row=row, column=COLUMN, config=config) for row, config in of_field(base, COLUMN).items()]
 
 
 def _held_out(base: Config, name: str) -> Config:
@@ -38,5 +40,5 @@ RECIPE = Recipe(
     title="Methods of the field, Exp imbalance",
     kind="methods",
     data="cifar10",
-    cells=partial(of_field, column="exp-100"),
+    cells=_cells,
 )

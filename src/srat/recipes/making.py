@@ -56,6 +56,14 @@ def of_method(base: Config, name: str) -> Config:
     return replace(config, attack=attack, before=before)
 
 
+def each_once(rows: Mapping[str, Config]) -> dict[str, Config]:
+    """Return the rows without those that are the run of an earlier one, as a method may be under the base's attack."""
+    first: dict[str, str] = {}
+    for row, config in rows.items():
+        first.setdefault(config.id, row)
+    return {row: rows[row] for row in first.values()}
+
+
 def of_methods(base: Config, imbalances: Sequence[str]) -> list[Cell]:
     """Return a table's runs: the eleven methods on each imbalance."""
     return [
