@@ -79,8 +79,8 @@ def here(tmp_path, monkeypatch):
 class TestTutorials:
     def test_digits(self, here, capsys, short_autoattack):
         follow(DOCS / "tutorials" / "digits.md", capsys)
-        assert {"srat-ldam", "ce"} <= {path.name for path in (here / "runs").iterdir()}
-        assert (here / "runs" / "srat-ldam" / "report.html").exists()
+        assert {"fast-bsl", "ce"} <= {path.name for path in (here / "runs").iterdir()}
+        assert (here / "runs" / "fast-bsl" / "report.html").exists()
 
     def test_own_images(self, here, capsys):
         pytest.importorskip("onnxruntime")

@@ -95,6 +95,21 @@ class TestRuns:
         for word in ("4 runs", "deep/a", "robust %", "finished", "not evaluated", "damaged"):
             assert word in out
 
+    def test_of_several_folders(self, cli, folder):
+        code, out, _ = cli("runs", folder / "deep", folder / "b", "--format", "json")
+        assert code == 0
+        assert [row["run"] for row in json.loads(out)] == [str(folder / "deep" / "a"), "b"]
+        code, out, err = cli("runs", folder, "nowhere")
+        assert (code, out, "no folder 'nowhere'" in err) == (2, "", True)
+
+    def test_says_what_is_wrong_with_a_training(self, cli, folder):
+        rows = RunFolder(folder / "deep" / "a").read_metrics()
+        lost = {"held_out_classes_right": 1, "held_out_classes_silent": 9}
+        RunFolder(folder / "deep" / "a").write_metrics([row | lost for row in rows])
+        (row,) = json.loads(cli("runs", folder / "deep", "--format", "json")[1])
+        assert "one class for all" in row["trouble"]
+        assert "finished; one class for all" in " ".join(cli("runs", folder / "deep")[1].split())
+
     @pytest.mark.parametrize(("name", "said"), [("nowhere", "no folder 'nowhere'"), ("empty", "no run in 'empty'")])
     def test_where_there_are_none(self, cli, folder, name, said):
         Path("empty").mkdir()

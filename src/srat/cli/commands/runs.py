@@ -17,15 +17,16 @@ from srat.core.errors import printable, require
 from srat.core.words import counted
 from srat.report.terminal.names import Name
 from srat.report.terminal.scopes import print_whole, titled_table
+from srat.runs.folder import RunFolder
 from srat.runs.listing import Row, list_runs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """List the runs in a folder with their settings, progress and accuracy."""
+    """List the runs in folders with their settings, progress and accuracy."""
 
-    folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = "runs"
-    """Where to look; subfolders are included."""
+    folders: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER …")] = ("runs",)
+    """Where to look, in one or several; subfolders are included."""
     format: Literal["table", "csv", "json"] = "table"
     """A table for people; csv or json for programs."""
 
@@ -33,10 +34,7 @@ class Arguments:
 def run(args: list[str]) -> int:
     """List the runs; return the exit code."""
     arguments = parse(Arguments, args, command="runs", default=Arguments())
-    folder = Path(arguments.folder)
-    require(folder.is_dir(), f"srat runs: there is no folder '{folder}'; 'srat runs FOLDER' looks in another")
-    rows = list_runs(folder)
-    require(bool(rows), f"there is no run in '{folder}' (a run's folder has a config.json)")
+    rows = [row for folder in arguments.folders for row in rows_in(folder, alone=len(arguments.folders) == 1)]
     if arguments.format == "json":
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     elif arguments.format == "csv":
@@ -44,6 +42,25 @@ def run(args: list[str]) -> int:
     else:
         show(rows)
     return 0
+
+
+def rows_in(name: str, *, alone: bool) -> list[Row]:
+    """Return what is told of the runs in a folder.
+
+    Args:
+        name: the folder's.
+        alone: whether it is the only one; else its name is a part of its runs' names.
+
+    Raises:
+        UserError: if there is no such folder, or no run in it.
+    """
+    folder = Path(name)
+    require(folder.is_dir(), f"srat runs: there is no folder '{folder}'; 'srat runs FOLDER' looks in another")
+    rows = list_runs(folder)
+    require(bool(rows), f"there is no run in '{folder}' (a run's folder has a config.json)")
+    if alone or RunFolder(folder).exists:
+        return rows
+    return [row | {"run": str(folder / row["run"])} for row in rows]
 
 
 def as_csv(rows: Sequence[Row]) -> str:
