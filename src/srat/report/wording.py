@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from srat.attacks import AnyAttack
 from srat.config.config import Config
-from srat.core.words import NAMED, counted
+from srat.core.words import NAMED, counted, percent_interval
 from srat.evaluation.comparison import Comparison
 from srat.evaluation.groups import WELL
 from srat.evaluation.record import Evaluation
@@ -60,6 +60,13 @@ def stopped_text(evaluation: Evaluation) -> str:
         "one stops, and are wider by half to three quarters than those of a number fixed beforehand, more where a "
         "class has few images."
     )
+
+
+def last_step_text(evaluation: Evaluation) -> str:
+    """Return the accuracies at the last step alone, for a comparison with papers; "" if none was asked for."""
+    there = {name: result.last_step for name, result in evaluation.results.items() if result.last_step is not None}
+    said = ", ".join(f"{name} {percent_interval(*counts.accuracy())} %" for name, counts in there.items())
+    return f"At the last step alone, as most papers count: {said}." if there else ""
 
 
 def guard_text(config: Config, history: Sequence[Row]) -> str:
