@@ -22,9 +22,14 @@ def budget_text(attack: AnyAttack) -> str:
 
 def budget_said(norm: str, epsilon: float) -> str:
     """Return norm and ε, of L∞ in 255ths where it is that."""
+    return f"{'L∞' if norm == 'linf' else 'L2'}, ε = {epsilon_said(norm, epsilon)}"
+
+
+def epsilon_said(norm: str, epsilon: float) -> str:
+    """Return ε, of L∞ in 255ths where it is that: "8/255", "0.1"."""
     parts = epsilon * 255
     whole = norm == "linf" and abs(parts - round(parts)) < 1e-6
-    return f"{'L∞' if norm == 'linf' else 'L2'}, ε = {f'{round(parts)}/255' if whole else f'{epsilon:g}'}"
+    return f"{round(parts)}/255" if whole else f"{epsilon:g}"
 
 
 def weights_text(config: Config, which: Which) -> str:
