@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from measuring import environment, heading, set_threads, synchronize, table
+from measuring import Plain, environment, heading, set_threads, synchronize, table
 from torch import Tensor, nn
 
 import srat
@@ -74,18 +74,6 @@ def by_torchattacks(model: nn.Module, dataset: Dataset, stage: str, batch: int) 
 
 
 CONTENDERS: Mapping[str, Attacked] = {"srat": by_srat, "pyautoattack": by_authors, "torchattacks": by_torchattacks}
-
-
-class Plain(nn.Module):
-    """A model that returns logits alone."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return them, of their own, for Square writes into what it is given."""
-        return logits_at(self.model, images).clone()
 
 
 @torch.no_grad()

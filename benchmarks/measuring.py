@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor, nn
 
 from srat.config.composition import compose
 from srat.config.config import SGD, Config
 from srat.core.keyed_random import generator
 from srat.data import Batch, Dataset
+from srat.models import logits_at
 from srat.runtime.compiling import CompileChoice
 from srat.runtime.fabric import make_fabric
 from srat.runtime.machine import keep_freed_memory
@@ -51,6 +53,18 @@ ON_CUDA = {
     "fp16": Variant("fp16"),
     "bf16-reduce-overhead": Variant("bf16", "reduce-overhead"),
 }
+
+
+class Plain(nn.Module):
+    """A model that returns logits alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return them, of their own, for Square writes into what it is given."""
+        return logits_at(self.model, images).clone()
 
 
 class Spread(NamedTuple):

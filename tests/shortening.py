@@ -3,8 +3,8 @@
 from functools import partial
 
 
-def shorten_autoattack(setting=setattr):
-    """Let its attacks make a fraction of the steps and queries that they are asked for, whoever asks for them.
+def shorten_reference(setting=setattr):
+    """Let AutoAttack's authors' code make a fraction of the steps and queries that it is asked for.
 
     Args:
         setting: what replaces an attribute of a class.
@@ -20,6 +20,14 @@ def shorten_autoattack(setting=setattr):
 
         setting(kind, "__init__", made)
 
+
+def shorten_autoattack(setting=setattr):
+    """Let its attacks make a fraction of the steps and queries that they are asked for, whoever asks for them.
+
+    Args:
+        setting: what replaces an attribute of a class.
+    """
+    shorten_reference(setting)
     from srat.attacks.apgd import AutoPGD
     from srat.attacks.fab import Boundary
     from srat.attacks.square import RandomSearch

@@ -45,7 +45,7 @@ def script(tmp_path_factory):
         (["train", "--loss.g"], ["--loss.gamma"]),  # of another loss than the default one
         (["train", "--out", "x", "--precision", "b"], ["bf16"]),
         (["runs", "--format", ""], ["table", "csv", "json"]),
-        (["export", "x", "--to", ""], ["torch-export", "onnx", "hub"]),
+        (["export", "x", "--to", ""], ["torch-export", "onnx", "hub", "robustbench"]),
         (["evaluate", "x", "--attack", "autoa"], ["autoattack", "autoattack-rapid", "autoattack-reference"]),
         (["audit", "x", "--check", "bl"], ["black-box"]),
         (["grid", "table"], ["table1", "table2", "table3", "table4"]),

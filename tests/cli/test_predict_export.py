@@ -216,7 +216,7 @@ class TestExport:
         ("words", "said"),
         [
             ([], "expected the folder of a run"),
-            (["run"], "expected --to torch-export, onnx or hub"),
+            (["run"], "expected --to torch-export, onnx, hub or robustbench"),
             (["run", "--to", "onxx"], "--to"),
             (["nowhere", "--to", "onnx"], "'nowhere' is not a run's folder"),
             (["run", "--to", "onnx", "--out", "no/m.onnx"], ": expected the name of a file"),

@@ -63,6 +63,15 @@ def test_torch_export_does_what_the_model_does(name, tmp_path):
     assert json.loads(extra["threat_model"]) == {"norm": "linf", "epsilon": 0.1}
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_program_computes_on_whatever_device_it_is_moved_to(name, tmp_path):
+    export_torch(*made(name), tmp_path / "m.pt2")
+    program = torch.export.load(tmp_path / "m.pt2").module().to("meta")
+    assert not [node.name for node in program.graph.nodes if "device" in node.kwargs]
+    logits, probabilities = program(torch.rand(5, 3, 16, 12, device="meta"))
+    assert (logits.device.type, logits.shape, probabilities.shape) == ("meta", (5, 3), (5, 3))
+
+
 def test_the_threat_model_told_is_that_of_the_evaluation():
     _, facts = made("resnet18, linear head")
     config = replace(facts.config, evaluation=replace(facts.config.evaluation, epsilon=0.25))

@@ -29,6 +29,8 @@ from srat.evaluation.groups import grouped
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import CLEAN, Evaluation, Result
 from srat.guards import NoGuard
+from srat.models import ImageShape
+from srat.report.card import model_card
 from srat.report.html.accuracies import groups_of
 from srat.report.html.charts import Series, chart, ticks
 from srat.report.html.confusion import confusions
@@ -36,6 +38,7 @@ from srat.report.html.gallery import LARGEST_SIDE, Opinion, Specimen, make_galle
 from srat.report.html.page import LARGEST_PAGE, render
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import verdict_of
+from srat.report.sheets import in_markdown
 from srat.report.wording import budget_text
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -77,6 +80,18 @@ def test_other_groups_take_the_place_of_the_papers():
     assert text.count('<span class="tag">tail</span>') == len(named.named["tail"])
     none = grouped("many-medium-few", (500, 400, 200, 150), evaluation.class_names)
     assert "there is no group &#39;few&#39;" in render([a_record(groups=none)])
+
+
+def test_page_and_card_have_the_last_step_in_a_line():
+    evaluation = an_evaluation()
+    assert "most papers" not in text_of(render([a_record()]))
+    results = dict(evaluation.results)
+    last = Counts(correct=(75, 60, 20, 5), total=(100,) * 4)
+    results["pgd-20"] = replace(results["pgd-20"], last_step=last)
+    record = a_record(evaluation=replace(evaluation, results=results))
+    said = "At the last step alone, as most papers count: pgd-20 40.0 [35.3, 44.9] %."
+    assert said in text_of(render([record]))
+    assert in_markdown(said) in model_card(record, ImageShape(channels=1, height=8, width=8))
 
 
 def a_specimen(label=0, after=1, size=8):

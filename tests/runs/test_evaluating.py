@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -14,8 +15,11 @@ from srat.attacks.apgd import APGDCE
 from srat.attacks.square import Square
 from srat.cli import main
 from srat.core.errors import UserError
+from srat.evaluation.examples import Examples
 from srat.evaluation.observer import Observer
+from srat.evaluation.outcome import NEVER
 from srat.evaluation.record import Evaluation
+from srat.runs import evaluating
 from srat.runs.result_names import chosen_attacks, result_name, threat_of
 
 QUICK = (
@@ -127,6 +131,95 @@ def test_a_run_of_ones_own_model(tmp_path):
     clean = srat.evaluate(trained.model, test.images, test.labels)
     assert found.results["clean"].counts == clean.counts
     assert json.loads((trained.folder / "evaluation.json").read_text())["results"].keys() >= {"clean", "pgd-2"}
+
+
+class TestLastStep:
+    """Counts where attacks end, beside those of every step."""
+
+    GIVEN = MappingProxyType({"attacks": ("pgd-6",), "epsilon": 0.04, "step_size": 0.03, "device": "cpu"})
+    NAME = "pgd-6-eps-0.04-step-0.03"
+
+    def test_what_is_there_is_not_made_again_for_it(self, run):
+        before = srat.evaluate_run(run, **self.GIVEN)
+        observer = Listening()
+        found = srat.evaluate_run(run, **self.GIVEN, last_step=True, observer=observer)
+        assert [name for name, _ in observer.begun] == ["pgd-6, last step"]
+        every, last = found.results[self.NAME].counts, found.results[self.NAME].last_step
+        assert every == before.results[self.NAME].counts
+        kept = Examples.read(run / "examples.safetensors")
+        assert set(kept.last_steps[self.NAME].broken_at.tolist()) == {NEVER, 7}
+        assert 0 < sum(every.correct) <= sum(last.correct) < sum(found.results["clean"].counts.correct)
+        test, config = srat.data_of(run).test(), srat.Config.read(run / "config.json")
+        attack = replace(config.evaluation, steps=6, epsilon=0.04, step_size=0.03)
+        by_itself = srat.evaluate(srat.load(run), test.images, test.labels, attack=attack, last_step=True)
+        assert (by_itself.counts, by_itself.last_step) == (every, last)
+        observer.begun.clear()
+        assert srat.evaluate_run(run, **self.GIVEN, last_step=True, observer=observer) == found
+        assert observer.begun == []
+        assert Evaluation.read(run / "evaluation.json") == found
+        assert {name for name, result in found.results.items() if result.last_step is not None} == {self.NAME}
+
+    def test_is_kept_up_where_the_attack_is_made_anew(self, run):
+        found = srat.evaluate_run(run, **self.GIVEN, last_step=True)
+        observer = Listening()
+        assert srat.evaluate_run(run, **self.GIVEN, anew=True, observer=observer) == found
+        assert [name for name, _ in observer.begun] == ["clean", "pgd-6", "pgd-6, last step"]
+
+    def test_goes_on_where_it_was_stopped(self, run):
+        class Stopping(Listening):
+            def images_done(self, count):
+                self.told.append(count)
+                if self.begun[-1][0] == "pgd-6, last step" and len(self.told) > 2:
+                    raise KeyboardInterrupt
+
+            def evaluating(self, name, *, images):
+                super().evaluating(name, images=images)
+                self.told.clear()
+
+        with pytest.raises(KeyboardInterrupt):
+            srat.evaluate_run(run, **self.GIVEN, last_step=True, observer=Stopping())
+        (kept,) = (run / "unfinished").iterdir()
+        assert kept.name == f"last-{self.NAME}-last-step.0.safetensors"
+        observer = Listening()
+        found = srat.evaluate_run(run, **self.GIVEN, last_step=True, observer=observer)
+        assert [name for name, _ in observer.begun] == ["pgd-6, last step"]
+        assert found.results[self.NAME].last_step is not None
+        assert not (run / "unfinished").exists()
+
+    def test_the_table_has_it_in_a_line(self, run, cli):
+        words = ("evaluate", run, "--attack", "pgd-6", "--epsilon", 0.04, "--step-size", 0.03, "--device", "cpu")
+        assert "last step" not in cli(*words)[1]
+        code, out, _ = cli(*words, "--last-step")
+        last = Evaluation.read(run / "evaluation.json").results[self.NAME].last_step.accuracy()
+        assert code == 0
+        assert f"as most papers count: {self.NAME} {100 * last.accuracy:.1f} [" in " ".join(out.split())
+
+    def test_is_refused_where_no_step_is_the_last(self, run):
+        for attacks in (("square",), ("clean", "autoattack")):
+            with pytest.raises(UserError, match=f"`last_step`: expected .*, such as pgd-20, got {attacks[-1]}"):
+                srat.evaluate_run(run, attacks=attacks, last_step=True, device="cpu")
+        with pytest.raises(UserError, match="`until_within` counts at every step: leave out `last_step`"):
+            srat.evaluate_run(run, last_step=True, until_within=10, device="cpu")
+        assert not (run / "evaluation-within.json").exists()
+
+    def test_of_another_result_it_is_refused(self, run):
+        def replaced(evaluate):
+            def wrapped(*args, known=None, **options):
+                found = evaluate(*args, known=known, **options)
+                if known is not None:
+                    path = run / "examples.safetensors"
+                    there = Examples.read(path)
+                    other = there.outcomes[self.NAME].broken_at.clamp(max=1)
+                    outcome = there.outcomes[self.NAME]._replace(broken_at=other)
+                    there.with_outcome(self.NAME, outcome, there.origins[self.NAME]).write(path)
+                return found
+
+            return wrapped
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(evaluating, "examine", replaced(evaluating.examine))
+            with pytest.raises(UserError, match="made this result anew meanwhile"):
+                srat.evaluate_run(run, **self.GIVEN, last_step=True)
 
 
 class TestNames:

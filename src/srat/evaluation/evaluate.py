@@ -1,12 +1,13 @@
 """Evaluating a model, ours or any other."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 from typing_extensions import override
 
-from srat.attacks import PGD, AnyAttack, Natural, tell_doubts
+from srat.attacks import PGD, AnyAttack, IterativeAttack, Natural, tell_doubts
 from srat.attacks.named import check_evaluates, named
 from srat.core.checked import checked
 from srat.core.errors import require
@@ -42,6 +43,7 @@ def evaluate(
     batch_size: int = BATCH_SIZE,
     seed: int = 0,
     draws: int = DRAWS,
+    last_step: bool = False,
 ) -> Result:
     """Return the model's correct and all examples of each class, clean or under an attack.
 
@@ -55,10 +57,12 @@ def evaluate(
         batch_size: images in a batch.
         seed: of the attack's randomness, and of a random model's.
         draws: answers of a random model that the mean is of.
+        last_step: count, beside, what is right where the attack ends, whatever it has broken on its way
+            (``.last_step``): each image that it breaks goes its way to the end, for up to as many passes again.
 
     Raises:
         UserError: if images are outside [0, 1] (normalised ones are) or of other axes, labels are no integers or
-            outside the classes, or there is no such attack.
+            outside the classes, there is no such attack, or it has no steps whose last one could count.
 
     Warns:
         UserWarning: on settings of the attack that can hardly be meant, and of a model that answers at random.
@@ -79,14 +83,28 @@ def evaluate(
         warn(dark)
     dataset = Dataset(images, labels.long(), tuple(str(c) for c in range(classes))).to(device)
     chosen = named(attack, PGD()) if isinstance(attack, str) else attack or Natural()
+    check_last_step(last_step, (chosen,))
     tell_doubts((chosen,), images.shape[1:], warn)
     kind = randomness(model, to_unit(images[:PROBED].to(device)))
     served = expected(model, kind, draws=draws, seed=seed, tell=warn)
     found = examine(served, dataset, chosen, seed=seed, batch_size=batch_size)
-    counts = Counts.of(found.survived, dataset.labels, classes)
-    dtype = computed_in(model, logits)
-    described = describe_attack(chosen, classes) | drawn_of(served)
-    return Result(counts=counts, attack=described, outcome=found, dtype=dtype)
+    last = examine(served, dataset, chosen, seed=seed, batch_size=batch_size, known=found) if last_step else None
+    return Result(
+        counts=Counts.of(found.survived, dataset.labels, classes),
+        attack=describe_attack(chosen, classes) | drawn_of(served),
+        outcome=found,
+        dtype=computed_in(model, logits),
+        last_step=None if last is None else Counts.of(last.survived, dataset.labels, classes),
+        last_outcome=last,
+    )
+
+
+def check_last_step(wanted: bool, attacks: Iterable[AnyAttack]) -> None:
+    """Raise ``UserError`` if the last step is to be counted, and none of the attacks goes step by step."""
+    attacks = tuple(attacks)
+    there = any(isinstance(each, IterativeAttack) for each in attacks)
+    names = ", ".join(each.label for each in attacks)
+    require(there or not wanted, f"`last_step`: expected an attack that goes step by step, such as pgd-20, got {names}")
 
 
 @taking_gradients
@@ -101,8 +119,9 @@ def examine(
     processes: Processes = ALONE,
     observer: Observer | None = None,
     journal: Journal | None = None,
+    known: Outcome | None = None,
 ) -> Outcome:
-    """Return what becomes of each example, clean and at every point that an attack comes to.
+    """Return what becomes of each example, clean and at every point that an attack comes to, or at its last ones alone.
 
     The attack maximises cross-entropy (or its own loss) on the logits that are served, in fp32, with every module in
     eval mode; the modes come back afterwards. An image that is wrong once is not attacked any further. The images of an
@@ -118,16 +137,19 @@ def examine(
         processes: those that share the images; each gets the outcome of all.
         observer: told how many images are finished.
         journal: keeps the progress, and knows of that before.
+        known: what becomes of each at every point of this attack, which goes step by step: then only the last point
+            of each start counts, whatever has broken an image on the way.
 
     Raises:
-        UserError: if an argument is of another type, the attack is for training alone, or there is no room for an
-            image in a batch.
+        UserError: if an argument is of another type, the attack is for training alone, it has no steps whose last one
+            could count, or there is no room for an image in a batch.
     """
     check_evaluates(type(attack))
+    check_last_step(known is not None, (attack,))
     require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
-    observer = observer or Observer()
+    observer, label = observer or Observer(), attack.label if known is None else f"{attack.label}, last step"
     if isinstance(model, Expected) and len(dataset) > batch_size:
-        observer.evaluating(attack.label, images=len(dataset))
+        observer.evaluating(label, images=len(dataset))
         parts = torch.split(torch.arange(len(dataset)), batch_size)
         outcomes = [
             examine(
@@ -138,6 +160,7 @@ def examine(
                 batch_size=batch_size,
                 processes=processes,
                 observer=_OfParts(observer),
+                known=None if known is None else known.at(part),
             )
             for number, part in enumerate(parts)
         ]
@@ -153,8 +176,8 @@ def examine(
             processes=processes,
             in_place=isinstance(model, Expected),
         )
-        observer.evaluating(attack.label, images=len(trial.mine()))
-        found = outcome(trial, attack, journal)
+        observer.evaluating(label, images=len(trial.mine()))
+        found = outcome(trial, attack, journal, known=known)
     observer.finished()
     return found
 

@@ -48,15 +48,37 @@ class Examples:
     """What became of the images, by the result's name."""
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """What made the outcome of that name."""
+    last_steps: Mapping[str, Outcome] = field(default_factory=dict)
+    """What became of the images at the last step alone, by the result's name, where that was asked for."""
 
     def with_outcome(self, name: str, outcome: Outcome, origin: Origin) -> "Examples":
-        """Return the examples with one more outcome, or one replaced."""
-        plain = Outcome(*(column.cpu() for column in outcome))
-        return replace(self, outcomes={**self.outcomes, name: plain}, origins={**self.origins, name: origin})
+        """Return the examples with one more outcome, or one replaced, and nothing of its last step."""
+        others = {each: last for each, last in self.last_steps.items() if each != name}
+        outcomes = {**self.outcomes, name: _on_cpu(outcome)}
+        return replace(self, outcomes=outcomes, origins={**self.origins, name: origin}, last_steps=others)
+
+    def with_last_step(self, name: str, outcome: Outcome) -> "Examples":
+        """Return the examples with what became of them at an attack's last step."""
+        return replace(self, last_steps={**self.last_steps, name: _on_cpu(outcome)})
+
+    def has(self, name: str, other: "Examples") -> bool:
+        """Return whether the outcome of a name is the same, by the same attack, as that of others' examples."""
+        both = self.origins.get(name), other.origins.get(name)
+        return (
+            None not in both and both[0] == both[1] and all(map(torch.equal, self.outcomes[name], other.outcomes[name]))
+        )
 
     def with_all_of(self, other: "Examples") -> "Examples":
         """Return the examples with another's outcomes put in."""
-        return replace(self, outcomes={**self.outcomes, **other.outcomes}, origins={**self.origins, **other.origins})
+        kept = {
+            name: last for name, last in self.last_steps.items() if name not in other.outcomes or self.has(name, other)
+        }
+        return replace(
+            self,
+            outcomes={**self.outcomes, **other.outcomes},
+            origins={**self.origins, **other.origins},
+            last_steps=kept | dict(other.last_steps),
+        )
 
     def survived(self, *names: str) -> Bool[Tensor, " n"]:
         """Return which images none of the attacks has broken."""
@@ -70,13 +92,21 @@ class Examples:
         """Return the correct and all images of each class, in the worst case over the attacks."""
         return Counts.of(self.survived(*names), self.labels, len(self.class_names))
 
+    def counts_of_last_step(self, name: str) -> Counts | None:
+        """Return the correct and all images of each class at an attack's last step; None where it was not asked for."""
+        last = self.last_steps.get(name)
+        return None if last is None else Counts.of(last.survived, self.labels, len(self.class_names))
+
     def results(self) -> dict[str, Result]:
         """Return the result of each attack, and the worst case over those of one budget, where there are several."""
         by_budget: dict[str, list[str]] = {}
         for name, origin in self.origins.items():
             if origin.attack["name"] != Natural.name:
                 by_budget.setdefault(origin.budget, []).append(name)
-        own = {name: Result(counts=self.counts(name), attack=origin.attack) for name, origin in self.origins.items()}
+        own = {
+            name: Result(counts=self.counts(name), attack=origin.attack, last_step=self.counts_of_last_step(name))
+            for name, origin in self.origins.items()
+        }
         worst = {
             f"{WORST}{budget}": Result(counts=self.counts(*names), attack={"name": WORST, "of": names})
             for budget, names in by_budget.items()
@@ -86,14 +116,15 @@ class Examples:
 
     def write(self, path: Path) -> None:
         """Write them to a file, whole or not at all."""
+        last_steps = {_last(name): outcome for name, outcome in self.last_steps.items()}
         columns = {"labels": self.labels.int()} | {
             f"{name}.{column}": values.int()
-            for name, outcome in self.outcomes.items()
+            for name, outcome in {**self.outcomes, **last_steps}.items()
             for column, values in outcome._asdict().items()
         }
         origins = {name: asdict(origin) for name, origin in self.origins.items()}
         facts = {"class_names": self.class_names, "test": self.test, "weights": self.weights, "origins": origins}
-        write_tensors(path, columns, facts)
+        write_tensors(path, columns, facts | ({"last_steps": list(self.last_steps)} if self.last_steps else {}))
 
     @classmethod
     def read(cls, path: Path) -> "Examples":
@@ -109,19 +140,25 @@ class Examples:
         try:
             facts = file.facts
             origins = {str(name): Origin(**origin) for name, origin in facts["origins"].items()}
-            names = {name: [f"{name}.{column}" for column in Outcome._fields] for name in origins}
-            _check_shapes(file, {"labels", *(column for columns in names.values() for column in columns)})
+            lasts = [str(name) for name in facts.get("last_steps", [])]
+            require(set(lasts) <= origins.keys(), "a last step of no attack")
+            whole = (*origins, *map(_last, lasts))
+            wanted = {"labels", *(f"{name}.{column}" for name in whole for column in Outcome._fields)}
+            _check_shapes(file, wanted)
             tensors = file.tensors()
             require(all(tensor.dtype == torch.int32 for tensor in tensors.values()), "columns that are not integers")
+
+            def outcome_of(name: str) -> Outcome:
+                return Outcome(*(tensors[f"{name}.{column}"].long() for column in Outcome._fields))
+
             examples = cls(
                 labels=tensors["labels"].long(),
                 class_names=tuple(facts["class_names"]),
                 test=facts["test"],
                 weights=facts["weights"],
-                outcomes={
-                    name: Outcome(*(tensors[column].long() for column in columns)) for name, columns in names.items()
-                },
+                outcomes={name: outcome_of(name) for name in origins},
                 origins=origins,
+                last_steps={name: outcome_of(_last(name)) for name in lasts},
             )
             examples._check()
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -134,14 +171,27 @@ class Examples:
         texts = (*self.class_names, self.test, self.weights, *(origin.budget for origin in self.origins.values()))
         require(all(isinstance(text, str) for text in texts), "something else where text was expected")
         require(classes >= 2, "fewer than two classes")
-        columns = {"labels": self.labels} | {name: outcome.predicted for name, outcome in self.outcomes.items()}
+        outcomes = {**self.outcomes, **{_last(name): outcome for name, outcome in self.last_steps.items()}}
+        columns = {"labels": self.labels} | {name: outcome.predicted for name, outcome in outcomes.items()}
         for name, column in columns.items():
             require(bool(((column >= 0) & (column < classes)).all()), f"{name}: a class that does not exist")
-        for name, outcome in self.outcomes.items():
-            origin = self.origins[name]
+        for name, outcome in outcomes.items():
             require(bool((outcome.broken_at >= NEVER).all()), f"{name}: broken at a point that does not exist")
+        for name, last in self.last_steps.items():
+            lost = bool((self.outcomes[name].survived & ~last.survived).any())
+            require(not lost, f"{name}: wrong at the last step, and at no step")
+        for name, origin in self.origins.items():
             named = isinstance(origin.attack, dict) and isinstance(origin.attack.get("name"), str)
             require(named and type(origin.seed) is int, f"{name}: by an attack without name or seed")
+
+
+def _last(name: str) -> str:
+    """Return what the columns of an attack's last step are called in the file."""
+    return f"{name}.last-step"
+
+
+def _on_cpu(outcome: Outcome) -> Outcome:
+    return Outcome(*(column.cpu() for column in outcome))
 
 
 def _check_shapes(file: TensorFile, wanted: set[str]) -> None:

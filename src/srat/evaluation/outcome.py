@@ -1,5 +1,6 @@
 """What becomes of each image under an attack."""
 
+from hashlib import sha256
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,11 @@ class Outcome(NamedTuple):
     def survived(self) -> Bool[Tensor, " n"]:
         """Which images nothing has broken."""
         return self.broken_at == NEVER
+
+    @property
+    def sha256(self) -> str:
+        """What tells it from any other."""
+        return sha256(torch.stack(tuple(self)).cpu().numpy().tobytes()).hexdigest()
 
     def at(self, chosen: Int[Tensor, " some"] | Bool[Tensor, " n"]) -> "Outcome":
         """Return the outcome of some of the images."""

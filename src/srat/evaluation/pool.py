@@ -40,6 +40,7 @@ class Pool:
         slots: images in each pass.
         numbered: the numbers of the points.
         inside: which points count, where a walk comes to others, too.
+        last_alone: whether no point counts but the last: each image goes all its way.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Pool:
         slots: int,
         numbered: Numbered,
         inside: Inside | None = None,
+        last_alone: bool = False,
     ) -> None:
         self._trial, self._walk, self._numbered, self._inside = trial, walk, numbered, inside
+        self._last_alone = last_alone
         self._queue, self._drawn = images, drawn
         self._n = len(labels)
         # A row more, where what is written for an idle slot goes.
@@ -96,7 +99,10 @@ class Pool:
             broken &= self._inside(point, self._images)
         if gradient is not None:
             self._astray[self._occupant] |= ~gradient.isfinite().flatten(1).all(dim=1)
-        free = broken | (self._step == self._walk.points - 1)
+        ended = self._step == self._walk.points - 1
+        if self._last_alone:
+            broken &= ended
+        free = broken | ended
         self._note(free, broken_or_not(broken, self._numbered(self._step), logits, labels))
         self._step = torch.where(free, 0, self._step + 1)
         self._state = state

@@ -37,6 +37,10 @@ class Result:
     """What became of each image, where that is at hand."""
     dtype: str = "float32"
     """The type that the model computed in; gradients lose digits in half precision, and with them the attack."""
+    last_step: Counts | None = None
+    """The counts where the attack ends, whatever it has broken on its way, if they were asked for."""
+    last_outcome: Outcome | None = field(default=None, compare=False, repr=False)
+    """What became of each image there, where that is at hand."""
 
     @property
     def accuracy(self) -> Accuracy:
@@ -84,10 +88,16 @@ class Evaluation:
                 counts=Counts(correct=each.correct, total=each.total, stopped=each.stopped),
                 attack=each.attack,
                 dtype=each.dtype,
+                last_step=each.counts_of_last_step,
             )
             for name, each in file.results.items()
         }
         return cls(class_names=file.class_names, train_counts=file.train_counts, results=results, path=path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FileLastStep:
+    correct: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +107,22 @@ class _FileResult:
     attack: dict[str, Any]
     dtype: str = "float32"
     stopped: bool = False
+    last_step: _FileLastStep | None = None
 
     def __post_init__(self) -> None:
         _require_counts(self.correct, len(self.total))
         _require_counts(self.total, len(self.total))
         require(all(map(le, self.correct, self.total)), "more correct examples than there are")
+        if self.last_step is not None:
+            correct = self.last_step.correct
+            _require_counts(correct, len(self.total))
+            require(all(map(le, correct, self.total)), "more correct examples at the last step than there are")
+            fewer = "fewer correct examples at the last step than at every step"
+            require(all(map(le, self.correct, correct)), fewer)
+
+    @property
+    def counts_of_last_step(self) -> Counts | None:
+        return None if self.last_step is None else Counts(correct=self.last_step.correct, total=self.total)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,16 +168,21 @@ def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
 
 
 def _result_json(result: Result, groups: Groups, class_names: Sequence[str]) -> dict[str, Any]:
-    worst = result.counts.worst()
+    worst, last = result.counts.worst(), result.last_step
     return {
         "attack": result.attack,
         "correct": result.counts.correct,
         "total": result.counts.total,
-        "summary": {name: _accuracy_json(accuracy) for name, accuracy in summary(result.counts, groups).items()},
+        "summary": _summary_json(result.counts, groups),
         "worst_class_among": [class_names[c] for c in (worst.number, *worst.others)],
+        **({} if last is None else {"last_step": {"correct": last.correct, "summary": _summary_json(last, groups)}}),
         **({"dtype": result.dtype} if result.dtype != "float32" else {}),
         **({"stopped": True} if result.counts.stopped else {}),
     }
+
+
+def _summary_json(counts: Counts, groups: Groups) -> dict[str, Any]:
+    return {name: _accuracy_json(accuracy) for name, accuracy in summary(counts, groups).items()}
 
 
 def _accuracy_json(accuracy: Accuracy) -> dict[str, float | None]:

@@ -174,6 +174,11 @@ class Architecture(Member):
     learns_features: ClassVar[bool] = True
     """Whether the features are made by weights, so that a feature loss has something to move."""
 
+    @property
+    def title(self) -> str:
+        """What the field calls it, such as "WideResNet-34-10"; its name where that says it all."""
+        return self.name
+
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
         """Return the module (batch, channels, height, width) → (batch, dimensions), and its dimensions."""
         raise NotImplementedError

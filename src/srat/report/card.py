@@ -11,7 +11,7 @@ from srat.models import ImageShape
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.sheets import Sheet, accuracy_text, in_markdown
-from srat.report.wording import budget_text, weights_text
+from srat.report.wording import budget_text, last_step_text, weights_text
 
 _LIMITS = (
     "Robustness is measured with the attacks named here. A stronger or adaptive one may find more.",
@@ -50,6 +50,7 @@ def model_card(record: RunRecord, shape: ImageShape) -> str:
         f"{_trained_under(record)}; tested under {attack_text(record)}.",
         "## Accuracy of each class",
         _table(record).to_markdown().strip(),
+        in_markdown(last_step_text(evaluation)),
         "Rare classes are the half with the fewest training images." if record.rare else "",
         _audit(record),
         "## Limits",

@@ -1,5 +1,6 @@
-"""A run's model for other programs: one file that runs without this package, or a folder for a model hub."""
+"""A run's model for other programs: one file that runs without this package, or a folder for a hub or RobustBench."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,16 +13,18 @@ from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.files import write_atomically
 from srat.core.tensor_file import open_tensors, write_tensors
+from srat.evaluation.record import Evaluation
 from srat.inference.exporting import KINDS
 from srat.models import ImageShape
 from srat.report.card import model_card
 from srat.report.html.page import render
 from srat.report.html.record import read_record
+from srat.report.robustbench import write_robustbench
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import how_to_evaluate, opened
 from srat.runs.run import ModelFacts, load_with_facts
 
-Format = Literal["torch-export", "onnx", "hub"]
+Format = Literal["torch-export", "onnx", "hub", "robustbench"]
 OWN = ("folder", "arrays")
 """Data that only their owner knows where to find."""
 
@@ -36,7 +39,9 @@ class ExportedRun:
     """Of the images that it takes, in [0, 1]."""
     class_names: tuple[str, ...]
     difference: float | None
-    """How far what it computes is from the trained model, at most; None of a folder, whose weights are the same."""
+    """How far what it computes is from the trained model, at most; None of weights, which are the same."""
+    files: tuple[str, ...] = ()
+    """What a folder has in it."""
 
 
 @checked
@@ -53,9 +58,10 @@ def export_run(
     Args:
         path: the run's folder.
         to: "torch-export" or "onnx", one file: images in [0, 1] → logits and probabilities; "hub", a folder with the
-            weights, the configuration, the run's page and a model card.
-        out: the file, or a new or empty folder; by default model.pt2, model.onnx or hub in the run's folder, of other
-            weights than the last with their name, as in model-best.pt2.
+            weights, the configuration, the run's page and a model card; "robustbench", a folder with the model as a
+            program and a module that loads it, for which torch is enough, and its entry for RobustBench's table.
+        out: the file, or a new or empty folder; by default model.pt2, model.onnx, hub or robustbench in the run's
+            folder, of other weights than the last with their name, as in model-best.pt2.
         which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
             ones before averaging.
         model: the model to put the weights into, where the run was of the user's own.
@@ -65,10 +71,19 @@ def export_run(
     """
     folder, config = opened(path)
     suffix = "" if which == "last" else f"-{which}"
+    files: Sequence[str] = ()
+    difference: float | None = None
     if to == "hub":
-        place, difference = Path(out or folder.path / f"hub{suffix}"), None
+        place = Path(out or folder.path / f"hub{suffix}")
         _, facts = load_with_facts(folder.path, which=which, model=model)
-        write_hub(folder, config, facts, which, place)
+        files = write_hub(folder, config, facts, which, place)
+    elif to == "robustbench":
+        place = Path(out or folder.path / f"robustbench{suffix}")
+        require_new(place)
+        filled, facts = load_with_facts(folder.path, which=which, model=model)
+        evaluation = folder.evaluation(which)
+        known = Evaluation.read(evaluation) if evaluation.exists() else None
+        files, difference = write_robustbench(filled, facts, known, which, place)
     else:
         name, write = KINDS[to]
         place = Path(out or folder.path / f"{Path(name).stem}{suffix}{Path(name).suffix}")
@@ -76,17 +91,24 @@ def export_run(
         require(writable, f"`out`: expected the name of a file in a folder, got '{place}'")
         filled, facts = load_with_facts(folder.path, which=which, model=model)
         difference = write(filled, facts, place)
-    return ExportedRun(path=place, shape=facts.shape, class_names=facts.class_names, difference=difference)
+    return ExportedRun(
+        path=place, shape=facts.shape, class_names=facts.class_names, difference=difference, files=tuple(files)
+    )
 
 
-def write_hub(folder: RunFolder, config: Config, facts: ModelFacts, which: Which, out: Path) -> None:
-    """Write a folder as model hubs have them.
+def require_new(out: Path) -> None:
+    """Raise ``UserError`` unless a folder can be written without a mixture of old and new."""
+    strangers = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    require(not strangers, f"`out`: expected a new or an empty folder, got '{out}'")
+
+
+def write_hub(folder: RunFolder, config: Config, facts: ModelFacts, which: Which, out: Path) -> list[str]:
+    """Write a folder as model hubs have them, and return its files.
 
     Raises:
         UserError: if the folder holds something, or the run is not evaluated.
     """
-    strangers = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    require(not strangers, f"`out`: expected a new or an empty folder, got '{out}'")
+    require_new(out)
     evaluation = folder.evaluation(which)
     advice = how_to_evaluate(folder, "" if which == "last" else f" --weights {which}")
     require(evaluation.exists(), f"a model card needs an evaluation of the weights, {evaluation}: {advice}")
@@ -97,13 +119,15 @@ def write_hub(folder: RunFolder, config: Config, facts: ModelFacts, which: Which
     out.mkdir(parents=True, exist_ok=True)
     weights = open_tensors(folder.weights(which)).tensors()
     write_tensors(out / "model.safetensors", weights, replace(facts, config=config).to_json(weights))
-    for name, text in (
-        ("config.json", config.to_json()),
-        ("evaluation.json", record.evaluation.to_json()),
-        ("report.html", render([record])),
-        ("README.md", model_card(record, facts.shape)),
-    ):
+    texts = {
+        "config.json": config.to_json(),
+        "README.md": model_card(record, facts.shape),
+        "evaluation.json": record.evaluation.to_json(),
+        "report.html": render([record]),
+    }
+    for name, text in texts.items():
         write_atomically(out / name, text)
+    return ["model.safetensors", *texts]
 
 
 def without_place(config: Config) -> Config:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from srat.attacks import AnyAttack
 from srat.config.config import Config
-from srat.core.words import NAMED, counted
+from srat.core.words import NAMED, counted, percent_interval
 from srat.evaluation.comparison import Comparison
 from srat.evaluation.groups import WELL
 from srat.evaluation.record import Evaluation
@@ -22,9 +22,14 @@ def budget_text(attack: AnyAttack) -> str:
 
 def budget_said(norm: str, epsilon: float) -> str:
     """Return norm and ε, of L∞ in 255ths where it is that."""
+    return f"{'L∞' if norm == 'linf' else 'L2'}, ε = {epsilon_said(norm, epsilon)}"
+
+
+def epsilon_said(norm: str, epsilon: float) -> str:
+    """Return ε, of L∞ in 255ths where it is that: "8/255", "0.1"."""
     parts = epsilon * 255
     whole = norm == "linf" and abs(parts - round(parts)) < 1e-6
-    return f"{'L∞' if norm == 'linf' else 'L2'}, ε = {f'{round(parts)}/255' if whole else f'{epsilon:g}'}"
+    return f"{round(parts)}/255" if whole else f"{epsilon:g}"
 
 
 def weights_text(config: Config, which: Which) -> str:
@@ -60,6 +65,13 @@ def stopped_text(evaluation: Evaluation) -> str:
         "one stops, and are wider by half to three quarters than those of a number fixed beforehand, more where a "
         "class has few images."
     )
+
+
+def last_step_text(evaluation: Evaluation) -> str:
+    """Return the accuracies at the last step alone, for a comparison with papers; "" if none was asked for."""
+    there = {name: result.last_step for name, result in evaluation.results.items() if result.last_step is not None}
+    said = ", ".join(f"{name} {percent_interval(*counts.accuracy())} %" for name, counts in there.items())
+    return f"At the last step alone, as most papers count: {said}." if there else ""
 
 
 def guard_text(config: Config, history: Sequence[Row]) -> str:

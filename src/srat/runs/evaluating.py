@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from srat.attacks import AnyAttack, tell_doubts
+from srat.attacks import AnyAttack, IterativeAttack, tell_doubts
 from srat.attacks.projections import NormName
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.tensor_file import digest_of
-from srat.evaluation.evaluate import examine
+from srat.evaluation.evaluate import check_last_step, examine
 from srat.evaluation.expected import DRAWS
 from srat.evaluation.observer import Observer
-from srat.evaluation.record import Evaluation
+from srat.evaluation.record import CLEAN, Evaluation
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import opened, parts_of, require_same_data
 from srat.runs.origins import journal_of, origin_of, served_by, told_by_first
@@ -45,6 +45,7 @@ def evaluate_run(
     data_dir: Path | str | None = None,
     seed: int | None = None,
     draws: int = DRAWS,
+    last_step: bool = False,
     model: nn.Module | None = None,
     device: str | torch.device = "auto",
     observer: Observer | None = None,
@@ -73,6 +74,8 @@ def evaluate_run(
         data_dir: where the data's files are now; by default where they were.
         seed: of the attacks' starts; the run's unless given.
         draws: answers of a model that answers at random that attacks see, and that it is judged by, the mean of.
+        last_step: count, beside, what is right where an attack that goes step by step ends, whatever it has broken on
+            its way (``.results[…].last_step``). Images that it breaks go their way to the end once more.
         model: the model to put the weights into, where the run was of the user's own.
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
         observer: told of progress, and of what can hardly be meant.
@@ -88,16 +91,21 @@ def evaluate_run(
     threat = threat_of(config, norm=norm, epsilon=epsilon, step_size=step_size, restarts=restarts)
     seed = config.seed if seed is None else seed
     chosen = chosen_attacks(attacks, threat, config, seed=seed)
+    check_last_step(last_step, [attack for name, attack in chosen.items() if name != CLEAN])
     from srat.runtime.fabric import make_fabric  # which takes as long to import as torch; a wrong word shall not wait
 
     there = str(make_fabric(device).device)
     processes = join()
     alone = until_within is None or (images is None and not new_images)
     require(alone, "`until_within` takes as many images as it needs: leave out `images` and `new_images`")
+    require(not last_step or until_within is None, "`until_within` counts at every step: leave out `last_step`")
     test = Examined.among(parts_of(folder, config, observer.notice), images, new=new_images, told=observer.notice)
     with processes.telling_of_lost_peers():
         tell_doubts(chosen.values(), test.dataset.images.shape[1:], observer.notice)
-        evaluate = evaluate_weights if until_within is None else partial(evaluate_within, points=until_within)
+        if until_within is None:
+            evaluate = partial(evaluate_weights, last_step=last_step)
+        else:
+            evaluate = partial(evaluate_within, points=until_within)
         return evaluate(
             folder,
             test,
@@ -125,13 +133,15 @@ def evaluate_weights(
     observer: Observer,
     anew: bool = False,
     draws: int = DRAWS,
+    last_step: bool = False,
     model: nn.Module | None = None,
 ) -> Evaluation:
     """Evaluate a run's weights, add the results to those that its folder holds, and return them all.
 
     What the folder holds already is not made again, unless it is to be made ``anew``; what was begun, and then ended
-    by anything, goes on. The folder is locked when results are written, not while they are made: two may go on side by
-    side. Several processes share the images; the first one writes.
+    by anything, goes on. The last step of an attack is counted where it is asked for, or was before. The folder is
+    locked when results are written, not while they are made: two may go on side by side. Several processes share the
+    images; the first one writes.
 
     Raises:
         UserError: if the test set is of other data, or the folder cannot be written or holds another run's results.
@@ -141,26 +151,31 @@ def evaluate_weights(
     require_same_data(test.dataset, facts)
     weights = digest_of(folder.weights(which))
     results = Results(folder=folder, which=which, facts=facts, test=test, weights=weights)
-    evaluation, origins = told_by_first(processes, partial(results.so_far, observer.notice))
+    evaluation, before = told_by_first(processes, partial(results.so_far, observer.notice))
     with telling_of_memory(f"the test images, or their evaluation, do not fit on {device}"):
         dataset = test.dataset.to(device)
         served = served_by(model, dataset, draws=draws, seed=seed, processes=processes, notice=observer.notice)
         for name, attack in attacks.items():
             origin = origin_of(attack, seed, facts, served)
-            journal = journal_of(
-                folder,
-                f"{which}-{name}" if test.part is None else f"{which}-{test.part}-{name}",
-                processes=processes,
-                made_by={"test": test.sha256, "weights": weights},
-                dataset=dataset,
-                origin=origin,
-                notice=observer.notice,
+            again = anew or before.origins.get(name) != origin
+            journal_for = partial(
+                journal_of, folder, processes=processes, dataset=dataset, origin=origin, notice=observer.notice
             )
-            if anew or origins.get(name) != origin:
-                found = examine(
-                    served, dataset, attack, seed=seed, processes=processes, observer=observer, journal=journal
-                )
+            examined = partial(examine, served, dataset, attack, seed=seed, processes=processes, observer=observer)
+            called = f"{which}-{name}" if test.part is None else f"{which}-{test.part}-{name}"
+            made_by = {"test": test.sha256, "weights": weights}
+            journal = journal_for(called, made_by=made_by)
+            found = examined(journal=journal) if again else before.outcomes[name]
+            if again:
                 evaluation = told_by_first(processes, partial(results.with_outcome, name, found, origin))
+            if processes.first:
+                journal.remove()
+            if not isinstance(attack, IterativeAttack) or not (last_step or name in before.last_steps):
+                continue
+            journal = journal_for(f"{called}-last-step", made_by=made_by | {"every_step": found.sha256})
+            if again or name not in before.last_steps:
+                last = examined(journal=journal, known=found)
+                evaluation = told_by_first(processes, partial(results.with_last_step, name, last, found, origin))
             if processes.first:
                 journal.remove()
     return replace(evaluation, path=folder.evaluation(which, test.part))

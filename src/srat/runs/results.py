@@ -1,6 +1,6 @@
 """The results that a run's folder holds of its evaluations."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,8 +71,8 @@ class Results:
     test: Examined
     weights: str
 
-    def so_far(self, notice: Callable[[str], None]) -> tuple[Evaluation, Mapping[str, Origin]]:
-        """Return the evaluation, and what made which result of it; what a killed process left out is put in."""
+    def so_far(self, notice: Callable[[str], None]) -> tuple[Evaluation, Examples]:
+        """Return the evaluation, and what became of each image; what a killed process left out is put in."""
         with self.folder.locked(wait=WAIT):
             examples = self._examples(notice)
             evaluation = self._kept(examples)
@@ -80,12 +80,24 @@ class Results:
         if unknown:
             path = self.folder.evaluation(self.which, self.test.part)
             notice(f"{path}: the weights and images behind {', '.join(unknown)} are unknown")
-        return evaluation, examples.origins
+        return evaluation, examples
 
     def with_outcome(self, name: str, outcome: Outcome, origin: Origin) -> Evaluation:
         """Put an outcome in, and return the evaluation."""
         with self.folder.locked(wait=WAIT):
             return self._kept(self._examples().with_outcome(name, outcome, origin))
+
+    def with_last_step(self, name: str, last: Outcome, every: Outcome, origin: Origin) -> Evaluation:
+        """Put in what an attack's last step made of the images, of which every step had made the one that is there.
+
+        Raises:
+            UserError: if another evaluation has replaced that meanwhile.
+        """
+        with self.folder.locked(wait=WAIT):
+            examples = self._examples()
+            same = examples.has(name, examples.with_outcome(name, every, origin))
+            require(same, f"{name}: another evaluation has made this result anew meanwhile; evaluate again")
+            return self._kept(examples.with_last_step(name, last))
 
     def _kept(self, examples: Examples) -> Evaluation:
         path, part = self.folder.evaluation(self.which, self.test.part), self.test.part

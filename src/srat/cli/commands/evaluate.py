@@ -69,6 +69,9 @@ class Arguments:
     """Seed of the attacks' starts; the run's unless given."""
     draws: int = DRAWS
     """Answers of a model that answers at random, the mean of which is attacked and judged."""
+    last_step: bool = False
+    """Count, beside, what is right where attacks that go step by step end, whatever they have broken on their way, as
+    most papers do; images that they break go their way to the end once more."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
     devices: int = 1
@@ -107,6 +110,7 @@ def run(args: list[str]) -> int:
             data_dir=arguments.data_dir,
             seed=arguments.seed,
             draws=arguments.draws,
+            last_step=arguments.last_step,
             device=arguments.device,
             observer=observer,
         )

@@ -22,7 +22,8 @@ class Arguments:
 
     torch-export and onnx are one file each: images in [0, 1] → logits and probabilities, normalisation and the head's
     scale inside, class names in the metadata. hub is a folder with the weights, the configuration, the run's page and
-    a model card that states data, threat model, accuracy of each class and limits.
+    a model card that states data, threat model, accuracy of each class and limits. robustbench is a folder that needs
+    torch alone: the model as a program, model.py that loads it, and its entry for RobustBench's table.
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
@@ -30,7 +31,8 @@ class Arguments:
     to: Format | None = None
     """Format to write."""
     out: Path | None = None
-    """File to write, for hub a new or empty folder; by default model.pt2, model.onnx or hub in the run's folder."""
+    """File to write, for hub and robustbench a new or empty folder; by default model.pt2, model.onnx, hub or
+    robustbench in the run's folder."""
     weights: Which = "last"
     """The weights of the last epoch, of the best on the held-out part, or (raw) of the last one before averaging."""
 
@@ -40,7 +42,7 @@ def run(args: list[str]) -> int:
     arguments = parse(Arguments, args, command="export", default=Arguments())
     folder, _ = opened(run_word(arguments.run, "export"))
     if arguments.to is None:
-        raise UserError(f"srat export: expected --to torch-export, onnx or hub, as in {_EXAMPLE}")
+        raise UserError(f"srat export: expected --to torch-export, onnx, hub or robustbench, as in {_EXAMPLE}")
     exported = export_run(folder.path, arguments.to, out=arguments.out, which=arguments.weights)
     make_console("export").print(printable(said(exported)), highlight=False, markup=False, soft_wrap=True)
     return 0
@@ -48,9 +50,10 @@ def run(args: list[str]) -> int:
 
 def said(exported: ExportedRun) -> str:
     """Return what was written, in a line."""
+    files = ", ".join(exported.files)
     if exported.difference is None:
-        return f"{exported.path}: model.safetensors, config.json, README.md, evaluation.json, report.html"
+        return f"{exported.path}: {files}"
     shape, classes = exported.shape, len(exported.class_names)
     images = f"images (any number, {shape.channels}, {shape.height}, {shape.width}) in [0, 1]"
     far = f"at most {exported.difference:.0e} from the trained model"
-    return f"{exported.path}: {images} → {classes} classes; {far}"
+    return f"{exported.path}: {files + '; ' if files else ''}{images} → {classes} classes; {far}"

@@ -44,6 +44,11 @@ class PreActResNet18(Architecture, name="preact-resnet18"):
     def __post_init__(self) -> None:
         require_field(1 <= self.width <= 1024, "model.width", "1 to 1024 channels", self.width)
 
+    @property
+    @override
+    def title(self) -> str:
+        return "PreActResNet-18" + ("" if self.width == 64 else f" of width {self.width}")
+
     @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
         return preact_resnet18_backbone(shape.channels, self.width), 8 * self.width

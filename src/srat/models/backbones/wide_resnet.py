@@ -72,6 +72,11 @@ class WideResNet(Architecture, name="wide-resnet"):
         require_field(deep, "model.depth", "6·k + 4 (10, 16, 22, 28, 34, …) up to 1,000", self.depth)
         require_field(1 <= self.widen <= 64, "model.widen", "1 to 64", self.widen)
 
+    @property
+    @override
+    def title(self) -> str:
+        return f"WideResNet-{self.depth}-{self.widen}"
+
     @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
         return wide_resnet_backbone(shape.channels, self.depth, self.widen), 64 * self.widen

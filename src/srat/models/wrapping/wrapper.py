@@ -268,6 +268,11 @@ class Custom(Architecture, name="custom", hidden=True):
         """Return what a configuration says of a user's model: of a wrapped one, that it is a classifier."""
         return cls(description=(Classifier if isinstance(model, Classifier) else type(model)).__name__)
 
+    @property
+    @override
+    def title(self) -> str:
+        return self.description or self.name
+
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
         """Refuse: a configuration names no code."""
         del shape

@@ -16,7 +16,15 @@ from srat.report.html.feature_map import map_points, separability_rows
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.terminal.names import fitted
-from srat.report.wording import HELD_OUT, LOWEST, budget_text, guard_text, weights_text, worst_text
+from srat.report.wording import (
+    HELD_OUT,
+    LOWEST,
+    budget_text,
+    guard_text,
+    last_step_text,
+    weights_text,
+    worst_text,
+)
 from srat.runs.troubles import troubles
 from srat.version import version
 
@@ -99,7 +107,10 @@ def _shown(record: RunRecord, number: int, *, beside_audited: bool) -> dict[str,
         "results": list(evaluation.results),
         "classes": class_rows(record),
         "groups": group_rows(record),
-        "notes": () if record.groups is None else record.groups.notes,
+        "notes": [
+            *filter(None, (last_step_text(evaluation),)),
+            *(() if record.groups is None else record.groups.notes),
+        ],
         "rare": record.rare,
         "extremes": record.extremes,
         "names": on_page(evaluation.class_names, _NAME),

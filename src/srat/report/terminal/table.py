@@ -11,7 +11,7 @@ from srat.evaluation.groups import AnyGroups
 from srat.evaluation.record import Evaluation, summary
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.scopes import aligned_interval, class_name, print_whole, titled_table
-from srat.report.wording import LOWEST, stopped_text, worst_text
+from srat.report.wording import LOWEST, last_step_text, stopped_text, worst_text
 from srat.statistics.intervals import Accuracy
 
 
@@ -29,7 +29,12 @@ def print_evaluation(
     """
     groups = groups or evaluation.groups
     print_whole(console, class_table(evaluation, title=title, groups=groups))
-    said = (trained_on(evaluation, held_out), stopped_text(evaluation), worst_line(evaluation))
+    said = (
+        trained_on(evaluation, held_out),
+        stopped_text(evaluation),
+        last_step_text(evaluation),
+        worst_line(evaluation),
+    )
     for note in (*filter(None, said), *groups.notes, *notes(evaluation)):
         console.print(note, highlight=False, markup=False)
 
