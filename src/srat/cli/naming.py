@@ -15,6 +15,7 @@ from srat.config.command_line import SHORT, flag, words_of
 from srat.config.config import FAMILIES
 from srat.core.members import members
 from srat.methods.before import Before
+from srat.models import Init
 from srat.report.terminal import live
 
 ALSO = {
@@ -32,6 +33,8 @@ ALSO = {
 HINTS = {"--alpha": "--step-size", "--gpu": "--device", "--gpus": "--devices"}
 """What other programs call flags, but not always these: α is a weight of the focal loss, too, and by their GPUs some
 mean how many, some which."""
+CHOSEN = ("init.path",)
+"""Settings that are choices beside those of members."""
 _PATH = re.compile(r"(?<!`)`([a-z]\w*(?:\.\w+)*)`(?!`)(?: (true|false)\b)?")
 
 
@@ -92,7 +95,7 @@ def _settings(kind: type, value: Any, prefix: str = "", *, every: bool = False) 
                 yield from () if member.hidden else _settings(member, None, path)
         elif is_dataclass(inner):
             yield from _settings(type(inner), inner, path, every=every)
-        elif tyro.conf.Positional not in marks and not family_of(bare[name]):
+        elif tyro.conf.Positional not in marks and not family_of(bare[name]) and path not in CHOSEN:
             yield path, bare[name]
 
 
@@ -124,7 +127,7 @@ class _Named:
     def __call__(self, info: StructTypeInfo) -> StructConstructorSpec | None:
         """Return a member as tyro itself reads it, but for the names of its fields; None of anything else."""
         family = next((name for name, kind in FAMILIES.items() if _is_of(info.type, kind)), None)
-        if self._within or (family is None and info.type is not Before):
+        if self._within or (family is None and info.type not in (Before, Init)):
             return None
         self._within = True
         try:
@@ -132,6 +135,8 @@ class _Named:
         finally:
             self._within = False
         assert isinstance(found, StructConstructorSpec)
+        if info.type is Init:
+            return replace(found, fields=tuple(map(_chosen_elsewhere, found.fields)))
         if family is None:
             return replace(found, fields=tuple(_of_chosen(found.fields)))
         short = [SHORT.get(f"{family}.{field.name}") for field in found.fields]
@@ -145,6 +150,12 @@ def _of_chosen(fields: Iterable[StructFieldSpec]) -> Iterator[StructFieldSpec]:
             yield field
         elif field.default is not None:
             yield replace(field, type=type(field.default))
+
+
+def _chosen_elsewhere(field: StructFieldSpec) -> StructFieldSpec:
+    """Return a field of `Init`, which has no flag where a choice of its own names it."""
+    kind: Any = Annotated[field.type, tyro.conf.Suppress]
+    return replace(field, type=kind) if f"init.{field.name}" in CHOSEN else field
 
 
 def _is_of(kind: Any, family: type) -> bool:

@@ -12,7 +12,7 @@ from srat.models.wrapping.wrapper import Custom
 
 _LONG = 8
 """Characters of a number above which it is written as so many 255ths, if it is that."""
-SHORT = {"data.dir": "data_dir", "data.dataset": "data.name", "imbalance.ratio": "ratio"}
+SHORT = {"data.dir": "data_dir", "init.path": "init", "data.dataset": "data.name", "imbalance.ratio": "ratio"}
 """Settings that have a flag of another name; beside one without a prefix, that of the path works, too."""
 
 

@@ -20,6 +20,7 @@ from srat.methods.base import Method
 from srat.methods.before import Before, of_members
 from srat.methods.catalogue import methods
 from srat.methods.protocol import protocols
+from srat.models import Init
 from srat.optimization.optimizers import SGD
 from srat.optimization.schedules import Steps
 
@@ -35,6 +36,7 @@ def compose(
     step_size: float | None = None,
     ratio: float | None = None,
     data_dir: Path | str | None = None,
+    init: Init | Path | str | None = None,
     before: Before | Mapping[str, Any] | None = None,
     **choices: Any,
 ) -> Config:
@@ -49,6 +51,7 @@ def compose(
         step_size: α of both, likewise.
         ratio: K of the imbalance.
         data_dir: where the data's files are.
+        init: weights that training starts from: the folder of a run, or a file.
         before: what trains the first part of the run, such as ``{"part": 0.4, "attack": "natural"}``.
         choices: a member's name for any of the families ("data", "imbalance", "model", "loss", …), or the value of
             any other field ("epochs", "seed", …). A member itself, such as ``LDAM(scale=16)``, is taken as it is.
@@ -67,6 +70,8 @@ def compose(
         config = _with_method(config, method)
     for family, name in names.items():
         config = _with_member(config, family, name)
+    if init is not None:
+        config = replace(config, init=init if isinstance(init, Init) else Init(path=Path(init)))
     if before is not None:
         config = _with_before(config, before)
     other_ball = norm is not None and norm != config.evaluation.norm

@@ -28,7 +28,7 @@ from srat.methods.before import Before, of_members
 from srat.methods.catalogue import methods
 from srat.methods.objective import Objective
 from srat.methods.table import METHODS
-from srat.models import Architecture, AttackMode, Head
+from srat.models import Architecture, AttackMode, Head, Init
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.heads import CosineHead, LossHead
 from srat.optimization.averaging import Averaging, NoAveraging
@@ -81,6 +81,7 @@ class Config(Checked):
     mixing: Mixing = field(default=NoMixing(), metadata=since(NoMixing()))
     model: Architecture = SmallCNN()
     head: Head = LossHead()
+    init: Init = field(default=Init(), metadata=since(Init()))
     attack: Attack = PGD(epsilon=_DIGITS.epsilon, step_size=_DIGITS.step_size)
     budget: Budget = field(default=UniformBudget(), metadata=since(UniformBudget()))
     inner: InnerMaximization = InnerMaximization()

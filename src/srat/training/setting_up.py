@@ -18,6 +18,7 @@ from srat.evaluation.groups import groups
 from srat.guards import Watch
 from srat.models import Classifier, channel_statistics
 from srat.models.folding import Folding, find_folding
+from srat.models.starting import start_from
 from srat.models.sync_batch_norm import synchronize
 from srat.runs.run import build_model, image_shape
 from srat.runtime.compiling import CompileChoice, compile_in_place
@@ -42,6 +43,7 @@ def set_up(
     *,
     processes: Processes = ALONE,
     compiled: CompileChoice = "off",
+    begins: bool = True,
     notice: Callable[[str], None] = print,
 ) -> Training:
     """Return model, optimiser and data on the device.
@@ -54,7 +56,8 @@ def set_up(
         model: the user's own model, or None to build the configuration's.
         processes: those of the run.
         compiled: whether and how to compile the model.
-        notice: told if it cannot be compiled.
+        begins: whether training starts here; a run that goes on has its weights in a checkpoint.
+        notice: told if it cannot be compiled, and of the weights that training starts from.
     """
     smallest = smallest_batch(len(train), config.batch_size)
     told = f"`batch_size` {config.batch_size}: expected at least one image for each of {processes.count} processes"
@@ -64,6 +67,8 @@ def set_up(
         model = built(config, train)
     else:
         check_fit(config, model, train, notice)
+    if begins and (weights := config.init.weights()) is not None:
+        notice(start_from(weights, cast(Classifier, model), train.class_names))
     config.regularizer.check(cast(Classifier, model), classes=len(train.class_names))
     if config.sync_batch_norm and processes.count > 1:
         synchronize(model)

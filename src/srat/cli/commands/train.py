@@ -14,6 +14,7 @@ from srat.cli.options import Options
 from srat.cli.parsing import (
     BEFORE,
     BUDGET_FLAGS,
+    INIT_FLAG,
     before_flags,
     choices_class,
     family_flag,
@@ -30,7 +31,7 @@ from srat.runs.finding import NAMED, runs_beside, runs_in
 from srat.runs.folder import RunFolder
 
 COMMAND = "train"
-Choices = choices_class(*map(family_flag, ("protocol", "method", *FAMILIES)), *before_flags(), *BUDGET_FLAGS)
+Choices = choices_class(*map(family_flag, ("protocol", "method", *FAMILIES)), *before_flags(), INIT_FLAG, *BUDGET_FLAGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,4 +167,4 @@ def shown(config: Config) -> Any:
     names = {family: getattr(config, family).name for family in FAMILIES}
     budget = {name: getattr(config.evaluation, name) for name in ("norm", "epsilon", "step_size")}
     first = {f"{BEFORE}{name}": member.name for name, member in config.before.members.items()}
-    return Choices(method=config.method, **names, **first, **budget)
+    return Choices(method=config.method, **names, **first, **budget, init=config.init.path)
