@@ -67,7 +67,7 @@ def set_up(
         model = built(config, train)
     else:
         check_fit(config, model, train, notice)
-    if begins and (weights := config.init.weights()) is not None:
+    if begins and (weights := config.init.weights() or config.model.weights()) is not None:
         notice(start_from(weights, cast(Classifier, model), train.class_names))
     config.regularizer.check(cast(Classifier, model), classes=len(train.class_names))
     if config.sync_batch_norm and processes.count > 1:
