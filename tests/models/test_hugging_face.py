@@ -1,6 +1,7 @@
 """Image classifiers of transformers: what is taken of a folder, what is resized and normalised, what is refused."""
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from transformers import (
 import srat
 from refusals import refusing
 from srat import UserError
+from srat.cli.commands.train import read_arguments
+from srat.config.command_line import command_of
 from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.signals import Interrupted
@@ -234,7 +237,7 @@ class TestRefused:
 
     def test_models_of_a_hub_that_cannot_be_reached(self, monkeypatch, tmp_path):
         def unreachable(name, *, local_files_only=False, **_):
-            raise LocalEntryNotFoundError("not cached") if local_files_only else ConnectionError("no\nnetwork")
+            raise LocalEntryNotFoundError("not cached") if local_files_only else ConnectionError("no network\nat all")
 
         monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
         with pytest.raises(UserError, match=r"not in the cache and cannot be fetched \(ConnectionError: no network\)"):
@@ -307,6 +310,9 @@ def test_a_run_is_named_by_the_content_of_its_folder(convnext, saved):
     assert one.id == other.id
     assert replace(one, model=replace(one.model, sha256="ab")).id != one.id
     assert replace(one, model=replace(one.model, size=(8, 8))).id != one.id
+    words = shlex.split(command_of(one))
+    assert not any("architecture" in word for word in words)
+    assert read_arguments(words[2:])[1] == one
     hidden = without_place(one)
     assert str(convnext) not in hidden.to_json()
     assert hidden.id == one.id

@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from srat.config.command_line import SHORT, flag, words_of
+from srat.config.command_line import READ, SHORT, flag, words_of
 from srat.config.config import FAMILIES
 from srat.core.members import members
 from srat.methods.before import Before
@@ -33,8 +33,8 @@ ALSO = {
 HINTS = {"--alpha": "--step-size", "--gpu": "--device", "--gpus": "--devices"}
 """What other programs call flags, but not always these: α is a weight of the focal loss, too, and by their GPUs some
 mean how many, some which."""
-CHOSEN = ("init.path",)
-"""Settings that are choices beside those of members."""
+WITHOUT = ("init.path", *READ)
+"""Settings without a flag: what a choice of its own names, and what is read from elsewhere."""
 _PATH = re.compile(r"(?<!`)`([a-z]\w*(?:\.\w+)*)`(?!`)(?: (true|false)\b)?")
 
 
@@ -95,7 +95,7 @@ def _settings(kind: type, value: Any, prefix: str = "", *, every: bool = False) 
                 yield from () if member.hidden else _settings(member, None, path)
         elif is_dataclass(inner):
             yield from _settings(type(inner), inner, path, every=every)
-        elif tyro.conf.Positional not in marks and not family_of(bare[name]) and path not in CHOSEN:
+        elif tyro.conf.Positional not in marks and not family_of(bare[name]) and path not in WITHOUT:
             yield path, bare[name]
 
 
@@ -135,12 +135,10 @@ class _Named:
         finally:
             self._within = False
         assert isinstance(found, StructConstructorSpec)
-        if info.type is Init:
-            return replace(found, fields=tuple(map(_chosen_elsewhere, found.fields)))
-        if family is None:
+        if info.type is Before:
             return replace(found, fields=tuple(_of_chosen(found.fields)))
-        short = [SHORT.get(f"{family}.{field.name}") for field in found.fields]
-        return replace(found, fields=tuple(map(_renamed, found.fields, short)))
+        places = [f"{family or 'init'}.{field.name}" for field in found.fields]
+        return replace(found, fields=tuple(map(_renamed, found.fields, places)))
 
 
 def _of_chosen(fields: Iterable[StructFieldSpec]) -> Iterator[StructFieldSpec]:
@@ -152,22 +150,20 @@ def _of_chosen(fields: Iterable[StructFieldSpec]) -> Iterator[StructFieldSpec]:
             yield replace(field, type=type(field.default))
 
 
-def _chosen_elsewhere(field: StructFieldSpec) -> StructFieldSpec:
-    """Return a field of `Init`, which has no flag where a choice of its own names it."""
-    kind: Any = Annotated[field.type, tyro.conf.Suppress]
-    return replace(field, type=kind) if f"init.{field.name}" in CHOSEN else field
-
-
 def _is_of(kind: Any, family: type) -> bool:
     return isinstance(kind, type) and issubclass(kind, family)
 
 
-def _renamed(field: StructFieldSpec, short: str | None) -> StructFieldSpec:
-    if short is None:
-        return field
+def _renamed(field: StructFieldSpec, path: str) -> StructFieldSpec:
+    """Return a field with the flag of a setting's path, or without one."""
+    short = SHORT.get(path, "")
     _, dot, last = short.rpartition(".")
-    named = tyro.conf.arg(name=last, metavar=last.upper()) if dot else tyro.conf.arg(aliases=(flag(last),))
-    kind: Any = Annotated[field.type, named]
+    mark: Any = tyro.conf.Suppress
+    if path not in WITHOUT:
+        if not short:
+            return field
+        mark = tyro.conf.arg(name=last, metavar=last.upper()) if dot else tyro.conf.arg(aliases=(flag(last),))
+    kind: Any = Annotated[field.type, mark]
     return replace(field, type=kind)
 
 

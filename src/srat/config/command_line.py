@@ -14,6 +14,8 @@ _LONG = 8
 """Characters of a number above which it is written as so many 255ths, if it is that."""
 SHORT = {"data.dir": "data_dir", "init.path": "init", "data.dataset": "data.name", "imbalance.ratio": "ratio"}
 """Settings that have a flag of another name; beside one without a prefix, that of the path works, too."""
+READ = ("model.architecture",)
+"""Settings that no words say: they are read from what another one names."""
 
 
 def command_of(config: Config) -> str:
@@ -46,8 +48,8 @@ def command_of(config: Config) -> str:
         budget |= {"epsilon": shared["epsilon"]} if "norm" in budget else {}  # budgets of another norm are others
         base = compose(base, **budget)
         words += [word for name, value in budget.items() for word in words_of(name, value)]
-    for path, value in _differing(base.to_plain(), config.to_plain()):
-        words += words_of(path, value)
+    differing = ((path, value) for path, value in _differing(base.to_plain(), config.to_plain()) if path not in READ)
+    words += [word for path, value in differing for word in words_of(path, value)]
     return shlex.join(words)
 
 
@@ -66,7 +68,7 @@ def words_of(path: str, value: Any) -> list[str]:
         head, _, last = path.rpartition(".")
         name = last if value else f"no-{last}"
         return [flag(f"{head}.{name}" if head else name)]
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [flag(path), *(_text(each) for each in value)]
     return [flag(path), _text(value)]
 

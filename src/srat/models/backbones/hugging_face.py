@@ -287,9 +287,8 @@ def _of_hub(name: str, wanted: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except Exception as error:  # of the network, the hub, the disk
-        why = " ".join(str(error).split())[:200]
-        kind = type(error).__name__
-        raise UserError(f"{wanted}; it is not in the cache and cannot be fetched ({kind}: {why})") from error
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+        raise UserError(f"{wanted}; it is not in the cache and cannot be fetched ({why})") from error
 
 
 def _described(folder: Path) -> dict[str, Any]:
