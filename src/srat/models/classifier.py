@@ -175,6 +175,11 @@ class Architecture(Member):
     learns_features: ClassVar[bool] = True
     """Whether the features are made by weights, so that a feature loss has something to move."""
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has `weights` that training starts from."""
+        return False
+
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
         """Return the module (batch, channels, height, width) → (batch, dimensions), and its dimensions."""
         raise NotImplementedError
@@ -199,6 +204,12 @@ class Architecture(Member):
             UserError: if they are gone, or others than named.
         """
         return None
+
+
+def backbone_parameters(model: Classifier) -> list[nn.Parameter]:
+    """Return the parameters that are neither the last layer's nor the projection's: of a wrapped model, too."""
+    last = {id(parameter) for layer in (model.head, model.projection) for parameter in layer.parameters()}
+    return [parameter for parameter in model.parameters() if id(parameter) not in last]
 
 
 @checked

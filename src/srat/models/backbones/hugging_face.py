@@ -73,6 +73,11 @@ class HuggingFace(Architecture, name="hugging-face"):
         same = len(self.mean) == len(self.std) and all(0 < each < 1e3 for each in self.std)
         require_field(same, "model.std", "a positive number for each of `model.mean`", list(self.std))
 
+    @property
+    @override
+    def is_trained(self) -> bool:
+        return bool(self.sha256)
+
     @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
         with _quietly():
