@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-import srat
 from srat import UserError
 from srat.cli import main
 from srat.cli.commands.train import read_arguments
@@ -22,6 +21,8 @@ from srat.data.imbalance import Step
 from srat.evaluation.observer import Observer
 from srat.models import Init, wrap
 from srat.models.backbones.small_cnn import SmallCNN
+from srat.optimization.optimizers import SGD, AdamW
+from srat.optimization.schedules import Cosine, Steps
 from srat.report.exporting import without_place
 from srat.training.fitting import fit
 from stopping import StopAfter, content
@@ -59,7 +60,7 @@ def copied(run, tmp_path):
 
 def test_it_begins_with_the_weights(run):
     told = Told()
-    config = replace(small(), init=Init(path=run), optimizer=srat.optimization.optimizers.SGD(learning_rate=1e-12))
+    config = replace(small(), init=Init(path=run), optimizer=SGD(learning_rate=1e-12))
     model = fit(config, device="cpu", compiled="off", observer=told).model
     for name, tensor in open_tensors(run / "model.safetensors").tensors().items():
         if "running" not in name and "tracked" not in name:
@@ -130,6 +131,26 @@ def test_an_exported_folder_does_not_say_where_it_lay(run):
     assert hidden.id == config.id
 
 
+class TestFineTuning:
+    def test_takes_small_steps_unless_they_are_named(self, run):
+        config = compose(init=run)
+        assert (config.optimizer, type(config.schedule)) == (AdamW(learning_rate=1e-4), Cosine)
+        assert config.schedule.reweight_from == compose().schedule.reweight_from
+        assert compose(model="hugging-face").optimizer == config.optimizer
+        assert type(compose(init=run, optimizer="sgd").optimizer) is SGD
+        assert type(compose(init=run, optimizer="sgd").schedule) is Cosine
+        assert type(compose(init=run, schedule="steps").schedule) is Steps
+        assert type(compose(init=run, protocol="srat", data="cifar10").optimizer) is SGD
+
+    def test_leaves_what_another_configuration_says(self, run):
+        assert compose(small(), init=run) == replace(small(), init=Init(path=run))
+
+    @pytest.mark.parametrize("optimizer", [None, "sgd"])
+    def test_is_led_back_to_by_a_command(self, optimizer, run):
+        config = compose(init=run, optimizer=optimizer, epochs=3)
+        assert read_arguments(shlex.split(command_of(config))[2:])[1] == config
+
+
 class TestCommandLine:
     def test_names_a_run_or_a_file(self, run, copied):
         for given in (run, copied):
@@ -148,6 +169,18 @@ class TestCommandLine:
         torch.save({"w": torch.ones(1)}, tmp_path / "other.pt")
         words = ["--config", str(tmp_path / "config.json"), "--init", str(tmp_path / "other.pt")]
         assert read_arguments(words)[1].init == Init(path=tmp_path / "other.pt")
+
+    def test_offers_a_new_run_for_more_epochs_of_one_that_has_ended(self, run, capsys):
+        assert main(["train", "--resume", "--out", str(run), "--epochs", "2"]) == 2
+        said = capsys.readouterr().err
+        assert f"'{run}' holds another run, with epochs 1 (not 2) (" in said
+        assert said.count("\n") == 1
+        (command,) = [each for each in said.split("'") if "--init" in each]
+        options, config = read_arguments(shlex.split(command)[2:])
+        assert options.out == run.with_name("run-2")
+        assert config == replace(small(seed=5, epochs=2), init=Init(path=run))
+        with pytest.raises(UserError, match="trains a new one from its weights"):
+            fit(small(seed=5, epochs=2), out=run, device="cpu")
 
     def test_refuses_in_a_line(self, tmp_path, capsys):
         assert main(["train", "--init", str(tmp_path)]) == 2

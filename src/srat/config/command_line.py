@@ -26,13 +26,16 @@ def command_of(config: Config) -> str:
     if isinstance(config.model, Custom):
         return ""
     method = config.method
-    base = Config()
     words = ["srat", "train"]
     named: dict[str, Any] = {"method": method} if method in methods() else {}  # the parts of others are named below
     if not config.data.hidden:
         named["data"] = config.data.name
-    base = compose(base, **named)
+    if type(config.model) is not type(compose(**named).model):
+        named["model"] = config.model.name
+    if config.init.path is not None:
+        named["init"] = str(config.init.path)
     words += [word for name, value in named.items() for word in (f"--{name}", value)]
+    base = compose(**named | ({"init": config.init} if "init" in named else {}))  # whose file may be gone
     for family in FAMILIES:
         member = getattr(config, family)
         if type(member) is not type(getattr(base, family)):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,11 @@ from srat.methods.before import Before, of_members
 from srat.methods.catalogue import methods
 from srat.methods.protocol import protocols
 from srat.models import Init
-from srat.optimization.optimizers import SGD
-from srat.optimization.schedules import Steps
+from srat.optimization.optimizers import SGD, AdamW
+from srat.optimization.schedules import Cosine, Steps
+
+FINE_TUNING = {"optimizer": AdamW(learning_rate=1e-4), "schedule": Cosine(warmup=0.5)}
+"""What trains a model that starts from weights, unless it is named: small steps, which leave what was learnt."""
 
 
 @checked
@@ -41,6 +44,9 @@ def compose(
     **choices: Any,
 ) -> Config:
     """Return a configuration made of names; what is not named stays as in ``base``.
+
+    Without a base, a run that starts from weights is trained by AdamW at a rate of 1e-4, which rises over half an epoch
+    and falls along half a cosine, unless optimiser, schedule or protocol are named.
 
     Args:
         base: what to start from; the default method on digits if None.
@@ -74,6 +80,8 @@ def compose(
         config = replace(config, init=init if isinstance(init, Init) else Init(path=Path(init)))
     if before is not None:
         config = _with_before(config, before)
+    if base is None and protocol is None and config.starts_trained:
+        config = _fine_tuned(config, named=names)
     other_ball = norm is not None and norm != config.evaluation.norm
     require(
         not other_ball or epsilon is not None,
@@ -101,6 +109,13 @@ def with_epochs(config: Config, epochs: int) -> Config:
         parts = {round(milestone * epochs / config.epochs) for milestone in schedule.milestones}
         schedule = replace(schedule, milestones=tuple(sorted(part for part in parts if 0 < part < epochs)))
     return replace(config, epochs=epochs, schedule=schedule)
+
+
+def _fine_tuned(config: Config, *, named: Container[str]) -> Config:
+    members: dict[str, Any] = {family: member for family, member in FINE_TUNING.items() if family not in named}
+    if "schedule" in members:
+        members["schedule"] = replace(members["schedule"], reweight_from=config.schedule.reweight_from)
+    return replace(config, **members)
 
 
 def _require_known(choices: Iterable[str]) -> None:

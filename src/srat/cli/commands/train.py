@@ -75,6 +75,8 @@ def read_arguments(args: list[str]) -> tuple[Options, Config]:
         require_run(arguments.options.out)
     run = unstaged(arguments.run, named="before" in chosen)
     check(run)
+    if (out := arguments.options.out) is not None and RunFolder(out).trained:
+        RunFolder(out).check(placed(run, out), other_words(Options(), args, command=COMMAND))
     return arguments.options, placed(run, arguments.options.out)
 
 

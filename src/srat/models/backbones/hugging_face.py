@@ -76,7 +76,7 @@ class HuggingFace(Architecture, name="hugging-face"):
     @property
     @override
     def is_trained(self) -> bool:
-        return bool(self.sha256)
+        return bool(self.sha256) or not self.architecture  # chosen by name, its folder is yet to come
 
     @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
