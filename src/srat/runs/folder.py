@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from srat.config.command_line import words_of
 from srat.config.config import Config
 from srat.core.errors import UserError, require
 from srat.core.files import parse_json, read_bounded, remove_leftovers, write_atomically
@@ -208,8 +209,9 @@ class RunFolder:
         if self.of_own_model:
             composed = f"srat.compose(config, init={str(self.path)!r})"
             return f"srat.fit({composed}, out={new!r}, model=…) trains a new one from its weights"
-        start = ["srat", "train", "--config", str(self.config), "--init", str(self.path)]
-        return f"'{shlex.join([*start, *words, '--out', new])}' trains a new one from its weights"
+        start = [*words_of("config", str(self.config)), *words_of("init.path", str(self.path))]
+        command = shlex.join(["srat", "train", *start, *words, *words_of("out", new)])
+        return f"'{command}' trains a new one from its weights"
 
     @property
     def of_own_model(self) -> bool:
