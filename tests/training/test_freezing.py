@@ -113,6 +113,14 @@ class TestFrozen:
         assert all(module.training for module in training.module.modules())
 
 
+def test_no_statistics_of_a_frozen_backbone_are_estimated_anew():
+    training = a_training(freeze=2, averaging=EMA(batch_norm="clean"))
+    before = state_of(training)
+    an_epoch(training, 1)  # the last one, after which they would be
+    kept = training.kept.state_dict()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in before.items() if not name.startswith("head"))
+
+
 def test_of_a_model_of_ones_own_all_but_its_head_stays():
     module = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(108, 5), nn.Linear(5, 4))
     module[3].weight.requires_grad_(False)
