@@ -21,6 +21,7 @@ from srat.models import (
     channel_statistics,
     lent,
 )
+from srat.models.backbones.hugging_face import HuggingFace
 from srat.models.backbones.linear import Linear
 from srat.models.backbones.preact_resnet import PreActResNet18
 from srat.models.backbones.resnet import BasicBlock, ResNet18
@@ -34,6 +35,7 @@ ARCHITECTURES = [
     WideResNet(depth=10, widen=1),
     SmallCNN(width=4),
     Linear(),
+    HuggingFace(architecture='{"model_type": "convnext", "hidden_sizes": [4, 8], "depths": [1, 1], "num_stages": 2}'),
 ]
 ONE = torch.ones(3)
 
@@ -50,7 +52,7 @@ def parameters(model):
 
 def test_the_architectures_of_the_contract():
     of_version_0_1 = {"resnet18", "wide-resnet", "small-cnn", "linear"}
-    assert set(choices(Architecture)) == of_version_0_1 | {"preact-resnet18"}
+    assert set(choices(Architecture)) == of_version_0_1 | {"preact-resnet18", "hugging-face"}
     assert {a.name for a in ARCHITECTURES} == set(choices(Architecture))
 
 

@@ -11,10 +11,11 @@ import tyro
 from rich.console import Console
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from srat.config.command_line import SHORT, flag, words_of
+from srat.config.command_line import READ, SHORT, flag, words_of
 from srat.config.config import FAMILIES
 from srat.core.members import members
 from srat.methods.before import Before
+from srat.models import Init
 from srat.report.terminal import live
 
 ALSO = {
@@ -32,6 +33,8 @@ ALSO = {
 HINTS = {"--alpha": "--step-size", "--gpu": "--device", "--gpus": "--devices"}
 """What other programs call flags, but not always these: α is a weight of the focal loss, too, and by their GPUs some
 mean how many, some which."""
+WITHOUT = ("init.path", *READ)
+"""Settings without a flag: what a choice of its own names, and what is read from elsewhere."""
 _PATH = re.compile(r"(?<!`)`([a-z]\w*(?:\.\w+)*)`(?!`)(?: (true|false)\b)?")
 
 
@@ -92,7 +95,7 @@ def _settings(kind: type, value: Any, prefix: str = "", *, every: bool = False) 
                 yield from () if member.hidden else _settings(member, None, path)
         elif is_dataclass(inner):
             yield from _settings(type(inner), inner, path, every=every)
-        elif tyro.conf.Positional not in marks and not family_of(bare[name]):
+        elif tyro.conf.Positional not in marks and not family_of(bare[name]) and path not in WITHOUT:
             yield path, bare[name]
 
 
@@ -124,7 +127,7 @@ class _Named:
     def __call__(self, info: StructTypeInfo) -> StructConstructorSpec | None:
         """Return a member as tyro itself reads it, but for the names of its fields; None of anything else."""
         family = next((name for name, kind in FAMILIES.items() if _is_of(info.type, kind)), None)
-        if self._within or (family is None and info.type is not Before):
+        if self._within or (family is None and info.type not in (Before, Init)):
             return None
         self._within = True
         try:
@@ -132,10 +135,10 @@ class _Named:
         finally:
             self._within = False
         assert isinstance(found, StructConstructorSpec)
-        if family is None:
+        if info.type is Before:
             return replace(found, fields=tuple(_of_chosen(found.fields)))
-        short = [SHORT.get(f"{family}.{field.name}") for field in found.fields]
-        return replace(found, fields=tuple(map(_renamed, found.fields, short)))
+        places = [f"{family or 'init'}.{field.name}" for field in found.fields]
+        return replace(found, fields=tuple(map(_renamed, found.fields, places)))
 
 
 def _of_chosen(fields: Iterable[StructFieldSpec]) -> Iterator[StructFieldSpec]:
@@ -151,12 +154,16 @@ def _is_of(kind: Any, family: type) -> bool:
     return isinstance(kind, type) and issubclass(kind, family)
 
 
-def _renamed(field: StructFieldSpec, short: str | None) -> StructFieldSpec:
-    if short is None:
-        return field
+def _renamed(field: StructFieldSpec, path: str) -> StructFieldSpec:
+    """Return a field with the flag of a setting's path, or without one."""
+    short = SHORT.get(path, "")
     _, dot, last = short.rpartition(".")
-    named = tyro.conf.arg(name=last, metavar=last.upper()) if dot else tyro.conf.arg(aliases=(flag(last),))
-    kind: Any = Annotated[field.type, named]
+    mark: Any = tyro.conf.Suppress
+    if path not in WITHOUT:
+        if not short:
+            return field
+        mark = tyro.conf.arg(name=last, metavar=last.upper()) if dot else tyro.conf.arg(aliases=(flag(last),))
+    kind: Any = Annotated[field.type, mark]
     return replace(field, type=kind)
 
 

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, make_dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
@@ -112,6 +113,7 @@ def _flag(field: str, kind: Any, text: str, **options: Any) -> Flag:
 
 BEFORE = "before_"
 """Before the names of choices that are for the first part of a run."""
+INIT_FLAG = _flag("init", Path, "Start from the weights of this run, or in this file.", metavar="RUN|FILE")
 BUDGET_FLAGS = (
     _flag("norm", NormName, "Ball of the training attack and of the evaluation's."),
     _flag("epsilon", float, "ε of both, in [0, 1] pixel units.", metavar="FLOAT"),

@@ -258,6 +258,13 @@ def first_part(config: Config) -> str:
     return f" (the first {config.before.epochs(config.epochs)}: {names})"
 
 
+def frozen_part(config: Config) -> str:
+    """Return in how many epochs the backbone is frozen, where it is, and how fast it moves afterwards."""
+    whole = "throughout" if config.freeze == config.epochs else f"in the first {config.freeze}"
+    slower = config.backbone_rate != 1 and config.freeze < config.epochs
+    return f", backbone frozen {whole}" * (config.freeze > 0) + f", backbone's rate × {config.backbone_rate:g}" * slower
+
+
 def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     """Return what is about to happen, in three lines."""
     schedule, attack = config.schedule, config.attack
@@ -272,7 +279,7 @@ def headline(config: Config, device: str, out: Path, processes: int = 1) -> str:
     chosen += ["guard"] * config.is_guarded
     beside = "".join(f", {name.replace('_', ' ')} {getattr(config, name).name}" for name in chosen)
     optimizer = "" if isinstance(config.optimizer, SGD) else f"{config.optimizer.name}, "
-    epochs = counted(config.epochs, "epoch") + first_part(config)
+    epochs = counted(config.epochs, "epoch") + first_part(config) + frozen_part(config)
     several = f", {processes} processes" if processes > 1 else ""
     return (
         f"[bold]{config.method}[/bold] on [bold]{config.data.title}[/bold], imbalance {config.imbalance.title}, "

@@ -12,8 +12,10 @@ from srat.models.wrapping.wrapper import Custom
 
 _LONG = 8
 """Characters of a number above which it is written as so many 255ths, if it is that."""
-SHORT = {"data.dir": "data_dir", "data.dataset": "data.name", "imbalance.ratio": "ratio"}
+SHORT = {"data.dir": "data_dir", "init.path": "init", "data.dataset": "data.name", "imbalance.ratio": "ratio"}
 """Settings that have a flag of another name; beside one without a prefix, that of the path works, too."""
+READ = ("model.architecture",)
+"""Settings that no words say: they are read from what another one names."""
 
 
 def command_of(config: Config) -> str:
@@ -24,13 +26,17 @@ def command_of(config: Config) -> str:
     if isinstance(config.model, Custom):
         return ""
     method = config.method
-    base = compose(method=DEFAULT_METHOD)
     words = ["srat", "train"]
+    usual = {"method": DEFAULT_METHOD}
     named: dict[str, Any] = {"method": method} if method in methods() else {}  # the parts of others are named below
     if not config.data.hidden:
         named["data"] = config.data.name
-    base = compose(base, **named)
+    if type(config.model) is not type(compose(**usual | named).model):
+        named["model"] = config.model.name
+    if config.init.path is not None:
+        named["init"] = str(config.init.path)
     words += [word for name, value in named.items() for word in (f"--{name}", value)]
+    base = compose(**usual | named | ({"init": config.init} if "init" in named else {}))  # whose file may be gone
     for family in FAMILIES:
         member = getattr(config, family)
         if type(member) is not type(getattr(base, family)):
@@ -46,8 +52,8 @@ def command_of(config: Config) -> str:
         budget |= {"epsilon": shared["epsilon"]} if "norm" in budget else {}  # budgets of another norm are others
         base = compose(base, **budget)
         words += [word for name, value in budget.items() for word in words_of(name, value)]
-    for path, value in _differing(base.to_plain(), config.to_plain()):
-        words += words_of(path, value)
+    differing = ((path, value) for path, value in _differing(base.to_plain(), config.to_plain()) if path not in READ)
+    words += [word for path, value in differing for word in words_of(path, value)]
     return shlex.join(words)
 
 
@@ -66,7 +72,7 @@ def words_of(path: str, value: Any) -> list[str]:
         head, _, last = path.rpartition(".")
         name = last if value else f"no-{last}"
         return [flag(f"{head}.{name}" if head else name)]
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [flag(path), *(_text(each) for each in value)]
     return [flag(path), _text(value)]
 

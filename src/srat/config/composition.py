@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,12 @@ from srat.methods.base import Method
 from srat.methods.before import Before, of_members
 from srat.methods.catalogue import methods
 from srat.methods.protocol import protocols
-from srat.optimization.optimizers import SGD
-from srat.optimization.schedules import Steps
+from srat.models import Init
+from srat.optimization.optimizers import SGD, AdamW
+from srat.optimization.schedules import Cosine, Steps
+
+FINE_TUNING = {"optimizer": AdamW(learning_rate=1e-4), "schedule": Cosine(warmup=0.5)}
+"""What trains a model that starts from weights, unless it is named: small steps, which leave what was learnt."""
 
 DEFAULT_METHOD = "fast-bsl"
 """What `srat train` trains where no word names a method (docs/ours.md)."""
@@ -38,10 +42,14 @@ def compose(
     step_size: float | None = None,
     ratio: float | None = None,
     data_dir: Path | str | None = None,
+    init: Init | Path | str | None = None,
     before: Before | Mapping[str, Any] | None = None,
     **choices: Any,
 ) -> Config:
     """Return a configuration made of names; what is not named stays as in ``base``.
+
+    Without a base, a run that starts from weights is trained by AdamW at a rate of 1e-4, which rises over half an epoch
+    and falls along half a cosine, unless optimiser, schedule or protocol are named.
 
     Args:
         base: what to start from; if None SRAT-LDAM on digits, as in version 0.1 (`srat train` starts from fast-bsl).
@@ -52,6 +60,7 @@ def compose(
         step_size: α of both, likewise; a single step that goes by ε stays as long as ε.
         ratio: K of the imbalance.
         data_dir: where the data's files are.
+        init: weights that training starts from: the folder of a run, or a file.
         before: what trains the first part of the run, such as ``{"part": 0.4, "attack": "natural"}``.
         choices: a member's name for any of the families ("data", "imbalance", "model", "loss", …), or the value of
             any other field ("epochs", "seed", …). A member itself, such as ``LDAM(scale=16)``, is taken as it is.
@@ -70,8 +79,12 @@ def compose(
         config = _with_method(config, method)
     for family, name in names.items():
         config = _with_member(config, family, name)
+    if init is not None:
+        config = replace(config, init=init if isinstance(init, Init) else Init(path=Path(init)))
     if before is not None:
         config = _with_before(config, before)
+    if base is None and protocol is None and config.starts_trained:
+        config = _fine_tuned(config, named=names)
     other_ball = norm is not None and norm != config.evaluation.norm
     require(
         not other_ball or epsilon is not None,
@@ -99,6 +112,13 @@ def with_epochs(config: Config, epochs: int) -> Config:
         parts = {round(milestone * epochs / config.epochs) for milestone in schedule.milestones}
         schedule = replace(schedule, milestones=tuple(sorted(part for part in parts if 0 < part < epochs)))
     return replace(config, epochs=epochs, schedule=schedule)
+
+
+def _fine_tuned(config: Config, *, named: Container[str]) -> Config:
+    members: dict[str, Any] = {family: member for family, member in FINE_TUNING.items() if family not in named}
+    if "schedule" in members:
+        members["schedule"] = replace(members["schedule"], reweight_from=config.schedule.reweight_from)
+    return replace(config, **members)
 
 
 def _require_known(choices: Iterable[str]) -> None:

@@ -28,7 +28,7 @@ from srat.methods.before import Before, of_members
 from srat.methods.catalogue import methods
 from srat.methods.objective import Objective
 from srat.methods.table import METHODS
-from srat.models import Architecture, AttackMode, Head
+from srat.models import Architecture, AttackMode, Head, Init
 from srat.models.backbones.small_cnn import SmallCNN
 from srat.models.heads import CosineHead, LossHead
 from srat.optimization.averaging import Averaging, NoAveraging
@@ -73,6 +73,10 @@ class Config(Checked):
     """Passes over the training data."""
     batch_size: int = 128
     """Images in a step."""
+    freeze: int = field(default=0, metadata=since(0))
+    """Epochs, from the start on, in which the backbone stays as it is and the head learns: all of them at the most."""
+    backbone_rate: float = field(default=1.0, metadata=since(1.0))
+    """What the learning rate is multiplied by for the backbone, which may need smaller steps than the head."""
     data: Source = Digits()
     imbalance: Imbalance = Step()
     holdout: Holdout = Holdout()
@@ -81,6 +85,7 @@ class Config(Checked):
     mixing: Mixing = field(default=NoMixing(), metadata=since(NoMixing()))
     model: Architecture = SmallCNN()
     head: Head = LossHead()
+    init: Init = field(default=Init(), metadata=since(Init()))
     attack: Attack = PGD(epsilon=_DIGITS.epsilon, step_size=_DIGITS.step_size)
     budget: Budget = field(default=UniformBudget(), metadata=since(UniformBudget()))
     inner: InnerMaximization = InnerMaximization()
@@ -105,6 +110,9 @@ class Config(Checked):
     def __post_init__(self) -> None:
         require_field(1 <= self.epochs <= 100_000, "epochs", "1 to 100,000", self.epochs)
         require_field(1 <= self.batch_size <= 1_000_000, "batch_size", "1 to 1,000,000", self.batch_size)
+        require_field(0 <= self.freeze <= self.epochs, "freeze", f"0 to `epochs` {self.epochs}", self.freeze)
+        rate = self.backbone_rate
+        require_field(0 < rate <= 1000, "backbone_rate", "a number above 0, at most 1,000", rate, 0, 1000)
         self.schedule.check(self.epochs)
         self._check_held_out()
         linf, norm = not self.attack.of_linf_alone() or self.evaluation.norm == "linf", self.evaluation.norm
@@ -121,15 +129,28 @@ class Config(Checked):
     def at(self, epoch: int) -> "Config":
         """Return what an epoch is trained with: the members of the first part in their places while it lasts.
 
+        While the backbone is frozen, the attack sees BatchNorm as training does: by its running statistics.
+
         Args:
             epoch: counted from 0.
         """
+        if self.is_frozen(epoch) and self.inner.batch_norm != "eval":
+            return replace(self, inner=replace(self.inner, batch_norm="eval")).at(epoch)
         if epoch >= self.before.epochs(self.epochs):
             return self
         members: Mapping[str, Any] = self.before.members
         stage = replace(self, **members, before=Before())
         nothing = isinstance(stage.feature_loss, NoFeatureLoss) or isinstance(stage.attack, Natural)
         return replace(stage, inner=replace(stage.inner, feature_weight=0.0)) if nothing else stage
+
+    def is_frozen(self, epoch: int) -> bool:
+        """Return whether the backbone stays as it is in an epoch, counted from 0."""
+        return epoch < self.freeze
+
+    @property
+    def starts_trained(self) -> bool:
+        """Whether training starts from weights that there are."""
+        return bool(self.init.sha256) or self.model.is_trained
 
     def _check_held_out(self) -> None:
         """Raise ``UserError`` if a member learns from a held-out part, and nothing is held out."""

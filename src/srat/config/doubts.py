@@ -12,6 +12,7 @@ from srat.core.words import number
 from srat.data.counts import ClassCounts
 from srat.feature_losses import NoFeatureLoss
 from srat.models.heads import CosineHead
+from srat.models.wrapping.wrapper import Custom
 
 
 def doubts_of(config: Config, shape: Sequence[int], class_counts: ClassCounts) -> list[str]:
@@ -24,7 +25,7 @@ def doubts_of(config: Config, shape: Sequence[int], class_counts: ClassCounts) -
     """
     attacks = (config.attack, config.evaluation)
     of_attacks = (line for attack in attacks for line in (*attack.doubts(shape), *_of_norm(config, attack, shape)))
-    of_members = (*_of_budget(config), *_of_losses(config), *_of_mirrors(config))
+    of_members = (*_of_budget(config), *_of_losses(config), *_of_mirrors(config), *_of_freezing(config))
     return list(dict.fromkeys((*of_attacks, *of_members, *_twice(config, class_counts))))
 
 
@@ -70,6 +71,18 @@ def _of_mirrors(config: Config) -> Iterator[str]:
     if config.augmentation.mirrors and not config.data.suggested.mirrored:
         mirroring = f"`augmentation` {config.augmentation.name} mirrors images"
         yield f"{mirroring}, and a mirrored image of `data` {config.data.name} is no longer of its class"
+
+
+def _of_freezing(config: Config) -> Iterator[str]:
+    """Yield that a backbone is frozen before it has learnt anything, or that a loss cannot move it."""
+    if not config.freeze:
+        return
+    if not config.starts_trained and not isinstance(config.model, Custom):
+        yield f"`freeze` {config.freeze}: the backbone is frozen at random; `init` names weights to start from"
+    feature = config.feature_loss
+    whole = config.freeze == config.epochs
+    if whole and not isinstance(feature, NoFeatureLoss) and not feature.projection:
+        yield f"`feature_loss` {feature.name} moves nothing: the backbone is frozen for the whole run"
 
 
 def _twice(config: Config, class_counts: ClassCounts) -> Iterator[str]:

@@ -31,7 +31,7 @@ def _in_epoch(config: Config, epoch: int) -> float:
     searching = 0
     if isinstance(attack, IterativeAttack):
         searching = attack.starts * attack.iterations * (FORWARD + TO_IMAGES) + FORWARD * robust.attack_sees_clean
-    learning = (FORWARD + TO_WEIGHTS) * (1 + robust.sees_clean)
+    learning = (FORWARD + TO_WEIGHTS * (not config.is_frozen(epoch))) * (1 + robust.sees_clean)
     perturbed = config.weight_perturbation.applies(epoch, epochs=epochs)
     return searching + FORWARD * robust.sees_teacher + learning * (1 + perturbed)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -17,6 +17,8 @@ from srat.core.files import parse_json, write_atomically
 
 Tensors = Mapping[str, Tensor]
 Facts = Mapping[str, Any]
+LAST = "model.safetensors"
+"""A run's weights of the last epoch, in its folder."""
 _NOT_FACTS = ("format", "sha256")
 _LONGEST_HEADER = 100_000_000
 _BLANK = b"0" * 64
@@ -95,12 +97,47 @@ def digest_of(path: Path) -> str:
         raise UserError(f"{path}: not a readable file of tensors, or damaged ({error})") from error
 
 
+def weights_at(place: Path) -> Path:
+    """Return the file of weights that a path means: itself, or that of the last epoch in the folder of a run."""
+    return place / LAST if place.is_dir() else place
+
+
+def content_of(path: Path) -> str:
+    """Return what names the content of any file of weights: our own checksum, or the SHA-256 of a stranger's bytes.
+
+    Raises:
+        UserError: if the file cannot be read, or is ours and damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            ours = _DIGEST.search(_head(file)) is not None
+        return digest_of(path) if ours else sha256_of(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_named(there: str, named: str, where: str) -> None:
+    """Raise ``UserError`` unless weights have the checksum by which a configuration names them."""
+    require(there == named, f"{where}: expected weights with the checksum {named}, got {there}")
+
+
+def _head(file: BinaryIO) -> bytes:
+    """Return the length and the header that a file of safetensors begins with."""
+    length = file.read(8)
+    return length + file.read(min(int.from_bytes(length, "little"), _LONGEST_HEADER))
+
+
 def _digest(path: Path) -> str:
     """Return a file's checksum; raise ``ValueError`` or ``OSError`` unless it is what its header says."""
     require(path.is_file(), "no such file")
     with path.open("rb") as file:
-        length = file.read(8)
-        head = length + file.read(min(int.from_bytes(length, "little"), _LONGEST_HEADER))
+        head = _head(file)
         found = _DIGEST.search(head)
         if found is None:
             raise ValueError("there is no checksum in its header, or it is truncated")

@@ -14,6 +14,7 @@ from srat.models.classifier import (
 from srat.models.heads import CosineLinear, Head
 from srat.models.lending import AttackMode, lent
 from srat.models.outputs import logits_of
+from srat.models.starting import Init
 from srat.models.wrapping.wrapper import wrap
 
 import_members("srat.models.backbones")
@@ -28,6 +29,7 @@ __all__ = [
     "CosineLinear",
     "Head",
     "ImageShape",
+    "Init",
     "Normalization",
     "Output",
     "attacked",

@@ -57,6 +57,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, "init"))
         backbone, dimensions = architecture.backbone(shape)
+        normalization = Normalization(*architecture.normalization(mean, std))
         last = head.served(head.build(dimensions, classes), counts)
         mlp = (
             nn.Sequential(nn.Linear(dimensions, dimensions), nn.ReLU(), nn.Linear(dimensions, projection))
@@ -66,7 +67,8 @@ def build(
     # Residual networks train faster where the channels of a pixel lie together (docs/log.md).
     if not _breaks_in_channels_last(backbone):
         backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model = Classifier(Normalization(mean, std), backbone, last, mlp)
+    normalization.channels = shape.channels
+    model = Classifier(normalization, backbone, last, mlp)
     model._shape = (shape.channels, shape.height, shape.width)
     return model
 

@@ -14,6 +14,7 @@ from srat.core.checked import Checked, checked
 from srat.core.errors import require
 from srat.core.members import Member
 from srat.models.inputs import require_channels, require_device, taking_images, telling_what_fails
+from srat.models.weights import Weights
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 T = TypeVar("T")
@@ -54,8 +55,8 @@ class Normalization(nn.Module):
     @taking_images
     def forward(
         self, images: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch channels height width"]:
-        """Return normalised images.
+    ) -> Float[Tensor, "batch normalized height width"]:
+        """Return normalised images; those of one channel have as many as there are means.
 
         Raises:
             UserError: if they are bytes, which would be 255 times too bright, have another number of channels, or
@@ -179,9 +180,41 @@ class Architecture(Member):
         """What the field calls it, such as "WideResNet-34-10"; its name where that says it all."""
         return self.name
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has `weights` that training starts from."""
+        return False
+
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
         """Return the module (batch, channels, height, width) → (batch, dimensions), and its dimensions."""
         raise NotImplementedError
+
+    def normalization(self, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation of each channel that the backbone sees: of one that was trained before, its own.
+
+        Args:
+            mean: (channels,), of the training images, in [0, 1] pixel units.
+            std: (channels,), likewise.
+        """
+        return mean, std
+
+    def without_place(self) -> "Architecture":
+        """Return it without where the weights lie that training starts from."""
+        return self
+
+    def weights(self) -> Weights | None:
+        """Return the weights that training starts from, by the classifier's names; None to start at random.
+
+        Raises:
+            UserError: if they are gone, or others than named.
+        """
+        return None
+
+
+def backbone_parameters(model: Classifier) -> list[nn.Parameter]:
+    """Return the parameters that are neither the last layer's nor the projection's: of a wrapped model, too."""
+    last = {id(parameter) for layer in (model.head, model.projection) for parameter in layer.parameters()}
+    return [parameter for parameter in model.parameters() if id(parameter) not in last]
 
 
 @checked

@@ -131,5 +131,6 @@ def write_hub(folder: RunFolder, config: Config, facts: ModelFacts, which: Which
 
 
 def without_place(config: Config) -> Config:
-    """Return the configuration without where its data lie, which is nobody else's business."""
+    """Return the configuration without where its data and first weights lie, which is nobody else's business."""
+    config = replace(config, init=replace(config.init, path=None), model=config.model.without_place())
     return config if getattr(config.data, "dir", None) is None else replace(config, data=replace(config.data, dir=None))  # type: ignore[call-arg]

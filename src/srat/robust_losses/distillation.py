@@ -9,15 +9,13 @@ from typing_extensions import override
 from srat.core.checked import checked
 from srat.core.errors import require_field
 from srat.core.members import NOT_IDENTITY
-from srat.core.tensor_file import digest_of
+from srat.core.tensor_file import digest_of, weights_at
 from srat.losses.base import Logits, PerExample
 from srat.robust_losses.base import References, RobustLoss, TeacherWeights
 from srat.robust_losses.divergence import kl_divergence
 
 AVERAGE = Path("average")
 """The run's own averaged model as the teacher."""
-_LAST = "model.safetensors"
-"""A run's weights of the last epoch, in its folder."""
 
 
 @checked
@@ -75,7 +73,7 @@ class Distillation(RobustLoss, name="distillation"):
         if self.teacher == AVERAGE:
             require_field(digest == "", "robust_loss.teacher_sha256", "none with the teacher average", digest)
         elif not digest:
-            file = self.teacher / _LAST if self.teacher.is_dir() else self.teacher
+            file = weights_at(self.teacher)
             wanted = "the folder of a run that has ended, a file of its weights, or average"
             require_field(file.is_file(), "robust_loss.teacher", wanted, str(self.teacher))
             object.__setattr__(self, "teacher", file.absolute())

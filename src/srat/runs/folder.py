@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import os
 import shlex
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from srat.config.command_line import words_of
 from srat.config.config import Config
 from srat.core.errors import UserError, require
 from srat.core.files import parse_json, read_bounded, remove_leftovers, write_atomically
@@ -123,18 +125,21 @@ class RunFolder:
         """Whether the training has ended; the weights of the last epoch are the last that it writes."""
         return self.weights("last").exists()
 
-    def check(self, config: Config) -> None:
+    def check(self, config: Config, words: Sequence[str] = ()) -> None:
         """Refuse to train ``config`` in this folder if that would mix it with something else.
+
+        Args:
+            config: what is to be trained.
+            words: what was typed to that end, which may be for a new run that starts from this one.
 
         Raises:
             UserError: if the folder holds another run, or something that is not a run.
         """
         if self.exists:
             differing = Config.read(self.config).differences(config)
-            require(
-                not differing,
-                f"`out`: '{self.path}' holds another run, with {', '.join(differing)} ({self.how_to_go_on} that one)",
-            )
+            other = f"`out`: '{self.path}' holds another run, with {', '.join(differing)}"
+            advice = f"; {self.how_to_start_from(words)}" if self.trained else ""
+            require(not differing, f"{other} ({self.how_to_go_on} that one{advice})")
             return
         ours = {_LOCK, self.checkpoints.name}
         strangers = self.path.is_dir() and any(
@@ -192,6 +197,21 @@ class RunFolder:
         if self.of_own_model:
             return f"srat.fit(config, out={str(self.path)!r}, model=…) continues"
         return f"'srat train --out {shlex.quote(str(self.path))}' continues"
+
+    def how_to_start_from(self, words: Sequence[str] = ()) -> str:
+        """Return what trains a new run from the weights of this one: a command, unless its model is the user's own.
+
+        Args:
+            words: what is to be otherwise in it.
+        """
+        beside = (self.path.with_name(f"{self.path.name}-{number}") for number in itertools.count(2))
+        new = str(next(path for path in beside if not path.exists()))
+        if self.of_own_model:
+            composed = f"srat.compose(config, init={str(self.path)!r})"
+            return f"srat.fit({composed}, out={new!r}, model=…) trains a new one from its weights"
+        start = [*words_of("config", str(self.config)), *words_of("init.path", str(self.path))]
+        command = shlex.join(["srat", "train", *start, *words, *words_of("out", new)])
+        return f"'{command}' trains a new one from its weights"
 
     @property
     def of_own_model(self) -> bool:

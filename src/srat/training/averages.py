@@ -37,8 +37,9 @@ def finish_average(training: Training, stage: Stage, worst_class: Callable[[], f
         share, begun = averaging.share_of_epoch(worst_class(), begun=bool(ends.begun))
         blend_(training.parts["average"], training.module, share)
         ends.begun.fill_(begun)
+    tracked = tracking(training.module) and not training.config.is_frozen(stage.epoch)
     looked_at = training.held_out is not None or stage.epoch + 1 == training.config.epochs
-    if averaging.statistics != "averaged" and looked_at and tracking(training.module):
+    if averaging.statistics != "averaged" and looked_at and tracked:
         ends.moved.copy_(estimate_statistics(training, stage, attacked=averaging.statistics == "attacked"))
     ends.done.fill_(stage.epoch + 1)
 

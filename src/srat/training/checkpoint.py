@@ -30,6 +30,8 @@ class Moving(NamedTuple):
     """All state beside these."""
     slots: Slots | None
     """What the optimiser keeps of each parameter, where that is known."""
+    normalizes: bool = True
+    """Whether the model's mean and deviation were chosen for it, so that it is told if a checkpoint has others."""
 
 
 @dataclass(kw_only=True)
@@ -137,7 +139,7 @@ def load_checkpoint(
 
 
 def _restore(file: TensorFile, moving: Moving, run: str) -> State:
-    model, optimizer, parts, _ = moving
+    model, optimizer, parts = moving.model, moving.optimizer, moving.parts
     try:
         require(file.facts.get("run") == run, "its configuration is another")
         now = _present_keys(file.shapes, model)
@@ -147,7 +149,8 @@ def _restore(file: TensorFile, moving: Moving, run: str) -> State:
         state = State(**facts, sums=tensors["sums"], best_weights=_without("best", tensors))
         _check(state)
         weights = _without("model", tensors)
-        tell_of_normalization(model, weights)
+        if moving.normalizes:
+            tell_of_normalization(model, weights)
         model.load_state_dict(weights)
         parts.load_state_dict(_without("parts", tensors))
         _load_optimizer_tensors(optimizer, _without("optimizer", tensors))

@@ -31,7 +31,7 @@ from srat.runtime.fabric import describe, make_fabric
 from srat.runtime.machine import telling_of_memory
 from srat.runtime.precision import computes_bf16
 from srat.runtime.processes import Processes, join
-from srat.training.checkpoint import State
+from srat.training.checkpoint import State, list_checkpoints
 from srat.training.keeper import FolderKeeper, NullKeeper
 from srat.training.loop import run_epochs
 from srat.training.memory_estimate import check_memory
@@ -115,6 +115,11 @@ class Task:
         """Where it computes."""
         return self.fabric.device
 
+    @property
+    def begins(self) -> bool:
+        """Whether there is no checkpoint to go on from."""
+        return self.folder is None or not list_checkpoints(self.folder.checkpoints)
+
 
 def train(task: Task, parts: Parts | None) -> Run:
     """Do what is left of a training."""
@@ -153,6 +158,7 @@ def set_up_for(task: Task, data: TrainingData) -> Training:
         task.model,
         processes=task.processes,
         compiled=task.compiled,
+        begins=task.begins,
         notice=task.observer.notice,
     )
 

@@ -124,7 +124,9 @@ class FolderKeeper(Stopwatch, Keeper):
         observer: Observer,
     ) -> None:
         slots = slots_of(training.config.optimizer, training.module)
-        self._moving = Moving(training.module, training.optimizer, training.parts, slots)
+        # What a training starts from brings its own mean and deviation.
+        chosen = not training.config.init.sha256
+        self._moving = Moving(training.module, training.optimizer, training.parts, slots, chosen)
         self._run = training.config.id
         self._processes, self._precision = training.processes, training.fabric.strategy.precision
         self._folder = folder

@@ -31,6 +31,7 @@ from srat.training.guarding import end_guarded, probe
 from srat.training.keeper import DivergenceError, Keeper, check_finite
 from srat.training.memory_estimate import largest_batch
 from srat.training.session import Training
+from srat.training.setting_up import FACTOR
 from srat.training.step import train_step
 from srat.weightings import Uniform
 
@@ -72,7 +73,7 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
         rng = partial(generator, config.seed, epoch=epoch, step=step, rank=rank, device=device)
         # What the model itself draws, as Dropout does, comes from the global generator.
         torch.manual_seed(derive_seed(config.seed, "model", epoch=epoch, step=step, rank=rank))
-        with telling_what_fits(training):
+        with telling_what_fits(training), staged.held():
             sums = train_step(staged, batch, stage, rng)
         state.sums = accumulate(state.sums, sums, step=step)
         state.step = step + 1
@@ -100,9 +101,9 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of all parameters."""
+    """Set the learning rate of all parameters: of a group with a factor, that much of it."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get(FACTOR, 1.0)
 
 
 def validate(training: Training, epoch: int, keeper: Keeper, observer: Observer) -> tuple[Row, list[str]]:

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ from srat.core.errors import UserError, require
 from srat.core.files import size
 from srat.data import Batch, Targets
 from srat.data.mixing import NoMixing
-from srat.models import Output
+from srat.models import Classifier, Output
+from srat.models.classifier import backbone_parameters
 from srat.models.sync_batch_norm import SyncBatchNorm2d
 from srat.runtime.fabric import make_fabric_alone
 from srat.runtime.machine import available, is_out_of_memory
@@ -62,13 +63,15 @@ class Footprint(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def step_bytes(training: Training, *, batch_size: int) -> int:
     """Return how many bytes a training run takes beside data and weights: optimiser, best weights, a step.
 
-    Of a run in two stages it is the step of the larger one.
+    Of a run in several stages it is the step of the largest one.
 
     Args:
         training: model, data, configuration.
         batch_size: images in it.
     """
-    return max(_bytes_of_step(stage, batch_size=batch_size) for stage in {training.at(0), training})
+    last = training.config.epochs - 1
+    stages = {training.at(epoch) for epoch in {0, min(training.config.freeze, last), last}}
+    return max(_bytes_of_step(stage, batch_size=batch_size) for stage in stages)
 
 
 def _bytes_of_step(training: Training, *, batch_size: int) -> int:
@@ -98,8 +101,10 @@ def _bytes_of_step(training: Training, *, batch_size: int) -> int:
             optimizer=make_optimizer(config, module),
             parts=parts,
             processes=ALONE,
+            still=backbone_parameters(cast(Classifier, module)) if training.still else (),
         )
-        train_step(traced, blank_batch(training, batch_size), stage, lambda _: rng)
+        with traced.held():
+            train_step(traced, blank_batch(training, batch_size), stage, lambda _: rng)
         # What is left when the step is done is the optimiser's: it was not there yet at the peak.
         momentum = footprint.live - weights
     best = weights - kept if training.held_out is not None else 0

@@ -1,7 +1,7 @@
 """What a run works with: model, optimiser and data on its device, and what is done with them in a step."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -20,7 +20,7 @@ from srat.feature_losses import Memory
 from srat.feedback import Feedback, HeldOut
 from srat.guards import Watch
 from srat.models import Output, lent, logits_at
-from srat.models.classifier import BatchNorm
+from srat.models.classifier import BatchNorm, Classifier, backbone_parameters
 from srat.models.folding import Folding
 from srat.optimization.averaging import Ends, blend_
 from srat.runtime.processes import Processes
@@ -52,6 +52,8 @@ class Training:
     """Which classes are under-represented."""
     teacher: nn.Module | None = None
     """Another run's model that the robust loss learns from; it is no part of checkpoints, for its file is there."""
+    still: Sequence[nn.Parameter] = ()
+    """The backbone's parameters while it is frozen."""
 
     @property
     def train(self) -> Dataset:
@@ -89,9 +91,10 @@ class Training:
         return {name: cast(Feedback, self.parts[name]) for name in LEARNING if name in self.parts}
 
     def at(self, epoch: int) -> "Training":
-        """Return it with the members that train an epoch."""
+        """Return it with the members that train an epoch, and what that leaves as it is."""
         config = self.config.at(epoch)
-        return self if config is self.config else replace(self, config=config)
+        still = backbone_parameters(cast(Classifier, self.module)) if config.is_frozen(epoch) else ()
+        return self if config is self.config and not still else replace(self, config=config, still=still)
 
     def stage(self, epoch: int) -> Stage:
         """Return what holds at the first step of an epoch."""
@@ -153,6 +156,27 @@ class Training:
         with lent(self.module, self.config.inner.batch_norm) as served, folded:
             yield served
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold still what is frozen: no gradient, and BatchNorm by its running statistics, which stay."""
+        if not self.still:
+            yield
+            return
+        moved = [parameter for parameter in self.still if parameter.requires_grad]
+        norms = [module for module in self.module.modules() if isinstance(module, BatchNorm) and module.training]
+        try:
+            for parameter in moved:
+                # Several processes wait for the gradient of each parameter that there was at the start.
+                parameter.requires_grad = self.processes.count > 1
+            for norm in norms:
+                norm.eval()
+            yield
+        finally:
+            for parameter in moved:
+                parameter.requires_grad = True
+            for norm in norms:
+                norm.train()
+
     def taught(self, images: Tensor) -> Float[Tensor, "own classes"] | None:
         """Return a teacher's logits in fp32, without a gradient; None where the robust loss asks for none.
 
@@ -166,8 +190,13 @@ class Training:
             return logits_at(teacher, images)
 
     def backward(self, loss: Float[Tensor, ""]) -> None:
-        """Put the gradient into the parameters: the sum over the processes, of which Fabric takes the mean."""
+        """Put the gradient into the parameters that learn: the sum over the processes, of which Fabric takes the mean.
+
+        Those that are frozen get none.
+        """
         self.fabric.backward(loss * self.processes.count)
+        for parameter in self.still:
+            parameter.grad = None
 
     def unscale(self) -> None:
         """Undo fp16's scaling of the gradient."""
@@ -193,7 +222,7 @@ class Training:
         the average of the weights moves, and the feature loss's memory and all feedback take the batch in.
         """
         if self.processes.count > 1:
-            norms = [module for module in self.module.modules() if isinstance(module, BatchNorm)]
+            norms = [module for module in self.module.modules() if isinstance(module, BatchNorm) and module.training]
             self.processes.average_(b for norm in norms for b in norm.buffers() if b.is_floating_point())
         if "average" in self.parts:
             share = self.config.averaging.share(stage.step, steps=self.feed.steps, epochs=self.config.epochs)

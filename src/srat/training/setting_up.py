@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import cast
 
 import torch
@@ -11,13 +12,15 @@ from torch import Tensor, nn
 
 from srat.attacks import Natural
 from srat.config.config import Config
-from srat.core.errors import require
+from srat.core.errors import require, require_field
 from srat.data import Dataset, Feed, to_unit
 from srat.data.feed import smallest_batch
 from srat.evaluation.groups import groups
 from srat.guards import Watch
 from srat.models import Classifier, channel_statistics
+from srat.models.classifier import backbone_parameters
 from srat.models.folding import Folding, find_folding
+from srat.models.starting import start_from
 from srat.models.sync_batch_norm import synchronize
 from srat.runs.run import build_model, image_shape
 from srat.runtime.compiling import CompileChoice, compile_in_place
@@ -31,6 +34,8 @@ _SAMPLE = 1 << 29
 """Numbers, at the most, that normalisation is made of: all of CIFAR's, those of 3,500 photographs of 224²."""
 _PART = 1 << 24
 """Numbers that are looked at at once."""
+FACTOR = "factor"
+"""Of a group of parameters: what the learning rate is multiplied by for them."""
 
 
 def set_up(
@@ -42,6 +47,7 @@ def set_up(
     *,
     processes: Processes = ALONE,
     compiled: CompileChoice = "off",
+    begins: bool = True,
     notice: Callable[[str], None] = print,
 ) -> Training:
     """Return model, optimiser and data on the device.
@@ -54,7 +60,8 @@ def set_up(
         model: the user's own model, or None to build the configuration's.
         processes: those of the run.
         compiled: whether and how to compile the model.
-        notice: told if it cannot be compiled.
+        begins: whether training starts here; a run that goes on has its weights in a checkpoint.
+        notice: told if it cannot be compiled, and of the weights that training starts from.
     """
     smallest = smallest_batch(len(train), config.batch_size)
     told = f"`batch_size` {config.batch_size}: expected at least one image for each of {processes.count} processes"
@@ -64,6 +71,10 @@ def set_up(
         model = built(config, train)
     else:
         check_fit(config, model, train, notice)
+    frozen = not config.freeze or bool(backbone_parameters(cast(Classifier, model)))
+    require_field(frozen, "freeze", f"0 with `model` {config.model.name}, which is a head alone", config.freeze, 0)
+    if begins and (weights := config.init.weights() or config.model.weights()) is not None:
+        notice(start_from(weights, cast(Classifier, model), train.class_names))
     config.regularizer.check(cast(Classifier, model), classes=len(train.class_names))
     if config.sync_batch_norm and processes.count > 1:
         synchronize(model)
@@ -132,7 +143,29 @@ def folding_for(config: Config, model: nn.Module, train: Dataset) -> Folding | N
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser of a configuration."""
-    return config.optimizer.make(model.parameters(), scaled=config.precision == "fp16")
+    late = config.precision == "fp16" or 0 < config.freeze < config.epochs
+    optimizer = config.optimizer.make(model.parameters(), scaled=late)
+    if config.backbone_rate != 1:
+        discriminate(optimizer, backbone_parameters(cast(Classifier, model)), config.backbone_rate)
+    return optimizer
+
+
+def discriminate(optimizer: torch.optim.Optimizer, slower: Iterable[nn.Parameter], factor: float) -> None:
+    """Put some parameters of an optimiser into groups with a learning rate of their own; their order stays.
+
+    Args:
+        optimizer: of a single group.
+        slower: some of its parameters.
+        factor: what the learning rate is multiplied by for these.
+
+    Source: Howard and Ruder, 2018 (ULMFiT), Section 3.2, with two groups.
+    """
+    (whole,) = optimizer.param_groups
+    slow = {id(parameter) for parameter in slower}
+    runs = [(is_slow, list(run)) for is_slow, run in groupby(whole["params"], lambda each: id(each) in slow)]
+    optimizer.param_groups.clear()
+    for is_slow, run in runs:
+        optimizer.add_param_group({**whole, "params": run, FACTOR: factor if is_slow else 1.0})
 
 
 def make_parts(config: Config, model: nn.Module, dimensions: int, counts: Sequence[int]) -> nn.ModuleDict:

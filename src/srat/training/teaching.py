@@ -5,7 +5,7 @@ from torch import nn
 
 from srat.config.config import Config
 from srat.core.errors import require
-from srat.core.tensor_file import digest_of
+from srat.core.tensor_file import digest_of, require_named
 from srat.core.words import few
 from srat.data import Dataset
 from srat.models import ImageShape
@@ -21,8 +21,8 @@ def load_teacher(config: Config, train: Dataset, device: torch.device) -> nn.Mod
     weights = config.robust_loss.teacher_weights
     if weights is None:
         return None
-    said, there = f"`robust_loss.teacher` '{weights.path}'", digest_of(weights.path)
-    require(there == weights.sha256, f"{said}: expected weights with the checksum {weights.sha256}, got {there}")
+    said = f"`robust_loss.teacher` '{weights.path}'"
+    require_named(digest_of(weights.path), weights.sha256, said)
     teacher, facts = load_with_facts(weights.path, device=device)
     for wanted, got in ((train.class_names, facts.class_names), (image_shape(train), facts.shape)):
         require(wanted == got, f"{said}: expected a model of {_told(wanted)}, got one of {_told(got)}")

@@ -14,6 +14,7 @@ from srat.cli.options import Options
 from srat.cli.parsing import (
     BEFORE,
     BUDGET_FLAGS,
+    INIT_FLAG,
     before_flags,
     choices_class,
     family_flag,
@@ -30,7 +31,7 @@ from srat.runs.finding import NAMED, runs_beside, runs_in
 from srat.runs.folder import RunFolder
 
 COMMAND = "train"
-Choices = choices_class(*map(family_flag, ("protocol", "method", *FAMILIES)), *before_flags(), *BUDGET_FLAGS)
+Choices = choices_class(*map(family_flag, ("protocol", "method", *FAMILIES)), *before_flags(), INIT_FLAG, *BUDGET_FLAGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,9 @@ def read_arguments(args: list[str]) -> tuple[Options, Config]:
     epochs = value_of("--epochs", args) if "protocol" in chosen else None
     if epochs is not None and epochs.isdecimal():  # what is none, tyro refuses below
         chosen["epochs"] = int(epochs)
-    config = compose(base_config(args) or compose(method=DEFAULT_METHOD), **chosen)
+    if (base := base_config(args)) is None:
+        chosen = {"method": DEFAULT_METHOD} | chosen
+    config = compose(base, **chosen)
     check_resume(args)
     arguments = parse(
         Arguments,
@@ -74,6 +77,8 @@ def read_arguments(args: list[str]) -> tuple[Options, Config]:
         require_run(arguments.options.out)
     run = unstaged(arguments.run, named="before" in chosen)
     check(run)
+    if (out := arguments.options.out) is not None and RunFolder(out).trained:
+        RunFolder(out).check(placed(run, out), other_words(Options(), args, command=COMMAND))
     return arguments.options, placed(run, arguments.options.out)
 
 
@@ -166,4 +171,4 @@ def shown(config: Config) -> Any:
     names = {family: getattr(config, family).name for family in FAMILIES}
     budget = {name: getattr(config.evaluation, name) for name in ("norm", "epsilon", "step_size")}
     first = {f"{BEFORE}{name}": member.name for name, member in config.before.members.items()}
-    return Choices(method=config.method, **names, **first, **budget)
+    return Choices(method=config.method, **names, **first, **budget, init=config.init.path)

@@ -26,7 +26,8 @@ class Optimizer(Member, unnamed="sgd"):
 
         Args:
             parameters: what it moves.
-            scaled: whether steps whose gradient overflows are left out, as under fp16.
+            scaled: whether some may begin later than others: under fp16 steps whose gradient overflows are left out,
+                and a frozen backbone has no gradient at first.
         """
         raise NotImplementedError
 

@@ -45,7 +45,8 @@ class SGD(Optimizer, name="sgd"):
             fused=True,
         )
         if scaled and self.momentum:
-            # A first step that overflows is left out, but not the making of its momentum, of memory as it was found.
+            # A first step that overflows is left out, but not the making of its momentum, of memory as it was found;
+            # and the fused step takes no momentum of some parameters alone.
             for parameter in parameters:
                 made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         return made
