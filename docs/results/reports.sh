@@ -18,7 +18,7 @@ for evaluation in ${runs:+"$runs"/*/evaluation.json}; do
 done
 report() { srat report "$@" --scale "$scale" --data "$data" --runs "$here/runs" --out "$here/$data" >/dev/null && echo "$1" || echo "no $1 yet"; }
 if [ "$scale" = medium ]; then
-  for name in ladder trials frontier; do report "$name"; done
+  for name in ladder trials frontier ours; do report "$name"; done
   exit 0
 fi
 report figure1
