@@ -25,7 +25,7 @@ from srat.training.setting_up import set_up
 
 NO_COMPILER = 77
 BATCH = 64
-SAME_STEPS = {"fast-at", "logit-adjustment", "at-bsl", "vs", "robustlt", "trades-bsl", "dafa", "frl"}
+SAME_STEPS = {"fast-at", "fast-bsl", "logit-adjustment", "at-bsl", "vs", "robustlt", "trades-bsl", "dafa", "frl"}
 """Methods of the field whose steps call the model as others' do: cross-entropy's, balanced softmax', TRADES'."""
 AGREEMENT = {"fp32": 0.99, "tf32": 0.99, "bf16": 0.98, "fp16": 0.98}
 POINTS = {"fp32": 0.2, "tf32": 0.2, "bf16": 0.3, "fp16": 0.3}

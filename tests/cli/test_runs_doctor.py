@@ -98,7 +98,7 @@ class TestRuns:
     def test_of_several_folders(self, cli, folder):
         code, out, _ = cli("runs", folder / "deep", folder / "b", "--format", "json")
         assert code == 0
-        assert [row["run"] for row in json.loads(out)] == [str(folder / "deep" / "a"), "b"]
+        assert [row["run"] for row in json.loads(out)] == [str(folder / "deep" / "a"), str(folder / "b")]
         code, out, err = cli("runs", folder, "nowhere")
         assert (code, out, "no folder 'nowhere'" in err) == (2, "", True)
 

@@ -3,7 +3,9 @@
 import json
 import shlex
 import shutil
+import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -316,3 +318,12 @@ def test_a_run_is_named_by_the_content_of_its_folder(convnext, saved):
     hidden = without_place(one)
     assert str(convnext) not in hidden.to_json()
     assert hidden.id == one.id
+
+
+def test_without_transformers_one_line_says_what_to_install(convnext, monkeypatch):
+    architecture = HuggingFace(path=convnext)
+    for name in [each for each in sys.modules if each == "transformers" or each.startswith("transformers.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for use in (partial(made, architecture), architecture.weights):
+        with pytest.raises(UserError, match=r"needs transformers: pip install 'srat\[hugging-face\]'"):
+            use()

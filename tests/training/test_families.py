@@ -60,7 +60,7 @@ OF_A_STEP = (
 )
 UNGUARDED = {"guard": "none"}
 """Attacks of so few steps would have a guard; it is a member as others are."""
-ALIKE = ("natural", "logit-adjustment", "fast-at", "at-bsl")
+ALIKE = ("natural", "logit-adjustment", "fast-at", "fast-bsl", "at-bsl")
 """Methods that do here what another does, for nothing is drawn and all are attacked alike."""
 MEMBERS = [(family, name) for family in OF_A_STEP for name in choices(FAMILIES[family])]
 OTHERS = [

@@ -34,6 +34,7 @@ from srat.runtime.fabric import make_fabric
 from srat.runtime.processes import ALONE
 from srat.training.checkpoint import State, list_checkpoints
 from srat.training.fitting import fit
+from srat.training.guarding import forget_momentum
 from srat.training.keeper import NullKeeper
 from srat.training.loop import set_learning_rate, train_epoch
 from srat.training.memory_estimate import step_bytes
@@ -260,6 +261,17 @@ class TestSettings:
 
     def test_are_said_before_a_training(self):
         assert frozen_part(small()) == ""
-        assert frozen_part(small(freeze=1)) == ", backbone frozen in the first 1"
+        assert frozen_part(small(freeze=1)) == ", backbone frozen for the first 1 epoch"
         assert frozen_part(small(freeze=2, backbone_rate=0.5)) == ", backbone frozen throughout"
         assert frozen_part(small(backbone_rate=0.5)) == ", backbone's rate × 0.5"
+
+
+def test_momentum_that_a_guard_forgets_is_there_when_the_backbone_begins():
+    training = a_training(freeze=1)
+    optimizer = training.optimizer
+    for kept in optimizer.state.values():
+        kept["momentum_buffer"].fill_(1.0)
+    forget_momentum(optimizer)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    assert parameters
+    assert not any(optimizer.state[parameter]["momentum_buffer"].any() for parameter in parameters)

@@ -1,4 +1,4 @@
-"""A training that starts from weights there are: named by content, resumed without them, told in a line."""
+"""A training that starts from existing weights: named by content, resumed without them, told in a line."""
 
 import json
 import shlex
@@ -156,7 +156,7 @@ class TestCommandLine:
         for given in (run, copied):
             config = read_arguments(["--init", str(given)])[1]
             assert config.init == Init(path=given)
-            assert compose(init=str(given)) == config
+            assert compose(method="fast-bsl", init=str(given)) == config
 
     def test_leads_back_to_itself(self, run):
         config = compose(init=run, epochs=3)

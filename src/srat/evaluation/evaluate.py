@@ -103,7 +103,7 @@ def check_last_step(wanted: bool, attacks: Iterable[AnyAttack]) -> None:
     """Raise ``UserError`` if the last step is to be counted, and none of the attacks goes step by step."""
     attacks = tuple(attacks)
     there = any(isinstance(each, IterativeAttack) for each in attacks)
-    names = ", ".join(each.label for each in attacks)
+    names = ", ".join(each.label for each in attacks) or "none"
     require(there or not wanted, f"`last_step`: expected an attack that goes step by step, such as pgd-20, got {names}")
 
 

@@ -5,8 +5,8 @@
     srat grid ours --scale small       48 runs (3 seeds) of five minutes or less on two cores, on Fashion-MNIST
     srat report ours [--scale medium]
 
-Expected: as good as PGD-10's best, on the rare classes and over all, at a fifth of the passes; docs/ours.md has what
-came out. At the medium scale all train under N-FGSM, so that ours is the balanced softmax there.
+Expected: as good as the balanced softmax under PGD-10, at a fifth of the passes; docs/ours.md has what came out. At the
+medium scale all train under N-FGSM, so that ours is the balanced softmax there.
 """
 
 from collections.abc import Sequence

@@ -88,7 +88,7 @@ def entry_of(facts: ModelFacts, evaluation: Evaluation | None) -> dict[str, str 
         "link": "",
         "name": f"{config.method} on {config.data.title}",
         "authors": "",
-        "additional_data": False,
+        "additional_data": None if config.starts_trained else False,
         "number_forward_passes": 1,
         "dataset": config.data.name,
         "venue": "Unpublished",

@@ -209,6 +209,7 @@ class RunFolder:
         if self.of_own_model:
             composed = f"srat.compose(config, init={str(self.path)!r})"
             return f"srat.fit({composed}, out={new!r}, model=…) trains a new one from its weights"
+        words = _without("--init", words)
         start = [*words_of("config", str(self.config)), *words_of("init.path", str(self.path))]
         command = shlex.join(["srat", "train", *start, *words, *words_of("out", new)])
         return f"'{command}' trains a new one from its weights"
@@ -277,9 +278,9 @@ class RunFolder:
         return len(held) if isinstance(held, list) else 0
 
     def write_metrics(self, history: Sequence[Row]) -> None:
-        """Write metrics.csv; a run that another version has begun keeps the columns that it began with."""
+        """Write metrics.csv."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(history[0]), extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
         write_atomically(self.metrics, text.getvalue())
@@ -314,6 +315,15 @@ class RunFolder:
 
 def _suffix(which: Which, portion: Portion = None) -> str:
     return ("" if which == "last" else f"-{which}") + ("" if portion is None else f"-{portion}")
+
+
+def _without(flag: str, words: Sequence[str]) -> list[str]:
+    """Return the words of a command without a flag and its value."""
+    kept = [word for word in words if not word.startswith(f"{flag}=")]
+    while flag in kept:
+        place = kept.index(flag)
+        del kept[place : place + 2]
+    return kept
 
 
 def _number(text: str) -> int | float:

@@ -43,12 +43,20 @@ def row_of(run: RunFolder, folder: Path) -> Row:
         row = {"run": name, "state": state_of(run, config), **empty}
         row |= {"method": config.method, "data": config.data.title, "imbalance": config.imbalance.title}
         row |= {"model": config.model.name, "seed": config.seed, "epochs": config.epochs}
-        history = run.read_metrics() if run.metrics.exists() else ()
-        row["trouble"] = "; ".join(each.name for each in troubles(config, history)) or None
+        row["trouble"] = trouble_of(run, config)
         path = run.evaluation("last")
         return row | accuracies(Evaluation.read(path), config) if path.exists() else row
     except UserError as error:
         return {"run": name, "state": f"damaged: {error}", **empty}
+
+
+def trouble_of(run: RunFolder, config: Config) -> str | None:
+    """Return what is wrong with a run's training, in a few words; None if nothing is, or its metrics do not say."""
+    try:
+        history = run.read_metrics() if run.metrics.exists() else ()
+        return "; ".join(each.name for each in troubles(config, history)) or None
+    except (UserError, KeyError):
+        return None
 
 
 def state_of(run: RunFolder, config: Config) -> str:

@@ -17,6 +17,8 @@ FALLEN = 0.995
 """Of the first epoch's loss; one that was never below has not fallen."""
 APART = 0.25
 """How much higher the accuracy on training images may be than on held-out ones."""
+WHOLE = 0.99
+"""Part of a class's images that are right where the model predicts it for all images."""
 LEARNT = 0.5
 """Accuracy on training images below which a model has not learnt enough to overfit."""
 
@@ -56,13 +58,13 @@ def _silence(config: Config, row: Row, silent: Sequence[str]) -> Iterator[Troubl
         return
     none, some = int(row["held_out_classes_silent"]), int(row["held_out_classes_right"])
     smaller = "" if isinstance(config.attack, Natural) else " or a smaller `attack.epsilon`"
-    if some <= 1 < none + some:
+    if none and some == 1 and float(row["held_out_clean"]) * (none + some) > WHOLE:
         steps = f"a lower `optimizer.learning_rate`, some epochs of `schedule.warmup`{smaller}"
         yield Trouble(name="one class for all", text=f"the model predicts one class for all images; try {steps}")
     elif none:
         which = few(silent) if silent else f"{none} of {counted(none + some, 'class', 'classes')}"
         yield Trouble(
-            name=f"{counted(none, 'class', 'classes')} never right",
+            name="classes never right",
             text=f"no held-out image of {which} is classified correctly; {_for_the_silent(config, row, smaller)}",
         )
 
@@ -78,8 +80,8 @@ def _for_the_silent(config: Config, row: Row, smaller: str) -> str:
 
 
 def _standstill(config: Config, history: Sequence[Row]) -> Iterator[Trouble]:
-    """Yield that the loss has never fallen below the first epoch's, unless the task itself changes meanwhile."""
-    if config.before.members or config.budget.ramp:
+    """Yield that the loss has never fallen below the first epoch's, unless it began low, or the task changes."""
+    if config.starts_trained or config.before.members or config.budget.ramp:
         return
     losses = [float(row["loss"]) for row in history]
     if len(losses) > 1 and min(losses[1:]) >= FALLEN * losses[0]:
@@ -89,8 +91,7 @@ def _standstill(config: Config, history: Sequence[Row]) -> Iterator[Trouble]:
 
 def _overfitting(config: Config, row: Row) -> Iterator[Trouble]:
     """Yield that training images are right far more often than held-out ones, where the two are comparable."""
-    alike = isinstance(config.attack, PGD | Natural) and config.budget == UniformBudget()
-    if "held_out_as_trained" not in row or not alike or not isinstance(config.sampling, Shuffled):
+    if "held_out_as_trained" not in row or not _comparable(config, int(row["epoch"])):
         return
     trained, held_out = float(row["train_accuracy"]), float(row["held_out_as_trained"])
     if trained >= LEARNT and trained - held_out > APART:
@@ -100,3 +101,13 @@ def _overfitting(config: Config, row: Row) -> Iterator[Trouble]:
             name="overfitting",
             text=f"{rates}{under}: the model overfits; try a stronger `augmentation` or fewer `epochs`",
         )
+
+
+def _comparable(config: Config, epoch: int) -> bool:
+    """Return whether images are drawn as they are, and attacked within the ball of the evaluation, or none at all."""
+    attack, threat = config.at(epoch).attack, config.evaluation
+    if isinstance(attack, Natural):
+        same = isinstance(config.attack, Natural)
+    else:
+        same = isinstance(attack, PGD) and (attack.norm, attack.epsilon) == (threat.norm, threat.epsilon)
+    return same and config.budget == UniformBudget() and isinstance(config.sampling, Shuffled)

@@ -131,5 +131,8 @@ def comparable(config: Config, stage: Stage) -> list[bool]:
 
 
 def forget_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Drop all that an optimiser keeps of its parameters, as at the start of a run."""
-    optimizer.load_state_dict({"state": {}, "param_groups": optimizer.state_dict()["param_groups"]})
+    """Set all that an optimiser keeps of its parameters to 0, as at the start of a run; what begins later is there."""
+    for kept in optimizer.state.values():
+        for value in kept.values():
+            if isinstance(value, torch.Tensor):
+                value.zero_()

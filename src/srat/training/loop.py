@@ -197,9 +197,11 @@ def forget_other_selection(state: State, config: Config, observer: Observer) -> 
 def finish_epoch(state: State, row: Row, kept: nn.Module, selected_under: str) -> None:
     """Put an epoch into the state; its weights too, if its classes' mean accuracy under attack is the best so far.
 
-    That of an epoch which the guard has undone is of weights that are gone.
+    That of an epoch which the guard has undone is of weights that are gone. A run that an earlier version began keeps
+    the metrics that it began with.
     """
-    state.history.append(row)
+    known = state.history[0] if state.history else row
+    state.history.append({name: value for name, value in row.items() if name in known})
     state.epoch, state.step, state.sums = state.epoch + 1, 0, no_sums()
     if row.get("held_out_robust", -1.0) > state.best_score and not row.get("guard_rolled_back"):
         state.best_score, state.best_epoch = row["held_out_robust"], row["epoch"]

@@ -58,9 +58,9 @@ def rows_in(name: str, *, alone: bool) -> list[Row]:
     require(folder.is_dir(), f"srat runs: there is no folder '{folder}'; 'srat runs FOLDER' looks in another")
     rows = list_runs(folder)
     require(bool(rows), f"there is no run in '{folder}' (a run's folder has a config.json)")
-    if alone or RunFolder(folder).exists:
+    if alone:
         return rows
-    return [row | {"run": str(folder / row["run"])} for row in rows]
+    return [row | {"run": name if RunFolder(folder).exists else str(folder / row["run"])} for row in rows]
 
 
 def as_csv(rows: Sequence[Row]) -> str:

@@ -9,7 +9,7 @@ METHOD = Method(
     source="ours, 2026 (docs/ours.md), of Ren et al., 2020 (balanced softmax) and de Jorge et al., 2022 (N-FGSM)",
     formula="CE(z(x') + τ · ln n, y); the attack: one step of ε from noise in 2 ε, without a projection",
     differs=(
-        "With `loss.tau` above 1 rare classes gain what common ones lose: with 1.5, at 100 : 1, nearly all of it.",
+        "`loss.tau` above 1 takes from common classes what it gives rare ones: with 1.5, at 100 : 1, nearly all.",
     ),
     loss=BalancedSoftmax(),
     attack=NFGSM(),

@@ -80,8 +80,9 @@ class HuggingFace(Architecture, name="hugging-face"):
 
     @override
     def backbone(self, shape: ImageShape) -> tuple[nn.Module, int]:
+        classifiers = _classes_of(_network(self.architecture)[0])
         with _quietly():
-            model = _classes_of(_network(self.architecture)[0]).from_config(_settings(self.architecture, _LABELS))
+            model = classifiers.from_config(_settings(self.architecture, _LABELS))
         head = _head_of(model, _LABELS)
         dimensions = model.get_submodule(head).in_features
         parent, _, name = head.rpartition(".")
@@ -111,8 +112,9 @@ class HuggingFace(Architecture, name="hugging-face"):
         require_named(_content(folder), self.sha256, f"`model.path` '{self.path}'")
         names = _class_names(_described(folder))
         settings = _settings(self.architecture, len(names) or _classes_of_head(_described(folder)))
+        classifiers = _classes_of(_network(self.architecture)[0])
         with _quietly(), torch.random.fork_rng(devices=[]):
-            model, info = _classes_of(_network(self.architecture)[0]).from_pretrained(
+            model, info = classifiers.from_pretrained(
                 folder,
                 config=settings,
                 local_files_only=True,
@@ -193,10 +195,10 @@ def _network(architecture: str) -> tuple[str, dict[str, Any]]:
 
 def _settings(architecture: str, classes: int) -> Any:
     """Return the settings of a network as transformers has them, for so many classes."""
-    from transformers import AutoConfig
-
     kind, settings = _network(architecture)
     _classes_of(kind)
+    from transformers import AutoConfig
+
     with _told_of_what_fails("model.architecture"):
         return AutoConfig.for_model(kind, **settings, num_labels=classes)
 

@@ -120,7 +120,7 @@ def _failures(facts: _Facts) -> str:
 
 
 def _behind(facts: _Facts) -> bool:
-    return facts.rare is not None and facts.rare.high < facts.common.low / 2
+    return facts.rare is not None and (facts.rare.high < facts.common.low / 2 or facts.rare.high <= facts.chance)
 
 
 def _head_behind(facts: _Facts) -> str:
@@ -188,7 +188,8 @@ RULES: Sequence[_Rule] = (
     _Rule("good", lambda _: True, _head_well),
 )
 """In this order: what the audit refutes; what guessing might do as well; rare classes (or the last of the groups that
-were asked for) far below the common ones, all of their interval below half of what those have at the least; rare
+were asked for) far below the common ones, all of their interval below half of what those have at the least, or
+below guessing; rare
 classes of which too few images are there; classes at chance, or perhaps; an accuracy below `LEVEL`; all is well."""
 
 
