@@ -118,7 +118,7 @@ def test_what_it_imports_is_declared():
     facts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     groups = [facts["dependencies"], *facts["optional-dependencies"].values()]
     declared = {re.match(r"[\w-]+", each)[0].lower().replace("-", "_") for group in groups for each in group}
-    declared |= {"PIL", "sklearn", "lightning_fabric", "mlflow", "wandb", "pytorch_lightning"}
+    declared |= {"PIL", "sklearn", "lightning_fabric", "mlflow", "wandb", "pytorch_lightning", "huggingface_hub"}
     found = {
         module.split(".")[0]
         for path in (ROOT / "src").rglob("*.py")

@@ -249,10 +249,10 @@ def test_a_member_of_any_kind_is_one_file(added, tmp_path):
         "evaluate run --attack jump --device cpu",
         "audit run --check many --device cpu",
         "grid ours-recipe --seeds 1 --executor serial --device cpu",
-        f"train --method ours-method {' '.join(TINY)} --out named",
+        f"train {' '.join(TINY)} --method ours-method --out named",
         "methods ours-method",
         # By itself: a loss of features, ours among them, refuses it.
-        f"train --method ce --mixing {name_in(ADDED['mixing'])} {' '.join(TINY)} --out mixed",
+        f"train {' '.join(TINY)} --method ce --mixing {name_in(ADDED['mixing'])} --out mixed",
     )
     for code, _, wrong in (trained, helped, evaluated, audited, made, named, told, mixed):
         assert code == 0, wrong

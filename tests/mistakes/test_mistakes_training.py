@@ -161,7 +161,7 @@ class StopsAfterSeven(Observer):
 def resumable(monkeypatch):
     """Return a run of three epochs, of which the first is the best: its weights must come back, too."""
     scores = itertools.cycle((0.3, 0.2, 0.1))
-    monkeypatch.setattr(trainer, "validate", lambda *_: {"held_out_robust": next(scores)})
+    monkeypatch.setattr(trainer, "validate", lambda *_: ({"held_out_robust": next(scores)}, []))
     config = replace(compose(method="srat-ldam", epochs=3, averaging="ema", guard="none"), model=SmallCNN(width=4))
     return replace(config, attack=replace(config.attack, steps=1))
 

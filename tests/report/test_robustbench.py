@@ -34,6 +34,8 @@ QUICK = (
     "8",
     "--epochs",
     "2",
+    "--method",
+    "srat-ldam",
     "--attack.steps",
     "2",
     "--evaluation.steps",

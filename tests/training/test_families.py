@@ -264,7 +264,7 @@ def test_the_average_is_served_kept_and_chosen_and_the_raw_weights_beside_it(tmp
 
 def test_the_best_weights_are_averaged_ones(tmp_path, monkeypatch):
     scores = iter((0.1, 0.2))
-    monkeypatch.setattr(loop, "validate", lambda *_: {"held_out_robust": next(scores)})
+    monkeypatch.setattr(loop, "validate", lambda *_: ({"held_out_robust": next(scores)}, []))
     fit(small(averaging="ema"), out=tmp_path, device="cpu", compiled="off")
     best, last = (open_tensors(RunFolder(tmp_path).weights(which)).tensors() for which in ("best", "last"))
     assert all(torch.equal(best[name], last[name]) for name in last)

@@ -199,7 +199,7 @@ class TestGoingBack:
     def test_an_epoch_that_is_undone_is_never_the_best(self, alarm, monkeypatch):
         alarm(1)
         scores = iter((0.2, 0.9, 0.1))
-        monkeypatch.setattr(loop, "validate", lambda *_: {"held_out_robust": next(scores)})
+        monkeypatch.setattr(loop, "validate", lambda *_: ({"held_out_robust": next(scores)}, []))
         _, state = run(a_training(guarded(epochs=3)))
         assert (state.best_epoch, state.best_score) == (0, 0.2)
 

@@ -97,7 +97,7 @@ def test_an_attack_alone_may_make_another_method():
     assert compose(method="bsl", attack="n-fgsm") == ours
 
 
-def test_a_single_step_that_goes_by_epsilon_is_not_given_the_steps_of_others():
+def test_an_attack_of_a_single_step_is_not_given_the_steps_of_others():
     for method in ("fast-bsl", "fast-at"):
         made = compose(method=method, data="cifar10")
         assert compose(compose(method=method), data="cifar10") == made
@@ -105,7 +105,7 @@ def test_a_single_step_that_goes_by_epsilon_is_not_given_the_steps_of_others():
         assert compose(made, step_size=0.001).evaluation.step_size == 0.001
         assert compose(made, epsilon=0.05).attack == replace(made.attack, epsilon=0.05)
         own = replace(made, attack=replace(made.attack, step_size=0.01))
-        assert compose(own, step_size=0.02).attack.step_size == 0.02
+        assert compose(own, step_size=0.02).attack.step_size == 0.01
 
 
 def test_an_attack_of_a_method_has_the_threat_models_ball():

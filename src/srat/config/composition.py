@@ -57,7 +57,7 @@ def compose(
         method: a name of `srat.methods.methods`; where the base has that method already, its constants stay.
         norm: ball of the training attack and of the evaluation's, "linf" or "l2".
         epsilon: ε of the training attack and of the evaluation's, in [0, 1] pixel units.
-        step_size: α of both, likewise; a single step that goes by ε stays as long as ε.
+        step_size: α of both, likewise; attacks of a single step keep theirs.
         ratio: K of the imbalance.
         data_dir: where the data's files are.
         init: weights that training starts from: the folder of a run, or a file.
@@ -275,9 +275,7 @@ def _with_budget(config: Config, **budget: Any) -> Config:
 
 
 def _within(attack: Attack, budget: Mapping[str, Any]) -> Attack:
-    """Return an attack with a ball, and its steps' length; one whose single step goes by ε keeps that."""
-    known = set(attack.settings()) - ({"step_size"} if getattr(attack, "step_size", 0) is None else set())
-    return replace(attack, **{name: value for name, value in budget.items() if name in known})
+    return replace(attack, **{name: value for name, value in budget.items() if name in attack.settings()})
 
 
 def _with_field(member: Any, field: str, value: Any) -> Any:

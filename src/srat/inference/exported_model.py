@@ -1,8 +1,7 @@
 """The model that lies beside this file as model.pt2: images in [0, 1] → logits. It needs torch, and nothing else.
 
-from model import load_model
-
-model = load_model()  # images: float32 in [0, 1], (batch, channels, height, width), not normalised
+>>> from model import load_model
+>>> model = load_model()  # images: float32 in [0, 1], (batch, channels, height, width), not normalised
 """
 
 from pathlib import Path
