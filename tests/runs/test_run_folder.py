@@ -80,3 +80,11 @@ def test_refuses_metrics_that_are_none(tmp_path, content):
     (tmp_path / "metrics.csv").write_text(content)
     with pytest.raises(UserError, match=r"metrics.csv: not a readable table of numbers"):
         RunFolder(tmp_path).read_metrics()
+
+
+def test_a_new_run_starts_from_this_ones_weights_whatever_it_began_with(tmp_path):
+    folder = RunFolder(tmp_path / "a")
+    for words in (["--init", "x"], ["--init=x"], ["--init", "x", "--init=y"]):
+        said = folder.how_to_start_from([*words, "--epochs", "40"])
+        assert said.count("--init") == 1
+        assert f"--init {tmp_path / 'a'} --epochs 40" in said

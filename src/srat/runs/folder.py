@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from srat.config.command_line import words_of
+from srat.config.command_line import flag, words_of
 from srat.config.config import Config
 from srat.core.errors import UserError, require
 from srat.core.files import parse_json, read_bounded, remove_leftovers, write_atomically
@@ -209,7 +209,7 @@ class RunFolder:
         if self.of_own_model:
             composed = f"srat.compose(config, init={str(self.path)!r})"
             return f"srat.fit({composed}, out={new!r}, model=…) trains a new one from its weights"
-        words = _without("--init", words)
+        words = _without(flag("init.path"), words)
         start = [*words_of("config", str(self.config)), *words_of("init.path", str(self.path))]
         command = shlex.join(["srat", "train", *start, *words, *words_of("out", new)])
         return f"'{command}' trains a new one from its weights"
@@ -317,11 +317,11 @@ def _suffix(which: Which, portion: Portion = None) -> str:
     return ("" if which == "last" else f"-{which}") + ("" if portion is None else f"-{portion}")
 
 
-def _without(flag: str, words: Sequence[str]) -> list[str]:
+def _without(name: str, words: Sequence[str]) -> list[str]:
     """Return the words of a command without a flag and its value."""
-    kept = [word for word in words if not word.startswith(f"{flag}=")]
-    while flag in kept:
-        place = kept.index(flag)
+    kept = [word for word in words if not word.startswith(f"{name}=")]
+    while name in kept:
+        place = kept.index(name)
         del kept[place : place + 2]
     return kept
 
