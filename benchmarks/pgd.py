@@ -113,6 +113,42 @@ def noise_of(dataset: Dataset, attack: PGD) -> Tensor:
     return torch.zeros_like(to_unit(dataset.images)) if drawn is None else drawn
 
 
+def agreement(found: Ours, theirs: Mapping[str, Tensor]) -> str:
+    """Return a table: how many images are right, how many of these answers are others than ours, and by how much."""
+    rows = [("", "right at the last step", "others than ours", "their largest margin")]
+    rows.append(("srat, every step", str(int(found.every.survived.sum())), "", ""))
+    rows.append(("srat, last step", str(int(found.last.survived.sum())), "", ""))
+    for name, each in theirs.items():
+        which = differing(found, each)
+        largest = f"{float(each[which].abs().max()):.1e}" if which.any() else "–"
+        rows.append((name, str(int((each < 0).sum())), str(int(which.sum())), largest))
+    return table(rows)
+
+
+def differing(found: Ours, margins_of: Tensor) -> Tensor:
+    """Return of which images another's last step says otherwise than ours, (n,)."""
+    return (margins_of < 0) != found.last.survived
+
+
+def relative(taken: Mapping[str, Sequence[float]]) -> dict[str, Spread]:
+    """Return the time of each round beside that of the first function's."""
+    first = next(iter(taken.values()))
+    return {
+        name: Spread.of([time / own for time, own in zip(times, first, strict=True)]) for name, times in taken.items()
+    }
+
+
+def figures(found: Ours, theirs: Mapping[str, Tensor], ratios: Mapping[str, Spread]) -> dict[str, Any]:
+    """Return all that is printed, for a file."""
+    own = {"srat, every step": found.every, "srat, last step": found.last}
+    right = {name: int(each.survived.sum()) for name, each in own.items()}
+    return {
+        "right": right | {name: int((each < 0).sum()) for name, each in theirs.items()},
+        "differing": {name: int(differing(found, each).sum()) for name, each in theirs.items()},
+        "time_of_ours": {name: ratio._asdict() for name, ratio in ratios.items()},
+    }
+
+
 def main() -> None:
     """Attack, compare image by image, take the time, and print."""
     made = parser(__doc__)
@@ -128,40 +164,24 @@ def main() -> None:
     attack = replace(config.evaluation, steps=options.steps, restarts=1, random_start=True, start_deviation=None)
     model = srat.load(options.run).to(options.device)
     test = srat.data_of(options.run).test().sample(options.images).to(options.device)
-    noise, found = noise_of(test, attack), ours(model, test, attack)
     print(heading(options.device, images=len(test), attack=attack.label), flush=True)
-    theirs = {name: margins(each, model, test, attack, noise) for name, each in OTHERS.items()}
-    differing = {name: (each < 0) != found.last.survived for name, each in theirs.items()}
-    rows = [("", "right at the last step", "others than ours", "their largest margin")]
-    rows.append(("srat, every step", str(int(found.every.survived.sum())), "", ""))
-    rows.append(("srat, last step", str(int(found.last.survived.sum())), "", ""))
-    for name, each in theirs.items():
-        which = differing[name]
-        largest = f"{float(each[which].abs().max()):.1e}" if which.any() else "–"
-        rows.append((name, str(int((each < 0).sum())), str(int(which.sum())), largest))
-    print(table(rows), flush=True)
+    noise, found = noise_of(test, attack), ours(model, test, attack)
+    others = {name: partial(margins, each, model, test, attack, noise) for name, each in OTHERS.items()}
+    theirs = {name: made_by() for name, made_by in others.items()}
+    print(agreement(found, theirs), flush=True)
     functions = {
         "srat, every step": partial(examine, model, test, attack, seed=SEED, batch_size=BATCH),
         "srat, both": partial(ours, model, test, attack),
-        **{name: partial(margins, each, model, test, attack, noise) for name, each in OTHERS.items()},
+        **others,
     }
-    taken = interleaved(functions, rounds=options.rounds, device=options.device, warm_up=1)
-    first = taken["srat, every step"]
-    ratios = {
-        name: Spread.of([time / own for time, own in zip(times, first, strict=True)]) for name, times in taken.items()
-    }
+    ratios = relative(interleaved(functions, rounds=options.rounds, device=options.device, warm_up=1))
     times = [("", "time, of ours", "min–max")]
     times += [(name, f"{ratio.median:.2f}", f"{ratio.low:.2f}–{ratio.high:.2f}") for name, ratio in ratios.items()]
     print(table(times))
     if options.json:
-        figures = {
-            "right": {name: int((each < 0).sum()) for name, each in theirs.items()}
-            | {"srat, every step": int(found.every.survived.sum()), "srat, last step": int(found.last.survived.sum())},
-            "differing": {name: int(which.sum()) for name, which in differing.items()},
-            "time_of_ours": {name: ratio._asdict() for name, ratio in ratios.items()},
-        }
         libraries = {name: version(name) for name in OTHERS}
-        content = environment(options.device) | libraries | {"images": len(test), "steps": options.steps} | figures
+        of = {"images": len(test), "steps": options.steps}
+        content = environment(options.device) | libraries | of | figures(found, theirs, ratios)
         options.json.write_text(json.dumps(content, indent=2) + "\n")
 
 

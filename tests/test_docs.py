@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import srat.data.sources.cifar
+from quick import quick
 from srat.cli import main
 from srat.cli.commands import COMMANDS
 
@@ -23,20 +24,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "results" not in path.parts)
 HOW_TOS = sorted(path.stem for path in (DOCS / "how-to").glob("*.md"))
-QUICK = [
-    "--epochs",
-    "2",
-    "--model.width",
-    "2",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "1",
-    "--evaluation.steps",
-    "1",
-    "--device",
-    "cpu",
-]
+QUICK = quick(epochs=2)
 QUICK += ["--step-size", "0.1"]  # one of which reaches the edge
 
 

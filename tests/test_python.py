@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 import srat
+from quick import quick
 from srat.attacks import PGD
 from srat.cli import main
 from srat.cli.commands import COMMANDS
@@ -19,20 +20,7 @@ from srat.evaluation.observer import Observer
 
 pytestmark = pytest.mark.usefixtures("quick_maps")
 
-QUICK = (
-    "--epochs",
-    "1",
-    "--model.width",
-    "2",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "1",
-    "--evaluation.steps",
-    "2",
-    "--device",
-    "cpu",
-)
+QUICK = quick(evaluation=2)
 IN_PYTHON = {
     "train": "fit",
     "evaluate": "evaluate_run",

@@ -15,22 +15,10 @@ import pytest
 import yaml
 
 import srat
+from quick import quick
 
 ROOT = Path(__file__).parent.parent
-QUICK = [
-    "--epochs",
-    "1",
-    "--model.width",
-    "2",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "1",
-    "--evaluation.steps",
-    "1",
-    "--device",
-    "cpu",
-]
+QUICK = quick()
 
 
 @pytest.fixture(scope="module")

@@ -16,24 +16,12 @@ import torch
 from PIL import Image
 
 import srat
+from quick import quick, without_attack
 from srat.cli import main
 from srat.evaluation.examples import Examples
 from srat.evaluation.record import Evaluation
 
-QUICK = [
-    "--epochs",
-    "2",
-    "--model.width",
-    "4",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "1",
-    "--evaluation.steps",
-    "2",
-    "--device",
-    "cpu",
-]
+QUICK = quick(width=4, epochs=2, evaluation=2)
 
 
 @pytest.fixture(autouse=True)
@@ -118,8 +106,8 @@ class TestTrain:
     @pytest.mark.parametrize("method", srat.methods.table.METHODS)
     def test_every_method(self, cli, tmp_path, method):
         # Natural training has no attack whose steps could be set.
-        quick = [*QUICK[:4], *QUICK[8:]] if method == "natural" else QUICK
-        assert cli("train", *quick, "--method", method, "--out", "x")[0] == 0
+        words = without_attack(QUICK) if method == "natural" else QUICK
+        assert cli("train", *words, "--method", method, "--out", "x")[0] == 0
         assert srat.Config.read(tmp_path / "x" / "config.json").method == method
 
     @pytest.mark.parametrize(

@@ -9,24 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from quick import quick
 from srat.cli import COMMANDS, at_home, main
 from srat.runs.finding import runs_in
 from srat.training.checkpoint import list_checkpoints
 
-QUICK = [
-    "--epochs",
-    "2",
-    "--model.width",
-    "2",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "1",
-    "--evaluation.steps",
-    "1",
-    "--device",
-    "cpu",
-]
+QUICK = quick(epochs=2)
 
 
 @pytest.fixture(scope="module")

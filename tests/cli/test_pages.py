@@ -6,24 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from quick import quick
 from srat.cli import main
 
 pytestmark = pytest.mark.usefixtures("quick_maps")
 
-QUICK = [
-    "--epochs",
-    "2",
-    "--model.width",
-    "4",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "1",
-    "--evaluation.steps",
-    "2",
-    "--device",
-    "cpu",
-]
+QUICK = quick(width=4, epochs=2, evaluation=2)
 
 
 @pytest.fixture(scope="module")

@@ -16,25 +16,13 @@ import torch
 from PIL import Image
 
 import srat
+from quick import quick
 from srat.cli import main
 from srat.core.tensor_file import open_tensors, write_tensors
 from srat.evaluation.examples import Examples
 
 CLASSES = {"crane": 12, "naïve 猫": 8, "<b>x</b>": 6}
-QUICK = [
-    "--epochs",
-    "3",
-    "--model.width",
-    "4",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "1",
-    "--evaluation.steps",
-    "3",
-    "--device",
-    "cpu",
-]
+QUICK = quick(width=4, epochs=3, evaluation=3)
 QUICK += ["--step-size", "6/255"]  # three of which reach the edge
 
 

@@ -9,25 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from quick import quick
 from srat.cli import main
 from srat.cli.commands.doctor import LITTLE_DISK, compiler, disk
 from srat.evaluation.record import Evaluation
 from srat.runs.folder import RunFolder
 
-QUICK = [
-    "--epochs",
-    "2",
-    "--model.width",
-    "2",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "1",
-    "--evaluation.steps",
-    "1",
-    "--device",
-    "cpu",
-]
+QUICK = quick(epochs=2)
 
 
 @pytest.fixture(scope="module")

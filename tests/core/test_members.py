@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from one_file_each import ADDED
 
+from quick import quick
+
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "extend.md"
-TINY = ("--model", "linear", "--epochs", "1", "--method", "srat-ldam", "--attack.steps", "3", "--device", "cpu")
+TINY = quick(model="linear", steps=3)
 
 
 def documented(name):

@@ -9,6 +9,7 @@ import torch
 from folders import classes, deep_png, deep_ppm, deep_sgi, deep_tiff, encoded, put
 from PIL import Image
 
+from quick import quick
 from refusals import refusing
 from srat.cli import main
 from srat.core.errors import UserError
@@ -416,20 +417,7 @@ class TestConstants:
             Image.new("RGB", (8, 8), (i, 0, 0)).save(path)
         said = "every training image of class bee has one colour in all pixels"
         assert said in cli("data", "folder", tmp_path / "d")[1]
-        words = (
-            "--model",
-            "small-cnn",
-            "--model.width",
-            2,
-            "--epochs",
-            1,
-            "--method",
-            "srat-ldam",
-            "--attack.steps",
-            1,
-            "--device",
-            "cpu",
-        )
+        words = quick()
         for streaming in ("always", "never"):
             data = ("--data", "folder", "--data-dir", tmp_path / "d", "--data.streaming", streaming)
             assert said in cli("train", *data, *words, "--evaluation.steps", 1, "--out", tmp_path / streaming)[1]
@@ -459,20 +447,7 @@ def test_predict_reads_files_as_the_training_did(tmp_path, cli):
 def run(tmp_path_factory):
     """A run on digits."""
     path = tmp_path_factory.mktemp("run") / "r"
-    words = [
-        "--epochs",
-        "1",
-        "--model.width",
-        "2",
-        "--method",
-        "srat-ldam",
-        "--attack.steps",
-        "1",
-        "--evaluation.steps",
-        "1",
-        "--device",
-        "cpu",
-    ]
+    words = quick()
     assert main(["train", *words, "--out", str(path)]) == 0
     return path
 

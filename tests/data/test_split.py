@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from quick import quick
 from srat.config.composition import compose
 from srat.core.errors import UserError
 from srat.data import prepare
@@ -699,20 +700,7 @@ def test_test_images_that_are_training_images_too_are_said(tmp_path, how, caplog
 
 
 class TestCommands:
-    WORDS = (
-        "--model",
-        "small-cnn",
-        "--model.width",
-        2,
-        "--epochs",
-        1,
-        "--method",
-        "srat-ldam",
-        "--attack.steps",
-        1,
-        "--evaluation.steps",
-        1,
-    )
+    WORDS = quick()
 
     @pytest.fixture
     def trained(self, cli, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from quick import quick
 from srat.data.reading.decoding import Header
 from srat.data.sources.folder import Folder
 from srat.data.survey import Looked, Survey, survey
@@ -211,22 +212,8 @@ def test_an_empty_class_does_not_hide_what_else_is_wrong(folder, cli):
 def test_names_that_are_not_utf8_are_borne(folder, cli, tmp_path_factory):
     put(folder / "a" / os.fsdecode(b"caf\xe9.png"))
     run = tmp_path_factory.mktemp("runs") / "a"
-    quick = [
-        "--epochs",
-        "1",
-        "--model",
-        "small-cnn",
-        "--model.width",
-        "2",
-        "--method",
-        "srat-ldam",
-        "--attack.steps",
-        "1",
-        "--device",
-        "cpu",
-    ]
     words = ["--data", "folder", "--data-dir", folder, "--holdout.fraction", "0", "--out", run]
-    assert cli("train", *words, *quick, "--evaluation.steps", "1")[0] == 0
+    assert cli("train", *words, *quick())[0] == 0
     assert set(RunFolder(run).record.parts["train"]) < {
         os.fsdecode(b"a/caf\xe9.png"),
         *(f"{path.parent.name}/{path.name}" for path in folder.rglob("*.png")),

@@ -35,7 +35,7 @@ from srat.report.html.accuracies import groups_of
 from srat.report.html.charts import Series, chart, ticks
 from srat.report.html.confusion import confusions
 from srat.report.html.gallery import LARGEST_SIDE, Opinion, Specimen, make_gallery
-from srat.report.html.page import LARGEST_PAGE, render
+from srat.report.html.page import LARGEST_PAGE, coded, render
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import verdict_of
 from srat.report.sheets import in_markdown
@@ -285,6 +285,14 @@ class TestGuard:
         assert "uard" not in text_of(render([a_record(config=replace(CONFIG, guard=NoGuard()))])).replace(
             "guard.name none", ""
         )
+
+
+def test_trouble_of_the_training_is_told_with_its_settings_as_code():
+    lost = {"held_out_classes_right": 1, "held_out_classes_silent": 3, "held_out_clean": 0.25}
+    page = render([a_record(history=[row | lost for row in HISTORY])])
+    assert "After the last epoch, the model predicts one class for all images; try a lower <code>optimizer" in page
+    assert "After the last epoch" not in render([a_record()])
+    assert coded("<b> `x`") == "&lt;b&gt; <code>x</code>"
 
 
 class TestVerdict:

@@ -8,6 +8,7 @@ from unittest.mock import Mock, call
 import pytest
 from lightning_fabric.loggers.logger import Logger
 
+from quick import quick
 from srat.cli import main
 from srat.config.composition import compose
 from srat.core.errors import UserError
@@ -17,20 +18,7 @@ from srat.report import loggers
 from srat.report.loggers import LoggingObserver, make_logger
 from srat.runs.folder import RunFolder
 
-QUICK = [
-    "--epochs",
-    "3",
-    "--model.width",
-    "2",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "1",
-    "--evaluation.steps",
-    "1",
-    "--device",
-    "cpu",
-]
+QUICK = quick(epochs=3)
 
 
 @pytest.fixture(scope="module")

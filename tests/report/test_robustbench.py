@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import srat
+from quick import quick
 from srat.cli import main
 from srat.core.errors import UserError
 from srat.core.tensor_file import open_tensors, write_tensors
@@ -27,20 +28,7 @@ from srat.models.backbones.wide_resnet import WideResNet
 from srat.report.robustbench import entry_of, entry_place
 from srat.runs.run import ModelFacts
 
-QUICK = (
-    "--model",
-    "small-cnn",
-    "--model.width",
-    "8",
-    "--epochs",
-    "2",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "2",
-    "--evaluation.steps",
-    "2",
-)
+QUICK = quick(width=8, epochs=2, steps=2, evaluation=2)
 STRANGERS = """
 import sys
 sys.modules["srat"] = None  # importing it fails

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import srat
+from quick import quick
 from srat.attacks import FGSM, PGD, Natural
 from srat.attacks.apgd import APGDCE
 from srat.attacks.square import Square
@@ -22,20 +23,7 @@ from srat.evaluation.record import Evaluation
 from srat.runs import evaluating
 from srat.runs.result_names import chosen_attacks, result_name, threat_of
 
-QUICK = (
-    "--model",
-    "linear",
-    "--epochs",
-    "1",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "3",
-    "--evaluation.steps",
-    "3",
-    "--device",
-    "cpu",
-)
+QUICK = quick(model="linear", steps=3, evaluation=3)
 
 
 class Listening(Observer):

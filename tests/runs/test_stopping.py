@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import srat
+from quick import quick
 from srat.cli import main
 from srat.core.errors import UserError
 from srat.evaluation.observer import Observer
@@ -17,20 +18,7 @@ from srat.runs import stopping
 from srat.runs.stopping import ends, order_of
 from srat.statistics.anytime import anytime_interval
 
-QUICK = (
-    "--model",
-    "linear",
-    "--epochs",
-    "1",
-    "--method",
-    "srat-ldam",
-    "--attack.steps",
-    "1",
-    "--evaluation.steps",
-    "2",
-    "--device",
-    "cpu",
-)
+QUICK = quick(model="linear", evaluation=2)
 
 
 class Listening(Observer):

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from forking import FIRST, in_earnest
+from quick import quick
 from several import free_port, in_processes
 from srat.attacks import PGD, Natural
 from srat.cli.launching import processes_to_launch, require_room
@@ -205,19 +206,7 @@ def test_evaluation_is_exact_on_any_number_of_processes():
 class TestCommand:
     """``srat train --devices 2`` and torchrun, as a user runs them."""
 
-    SHORT = (
-        "--epochs",
-        "4",
-        "--model.width",
-        "4",
-        "--method",
-        "srat-ldam",
-        "--attack.steps",
-        "2",
-        "--device",
-        "cpu",
-        "--oversubscribe",
-    )
+    SHORT = (*quick(width=4, epochs=4, steps=2), "--oversubscribe")
 
     @pytest.fixture(scope="class")
     @classmethod

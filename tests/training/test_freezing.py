@@ -261,7 +261,7 @@ class TestSettings:
 
     def test_are_said_before_a_training(self):
         assert frozen_part(small()) == ""
-        assert frozen_part(small(freeze=1)) == ", backbone frozen for the first 1 epoch"
+        assert frozen_part(small(freeze=1)) == ", backbone frozen for 1 epoch"
         assert frozen_part(small(freeze=2, backbone_rate=0.5)) == ", backbone frozen throughout"
         assert frozen_part(small(backbone_rate=0.5)) == ", backbone's rate × 0.5"
 

@@ -260,7 +260,7 @@ def first_part(config: Config) -> str:
 
 def frozen_part(config: Config) -> str:
     """Return in how many epochs the backbone is frozen, where it is, and how fast it moves afterwards."""
-    whole = "throughout" if config.freeze == config.epochs else f"for the first {counted(config.freeze, 'epoch')}"
+    whole = "throughout" if config.freeze == config.epochs else f"for {counted(config.freeze, 'epoch')}"
     slower = config.backbone_rate != 1 and config.freeze < config.epochs
     return f", backbone frozen {whole}" * (config.freeze > 0) + f", backbone's rate × {config.backbone_rate:g}" * slower
 

@@ -1,10 +1,8 @@
 """Any image classifier of ``transformers``, from a folder or the hub, with its own weights, normalisation and size."""
 
 import contextlib
-import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,24 +14,24 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from srat.core.errors import UserError, require, require_field
-from srat.core.files import parse_json, read_bounded
+from srat.core.files import parse_json
 from srat.core.members import NOT_IDENTITY
-from srat.core.tensor_file import LAST, content_of, require_named
-from srat.core.words import few
+from srat.core.tensor_file import require_named
 from srat.models.classifier import Architecture, ImageShape
+from srat.models.transformers_folder import (
+    MISSING,
+    architecture_of,
+    checksum_of,
+    class_names,
+    classes_of_head,
+    description_in,
+    folder_of,
+    inputs_in,
+)
 from srat.models.weights import Weights
 
-_LARGEST = 1 << 20
-"""Bytes of a description that are read at the most."""
-_INDEX = f"{LAST}.index.json"
 _LABELS = 1213
 """Classes of the head that is taken off: as many outputs as no other layer has."""
-_NOT_ARCHITECTURE = re.compile(
-    r"_.*|architectures|attn_implementation|auto_map|custom_pipelines|dtype|id2label|label2id|name_or_path|num_labels"
-    r"|output_\w+|problem_type|quantization_config|return_dict|torch_dtype|transformers_version|use_return_dict"
-)
-"""Keys of a config.json that say where a model comes from, how it is loaded or what it returns; some name code."""
-_ON_HUB = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +58,12 @@ class HuggingFace(Architecture, name="hugging-face"):
 
     def __post_init__(self) -> None:
         if self.path and not self.architecture:
-            folder = _found(self.path)
+            folder = folder_of(self.path)
             own = {
                 "path": self.path.absolute() if self.path.is_dir() else self.path,
-                "sha256": self.sha256 or _content(folder),
-                "architecture": json.dumps(_architecture(_described(folder))),
-                **{name: value for name, value in _inputs(folder).items() if not any(getattr(self, name))},
+                "sha256": self.sha256 or checksum_of(folder),
+                "architecture": json.dumps(architecture_of(description_in(folder))),
+                **{name: value for name, value in inputs_in(folder).items() if not any(getattr(self, name))},
             }
             for name, value in own.items():
                 object.__setattr__(self, name, value)
@@ -108,10 +106,10 @@ class HuggingFace(Architecture, name="hugging-face"):
             return None
         require_field(self.path is not None, "model.path", f"where the weights {self.sha256} lie", "none")
         assert self.path is not None
-        folder = _found(self.path)
-        require_named(_content(folder), self.sha256, f"`model.path` '{self.path}'")
-        names = _class_names(_described(folder))
-        settings = _settings(self.architecture, len(names) or _classes_of_head(_described(folder)))
+        folder = folder_of(self.path)
+        require_named(checksum_of(folder), self.sha256, f"`model.path` '{self.path}'")
+        names = class_names(description_in(folder))
+        settings = _settings(self.architecture, len(names) or classes_of_head(description_in(folder)))
         classifiers = _classes_of(_network(self.architecture)[0])
         with _quietly(), torch.random.fork_rng(devices=[]):
             model, info = classifiers.from_pretrained(
@@ -189,7 +187,7 @@ def _network(architecture: str) -> tuple[str, dict[str, Any]]:
     require_field(bool(architecture), "model.path", "a folder, or the name of a model on the hub", "none")
     settings = parse_json(architecture, where="`model.architecture`")
     require(isinstance(settings, dict), f"`model.architecture`: expected an object, got {type(settings).__name__}")
-    settings = _architecture(settings)  # a stranger's run, too, names no code
+    settings = architecture_of(settings)  # a stranger's run, too, names no code
     return str(settings.pop("model_type", "")), settings
 
 
@@ -213,7 +211,7 @@ def _classes_of(kind: str) -> Any:
         from transformers import AutoModelForImageClassification
         from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as KINDS
     except ImportError as error:
-        raise UserError("`model` hugging-face needs transformers: pip install 'srat[hugging-face]'") from error
+        raise UserError(MISSING) from error
     require_field(kind in KINDS, "model.path", "an image classifier of transformers", f"one of the kind '{kind}'")
     return AutoModelForImageClassification
 
@@ -254,131 +252,3 @@ def _told_of_what_fails(setting: str) -> Iterator[None]:
     except Exception as error:  # a stranger's settings may raise anything
         why = " ".join(str(error).split())[:300]
         raise UserError(f"`{setting}`: transformers cannot make this model ({type(error).__name__}: {why})") from error
-
-
-def _found(path: Path) -> Path:
-    """Return the folder of a model: a local one, or that of the hub's cache, which is filled if it can be reached.
-
-    Raises:
-        UserError: if there is none, or it holds no weights of safetensors.
-    """
-    wanted = f"`model.path` '{path}': expected a folder with config.json and {LAST}, or the name of a model on the hub"
-    folder = path
-    if not folder.is_dir():
-        require(_ON_HUB.fullmatch(str(path)) is not None, f"{wanted}; there is no such folder")
-        folder = _of_hub(str(path), wanted)
-    files = sorted(file.name for file in folder.iterdir())
-    there = f"there are: {few(files) or 'no files'}"
-    pickles = [name for name in files if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
-    there += f"; {few(pickles)} may run code, and is not read" * bool(pickles)
-    require(_is_whole(folder), f"{wanted}; {there}")
-    return folder
-
-
-def _is_whole(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and any((folder / name).is_file() for name in (LAST, _INDEX))
-
-
-def _of_hub(name: str, wanted: str) -> Path:
-    """Return the folder of a model of the hub: from the cache where it is whole there, without the network."""
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
-    except ImportError as error:
-        raise UserError("`model` hugging-face needs transformers: pip install 'srat[hugging-face]'") from error
-    patterns = ["config.json", "preprocessor_config.json", "model*.safetensors", _INDEX]
-    with contextlib.suppress(LocalEntryNotFoundError):
-        cached = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
-        if _is_whole(cached):
-            return cached
-    try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    except Exception as error:  # of the network, the hub, the disk
-        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
-        raise UserError(f"{wanted}; it is not in the cache and cannot be fetched ({why})") from error
-
-
-def _described(folder: Path) -> dict[str, Any]:
-    return _object(folder / "config.json")
-
-
-def _object(path: Path) -> dict[str, Any]:
-    content = parse_json(read_bounded(path, _LARGEST), where=path)
-    require(isinstance(content, dict), f"{path}: expected an object, got {type(content).__name__}")
-    return dict(content)
-
-
-def _architecture(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a config.json makes the network, whatever of it names code, classes or files."""
-    return {
-        name: _architecture(value) if isinstance(value, Mapping) else value
-        for name, value in sorted(described.items())
-        if not _NOT_ARCHITECTURE.fullmatch(name)
-    } | ({"use_pretrained_backbone": False} if "use_pretrained_backbone" in described else {})
-
-
-def _class_names(described: Mapping[str, Any]) -> list[str]:
-    """Return the names of a model's classes; none where they are only numbered."""
-    names = described.get("id2label")
-    if not isinstance(names, Mapping) or not all(key.isdecimal() for key in names):
-        return []
-    ordered = [str(names[key]) for key in sorted(names, key=int)]
-    return [] if all(re.fullmatch(r"LABEL_\d+", name) for name in ordered) else ordered
-
-
-def _classes_of_head(described: Mapping[str, Any]) -> int:
-    """Return how many classes the last layer of a model without names has; transformers means two by nothing."""
-    names, count = described.get("id2label"), described.get("num_labels", 2)
-    return len(names) if isinstance(names, Mapping) else int(count)
-
-
-def _content(folder: Path) -> str:
-    """Return the checksum of a model's weights, which may lie in several files."""
-    if (folder / LAST).is_file():
-        return content_of(folder / LAST)
-    shards = _object(folder / _INDEX).get("weight_map", {})
-    names = sorted({str(name) for name in shards.values()}) if isinstance(shards, Mapping) else []
-    plain = bool(names) and all(Path(name).name == name for name in names)
-    require(plain, f"{folder / _INDEX}: expected the names of files beside it")
-    return hashlib.sha256("".join(content_of(folder / name) for name in names).encode()).hexdigest()
-
-
-def _inputs(folder: Path) -> dict[str, Any]:
-    """Return size, mean and deviation of a model's images, as far as its folder says them.
-
-    With images in [0, 1], a rescaling of bytes by f and an offset o, (255 f x + o − m) / s is (x − (m − o) / 255 f) /
-    (s / 255 f).
-    """
-    said = _object(folder / "preprocessor_config.json") if (folder / "preprocessor_config.json").is_file() else {}
-    turned = f"`model.path` '{folder}': expected a model of RGB images, got one of BGR (do_flip_channel_order)"
-    require(not said.get("do_flip_channel_order"), turned)
-    found: dict[str, Any] = {"size": _size(said) or _sides(_described(folder).get("image_size")) or (0, 0)}
-    if said:
-        unit = 255 * float(said.get("rescale_factor", 1 / 255)) if said.get("do_rescale", True) else 255.0
-        offset = -1.0 if said.get("rescale_offset") else 0.0
-        normal = said.get("do_normalize", True) and "image_mean" in said
-        mean, std = (_numbers(said[name]) for name in ("image_mean", "image_std")) if normal else ((0.0,), (1.0,))
-        found["mean"] = tuple((each - offset) / unit for each in mean)
-        found["std"] = tuple(each / unit for each in std)
-    return found
-
-
-def _numbers(value: Any) -> tuple[float, ...]:
-    numbers = value if isinstance(value, list) else [value]
-    plain = all(isinstance(each, int | float) for each in numbers)
-    require(plain, "`model.path`: expected numbers for mean and deviation in preprocessor_config.json")
-    return tuple(map(float, numbers))
-
-
-def _size(said: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the size that images have when a model sees them, as a preprocessor_config.json says it."""
-    cropped = _sides(said.get("crop_size")) if said.get("do_center_crop") else None
-    return cropped or _sides(said.get("size"))
-
-
-def _sides(value: Any) -> tuple[int, int] | None:
-    if isinstance(value, Mapping):
-        edge = value.get("shortest_edge")
-        value = [value.get("height", edge), value.get("width", edge)]
-    sides = value if isinstance(value, list | tuple) else [value, value]
-    return (sides[0], sides[1]) if len(sides) == 2 and all(type(side) is int and side > 0 for side in sides) else None
