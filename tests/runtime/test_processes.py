@@ -257,7 +257,7 @@ class TestCommand:
         for devices in ("1", "2"):
             for file in (path, *(tmp_path / "run").glob("examples*.safetensors")):
                 file.unlink()
-            command = ("evaluate", str(tmp_path / "run"), "--attack", "pgd-20", "--devices", devices, "--oversubscribe")
+            command = ("evaluate", str(tmp_path / "run"), "--attack", "pgd-1", "--devices", devices, "--oversubscribe")
             assert self.run(sys.executable, "-m", "srat", *command).returncode == 0
             assert path.read_text() == before
 
