@@ -125,5 +125,5 @@ def test_a_table_shows_the_groups_asked_for():
 def test_the_file_keeps_the_papers_groups():
     content = json.loads(evaluation().to_json())
     assert content["groups"] == {"well": [0, 1], "under": [2, 3]}
-    assert set(content["results"]["clean"]["summary"]) == {"overall", "well", "under", "worst_class"}
+    assert set(content["results"]["clean"]["summary"]) == {"overall", "balanced", "well", "under", "worst_class"}
     assert groups((1, 1)).named == {}

@@ -16,7 +16,8 @@ def check_imbalance_is_told(say):
     evaluation = Evaluation(
         class_names=("a", "b"), train_counts=(5, 5), results={"clean": Result(counts=counts, attack={})}
     )
-    assert any("not balanced (10 to 100" in note and "clean 50.0 %" in note for note in say(evaluation))
+    assert any("not balanced (10 to 100" in note and "'class mean' takes all alike" in note for note in say(evaluation))
+    assert evaluation.results["clean"].counts.balanced().accuracy == 0.5
 
 
 def test_12_an_imbalanced_test_set_is_told_of():

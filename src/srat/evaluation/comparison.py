@@ -8,11 +8,13 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
 from srat.evaluation.groups import AnyGroups
-from srat.statistics.intervals import Mean, mean_over_seeds
-from srat.statistics.paired import Difference, holm, paired_difference
+from srat.statistics.intervals import Mean, mean_of_class_means, mean_over_seeds
+from srat.statistics.paired import Difference, holm, paired_difference, paired_difference_of_means
 
 SIGNIFICANT = 0.05
-OVERALL = "overall"
+OVERALL, CLASS_MEAN = "overall", "class mean"
+Labels = Int[NDArray[np.int64], " images"]
+Survived = Bool[NDArray[np.bool_], "seeds images"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,20 +25,36 @@ class Contender:
     """What tables call it."""
     seeds: tuple[int, ...]
     """The seeds of its models, in order."""
-    survived: Mapping[str, Bool[NDArray[np.bool_], "seeds images"]]
+    survived: Mapping[str, Survived]
     """By attack: which model gets which image right."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """Some of the images: all, those of a group, or those of a class."""
+    """Some of the images: all, those of a group, or those of a class; or all, with each class counting alike."""
 
     name: str
-    """"overall", the group's or the class's."""
+    """"overall", "class mean", the group's or the class's."""
     is_class: bool
     """Whether it is one class."""
     chosen: Bool[NDArray[np.bool_], " images"]
     """Which images these are."""
+    classes: Labels | None = None
+    """Of the mean over classes: the class of each image; None where every image counts alike."""
+
+    def mean(self, survived: Survived) -> Mean:
+        """Return the mean accuracy over seeds on these images."""
+        return (
+            mean_over_seeds(survived[:, self.chosen])
+            if self.classes is None
+            else mean_of_class_means(survived, self.classes)
+        )
+
+    def difference(self, first: Survived, second: Survived) -> Difference:
+        """Return how much higher the second's accuracy is on these images."""
+        if self.classes is None:
+            return paired_difference(first[:, self.chosen], second[:, self.chosen])
+        return paired_difference_of_means(first, second, self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +63,7 @@ class Comparison:
 
     attack: str
     scope: str
-    """"overall", a group, or a class's name."""
+    """"overall", "class mean", a group, or a class's name."""
     is_class: bool
     """Whether the scope is one class."""
     images: int
@@ -70,7 +88,7 @@ class Comparison:
 def compare(
     first: Contender,
     others: Sequence[Contender],
-    labels: Int[NDArray[np.int64], " images"],
+    labels: Labels,
     class_names: Sequence[str],
     groups: AnyGroups,
 ) -> list[list[Comparison]]:
@@ -83,7 +101,7 @@ def compare(
         class_names: a name for each.
         groups: of classes.
     """
-    every = scopes(labels, class_names, groups)
+    every = scopes_of_accuracy(labels, class_names, groups)
     rows = [
         [_compared(first, other, attack, scope) for attack in first.survived for scope in every] for other in others
     ]
@@ -94,16 +112,16 @@ def compare(
 def means_of(
     contender: Contender,
     attack: str,
-    labels: Int[NDArray[np.int64], " images"],
+    labels: Labels,
     class_names: Sequence[str],
     groups: AnyGroups,
 ) -> list[tuple[Scope, Mean]]:
     """Return a contender's mean accuracy under an attack: overall, by group, by class."""
     survived = contender.survived[attack]
-    return [(scope, mean_over_seeds(survived[:, scope.chosen])) for scope in scopes(labels, class_names, groups)]
+    return [(scope, scope.mean(survived)) for scope in scopes_of_accuracy(labels, class_names, groups)]
 
 
-def scopes(labels: Int[NDArray[np.int64], " images"], class_names: Sequence[str], groups: AnyGroups) -> list[Scope]:
+def scopes(labels: Labels, class_names: Sequence[str], groups: AnyGroups) -> list[Scope]:
     """Return all images, those of each group, and those of each class; none without images."""
     every = (
         Scope(name=OVERALL, is_class=False, chosen=np.ones(len(labels), dtype=bool)),
@@ -113,16 +131,25 @@ def scopes(labels: Int[NDArray[np.int64], " images"], class_names: Sequence[str]
     return [scope for scope in every if scope.chosen.any()]
 
 
+def scopes_of_accuracy(labels: Labels, class_names: Sequence[str], groups: AnyGroups) -> list[Scope]:
+    """Return the `scopes`; where classes differ in how many images they have, their mean comes after all images."""
+    overall, *others = scopes(labels, class_names, groups)
+    if len(set(np.unique(labels, return_counts=True)[1].tolist())) == 1:
+        return [overall, *others]
+    return [overall, Scope(name=CLASS_MEAN, is_class=False, chosen=overall.chosen, classes=labels), *others]
+
+
 def _compared(first: Contender, second: Contender, attack: str, scope: Scope) -> Comparison:
-    one, two = first.survived[attack][:, scope.chosen], second.survived[attack][:, scope.chosen]
-    difference = paired_difference(one, two)
+    every = first.survived[attack], second.survived[attack]
+    one, two = (survived[:, scope.chosen] for survived in every)
+    difference = scope.difference(*every)
     return Comparison(
         attack=attack,
         scope=scope.name,
         is_class=scope.is_class,
         images=int(scope.chosen.sum()),
-        first=mean_over_seeds(one),
-        second=mean_over_seeds(two),
+        first=scope.mean(every[0]),
+        second=scope.mean(every[1]),
         difference=difference,
         only_first=int((one & ~two).sum()),
         only_second=int((two & ~one).sum()),

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from srat.statistics.anytime import anytime_interval, anytime_worst
-from srat.statistics.intervals import Accuracy, wilson
+from srat.statistics.intervals import Accuracy, Sum, weighted_sum, wilson
 from srat.statistics.worst import Worst, worst_of
 
 
@@ -49,6 +49,22 @@ class Counts:
         """Return the mean of the classes' accuracies; classes without an example do not count."""
         shares = [right / all_ for right, all_ in zip(self.correct, self.total, strict=True) if all_]
         return sum(shares) / len(shares) if shares else math.nan
+
+    @property
+    def uneven(self) -> bool:
+        """Whether classes that have examples differ in how many, so that their mean is another than the accuracy."""
+        return len({all_ for all_ in self.total if all_}) > 1
+
+    def balanced(self) -> Accuracy:
+        """Return the balanced accuracy, the mean of the classes' accuracies, with its interval (`weighted_sum`).
+
+        Classes without an example do not count; where all others have as many, it is the accuracy.
+        """
+        if not self.uneven:
+            return self.accuracy()
+        parts = [Sum(*self.accuracy([c])) for c, all_ in enumerate(self.total) if all_]
+        value, low, high = weighted_sum([1 / len(parts)] * len(parts), parts)
+        return Accuracy(value, max(0.0, low), min(1.0, high))
 
     def worst(self) -> Worst:
         """Return the class of the lowest accuracy, with an interval for the lowest true accuracy of any class."""

@@ -16,12 +16,14 @@ from srat.core.keyed_random import derive_seed
 from srat.core.warn import warn
 from srat.data import Dataset, to_unit
 from srat.data.pixels import dark_note
+from srat.evaluation.classification import taken_for
 from srat.evaluation.counts import Counts
 from srat.evaluation.expected import DRAWS, PROBED, Expected, drawn_of, expected, randomness
 from srat.evaluation.given import Arrays, given_images, given_labels
 from srat.evaluation.journal import Journal
 from srat.evaluation.observer import Observer
 from srat.evaluation.outcome import Outcome
+from srat.evaluation.probabilities import probabilities_of
 from srat.evaluation.record import Result, describe_attack
 from srat.evaluation.serving import BATCH_SIZE, lent_exactly
 from srat.evaluation.survival import outcome
@@ -96,6 +98,8 @@ def evaluate(
         dtype=computed_in(model, logits),
         last_step=None if last is None else Counts.of(last.survived, dataset.labels, classes),
         last_outcome=last,
+        taken=taken_for(found, dataset.labels, classes),
+        probabilities=probabilities_of(served, dataset, batch_size=batch_size) if isinstance(chosen, Natural) else None,
     )
 
 

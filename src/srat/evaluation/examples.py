@@ -12,10 +12,13 @@ from torch import Tensor
 
 from srat.attacks import Natural
 from srat.core.errors import UserError, require
+from srat.core.structuring import structured
 from srat.core.tensor_file import TensorFile, open_tensors, write_tensors
+from srat.evaluation.classification import taken_for
 from srat.evaluation.counts import Counts
 from srat.evaluation.outcome import NEVER, Outcome
-from srat.evaluation.record import WORST, Result
+from srat.evaluation.probabilities import Probabilities
+from srat.evaluation.record import CLEAN, WORST, Result
 
 _MOST_NUMBERS = 10**8
 
@@ -50,6 +53,8 @@ class Examples:
     """What made the outcome of that name."""
     last_steps: Mapping[str, Outcome] = field(default_factory=dict)
     """What became of the images at the last step alone, by the result's name, where that was asked for."""
+    probabilities: Probabilities | None = None
+    """How good the model's probabilities are on the images as they are, where that has been found out."""
 
     def with_outcome(self, name: str, outcome: Outcome, origin: Origin) -> "Examples":
         """Return the examples with one more outcome, or one replaced, and nothing of its last step."""
@@ -78,6 +83,7 @@ class Examples:
             outcomes={**self.outcomes, **other.outcomes},
             origins={**self.origins, **other.origins},
             last_steps=kept | dict(other.last_steps),
+            probabilities=other.probabilities or self.probabilities,
         )
 
     def survived(self, *names: str) -> Bool[Tensor, " n"]:
@@ -104,7 +110,13 @@ class Examples:
             if origin.attack["name"] != Natural.name:
                 by_budget.setdefault(origin.budget, []).append(name)
         own = {
-            name: Result(counts=self.counts(name), attack=origin.attack, last_step=self.counts_of_last_step(name))
+            name: Result(
+                counts=self.counts(name),
+                attack=origin.attack,
+                last_step=self.counts_of_last_step(name),
+                taken=taken_for(self.outcomes[name], self.labels, len(self.class_names)),
+                probabilities=self.probabilities if name == CLEAN else None,
+            )
             for name, origin in self.origins.items()
         }
         worst = {
@@ -124,7 +136,9 @@ class Examples:
         }
         origins = {name: asdict(origin) for name, origin in self.origins.items()}
         facts = {"class_names": self.class_names, "test": self.test, "weights": self.weights, "origins": origins}
-        write_tensors(path, columns, facts | ({"last_steps": list(self.last_steps)} if self.last_steps else {}))
+        facts |= {"last_steps": list(self.last_steps)} if self.last_steps else {}
+        facts |= {} if self.probabilities is None else {"probabilities": asdict(self.probabilities)}
+        write_tensors(path, columns, facts)
 
     @classmethod
     def read(cls, path: Path) -> "Examples":
@@ -159,6 +173,7 @@ class Examples:
                 outcomes={name: outcome_of(name) for name in origins},
                 origins=origins,
                 last_steps={name: outcome_of(_last(name)) for name in lasts},
+                probabilities=structured(told, Probabilities) if (told := facts.get("probabilities")) else None,
             )
             examples._check()
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -167,7 +182,8 @@ class Examples:
         return examples
 
     def _check(self) -> None:
-        classes = len(self.class_names)
+        classes, known = len(self.class_names), self.probabilities
+        require(known is None or len(known.auc) == classes, "probabilities of other classes")
         texts = (*self.class_names, self.test, self.weights, *(origin.budget for origin in self.origins.values()))
         require(all(isinstance(text, str) for text in texts), "something else where text was expected")
         require(classes >= 2, "fewer than two classes")

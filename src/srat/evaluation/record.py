@@ -14,9 +14,11 @@ from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.structuring import read_structured
 from srat.data.counts import LARGEST_COUNT
+from srat.evaluation.classification import f1_scores, macro, precisions
 from srat.evaluation.counts import Counts
 from srat.evaluation.groups import Groups, groups
 from srat.evaluation.outcome import Outcome
+from srat.evaluation.probabilities import Probabilities
 from srat.statistics.intervals import Accuracy
 
 CLEAN = "clean"
@@ -41,11 +43,31 @@ class Result:
     """The counts where the attack ends, whatever it has broken on its way, if they were asked for."""
     last_outcome: Outcome | None = field(default=None, compare=False, repr=False)
     """What became of each image there, where that is at hand."""
+    taken: tuple[int, ...] | None = None
+    """How many images are taken for each class; None in the worst case over several attacks, which take them for
+    different ones."""
+    probabilities: Probabilities | None = None
+    """How good the model's probabilities are, on images as they are."""
 
     @property
     def accuracy(self) -> Accuracy:
         """Accuracy over all examples, with its interval."""
         return self.counts.accuracy()
+
+    @property
+    def precision(self) -> tuple[float, ...] | None:
+        """Each class's precision, NaN where no image is taken for it; None where that is not known."""
+        return None if self.taken is None else precisions(self.counts.correct, self.taken)
+
+    @property
+    def f1(self) -> tuple[float, ...] | None:
+        """Each class's F1, NaN where it has no image; None where that is not known."""
+        return None if self.taken is None else f1_scores(self.counts.correct, self.counts.total, self.taken)
+
+    @property
+    def macro_f1(self) -> float | None:
+        """The mean of the classes' F1."""
+        return None if self.f1 is None else macro(self.f1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +111,8 @@ class Evaluation:
                 attack=each.attack,
                 dtype=each.dtype,
                 last_step=each.counts_of_last_step,
+                taken=each.taken,
+                probabilities=each.probabilities,
             )
             for name, each in file.results.items()
         }
@@ -108,6 +132,8 @@ class _FileResult:
     dtype: str = "float32"
     stopped: bool = False
     last_step: _FileLastStep | None = None
+    taken: tuple[int, ...] | None = None
+    probabilities: Probabilities | None = None
 
     def __post_init__(self) -> None:
         _require_counts(self.correct, len(self.total))
@@ -119,6 +145,12 @@ class _FileResult:
             require(all(map(le, correct, self.total)), "more correct examples at the last step than there are")
             fewer = "fewer correct examples at the last step than at every step"
             require(all(map(le, self.correct, correct)), fewer)
+
+        if self.taken is not None:
+            _require_counts(self.taken, len(self.total))
+            require(all(map(le, self.correct, self.taken)), "more images right than are taken for a class")
+        if self.probabilities is not None:
+            require(len(self.probabilities.auc) == len(self.total), "auc: expected a number for each class")
 
     @property
     def counts_of_last_step(self) -> Counts | None:
@@ -153,7 +185,7 @@ def describe_attack(attack: AnyAttack, classes: int) -> dict[str, Any]:
 
 @checked
 def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
-    """Return the accuracies that tables show: overall, well, under, worst class (whose interval is `worst_of`'s).
+    """Return the accuracies that tables show: overall, mean over classes, well, under, worst class (`worst_of`'s).
 
     Args:
         counts: correct and all images of each class.
@@ -161,6 +193,7 @@ def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
     """
     return {
         "overall": counts.accuracy(),
+        "balanced": counts.balanced(),
         "well": counts.accuracy(groups.well),
         "under": counts.accuracy(groups.under),
         "worst_class": counts.worst().accuracy,
@@ -168,7 +201,7 @@ def summary(counts: Counts, groups: Groups) -> dict[str, Accuracy]:
 
 
 def _result_json(result: Result, groups: Groups, class_names: Sequence[str]) -> dict[str, Any]:
-    worst, last = result.counts.worst(), result.last_step
+    worst, last, probabilities = result.counts.worst(), result.last_step, result.probabilities
     return {
         "attack": result.attack,
         "correct": result.counts.correct,
@@ -176,9 +209,25 @@ def _result_json(result: Result, groups: Groups, class_names: Sequence[str]) -> 
         "summary": _summary_json(result.counts, groups),
         "worst_class_among": [class_names[c] for c in (worst.number, *worst.others)],
         **({} if last is None else {"last_step": {"correct": last.correct, "summary": _summary_json(last, groups)}}),
+        **({} if result.taken is None else _taken_json(result)),
+        **({} if probabilities is None else {"probabilities": _probabilities_json(probabilities)}),
         **({"dtype": result.dtype} if result.dtype != "float32" else {}),
         **({"stopped": True} if result.counts.stopped else {}),
     }
+
+
+def _taken_json(result: Result) -> dict[str, Any]:
+    return {
+        "taken": result.taken,
+        "precision": [_or_null(value) for value in result.precision or ()],
+        "f1": [_or_null(value) for value in result.f1 or ()],
+        "macro_f1": _or_null(result.macro_f1 or 0.0),
+    }
+
+
+def _probabilities_json(probabilities: Probabilities) -> dict[str, Any]:
+    derived = {"calibration_error": probabilities.calibration_error, "mean_auc": probabilities.mean_auc}
+    return derived | dataclasses.asdict(probabilities)
 
 
 def _summary_json(counts: Counts, groups: Groups) -> dict[str, Any]:
@@ -186,5 +235,9 @@ def _summary_json(counts: Counts, groups: Groups) -> dict[str, Any]:
 
 
 def _accuracy_json(accuracy: Accuracy) -> dict[str, float | None]:
-    # JSON has no NaN: the accuracy of no image is null.
-    return {name: None if math.isnan(value) else value for name, value in accuracy._asdict().items()}
+    return {name: _or_null(value) for name, value in accuracy._asdict().items()}
+
+
+def _or_null(value: float) -> float | None:
+    """Return a number for JSON, which has no NaN: the accuracy of no image is null."""
+    return None if math.isnan(value) else value

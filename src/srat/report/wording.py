@@ -7,7 +7,7 @@ from srat.config.config import Config
 from srat.core.words import NAMED, counted, percent_interval
 from srat.evaluation.comparison import Comparison
 from srat.evaluation.groups import WELL
-from srat.evaluation.record import Evaluation
+from srat.evaluation.record import CLEAN, Evaluation
 from srat.optimization.averaging import NoAveraging
 from srat.runs.folder import Which
 from srat.runs.metrics import Row
@@ -72,6 +72,18 @@ def last_step_text(evaluation: Evaluation) -> str:
     there = {name: result.last_step for name, result in evaluation.results.items() if result.last_step is not None}
     said = ", ".join(f"{name} {percent_interval(*counts.accuracy())} %" for name, counts in there.items())
     return f"At the last step alone, as most papers count: {said}." if there else ""
+
+
+def figures_text(evaluation: Evaluation) -> str:
+    """Return macro F1, and what the probabilities are worth; "" if neither is known."""
+    scores = {name: result.macro_f1 for name, result in evaluation.results.items()}
+    said = ", ".join(f"{name} {score:.3f}" for name, score in scores.items() if score is not None)
+    parts = [f"Macro F1: {said}."] if said else []
+    clean = evaluation.results.get(CLEAN)
+    if clean is not None and (found := clean.probabilities) is not None:
+        area = "" if found.mean_auc is None else f", AUC of a class against the rest {found.mean_auc:.3f} on average"
+        parts.append(f"Probabilities, clean: calibration error {100 * found.calibration_error:.1f} %{area}.")
+    return " ".join(parts)
 
 
 def guard_text(config: Config, history: Sequence[Row]) -> str:

@@ -16,6 +16,7 @@ from srat.core.tensor_file import digest_of
 from srat.evaluation.evaluate import check_last_step, examine
 from srat.evaluation.expected import DRAWS
 from srat.evaluation.observer import Observer
+from srat.evaluation.probabilities import probabilities_of
 from srat.evaluation.record import CLEAN, Evaluation
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import opened, parts_of, require_same_data
@@ -170,6 +171,10 @@ def evaluate_weights(
                 evaluation = told_by_first(processes, partial(results.with_outcome, name, found, origin))
             if processes.first:
                 journal.remove()
+            if name == CLEAN and (again or before.probabilities is None):
+                # One pass of one process: sums of several would differ in their last digits.
+                found_out = told_by_first(processes, partial(probabilities_of, served, dataset))
+                evaluation = told_by_first(processes, partial(results.with_probabilities, found_out))
             if not isinstance(attack, IterativeAttack) or not (last_step or name in before.last_steps):
                 continue
             journal = journal_for(f"{called}-last-step", made_by=made_by | {"every_step": found.sha256})

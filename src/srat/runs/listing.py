@@ -16,7 +16,8 @@ from srat.statistics.intervals import Accuracy
 
 Row = dict[str, Any]
 """What is told of a run, by column."""
-_COLUMNS = ("method", "data", "imbalance", "model", "seed", "epochs", "clean", "attack", "robust", "rare", "trouble")
+_SETTINGS = ("method", "data", "imbalance", "model", "seed", "epochs")
+_COLUMNS = (*_SETTINGS, "clean", "attack", "robust", "class_mean", "rare", "trouble")
 
 
 @checked
@@ -71,13 +72,14 @@ def state_of(run: RunFolder, config: Config) -> str:
 
 
 def accuracies(evaluation: Evaluation, config: Config) -> Row:
-    """Return a run's accuracies in [0, 1]: clean, under its own attack, and that of the rare classes."""
+    """Return a run's accuracies in [0, 1]: clean, under its own attack of all images, classes and rare ones."""
     results, label = evaluation.results, config.evaluation.label
     clean, robust = results.get(CLEAN), results.get(label)
     return {
         "clean": None if clean is None else _number(clean.accuracy),
         "attack": label,
         "robust": None if robust is None else _number(robust.accuracy),
+        "class_mean": None if robust is None else _number(robust.counts.balanced()),
         "rare": None if robust is None else _number(robust.counts.accuracy(evaluation.groups.under)),
     }
 

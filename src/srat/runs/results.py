@@ -11,6 +11,7 @@ from srat.core.files import write_atomically
 from srat.data import Dataset, Parts, hash_contents
 from srat.evaluation.examples import Examples, Origin
 from srat.evaluation.outcome import Outcome
+from srat.evaluation.probabilities import Probabilities
 from srat.evaluation.record import Evaluation
 from srat.runs.folder import Portion, RunFolder, Which
 from srat.runs.run import ModelFacts
@@ -98,6 +99,11 @@ class Results:
             same = examples.has(name, examples.with_outcome(name, every, origin))
             require(same, f"{name}: another evaluation has made this result anew meanwhile; evaluate again")
             return self._kept(examples.with_last_step(name, last))
+
+    def with_probabilities(self, found: Probabilities) -> Evaluation:
+        """Put in how good the model's probabilities are, and return the evaluation."""
+        with self.folder.locked(wait=WAIT):
+            return self._kept(replace(self._examples(), probabilities=found))
 
     def _kept(self, examples: Examples) -> Evaluation:
         path, part = self.folder.evaluation(self.which, self.test.part), self.test.part

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 from srat.core.checked import checked
@@ -233,6 +233,45 @@ def sum_of_counts(
     rounded = ROUNDING * float(((signs / np.array(totals)) ** 2).sum())
     reach = t_at(seeds - 1, p) * math.sqrt((float((accuracies @ signs).var(ddof=1)) + rounded) / seeds)
     return Sum(value, value - math.hypot(value - low, reach), value + math.hypot(high - value, reach))
+
+
+@checked
+def mean_of_class_means(
+    survived: Bool[NDArray[np.bool_], "seeds images"], labels: Int[NDArray[np.int64], " images"]
+) -> Mean:
+    """Return the mean over seeds of the balanced accuracy with an interval for other seeds and other images.
+
+    Wilson's, with z² V_images + t² V_seeds for z² times the variance, V_images = Σ V_k / K² by the images of each class
+    as in `mean_over_seeds`, V_seeds that of the mean itself. One seed: `weighted_sum` of the classes' Wilson intervals.
+
+    Args:
+        survived: (seeds, images), which model gets which image right; at least one of each.
+        labels: (images,), the true classes; those that have no image do not count.
+
+    Raises:
+        UserError: if there is no seed or no image.
+    """
+    seeds, images = survived.shape
+    require(min(seeds, images) >= 1, f"survived: expected at least 1 seed and 1 image, got {seeds} and {images}")
+    of_classes = [survived[:, labels == c].astype(float) for c in np.unique(labels)]
+    share = 1 / len(of_classes)
+    if seeds == 1:
+        parts = [Sum(*wilson(float(each.sum()), each.shape[1])) for each in of_classes]
+        value, low, high = weighted_sum([share] * len(parts), parts)
+        return Mean(value, max(0.0, low), min(1.0, high), math.nan)
+    means = np.mean([of_class.mean(axis=1) for of_class in of_classes], axis=0)
+    mean, spread = float(means.mean()), float(means.std(ddof=1))
+    variance = share**2 * sum(map(_variance_by_images, of_classes)) + (t95(seeds - 1) / Z95 * spread) ** 2 / seeds
+    effective = mean * (1 - mean) / variance if variance > 0 else images
+    return Mean(*wilson(mean * effective, effective), spread)
+
+
+def _variance_by_images(right: Float[NDArray[np.float64], "seeds images"]) -> float:
+    """Return the variance of a class's mean accuracy by its images; of one, the largest that there can be."""
+    if right.shape[1] < 2:
+        return 0.25
+    found = crossed_variances(right)
+    return max(0.0, found.images - found.rest)
 
 
 def p_of(found: Callable[[float], Sum]) -> float:

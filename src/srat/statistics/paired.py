@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 from srat.core.checked import checked
@@ -142,6 +142,66 @@ def paired_difference(
     half = half_width(0.05)
     p = border(1.0, LEAST_P, lambda p: half_width(p) > abs(difference))
     return Difference(difference, max(-1.0, difference - half), min(1.0, difference + half), p)
+
+
+@checked
+def paired_difference_of_means(
+    first: Bool[NDArray[np.bool_], "seeds images"],
+    second: Bool[NDArray[np.bool_], "seeds images"],
+    labels: Int[NDArray[np.int64], " images"],
+) -> Difference:
+    """Return how much higher the second's mean over the classes is than the first's, on the same images.
+
+    d = Σ d_k / K ± √(z² V_images + t² V_seeds), V_images = Σ V_k / K² by the images of each class. One model of each:
+    V_k is that of the paired difference with one image more in each of the two discordant cells (Bonett and Price,
+    2012). Several: V_k = max(0, V_images,k − V_rest,k), and V_seeds is that of the mean itself, as in
+    `paired_difference`. The p is the one whose interval ends at 0.
+
+    Args:
+        first: (seeds, images), which of its models gets which image right.
+        second: the same of the other.
+        labels: (images,), the true classes; those that have no image do not count.
+
+    Raises:
+        UserError: if they are of different shapes, or there is no seed or no image.
+    """
+    seeds, images = first.shape
+    require(min(seeds, images) >= 1, f"first: expected at least 1 seed and 1 image, got {seeds} and {images}")
+    ahead = second.astype(float) - first
+    of_classes = [ahead[:, labels == c] for c in np.unique(labels)]
+    share = 1 / len(of_classes)
+    of_seeds = np.mean([of_class.mean(axis=1) for of_class in of_classes], axis=0)
+    sizes = np.array([of_class.shape[1] for of_class in of_classes])
+    difference, alone = float(of_seeds.mean()), seeds == 1
+    by_images = share**2 * sum(map(_smoothed_variance if alone else _variance_by_images, of_classes))
+    rounding = ROUNDING * share**2 * float((1 / sizes**2).sum())
+    by_seeds = 0.0 if alone else (float(of_seeds.var(ddof=1)) + rounding) / seeds
+
+    def half_width(p: float) -> float:
+        z, t = z_at(p), 0.0 if alone else t_at(seeds - 1, p)
+        # Never less than of images on which all agree.
+        least = 0.0 if alone else share * math.sqrt(float(((z * z / (sizes + z * z)) ** 2).sum()))
+        return max(math.sqrt(z * z * by_images + t * t * by_seeds), least)
+
+    half = half_width(0.05)
+    p = border(1.0, LEAST_P, lambda p: half_width(p) > abs(difference))
+    return Difference(difference, max(-1.0, difference - half), min(1.0, difference + half), p)
+
+
+def _smoothed_variance(ahead: Float[NDArray[np.float64], "1 images"]) -> float:
+    """Return the variance of a class's paired difference, as if each model alone got one image more right."""
+    images = ahead.shape[1] + 2
+    only_first, only_second = (float((ahead == sign).sum() + 1) / images for sign in (-1, 1))
+    variance: float = (only_first + only_second - (only_second - only_first) ** 2) / images
+    return variance
+
+
+def _variance_by_images(ahead: Float[NDArray[np.float64], "seeds images"]) -> float:
+    """Return the variance of a class's mean difference by its images; of one, the largest that there can be."""
+    if ahead.shape[1] < 2:
+        return 1.0
+    found = crossed_variances(ahead)
+    return max(0.0, found.images - found.rest)
 
 
 @checked

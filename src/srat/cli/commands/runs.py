@@ -75,8 +75,10 @@ def as_csv(rows: Sequence[Row]) -> str:
 def show(rows: Sequence[Row]) -> None:
     """Print the runs as a table."""
     table = titled_table(counted(len(rows), "run"))
-    names = ("run", "method", "data", "imbalance", "model", "seed", "clean %", "attack", "robust %", "rare %", "state")
-    numbers = ("seed", "clean %", "robust %", "rare %")
+    # Where all classes have as many test images, the mean over the classes is the accuracy.
+    mean = ["class mean %"] if any(row["class_mean"] != row["robust"] for row in rows) else []
+    numbers = ("seed", "clean %", "robust %", *mean, "rare %")
+    names = ["run", "method", "data", "imbalance", "model", "seed", "clean %", "attack", *numbers[2:], "state"]
     for name in names:
         gives_way = name in ("run", "state")
         table.add_column(name, justify="right" if name in numbers else "left", no_wrap=not gives_way)
@@ -87,7 +89,7 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def _said(name: str, row: Row) -> str:
-    value = row[name.removesuffix(" %")]
+    value = row[name.removesuffix(" %").replace(" ", "_")]
     if name == "state" and row["trouble"]:
         value = f"{value}; {row['trouble']}"
     if value is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from srat.report.html.record import RunRecord
 from srat.statistics.intervals import Accuracy
 
-COMMON, RARE = "common classes", "rare classes"
+COMMON, RARE, MEAN = "common classes", "rare classes", "mean over classes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class ClassRow:
 
     name: str
     images: int | None
-    """Training images."""
+    """Training images; None of a mean."""
     share: float
     """Of the most frequent class's, in per cent."""
     rare: bool
@@ -74,16 +74,26 @@ def groups_of(record: RunRecord) -> list[tuple[str, Sequence[int]]]:
 
 
 def group_rows(record: RunRecord) -> list[ClassRow]:
-    """Return a row for each group of classes."""
+    """Return a row for each group of classes, and one of the mean over all where they differ in their test images."""
     evaluation = record.evaluation
-    return [
+    counts = [result.counts for result in evaluation.results.values()]
+    mean = ClassRow(
+        name=MEAN,
+        images=None,
+        share=0.0,
+        rare=False,
+        group="",
+        bars=[Bar.of(each.balanced()) for each in counts],
+    )
+    of_all, *others = [
         ClassRow(
             name=name,
             images=sum(evaluation.train_counts[c] for c in classes),
             share=0.0,
             rare=name in (RARE, record.extremes[1]),
             group="",
-            bars=[Bar.of(result.counts.accuracy(classes)) for result in evaluation.results.values()],
+            bars=[Bar.of(each.accuracy(classes)) for each in counts],
         )
         for name, classes in groups_of(record)
     ]
+    return [of_all, *([mean] if any(each.uneven for each in counts) else []), *others]

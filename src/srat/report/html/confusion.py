@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
+from srat.evaluation.classification import confusion_of
 from srat.evaluation.examples import Examples
-from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import CLEAN
 from srat.report.html.record import RunRecord
 
@@ -40,7 +38,7 @@ def confusions(record: RunRecord) -> list[Confusion]:
 
 
 def _confusion(examples: Examples, name: str, told: Sequence[int]) -> Confusion:
-    shares = confusion_shares(examples.outcomes[name], examples.labels, len(examples.class_names)).tolist()
+    shares = _shares(examples, name)
     return Confusion(
         result=name,
         table=shares if len(shares) <= SHOWN_CLASSES else [],
@@ -48,14 +46,14 @@ def _confusion(examples: Examples, name: str, told: Sequence[int]) -> Confusion:
     )
 
 
-def confusion_shares(outcome: Outcome, labels: Int[Tensor, " n"], classes: int) -> Float[Tensor, "classes classes"]:
+def _shares(examples: Examples, name: str) -> list[list[float]]:
     """Return what the images of each class are taken for, in per cent of them; zeros for a class without images."""
-    survived = outcome.survived
-    pairs = (labels * classes + outcome.predicted)[~survived]
-    counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes).double()
-    # The true class may be the argmax of NaN logits: only what has survived is right.
-    counts.diagonal().copy_(torch.bincount(labels[survived], minlength=classes))
-    return 100 * counts / torch.bincount(labels, minlength=classes).clamp(min=1)[:, None]
+    classes = len(examples.class_names)
+    counts = confusion_of(examples.outcomes[name], examples.labels, classes).double()
+    shares: list[list[float]] = (
+        100 * counts / torch.bincount(examples.labels, minlength=classes).clamp(min=1)[:, None]
+    ).tolist()
+    return shares
 
 
 def _taken(shares: Sequence[float], c: int) -> tuple[int, float, list[tuple[int, float]]]:

@@ -14,6 +14,7 @@ from srat.report.html.accuracies import COMMON, Bar, class_rows, group_rows, gro
 from srat.report.html.confusion import confusions
 from srat.report.html.curves import charts_of
 from srat.report.html.feature_map import map_points, separability_rows
+from srat.report.html.figures import figures_of
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.terminal.names import fitted
@@ -128,6 +129,7 @@ def _shown(record: RunRecord, number: int, *, beside_audited: bool) -> dict[str,
         "headings": on_page(evaluation.class_names, _HEADING),
         "robust_bars": [Bar.of(threat.accuracy([c])) for c in range(len(evaluation.class_names))],
         "confusions": confusions(record),
+        "figures": figures_of(record),
         "charts": charts_of(record),
         "held_out": HELD_OUT if record.history and "held_out_robust" in record.history[0] else "",
         "troubles": [each.text for each in troubles(record.config, record.history)],

@@ -7,11 +7,12 @@ from rich.text import Text
 
 from srat.core.errors import printable
 from srat.core.words import counted, percent_interval
+from srat.evaluation.comparison import CLASS_MEAN, OVERALL
 from srat.evaluation.groups import AnyGroups
 from srat.evaluation.record import Evaluation, summary
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.scopes import aligned_interval, class_name, print_whole, titled_table
-from srat.report.wording import LOWEST, last_step_text, stopped_text, worst_text
+from srat.report.wording import LOWEST, figures_text, last_step_text, stopped_text, worst_text
 from srat.statistics.intervals import Accuracy
 
 
@@ -34,6 +35,7 @@ def print_evaluation(
         stopped_text(evaluation),
         last_step_text(evaluation),
         worst_line(evaluation),
+        figures_text(evaluation),
     )
     for note in (*filter(None, said), *groups.notes, *notes(evaluation)):
         console.print(note, highlight=False, markup=False)
@@ -73,11 +75,9 @@ def notes(evaluation: Evaluation) -> list[str]:
     said = []
     totals = next(iter(evaluation.results.values())).counts.total
     if len(set(totals)) > 1:
-        macro = {name: 100 * result.counts.macro() for name, result in evaluation.results.items()}
-        means = ", ".join(f"{name} {value:.1f} %" for name, value in macro.items())
         said.append(
-            f"The test set is not balanced ({min(totals):,} to {max(totals):,} images per class), so 'overall' "
-            f"favours the large classes; the mean over the classes is {means}."
+            f"The test set is not balanced ({min(totals):,} to {max(totals):,} images per class): 'overall' favours "
+            f"the large classes, '{CLASS_MEAN}' takes all alike."
         )
     return said + [str(result.attack["note"]) for result in evaluation.results.values() if "note" in result.attack]
 
@@ -118,9 +118,12 @@ def _overall_under(evaluation: Evaluation) -> list[tuple[str, Accuracy, Accuracy
 
 def _add_summary(table: Listing, evaluation: Evaluation, groups: AnyGroups) -> None:
     counts = [result.counts for result in evaluation.results.values()]
-    for name, classes in {"overall": tuple(range(len(evaluation.train_counts))), **groups.named}.items():
+    for name, classes in {OVERALL: tuple(range(len(evaluation.train_counts))), **groups.named}.items():
         images = sum(evaluation.train_counts[c] for c in classes)
         cells = (accuracy_cell(each.accuracy(classes)) for each in counts)
         table.add_row(Text(name, style="bold"), f"{images:,}", *cells)
+        if name == OVERALL and any(each.uneven for each in counts):
+            means = (accuracy_cell(each.balanced()) for each in counts)
+            table.add_row(Text(CLASS_MEAN, style="bold"), "", *means)
     worst = (accuracy_cell(each.worst().accuracy) for each in counts)
     table.add_row(Text("worst class", style="bold"), "", *worst)
