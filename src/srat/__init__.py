@@ -11,6 +11,7 @@ _ATTRIBUTES = {
     "Run": "srat.runs.run",
     "UserError": "srat.core.errors",
     "audit_run": "srat.audit.auditing",
+    "calibrate_run": "srat.runs.calibrating",
     "compare_runs": "srat.runs.comparing",
     "compose": "srat.config.composition",
     "data_of": "srat.runs.run",
@@ -24,6 +25,7 @@ _ATTRIBUTES = {
     "predict_files": "srat.inference.prediction",
     "report_runs": "srat.report.pages",
     "separability_of_run": "srat.runs.measuring",
+    "write_tables": "srat.report.spreadsheets",
 }
 _PACKAGES = ("attacks", "data", "feature_losses", "losses", "methods", "models", "weightings")
 
@@ -33,6 +35,7 @@ __all__ = [
     "UserError",
     "attacks",
     "audit_run",
+    "calibrate_run",
     "compare_runs",
     "compose",
     "data",
@@ -52,6 +55,7 @@ __all__ = [
     "report_runs",
     "separability_of_run",
     "weightings",
+    "write_tables",
 ]
 
 if TYPE_CHECKING:
@@ -64,6 +68,8 @@ if TYPE_CHECKING:
     from srat.inference.prediction import predict_files
     from srat.report.exporting import export_run
     from srat.report.pages import report_runs
+    from srat.report.spreadsheets import write_tables
+    from srat.runs.calibrating import calibrate_run
     from srat.runs.comparing import compare_runs
     from srat.runs.evaluating import evaluate_run
     from srat.runs.listing import list_runs

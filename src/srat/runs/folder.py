@@ -97,6 +97,10 @@ class RunFolder:
         """What became of each test image in that evaluation."""
         return self.path / f"examples{_suffix(which, portion)}.safetensors"
 
+    def calibration(self, which: Which) -> Path:
+        """The temperature of those weights' probabilities."""
+        return self.path / f"calibration{_suffix(which)}.json"
+
     def audit(self, which: Which) -> Path:
         """Whether the robustness of those weights is real."""
         return self.path / f"audit{_suffix(which)}.json"
@@ -311,6 +315,11 @@ class RunFolder:
             return _read_object(self.environment) if self.environment.exists() else {}
         except UserError:
             return {}
+
+
+def examples_beside(evaluation: Path) -> Path:
+    """Return the file that says what became of each image in an evaluation that a run's folder holds."""
+    return evaluation.with_name(evaluation.stem.replace("evaluation", "examples", 1) + ".safetensors")
 
 
 def _suffix(which: Which, portion: Portion = None) -> str:

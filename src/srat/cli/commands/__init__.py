@@ -6,6 +6,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "train": "train a robust classifier on imbalanced data, and evaluate it",
     "evaluate": "evaluate the model of a run under attack",
+    "calibrate": "fit a temperature to a run's probabilities on its held-out part",
     "predict": "predict what images show, and whether that holds under attack",
     "export": "export a run's model: torch.export, ONNX, or a folder for a model hub",
     "audit": "check whether the robustness of a run's model is real",

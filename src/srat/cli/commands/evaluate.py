@@ -15,6 +15,7 @@ from srat.cli.parsing import parse, run_word
 from srat.core.signals import Interrupted, deferring_signals
 from srat.evaluation.expected import DRAWS
 from srat.evaluation.groups import GROUPINGS, grouped
+from srat.report.spreadsheets import write_tables
 from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.table import print_evaluation
 from srat.report.wording import images_text, weights_text
@@ -72,6 +73,8 @@ class Arguments:
     last_step: bool = False
     """Count, beside, what is right where attacks that go step by step end, whatever they have broken on their way, as
     most papers do; images that they break go their way to the end once more."""
+    csv: Path | None = None
+    """Also write what became of each class and image, and what classes are taken for, as CSV files into this folder."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
     devices: int = 1
@@ -120,6 +123,9 @@ def run(args: list[str]) -> int:
         title += f", {images_text(evaluation, new=arguments.new_images)}"
     print_evaluation(console, evaluation, title=title, held_out=folder.held_out, groups=groups)
     console.print(f"Kept in {evaluation.path}", highlight=False, markup=False, soft_wrap=True)
+    if arguments.csv is not None and is_first():
+        said = f"{len(write_tables(evaluation, arguments.csv))} tables in {arguments.csv}"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

@@ -4,9 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from srat.core.words import counted
 from srat.evaluation.probabilities import Probabilities
 from srat.evaluation.record import CLEAN, Result
 from srat.report.html.record import RunRecord
+from srat.runs.calibrating import Calibration
 
 SIDE = 200.0
 """Of the square that confidence and accuracy span, in units of the drawing."""
@@ -44,6 +46,8 @@ class Figures:
     rows: Sequence[tuple[str, Sequence[str]]]
     """Of each class, the most frequent first, and of their mean."""
     reliability: Reliability | None
+    scaled: str
+    """What a temperature makes of the calibration error; "" where none was fitted."""
 
 
 def figures_of(record: RunRecord) -> Figures | None:
@@ -65,6 +69,14 @@ def figures_of(record: RunRecord) -> Figures | None:
         headings=[heading for heading, *_ in columns],
         rows=[*rows, means],
         reliability=None if found is None else _drawn(found),
+        scaled="" if record.calibration is None else _scaled(record.calibration),
+    )
+
+
+def _scaled(found: Calibration) -> str:
+    return (
+        f"Logits divided by {found.temperature:.3g}, the temperature that {counted(found.images, 'held-out image')} "
+        f"give, make it {100 * found.test_after.calibration_error:.1f} %; predictions and exported models use it."
     )
 
 

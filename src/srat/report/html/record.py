@@ -12,6 +12,7 @@ from srat.evaluation.groups import AnyGroups, grouped
 from srat.evaluation.record import CLEAN, WORST, Evaluation, Result
 from srat.report.html.gallery import Specimen
 from srat.report.terminal.distribution import rare
+from srat.runs.calibrating import Calibration, calibration_of
 from srat.runs.folder import RunFolder, Which
 from srat.runs.metrics import Row
 
@@ -35,6 +36,8 @@ class RunRecord:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Device, versions, time."""
     gallery: Sequence[Specimen] = ()
+    calibration: Calibration | None = None
+    """The temperature of its probabilities."""
     groups: AnyGroups | None = None
     """Groups of classes in the place of the paper's two."""
 
@@ -122,6 +125,7 @@ def read_record(
         history=folder.read_metrics() if folder.metrics.exists() else (),
         examples=kept,
         map=_map(folder) if which == "last" else None,
+        calibration=calibration_of(folder, which),
         audit=Audit.read(audit) if audit.exists() else None,
         environment={name.replace("_", " "): str(value) for name, value in folder.read_environment().items()},
         gallery=gallery,
