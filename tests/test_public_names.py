@@ -53,6 +53,7 @@ def silent(text):
 
 
 ADJUSTED = {"logits": LOGITS, "labels": LABELS, "class_counts": [3, 2, 1], "smoothing": 0.1}
+UNKEPT = Evaluation(class_names=("a", "b"), train_counts=(1, 1))
 CALLS = {
     losses.cross_entropy: {"logits": LOGITS, "labels": LABELS, "smoothing": 0.1},
     losses.focal: {"logits": LOGITS, "labels": LABELS, "gamma": 1.0},
@@ -181,6 +182,12 @@ CALLS = {
     | {"observer": None, "told": silent},
     srat.separability_of_run: {"path": NO_RUN, "which": "last", "images": 9, "data_dir": None, "model": None}
     | {"device": "cpu", "observer": None},
+    srat.calibrate_run: {"path": NO_RUN, "which": "last", "data_dir": None, "model": None}
+    | {"device": "cpu", "observer": None},
+    srat.write_tables: {
+        "evaluation": Evaluation(class_names=("a", "b"), train_counts=(1, 1)),
+        "into": "/there/is/none",
+    },
     srat.data_of: {"path": "/there/is/no/run", "data_dir": None},
     srat.Config.read: {"path": "/there/is/no/config.json"},
     objective.reduce_weighted: {"losses": LOGITS[:, 0], "weights": LOGITS[:, 1], "reduction": "mean"},

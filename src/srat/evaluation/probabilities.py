@@ -87,7 +87,7 @@ def clean_logits(model: nn.Module, dataset: Dataset, *, batch_size: int = BATCH_
     require(len(dataset) >= 1, "dataset: expected at least one image, got none")
     with torch.no_grad(), lent_exactly(model) as lent:
         trial = Trial(model=lent, dataset=dataset, seed=0, batch_size=batch_size, observer=Observer())
-        parts = torch.split(trial.mine(), batch_size)
+        parts = torch.split(trial.mine(), trial.slots)
         return torch.cat([trial.logits(images).float().cpu() for images in trial.brought(parts)])
 
 

@@ -261,7 +261,8 @@ def mean_of_class_means(
         return Mean(value, max(0.0, low), min(1.0, high), math.nan)
     means = np.mean([of_class.mean(axis=1) for of_class in of_classes], axis=0)
     mean, spread = float(means.mean()), float(means.std(ddof=1))
-    variance = share**2 * sum(map(_variance_by_images, of_classes)) + (t95(seeds - 1) / Z95 * spread) ** 2 / seeds
+    of_seeds = (t95(seeds - 1) / Z95) ** 2 * spread**2 / seeds
+    variance = share**2 * sum(map(_variance_by_images, of_classes)) + of_seeds
     effective = mean * (1 - mean) / variance if variance > 0 else images
     return Mean(*wilson(mean * effective, effective), spread)
 
