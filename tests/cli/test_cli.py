@@ -44,7 +44,7 @@ class TestTrain:
     def test_ends_with_the_table_and_the_path(self, cli, tmp_path):
         code, out, err = cli("train", *QUICK, "--out", "runs/a")
         assert (code, err) == (0, "")
-        for word in ("class", "clean %", "pgd-2 %", "overall", "well-represented", "under-represented", "worst class"):
+        for word in ("class", "clean %", "pgd-2 %", "overall", "common", "rare", "worst class"):
             assert word in out
         assert "epoch 1/2" in out
         assert "runs/a" in out.splitlines()[-1]
@@ -700,7 +700,7 @@ class TestCompare:
         assert "pgd-2, overall: " in out
         assert "One model of each" in out
         rows = json.loads(out_file.read_text(), parse_constant=lambda name: pytest.fail(name))
-        assert [row["scope"] for row in rows[:3]] == ["overall", "well-represented", "under-represented"]
+        assert [row["scope"] for row in rows[:3]] == ["overall", "common", "rare"]
         first, second = (Examples.read(run / "examples.safetensors") for run in (finished, others / "ce"))
         right = [each.survived("pgd-2") for each in (first, second)]
         assert rows[0]["only_first"] == int((right[0] & ~right[1]).sum())
@@ -779,7 +779,7 @@ class TestCompare:
         )
         assert code == 0, err
         assert "medium" in out
-        assert "under-represented" not in out
+        assert "  rare" not in out
         code, _, err = cli("evaluate", finished, "--groups", "third", "--device", "cpu")
         assert code == 2
         assert "unknown groups 'third', did you mean 'thirds'" in err
@@ -811,7 +811,7 @@ def test_separability_is_measured_and_kept(cli, finished):
     assert list(content["results"]) == ["clean", "pgd-2"]
     assert content["results"]["pgd-2"]["attack"]["epsilon"] == 0.1
     scopes = [each["scope"] for each in content["results"]["pgd-2"]["scopes"]]
-    assert scopes[:3] == ["overall", "well-represented", "under-represented"]
+    assert scopes[:3] == ["overall", "common", "rare"]
     assert cli("separability")[0] == 2
     code, _, err = cli("separability", finished, "--images", "50")
     assert (code, "--images: expected at least 110, 11 of each of 10 classes, got 50" in err) == (2, True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from srat.core.errors import UserError
 from srat.evaluation.comparison import OVERALL, Contender, compare, means_of
-from srat.evaluation.groups import UNDER, WELL, grouped, groups
+from srat.evaluation.groups import COMMON, RARE, grouped, groups
 from srat.report.wording import caveat, sentences
 from srat.statistics import intervals
 from srat.statistics.intervals import (
@@ -234,11 +234,11 @@ def contender(name, right, seeds=1):
 def test_comparisons_by_hand():
     one, two = contender("one", (90, 80, 10, 20)), contender("two", (90, 70, 40, 20))
     (rows,) = compare(one, [two], LABELS, CLASSES, GROUPS)
-    assert [row.scope for row in rows] == [OVERALL, WELL, UNDER, *CLASSES]
+    assert [row.scope for row in rows] == [OVERALL, COMMON, RARE, *CLASSES]
     found = {row.scope: row for row in rows}
     assert (found[OVERALL].only_first, found[OVERALL].only_second, found[OVERALL].images) == (10, 30, 400)
     assert found[OVERALL].difference.difference == pytest.approx(0.05)
-    assert found[UNDER].difference.difference == pytest.approx(0.15)
+    assert found[RARE].difference.difference == pytest.approx(0.15)
     assert found["b"].difference.p == mcnemar(10, 0)
     assert found["a"].difference.p == 1.0
     assert [row.corrected for row in rows] == holm([row.difference.p for row in rows])
@@ -259,7 +259,7 @@ def test_sentences_say_what_follows_and_what_does_not():
     (rows,) = compare(one, [two], LABELS, CLASSES, GROUPS)
     said = sentences(rows, "one", "two")
     assert said[0].startswith("pgd-20, overall: two is better (+9.5 points [")
-    assert said[1].startswith("pgd-20, under-represented: two is better (+25.0 points")
+    assert said[1].startswith("pgd-20, rare: two is better (+25.0 points")
     assert said[2] == "pgd-20, by class: two is better on c and worse on b; the other classes show no clear difference."
     (rows,) = compare(one, [contender("two", (88, 80, 12, 20))], LABELS, CLASSES, GROUPS)
     said = sentences(rows, "one", "two")
@@ -271,7 +271,7 @@ def test_sentences_say_what_follows_and_what_does_not():
 
 def test_means_by_scope():
     rows = means_of(contender("one", (90, 80, 10, 20), seeds=3), "pgd-20", LABELS, CLASSES, GROUPS)
-    assert [scope.name for scope, _ in rows[:3]] == [OVERALL, WELL, UNDER]
+    assert [scope.name for scope, _ in rows[:3]] == [OVERALL, COMMON, RARE]
     assert [mean.accuracy for _, mean in rows[:3]] == pytest.approx([0.5, 0.85, 0.15])
 
 
@@ -288,7 +288,7 @@ def test_what_has_no_images_is_left_out():
     (rows,) = compare(contender("one", (90, 80, 10)), [contender("two", (90, 80, 10))], LABELS[:300], CLASSES, GROUPS)
     assert [row.scope for row in rows if row.is_class] == ["a", "b", "c"]
     of_common = compare(contender("one", (90, 80)), [contender("two", (90, 80))], LABELS[:200], CLASSES, GROUPS)
-    assert [row.scope for row in of_common[0]] == [OVERALL, WELL, "a", "b"]
+    assert [row.scope for row in of_common[0]] == [OVERALL, COMMON, "a", "b"]
     assert not any("under" in said for said in sentences(of_common[0], "one", "two"))
 
 
@@ -308,12 +308,12 @@ def test_a_class_of_one_image():
 
 
 def test_a_class_may_be_called_as_a_group_is():
-    names = ("overall", "b", "under-represented", "d")
+    names = ("overall", "b", "rare", "d")
     (rows,) = compare(contender("one", (90, 80, 10, 20)), [contender("two", (90, 70, 60, 20))], LABELS, names, GROUPS)
     said = sentences(rows, "one", "two")
     assert [line.split(":")[0] for line in said] == [
         "pgd-20, overall",
-        "pgd-20, under-represented",
+        "pgd-20, rare",
         "pgd-20, by class",
     ]
 

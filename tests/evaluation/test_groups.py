@@ -10,7 +10,7 @@ from rich.console import Console
 
 from srat.core.errors import UserError
 from srat.evaluation.counts import Counts
-from srat.evaluation.groups import GROUPINGS, UNDER, WELL, grouped, groups
+from srat.evaluation.groups import COMMON, GROUPINGS, RARE, grouped, groups
 from srat.evaluation.record import Evaluation, Result
 from srat.report.terminal.table import class_table
 
@@ -28,7 +28,7 @@ def of(definition, counts):
 @pytest.mark.parametrize(
     ("definition", "counts", "expected"),
     [
-        ("half", EXP_100, {WELL: range(5), UNDER: range(5, 10)}),
+        ("half", EXP_100, {COMMON: range(5), RARE: range(5, 10)}),
         ("thirds", EXP_100, {"head": range(4), "middle": range(4, 7), "tail": range(7, 10)}),
         ("thirds", C100_EXP_10, {"head": range(34), "middle": range(34, 67), "tail": range(67, 100)}),
         ("rarest-80", EXP_100, {"head": range(2), "tail": range(2, 10)}),

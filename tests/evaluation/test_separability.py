@@ -65,7 +65,7 @@ def test_silhouettes_and_purities_by_loops():
 def test_scopes_are_groups_and_classes():
     x, y, _ = clouds(np.random.default_rng(3), each=60, spread=2.0)
     found = separability(x, y, NAMES, RARE, seed=0)
-    assert [each.scope for each in found] == ["overall", "well-represented", "under-represented", *NAMES]
+    assert [each.scope for each in found] == ["overall", "common", "rare", *NAMES]
     s, p = silhouettes(x, y), purities(x, y)
     for each, classes in ((found[0], range(4)), (found[2], (2, 3)), (found[4], (1,))):
         mine = np.isin(y, list(classes))
@@ -83,7 +83,7 @@ def test_classes_of_too_few_images_are_left_out():
     x, y, _ = clouds(np.random.default_rng(4), each=30)
     few = np.concatenate([np.arange(len(y))[y != 3], np.arange(len(y))[y == 3][:10]])
     found = separability(x[few], y[few], NAMES, RARE, seed=0)
-    assert [each.scope for each in found] == ["overall", "well-represented", "under-represented", "a", "b", "c"]
+    assert [each.scope for each in found] == ["overall", "common", "rare", "a", "b", "c"]
     whole = separability(x[y != 3], y[y != 3], NAMES, RARE, seed=0)
     assert found == whole
     with pytest.raises(UserError, match="at least 11 images of each of two classes, got 30 and 10 at the most"):

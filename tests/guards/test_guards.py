@@ -97,9 +97,9 @@ class TestJudge:
             ),
         ],
     )
-    @pytest.mark.parametrize("group", ["", "under-represented"])
+    @pytest.mark.parametrize("group", ["", "rare"])
     def test_each_sign_in_each_group_is_one(self, counts, said, group):
-        groups = {"": seen(), "well-represented": seen(), "under-represented": seen()} | {group: seen(**counts)}
+        groups = {"": seen(), "common": seen(), "rare": seen()} | {group: seen(**counts)}
         assert GUARD.judge(groups) == (f"{group} classes: {said}" if group else said)
 
     @pytest.mark.parametrize(

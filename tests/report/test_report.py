@@ -45,7 +45,7 @@ def evaluation():
     return Evaluation(class_names=("rare [red]", "middle", "common"), train_counts=(5, 50, 500), results=results)
 
 
-def test_rows_come_from_well_to_under_represented(evaluation):
+def test_rows_come_from_common_to_rare(evaluation):
     lines = shown(class_table(evaluation, title="a run")).splitlines()
     assert lines[0].strip() == "a run"
     firsts = [line.split()[0] for line in lines if line.strip()]
@@ -56,8 +56,8 @@ def test_rows_come_from_well_to_under_represented(evaluation):
         "middle",
         "rare",
         "overall",
-        "well-represented",
-        "under-represented",
+        "common",
+        "rare",
         "worst",
     ]
 
@@ -65,7 +65,7 @@ def test_rows_come_from_well_to_under_represented(evaluation):
 def test_numbers_stand_where_they_belong(evaluation):
     text = shown(class_table(evaluation, title="a run"))
     row = next(line for line in text.splitlines() if "rare [red]" in line)
-    assert row.split()[:4] == ["rare", "[red]", "under", "5"]
+    assert row.split()[:4] == ["rare", "[red]", "rare", "5"]
     assert "90.0" in row
     assert "60.0" in row
     overall = next(line for line in text.splitlines() if "overall" in line)
@@ -134,7 +134,7 @@ def test_the_worst_class_is_named_with_what_its_interval_is_for(evaluation):
 def test_best_line(evaluation):
     assert (
         best_line(evaluation, 7) == "The held-out part chooses epoch 7. It has on test images, in %: "
-        "clean 53.3 [47.7, 58.9] (under 90.0 [82.6, 94.5]), pgd-20 30.0 [25.1, 35.4] (under 60.0 [50.2, 69.1])"
+        "clean 53.3 [47.7, 58.9] (rare 90.0 [82.6, 94.5]), pgd-20 30.0 [25.1, 35.4] (rare 60.0 [50.2, 69.1])"
     )
 
 

@@ -249,7 +249,7 @@ class TestCommand:
         done, out = by_two
         shutil.copytree(out, tmp_path / "run")
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.count("under-represented") == 1
+        assert done.stdout.count(" worst class ") == 1
         assert json.loads((tmp_path / "run" / "environment.json").read_text())["processes"] == 2
         # The training's own evaluation, by two processes, against one process, and by two again.
         path = tmp_path / "run" / "evaluation.json"
@@ -383,7 +383,7 @@ class TestCommand:
             [[*torchrun, "--node-rank", str(node), *words] for node in range(2)], [environment] * 2
         )
         assert codes == [0, 0], said
-        assert [out.count("under-represented") for out, _ in said] == [1, 0]
+        assert ["worst class" in out for out, _ in said] == [True, False]
         # The same processes, however they were started.
         one, other = (self.weights(out) for out in (by_two[1], tmp_path / "run"))
         assert all(torch.equal(one[name], other[name]) for name in one)

@@ -8,7 +8,7 @@ from srat.core.checked import checked
 from srat.core.errors import UserError, nearest, require
 from srat.core.words import few
 
-WELL, UNDER = "well-represented", "under-represented"
+COMMON, RARE = "common", "rare"
 MANY, FEW = 100, 20
 """Training images above which a class has many, and below which few (Liu et al., 2019)."""
 Classes = tuple[int, ...]
@@ -24,7 +24,7 @@ class Groups:
     @property
     def named(self) -> Mapping[str, Classes]:
         """The groups by their names; none where there is but one."""
-        return {WELL: self.well, UNDER: self.under} if self.under else {}
+        return {COMMON: self.well, RARE: self.under} if self.under else {}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ class Groups:
 def groups(train_counts: Sequence[int]) -> Groups:
     """Return the rarer half of the classes as "under", the rest as "well" (the larger half of an odd number).
 
-    Of classes with equal counts the later ones count as rarer; where all have as many, none is under-represented.
+    Of classes with equal counts the later ones count as rarer; where all have as many, none is rare.
 
     Args:
         train_counts: (classes,), training examples of each class.

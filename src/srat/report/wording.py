@@ -6,7 +6,7 @@ from srat.attacks import AnyAttack
 from srat.config.config import Config
 from srat.core.words import NAMED, counted, percent_interval
 from srat.evaluation.comparison import Comparison
-from srat.evaluation.groups import WELL
+from srat.evaluation.groups import COMMON
 from srat.evaluation.record import CLEAN, Evaluation
 from srat.optimization.averaging import NoAveraging
 from srat.runs.folder import Which
@@ -160,7 +160,7 @@ def sentences(rows: Sequence[Comparison], first: str, second: str) -> list[str]:
     said = []
     for attack in dict.fromkeys(row.attack for row in rows):
         here = [row for row in rows if row.attack == attack]
-        said += [_sentence(row, first, second) for row in here if not row.is_class and row.scope != WELL]
+        said += [_sentence(row, first, second) for row in here if not row.is_class and row.scope != COMMON]
         apart = [row for row in here if row.is_class and row.told_apart]
         if apart:
             better = ", ".join(row.scope for row in apart if row.difference.difference > 0)

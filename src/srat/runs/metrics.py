@@ -9,7 +9,7 @@ from torch import Tensor
 
 from srat.data import Targets
 from srat.evaluation.counts import Counts
-from srat.evaluation.groups import UNDER, Groups
+from srat.evaluation.groups import RARE, Groups
 from srat.guards import Seen
 from srat.methods.objective import Value
 
@@ -147,7 +147,7 @@ def guard_row(seen: Mapping[str, Seen], remedies: int, *, collapsed: bool, rolle
         collapsed: whether it has found a collapse.
         rolled_back: whether it has undone this epoch.
     """
-    columns = {"": "", UNDER: "_under"}
+    columns = {"": "", RARE: "_under"}
     there = {columns[group]: one for group, one in seen.items() if group in columns}
     return {
         **{f"guard_probe{column}": one.probe.accuracy for column, one in there.items()},

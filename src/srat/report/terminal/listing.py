@@ -12,7 +12,7 @@ from rich.text import Text
 from srat.report.terminal.names import Name, fitted
 
 LEAST = 17
-"""Columns of a terminal that a name or a text keeps (as "under-represented" needs), but for another ``min_width``."""
+"""Columns of a terminal that a name or a text keeps (which "worst class" needs) without a ``min_width``."""
 _GAP = 3
 """Between two columns of a table."""
 _BOUNDLESS = 10_000

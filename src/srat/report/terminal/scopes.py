@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from srat.core.errors import printable
-from srat.evaluation.groups import UNDER, WELL, AnyGroups
+from srat.evaluation.groups import COMMON, AnyGroups
 from srat.evaluation.record import Evaluation
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.names import Name
@@ -75,5 +75,5 @@ def group_of(number: int, groups: AnyGroups) -> str:
 
 def class_name(name: str, group: str = "") -> Name:
     """Return the name of a class for a table, marked with its group; of the paper's two the rare one alone."""
-    mark = {WELL: "", UNDER: "under"}.get(group, group)
+    mark = "" if group == COMMON else group
     return Name(name=name, after=f"  {mark}" if mark else "")

@@ -9,7 +9,7 @@ from srat.core.words import counted
 from srat.data.record import PARTS, Part
 from srat.data.survey import Survey
 from srat.data.twins import by_kind
-from srat.evaluation.groups import UNDER
+from srat.evaluation.groups import RARE
 from srat.report.terminal.distribution import rare
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.scopes import class_column_table, class_name
@@ -50,7 +50,7 @@ def survey_table(found: Survey) -> Listing:
         points = f"{100 * reach(test[name]):.0f} points" if test[name] else "–"
         numbers = [f"{counts[part][name]:,}" for part in shown]
         told = Text(", ".join(remarks), style="yellow")
-        table.add_row(class_name(name, UNDER if name in under else ""), *numbers, points, told)
+        table.add_row(class_name(name, RARE if name in under else ""), *numbers, points, told)
     return table
 
 

@@ -44,7 +44,7 @@ def print_evaluation(
 def class_table(evaluation: Evaluation, *, title: str, groups: AnyGroups | None = None) -> Listing:
     """Return the accuracy of each class and group under each attack, in per cent with 95 % intervals.
 
-    Classes come in the order of their groups and training counts; the under-represented ones are marked, or each with
+    Classes come in the order of their groups and training counts; the rare ones are marked, or each with
     its group where that is by another definition than the paper's.
     """
     table = titled_table(title, keys=2)
@@ -102,7 +102,7 @@ def best_line(evaluation: Evaluation, epoch: int) -> str:
     """Return the summary of the best-on-held-out weights in one line."""
     parts = [
         f"{name} {percent_interval(*overall)}"
-        + (f" (under {percent_interval(*under)})" * bool(evaluation.groups.under))
+        + (f" (rare {percent_interval(*under)})" * bool(evaluation.groups.under))
         for name, overall, under in _overall_under(evaluation)
     ]
     return f"The held-out part chooses epoch {epoch}. It has on test images, in %: {', '.join(parts)}"
