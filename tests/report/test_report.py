@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 from rich.progress import TimeRemainingColumn
 
+from srat.core.durations import roughly
 from srat.core.errors import printable
 from srat.evaluation.counts import Counts
 from srat.evaluation.record import Evaluation, Result
 from srat.report.terminal.distribution import distribution_table, draw_distribution
 from srat.report.terminal.live import LiveObserver, make_bar, make_console
-from srat.report.terminal.pace import roughly
 from srat.report.terminal.table import (
     accuracy_cell,
     best_line,

@@ -1,0 +1,90 @@
+"""The command ``srat plan``."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, parse, parse_choices
+from srat.config.composition import compose
+from srat.config.config import Config
+from srat.core.errors import require, unknown
+from srat.core.members import choices
+from srat.data import Imbalance, Source
+from srat.data.imbalance import NoImbalance
+from srat.data.sources.arrays import Arrays
+from srat.data.sources.folder import Folder
+
+COMMAND = "plan"
+Choices = choices_class(family_flag("imbalance"), *BUDGET_FLAGS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Propose the training that makes most of a time on this machine, with the reasons, as a command.
+
+    It measures a few steps of some networks, and chooses the size of the images, network, method, batch, epochs,
+    learning rate, augmentation and held-out part for these images and that time, evaluation included.
+    """
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER|FILE|NAME")] = ""
+    """A folder of images, an .npz file, or a data set: digits, cifar10, … ('srat train --help' lists them)."""
+    time: str = "30m"
+    """The time there is for training and evaluation: 90s, 10m, 2h, 1d."""
+    run: bool = False
+    """Start it at once, in a new folder in runs/."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+    seed: int = 0
+    """Seed of the run."""
+    format: Literal["table", "json"] = "table"
+    """A table for people; json for programs."""
+    choices: Annotated[Any, tyro.conf.arg(name="")] = field(default_factory=Choices)
+    source: Annotated[Source, tyro.conf.arg(name="data")] = field(default_factory=Source)
+    imbalance: Annotated[Imbalance, tyro.conf.arg(name="imbalance")] = NoImbalance()
+
+
+def run(args: list[str]) -> int:
+    """Measure, print the plan, and start it where asked; return the exit code."""
+    arguments, config = read_arguments(args)
+    from srat.cli.planning import made, show, start  # Fabric takes as long to import as torch; a wrong word shall not
+
+    found = made(config, time=arguments.time, device=arguments.device)
+    show(found, device=arguments.device, as_json=arguments.format == "json")
+    if arguments.run:
+        start(found, arguments.device)
+    return 0
+
+
+def read_arguments(args: list[str]) -> tuple[Arguments, Config]:
+    """Return what the words say, and the run that a plan is to be made for: data, imbalance, seed, threat model."""
+    helped = "--help" in args or "-h" in args
+    named = bool(args) and not args[0].startswith("-")
+    example = "'srat plan photos --time 10m' or 'srat plan cifar10 --time 2h'"
+    require(
+        named or helped, f"srat plan: expected the name of a data set first, or a folder of images, as in {example}"
+    )
+    target, rest = (args[0], args[1:]) if named else ("", args)
+    name, words = source_of(target) if target else (None, [])
+    chosen = parse_choices(Choices, rest, command=COMMAND)
+    base = compose(data=name, **chosen)
+    shown = Choices(**{**chosen, "imbalance": base.imbalance.name})
+    default = Arguments(choices=shown, source=base.data, imbalance=base.imbalance)
+    arguments = parse(Arguments, [*([target] if target else []), *words, *rest], command=COMMAND, default=default)
+    require_there(target, arguments.source)
+    return arguments, replace(base, data=arguments.source, imbalance=arguments.imbalance, seed=arguments.seed)
+
+
+def source_of(target: str) -> tuple[str, list[str]]:
+    """Return the name of the data set that a word means, and the words that say where it is."""
+    if target in choices(Source):
+        return target, []
+    of_arrays = Path(target).suffix == ".npz" and not Path(target).is_dir()
+    return Arrays.name if of_arrays else Folder.name, ["--data-dir", target]
+
+
+def require_there(target: str, source: Source) -> None:
+    """Raise ``UserError`` if a word is neither a folder or file nor the name of a data set."""
+    if isinstance(source, Folder | Arrays) and str(source.dir) == target and not Path(target).exists():
+        raise unknown("folder or data set", target, choices(Source))
