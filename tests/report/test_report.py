@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 from rich.progress import TimeRemainingColumn
 
-from srat.core.durations import roughly
 from srat.core.errors import printable
 from srat.evaluation.counts import Counts
 from srat.evaluation.record import Evaluation, Result
@@ -277,22 +276,6 @@ def test_a_long_evaluation_elsewhere_says_how_far_it_is():
         "evaluating autoattack …",
         "evaluating autoattack: 2,000 of 5,000 images",
     ]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (4, "4 s"),
-        (59, "59 s"),
-        (61, "1 min"),
-        (89 * 60, "89 min"),
-        (91 * 60, "1.5 h"),
-        (46 * 3600, "46 h"),
-        (1e6, "12 days"),
-    ],
-)
-def test_times_as_people_say_them(seconds, said):
-    assert roughly(seconds) == said
 
 
 def test_a_strangers_names_stay_text():

@@ -6,7 +6,8 @@ from srat.core.errors import FieldError
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 """Seconds of each unit."""
-_PART = r"\d{1,6}(?:\.\d{1,6})?[smhd]"
+_NUMBER = r"[0-9]{1,6}(?:\.[0-9]{1,6})?"
+_PART = rf"{_NUMBER}[smhd]"
 
 
 def parse_duration(text: str, field: str) -> float:
@@ -22,7 +23,7 @@ def parse_duration(text: str, field: str) -> float:
     written = text.strip().lower()
     expected = "a time with its unit, as 90s, 10m, 2h or 1d"
     if not re.fullmatch(rf"(?:{_PART})+", written):
-        plain = re.fullmatch(r"\d{1,6}(?:\.\d{1,6})?", written)
+        plain = re.fullmatch(_NUMBER, written)
         raise FieldError(field, expected, text, advice=f"{written}m is {written} minutes" if plain else "")
     seconds = sum(float(part[:-1]) * UNITS[part[-1]] for part in re.findall(_PART, written))
     if seconds <= 0:

@@ -51,7 +51,7 @@ def decide(options: Sequence[Option], facts: Facts, seconds: float) -> Decision:
     chosen = next((option for option in reversed(options) if has_enough(option.costs, facts, seconds)), options[0])
     epochs = min(chosen.costs.epochs_within(seconds), most_epochs(facts.images))
     if epochs < FEWEST_EPOCHS:
-        raise FieldError("time", needed(options[0].costs), roughly(seconds))
+        raise FieldError("time", needed(options[0].costs), f"{seconds:g}s")
     later = options[list(options).index(chosen) + 1 :]
     better = next((option for option in later if option.candidate.setup != chosen.candidate.setup), None)
     return Decision(facts=facts, seconds=seconds, chosen=chosen, epochs=epochs, better=better)

@@ -1,7 +1,6 @@
 """The settings that follow from the data: batch, epochs, rate, held-out part, augmentation; and the whole run."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 from srat.config.composition import compose
@@ -60,9 +59,12 @@ def _for_updates(updates: int, images: int, bounds: tuple[int, int]) -> int:
 
 
 def holdout(facts: Facts, *, selects: bool) -> Holdout:
-    """Return what is held out: as many images as tell epochs apart, a tenth at the most; nothing if none is chosen."""
-    if not selects:
-        return Holdout(fraction=0.0)
+    """Return what is held out: as many images as tell epochs apart, a tenth at the most; nothing if none is chosen.
+
+    A validation part of the data's own is held out whole.
+    """
+    if not selects or facts.validation:
+        return Holdout() if selects else Holdout(fraction=0.0)
     wanted = max(HELD_OUT, HELD_OUT_OF_EACH * len(facts.counts))
     fraction = min(math.ceil(100 * wanted / facts.images) / 100, Holdout().fraction)
     minimum = Holdout().minimum if facts.rarest >= SMALL_CLASS else max(1, facts.rarest // 10)
@@ -71,14 +73,7 @@ def holdout(facts: Facts, *, selects: bool) -> Holdout:
 
 def held_out(facts: Facts, part: Holdout) -> int:
     """Return how many images choose the best epoch: those of the data's own validation part, or of the training's."""
-    if not part.fraction:
-        return 0
-    return facts.validation or sum(drawn(facts.counts, part))
-
-
-def drawn(counts: Sequence[int], part: Holdout) -> list[int]:
-    """Return how many training images of each class are held out."""
-    return [min(max(part.minimum, round(part.fraction * count)), count // 2) for count in counts]
+    return facts.validation if facts.validation and part.fraction else sum(map(part.of_class, facts.counts))
 
 
 def trained_on(facts: Facts, part: Holdout) -> int:

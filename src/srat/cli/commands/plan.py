@@ -1,5 +1,6 @@
 """The command ``srat plan``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -62,29 +63,28 @@ def read_arguments(args: list[str]) -> tuple[Arguments, Config]:
     helped = "--help" in args or "-h" in args
     named = bool(args) and not args[0].startswith("-")
     example = "'srat plan photos --time 10m' or 'srat plan cifar10 --time 2h'"
-    require(
-        named or helped, f"srat plan: expected the name of a data set first, or a folder of images, as in {example}"
-    )
-    target, rest = (args[0], args[1:]) if named else ("", args)
-    name, words = source_of(target) if target else (None, [])
-    chosen = parse_choices(Choices, rest, command=COMMAND)
+    require(named or helped, f"srat plan: expected the name of a data set first, or a folder, as in {example}")
+    name, words = placed(args) if named else (None, args)
+    chosen = parse_choices(Choices, words, command=COMMAND)
     base = compose(data=name, **chosen)
     shown = Choices(**{**chosen, "imbalance": base.imbalance.name})
     default = Arguments(choices=shown, source=base.data, imbalance=base.imbalance)
-    arguments = parse(Arguments, [*([target] if target else []), *words, *rest], command=COMMAND, default=default)
-    require_there(target, arguments.source)
+    arguments = parse(Arguments, words, command=COMMAND, default=default)
+    if arguments.name != name and not Path(arguments.name).exists():
+        raise unknown("folder or data set", arguments.name, choices(Source))
     return arguments, replace(base, data=arguments.source, imbalance=arguments.imbalance, seed=arguments.seed)
 
 
-def source_of(target: str) -> tuple[str, list[str]]:
-    """Return the name of the data set that a word means, and the words that say where it is."""
-    if target in choices(Source):
-        return target, []
-    of_arrays = Path(target).suffix == ".npz" and not Path(target).is_dir()
-    return Arrays.name if of_arrays else Folder.name, ["--data-dir", target]
+def placed(args: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the name of the data set that the first word means, and the words with a flag for where it is.
 
-
-def require_there(target: str, source: Source) -> None:
-    """Raise ``UserError`` if a word is neither a folder or file nor the name of a data set."""
-    if isinstance(source, Folder | Arrays) and str(source.dir) == target and not Path(target).exists():
-        raise unknown("folder or data set", target, choices(Source))
+    Args:
+        args: a folder, a file or a name first; "folder photos" is "photos", as in ``srat data``.
+    """
+    first, *rest = args
+    if first in (Folder.name, Arrays.name) and rest and not rest[0].startswith("-"):
+        return first, [first, "--data-dir", *rest]
+    if first in choices(Source):
+        return first, list(args)
+    of_arrays = Path(first).suffix == ".npz" and not Path(first).is_dir()
+    return Arrays.name if of_arrays else Folder.name, [first, "--data-dir", first, *rest]
