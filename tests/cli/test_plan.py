@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_wrong_words_are_a_line(cli, speed, words, said):
 
 
 def test_it_prints_reasons_time_and_command(cli, speed, photos):
-    code, out, err = cli("plan", photos, "--time", "10m", "--device", "cpu")
+    code, out, err = cli("plan", photos, "--time", "10m", "--device", "cpu", "--out", "my runs/a")
     assert (code, err) == (0, "")
     for word in ("images", "network", "method", "batch", "epochs", "rate", "augmentation", "held out"):
         assert f"\n {word} " in out
@@ -95,10 +96,10 @@ def test_it_prints_reasons_time_and_command(cli, speed, photos):
     assert expected.startswith("about ")
     assert " epochs of " in expected
     assert command.startswith("srat train ")
-    assert command.endswith(" --device cpu")
+    assert command.endswith(" --out 'my runs/a' --device cpu")
     assert "'my photos'" in command
     options, config = trained_by(shlex.split(command)[2:])
-    assert (options.device, config.data.size) == ("cpu", 32)
+    assert (options.device, str(options.out), config.data.size) == ("cpu", "my runs/a", 32)
 
 
 def test_json_is_the_same_plan(cli, speed):
@@ -116,3 +117,4 @@ def test_it_can_be_run_at_once(cli, monkeypatch):
     assert code == 0
     assert "new run: runs/digits-step-20-fast-bsl-" in out
     assert "Trained in" in out
+    assert list(Path("runs").iterdir())

@@ -75,9 +75,9 @@ def test_with_plenty_of_time_it_is_pgd_on_the_largest_network():
 def test_the_choice_of_the_epoch_is_given_up_first():
     there = options()
     bare, choosing = there[:2]
-    seconds = (bare.costs.shortest(15) + choosing.costs.shortest(15)) / 2
+    seconds = (bare.costs.shortest(12) + choosing.costs.shortest(12)) / 2
     assert decide(there, DATA, seconds).chosen is bare
-    assert decide(there, DATA, choosing.costs.shortest(15) + 1).chosen is choosing
+    assert decide(there, DATA, choosing.costs.shortest(12) + 1).chosen is choosing
 
 
 def test_too_short_a_time_is_told_what_would_do():
@@ -110,8 +110,8 @@ def reason(of, seconds, there=None):
 
 
 def test_the_network_that_does_not_fit_is_named():
-    assert reason("network", 1e3) == "small CNN of width 32 would get 8 epochs of the 15 that it needs"
-    assert reason("network", 500) == "the smallest; 15 epochs would be better"
+    assert reason("network", 1e3) == "small CNN of width 32 would get 8 epochs of the 12 that it needs"
+    assert reason("network", 500) == "the smallest; 12 epochs would be better"
     assert reason("network", 1e9) == "the largest for these images"
 
 

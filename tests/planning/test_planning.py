@@ -63,10 +63,11 @@ def asked(folder, kind):
         "ratio": srat.compose(data="digits", imbalance="exponential", ratio=50, seed=3),
         "epsilon": srat.compose(photos, epsilon=4 / 255, step_size=1 / 255),
         "l2": srat.compose(photos, norm="l2", epsilon=0.5, step_size=0.1),
+        "steps": replace(photos, evaluation=replace(photos.evaluation, steps=7, restarts=2)),
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["folder", "sized", "digits", "ratio", "epsilon", "l2"])
+@pytest.mark.parametrize("kind", ["folder", "sized", "digits", "ratio", "epsilon", "l2", "steps"])
 @pytest.mark.parametrize("time", ["3m", "30d"])
 def test_the_command_trains_what_is_planned(folder, speeds, kind, time):
     config = asked(folder, kind)

@@ -12,6 +12,7 @@ from srat.data.augmentation.crop_flip import CropFlip
 from srat.data.augmentation.no_augmentation import NoAugmentation
 from srat.planning.ladder import ladder
 from srat.planning.settings import (
+    augmented,
     batch_size,
     configured,
     enough_epochs,
@@ -19,16 +20,17 @@ from srat.planning.settings import (
     holdout,
     learning_rate,
     most_epochs,
-    shifted,
     trained_on,
 )
 
 
 @pytest.mark.parametrize(
-    ("images", "batch"), [(3, 16), (2_047, 16), (2_048, 32), (4_095, 32), (4_096, 64), (8_192, 128), (50_000, 128)]
+    ("images", "batch"),
+    [(3, 16), (1_999, 16), (2_000, 32), (15_999, 32), (16_000, 64), (31_999, 64), (32_000, 128), (10**6, 128)],
 )
-def test_an_epoch_has_64_steps_where_it_can(images, batch):
+def test_few_images_have_small_batches(images, batch):
     assert batch_size(images) == batch
+    assert images / batch_size(images) >= 62 or images < 2_000
 
 
 def test_the_rate_goes_with_the_root_of_the_batch():
@@ -37,7 +39,7 @@ def test_the_rate_goes_with_the_root_of_the_batch():
 
 @pytest.mark.parametrize(
     ("images", "enough", "most"),
-    [(700, 35, 137), (13_500, 15, 60), (100, 40, 200), (50_000, 12, 60), (3_000, 16, 64)],
+    [(700, 35, 137), (13_500, 12, 60), (100, 40, 200), (50_000, 12, 60), (3_000, 16, 64)],
 )
 def test_epochs_make_enough_updates(images, enough, most):
     assert (enough_epochs(images), most_epochs(images)) == (enough, most)
@@ -77,10 +79,14 @@ class TestHeldOut:
 
 
 def test_shifts_go_with_the_size():
-    assert shifted(CropFlip(), 32, 32) == CropFlip()
-    assert shifted(CropFlip(), 64, 48) == CropFlip(padding=6)
-    assert shifted(CropFlip(), 8, 8) == shifted(CropFlip(), 23, 64) == NoAugmentation()
-    assert shifted(NoAugmentation(), 64, 64) == NoAugmentation()
+    assert augmented(CropFlip(), (3, 32, 32), 30) == CropFlip()
+    assert augmented(CropFlip(), (3, 64, 48), 30) == CropFlip(padding=6)
+    assert augmented(CropFlip(), (3, 8, 8), 30) == augmented(CropFlip(), (3, 64, 23), 30) == NoAugmentation()
+    assert augmented(NoAugmentation(), (3, 64, 64), 30) == NoAugmentation()
+
+
+def test_few_epochs_have_the_images_as_they_are():
+    assert augmented(CropFlip(), (3, 32, 32), 29) == NoAugmentation()
 
 
 def test_data_imbalance_seed_and_threat_model_stay():

@@ -1,14 +1,13 @@
 """What ``srat plan`` does once it knows what it is to do; ``srat data`` makes a quick plan, too."""
 
 import json
+import shlex
 from functools import partial
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from srat.cli.naming import in_flags, make_console
 from srat.cli.options import Options
-from srat.cli.training import train
-from srat.config.composition import absolute
 from srat.config.config import Config
 from srat.planning.planning import Plan, plan
 from srat.report.terminal.plan import expected, plan_table
@@ -34,9 +33,15 @@ def made(config: Config, *, time: str, device: str = "auto", measuring: str | No
         )
 
 
-def show(found: Plan, *, device: str, as_json: bool) -> None:
-    """Print a plan: what it chose and why, how long it takes, the command."""
-    command = command_with(found, device)
+def show(found: Plan, options: Options, *, as_json: bool) -> None:
+    """Print a plan: what it chose and why, how long it takes, the command.
+
+    Args:
+        found: the plan.
+        options: folder and device, where they are named.
+        as_json: whether it is for programs.
+    """
+    command = command_with(found, options)
     if as_json:
         print(json.dumps(found.to_plain() | {"command": command}, indent=2, ensure_ascii=False))
         return
@@ -46,11 +51,11 @@ def show(found: Plan, *, device: str, as_json: bool) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def command_with(found: Plan, device: str) -> str:
-    """Return a plan's command, on the device that it was measured on if that was named."""
-    return found.command + (f" --device {device}" if device != "auto" else "")
-
-
-def start(found: Plan, device: str) -> None:
-    """Train and evaluate a plan."""
-    train(Options(device=device), absolute(found.config))
+def command_with(found: Plan, options: Options) -> str:
+    """Return a plan's command with the folder and the device that were named."""
+    usual = Options()
+    named = {"out": options.out, "device": options.device}
+    words = [
+        word for name, value in named.items() if value != getattr(usual, name) for word in (f"--{name}", str(value))
+    ]
+    return " ".join(filter(None, (found.command, shlex.join(words))))

@@ -19,7 +19,7 @@ class Option:
     candidate: Candidate
     costs: Costs
     config: Config
-    """The run, of one epoch."""
+    """The run; how many epochs it gets is not decided yet."""
 
 
 @dataclass(frozen=True, kw_only=True)

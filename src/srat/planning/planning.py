@@ -18,7 +18,7 @@ from srat.planning.facts import Facts, look_at
 from srat.planning.ladder import Setup, ladder
 from srat.planning.measuring import measure
 from srat.planning.rules import RULES, network_named
-from srat.planning.settings import configured
+from srat.planning.settings import VARIED_FROM, configured
 from srat.runtime.machine import as_device
 from srat.runtime.precision import PrecisionName, computes_bf16
 
@@ -112,14 +112,11 @@ def plan(
     told("the images")
     facts = look_at(config, clock)
     options = measured(config, facts, there, seconds=seconds, within=within, told=told, clock=clock)
-    decision = decide(options, facts, seconds)
-    chosen = decision.chosen.config
-    settled = replace(decision.chosen, config=replace(chosen, epochs=decision.epochs))
-    decision = replace(decision, chosen=settled)
+    decision = settled(decide(options, facts, seconds), config)
     return Plan(
-        config=settled.config,
+        config=decision.chosen.config,
         time=seconds,
-        costs=settled.costs,
+        costs=decision.chosen.costs,
         choices=choices_of(decision),
         device=described(there),
         measured=clock() - began,
@@ -140,7 +137,7 @@ def measured(
     precision: PrecisionName = "bf16" if computes_bf16(device) else "fp32"
     began, speeds, options = clock(), dict[Setup, Speed](), list[Option]()
     for candidate in ladder(facts, config.evaluation.norm):
-        run = configured(config, facts, candidate, epochs=1, precision=precision)
+        run = configured(config, facts, candidate, epochs=VARIED_FROM, precision=precision)
         setup = candidate.setup
         if setup not in speeds:
             if speeds and (clock() - began >= within or not any(map(fits(facts, seconds), options[-2:]))):
@@ -157,6 +154,20 @@ def measured(
         costs = costs_of(run, facts, speeds[setup], device.type)
         options.append(Option(candidate=candidate, costs=costs, config=run))
     return options
+
+
+def settled(decision: Decision, config: Config) -> Decision:
+    """Return a decision whose run has its epochs, and what follows from them.
+
+    Args:
+        decision: the decision.
+        config: what a plan was asked for.
+    """
+    chosen = decision.chosen
+    whole = configured(
+        config, decision.facts, chosen.candidate, epochs=decision.epochs, precision=chosen.config.precision
+    )
+    return replace(decision, chosen=replace(chosen, config=whole))
 
 
 def fits(facts: Facts, seconds: float) -> Callable[[Option], bool]:

@@ -14,11 +14,9 @@ from srat.planning.facts import Facts
 from srat.planning.ladder import Candidate
 from srat.runtime.precision import PrecisionName
 
-BATCHES = (128, 64, 32, 16)
-STEPS = 64
-"""Steps that an epoch has, where the images suffice for that."""
-USUAL_RATE = 0.1
-"""Of a batch of 128."""
+BATCHES = {128: 32_000, 64: 16_000, 32: 2_000, 16: 0}
+"""Batches, and the training images from which on each is taken: an epoch has 250 steps, or some 60 of few images."""
+USUAL_RATE, USUAL_BATCH = 0.1, 128
 HELD_OUT, HELD_OUT_OF_EACH = 500, 10
 """Images, and images of a class in the mean, that tell epochs apart."""
 SMALL_CLASS = 50
@@ -31,16 +29,18 @@ SHIFTED = 8
 """An image is shifted by this part of its side at the most: 4 of 32 pixels, as is usual."""
 SMALL_SIDE = 24
 """Pixels to a side below which images are not shifted."""
+VARIED_FROM = 30
+"""Epochs from which on images are augmented: fewer do not even suffice for the images as they are."""
 
 
 def batch_size(images: int) -> int:
-    """Return the largest batch, from 16 to 128, with which an epoch has 64 steps."""
-    return next((batch for batch in BATCHES if images >= STEPS * batch), BATCHES[-1])
+    """Return the largest batch, from 16 to 128, that leaves an epoch of so many images enough steps."""
+    return next(batch for batch, least in BATCHES.items() if images >= least)
 
 
 def learning_rate(batch: int) -> float:
     """Return the highest rate of the cycle, 0.1 · √(batch / 128), to two digits."""
-    return float(f"{USUAL_RATE * math.sqrt(batch / BATCHES[0]):.2g}")
+    return float(f"{USUAL_RATE * math.sqrt(batch / USUAL_BATCH):.2g}")
 
 
 def enough_epochs(images: int) -> int:
@@ -81,12 +81,18 @@ def trained_on(facts: Facts, part: Holdout) -> int:
     return facts.images if facts.validation else facts.images - held_out(facts, part)
 
 
-def shifted(augmentation: Augmentation, height: int, width: int) -> Augmentation:
-    """Return an augmentation whose shifts go with the size of the images; of very small ones, none."""
-    if not isinstance(augmentation, CropFlip):
-        return augmentation
-    side = min(height, width)
-    return NoAugmentation() if side < SMALL_SIDE else replace(augmentation, padding=side // SHIFTED)
+def augmented(suggested: Augmentation, shape: tuple[int, int, int], epochs: int) -> Augmentation:
+    """Return the augmentation of a run: shifts that go with the images' size; none of small ones, nor of few epochs.
+
+    Args:
+        suggested: by the data.
+        shape: channels, height and width.
+        epochs: of the run.
+    """
+    side = min(shape[1:])
+    if epochs < VARIED_FROM or side < SMALL_SIDE:
+        return NoAugmentation()
+    return replace(suggested, padding=side // SHIFTED) if isinstance(suggested, CropFlip) else suggested
 
 
 def threat_of(config: Config) -> Config:
@@ -118,13 +124,12 @@ def configured(
     base, setup, batch = threat_of(config), candidate.setup, batch_size(facts.images)
     source = base.data if setup.side is None else replace(base.data, size=setup.side)  # type: ignore[call-arg]
     composed = compose(base, method=setup.method, data=source, model=setup.network, schedule="one-cycle")
-    _, height, width = facts.shape(setup.side)
     return replace(
         composed,
         epochs=epochs,
         batch_size=batch,
         optimizer=SGD(learning_rate=learning_rate(batch)),
         holdout=holdout(facts, selects=candidate.selects),
-        augmentation=shifted(composed.augmentation, height, width),
+        augmentation=augmented(composed.augmentation, facts.shape(setup.side), epochs),
         precision=precision,
     )

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from srat.cli.options import Options
 from srat.cli.parsing import BUDGET_FLAGS, choices_class, family_flag, parse, parse_choices
-from srat.config.composition import compose
+from srat.config.composition import absolute, compose
 from srat.config.config import Config
 from srat.core.errors import require, unknown
 from srat.core.members import choices
@@ -34,7 +35,9 @@ class Arguments:
     time: str = "30m"
     """The time there is for training and evaluation: 90s, 10m, 2h, 1d."""
     run: bool = False
-    """Start it at once, in a new folder in runs/."""
+    """Start it at once."""
+    out: Path | None = None
+    """The run's folder, by default a new one in runs/; a part of the command."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
     seed: int = 0
@@ -49,12 +52,14 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Measure, print the plan, and start it where asked; return the exit code."""
     arguments, config = read_arguments(args)
-    from srat.cli.planning import made, show, start  # Fabric takes as long to import as torch; a wrong word shall not
+    from srat.cli.planning import made, show  # Fabric takes as long to import as torch; a wrong word shall not wait
+    from srat.cli.training import train
 
+    options = Options(out=arguments.out, device=arguments.device)
     found = made(config, time=arguments.time, device=arguments.device)
-    show(found, device=arguments.device, as_json=arguments.format == "json")
+    show(found, options, as_json=arguments.format == "json")
     if arguments.run:
-        start(found, arguments.device)
+        train(options, absolute(found.config))
     return 0
 
 
