@@ -111,7 +111,7 @@ def test_json_is_the_same_plan(cli, speed):
 
 
 def test_it_can_be_run_at_once(cli, monkeypatch):
-    """So slow a machine that there are five epochs, of which an epoch is one of a part of a second here."""
+    """As for a slow machine, so that few epochs fit; here each takes a part of a second."""
     monkeypatch.setattr("srat.planning.planning.measure", lambda *_, **__: Speed(step=0.001, ascent=1e-3))
     code, out, _ = cli("plan", "digits", "--ratio", "20", "--time", "41s", "--run", "--device", "cpu")
     assert code == 0

@@ -86,9 +86,11 @@ def test_too_short_a_time_is_told_what_would_do():
     assert decide([first], DATA, shortest + 1e-6).epochs == FEWEST_EPOCHS
     with pytest.raises(UserError) as caught:
         decide([first], DATA, 60)
-    shown = "at least 280s for these images on this machine (5 epochs of 36 s, evaluation 1 min, start 12 s), got '60s'"
+    shown = "at least 200s for these images on this machine (3 epochs of 36 s, evaluation 1 min, start 12 s), got '60s'"
     assert str(caught.value) == f"`time`: expected {shown}"
-    assert 275 < shortest <= 280
+    assert 195 < shortest <= 200
+    with pytest.raises(UserError, match="^`time`: expected at least 200s "):
+        decide([first], DATA, shortest - 1)  # two epochs
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.1, "5s"), (85, "85s"), (86, "90s"), (300, "5m"), (301, "6m")])

@@ -46,7 +46,7 @@ def decide(options: Sequence[Option], facts: Facts, seconds: float) -> Decision:
         seconds: the time that there is.
 
     Raises:
-        UserError: if not even the first one gets five epochs; it says what would suffice.
+        UserError: if not even the first one gets three epochs; it says what would suffice.
     """
     chosen = next((option for option in reversed(options) if has_enough(option.costs, facts, seconds)), options[0])
     epochs = min(chosen.costs.epochs_within(seconds), most_epochs(facts.images))

@@ -101,7 +101,7 @@ def plan(
         The plan: ``.config`` for `srat.fit`, ``.command``, ``.seconds``, ``.choices`` with their reasons.
 
     Raises:
-        UserError: if the data cannot be read, or the time is none, or too short for five epochs of the smallest
+        UserError: if the data cannot be read, or the time is none, or too short for three epochs of the smallest
             network; it says what would suffice.
     """
     seconds = parse_duration(time, "time")

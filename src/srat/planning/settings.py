@@ -21,7 +21,7 @@ HELD_OUT, HELD_OUT_OF_EACH = 500, 10
 """Images, and images of a class in the mean, that tell epochs apart."""
 SMALL_CLASS = 50
 """Training images of a class below which a tenth of it is held out, in the place of five images."""
-FEWEST_EPOCHS = 5
+FEWEST_EPOCHS = 3
 """Of any plan."""
 _FEW_UPDATES, _FEW_EPOCHS = 1_500, (12, 40)
 _MOST_UPDATES, _MOST_EPOCHS = 6_000, (60, 200)
