@@ -86,10 +86,10 @@ def test_too_short_a_time_is_told_what_would_do():
     assert decide([first], DATA, shortest + 1e-6).epochs == FEWEST_EPOCHS
     with pytest.raises(UserError) as caught:
         decide([first], DATA, 60)
-    shown = "at least 200s for these images on this machine (3 epochs of 36 s, evaluation 1 min, start 12 s), got '60s'"
+    shown = "at least 205s for these images on this machine (3 epochs of 36 s, evaluation 1 min, start 12 s), got '60s'"
     assert str(caught.value) == f"`time`: expected {shown}"
-    assert 195 < shortest <= 200
-    with pytest.raises(UserError, match="^`time`: expected at least 200s "):
+    assert 200 < shortest <= 205
+    with pytest.raises(UserError, match="^`time`: expected at least 205s "):
         decide([first], DATA, shortest - 1)  # two epochs
 
 
