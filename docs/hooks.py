@@ -10,11 +10,12 @@ from srat.cli.commands.completion import helped
 from srat.config.config import FAMILIES
 from srat.core.members import choices
 from srat.methods import methods, protocols
+from srat.planning.rules import RULES
 from srat.report.methods import markdown_of, markdown_of_protocol
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fill in a page's places: every command with its help, the families, methods, protocols, a function's source."""
+    """Fill in a page's places: every command with its help, the families, methods, protocols, rules, a source."""
     for place, text in PLACES.items():
         if place in markdown:
             markdown = markdown.replace(place, text())
@@ -39,6 +40,12 @@ def _families() -> str:
     return "\n".join(rows)
 
 
+def _plan_rules() -> str:
+    """Return a table of the rules of a plan: the setting, the rule, what speaks for it."""
+    rows = (f"| {rule.what} | {rule.says} | {rule.evidence} |" for rule in RULES)
+    return "\n".join(["| setting | rule | what speaks for it |", "|---|---|---|", *rows])
+
+
 def _source(place: re.Match[str]) -> str:
     """Return the source of a function without its docstring."""
     source = inspect.getsource(pydoc.locate(place[1]))  # type: ignore[arg-type]
@@ -49,6 +56,7 @@ def _source(place: re.Match[str]) -> str:
 PLACES = {
     "{{ commands }}": _commands,
     "{{ families }}": _families,
+    "{{ plan_rules }}": _plan_rules,
     "{{ methods }}": lambda: "\n".join(map(markdown_of, methods())),
     "{{ protocols }}": lambda: "\n".join(map(markdown_of_protocol, protocols())),
 }

@@ -13,7 +13,7 @@ from mutants import CAUGHT, HUNG, SURVIVED, Fault, Worker, faults, hunt, report
 
 AREAS = (
     *("attacks", "budgets", "losses", "robust_losses", "objective", "step", "training"),
-    *("evaluation", "statistics", "audit", "data", "split", "models", "resume", "export"),
+    *("evaluation", "statistics", "audit", "data", "split", "models", "resume", "export", "planning"),
 )
 
 

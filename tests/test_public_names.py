@@ -169,6 +169,7 @@ CALLS = {
     srat.export_run: {"path": NO_RUN, "to": "onnx", "out": None, "which": "last", "model": None},
     srat.list_runs: {"folder": NO_RUN},
     srat.map_run: {"path": NO_RUN, "images": 9, "data_dir": None, "model": None, "device": "cpu", "observer": None},
+    srat.plan: {"config": NOWHERE, "time": "10m", "device": "cpu", "measuring": None, "told": silent},
     srat.predict_files: {"run": NO_RUN, "paths": ["/there/is/no/image.png"], "attack": None, "epsilon": None}
     | {"which": "last", "model": None, "device": "cpu", "observer": None, "told": silent},
     srat.report_runs: {

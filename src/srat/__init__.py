@@ -22,6 +22,7 @@ _ATTRIBUTES = {
     "list_runs": "srat.runs.listing",
     "load": "srat.runs.run",
     "map_run": "srat.runs.mapping",
+    "plan": "srat.planning.planning",
     "predict_files": "srat.inference.prediction",
     "report_runs": "srat.report.pages",
     "separability_of_run": "srat.runs.measuring",
@@ -51,6 +52,7 @@ __all__ = [
     "map_run",
     "methods",
     "models",
+    "plan",
     "predict_files",
     "report_runs",
     "separability_of_run",
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from srat.core.errors import UserError
     from srat.evaluation.evaluate import evaluate
     from srat.inference.prediction import predict_files
+    from srat.planning.planning import plan
     from srat.report.exporting import export_run
     from srat.report.pages import report_runs
     from srat.report.spreadsheets import write_tables

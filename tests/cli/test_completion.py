@@ -55,6 +55,8 @@ def script(tmp_path_factory):
         (["data", "ci"], ["cifar10", "cifar100"]),
         (["data", "folder", "some f"], ["some folder"]),
         (["data", "cifar10", "--rat"], ["--ratio"]),
+        (["plan", "some f"], ["some folder"]),
+        (["plan", "cifar10", "--ti"], ["--time"]),
         (["data", "cifar10", "--imbalance.c"], ["--imbalance.cap", "--imbalance.class-order"]),
         (["data", "folder", "x", "--data-d"], ["--data-dir"]),
         (["evaluate", "some f"], ["some folder"]),

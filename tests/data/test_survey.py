@@ -1,6 +1,8 @@
 """A survey of a folder against what was put into it."""
 
 import os
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -9,10 +11,10 @@ import pytest
 from PIL import Image
 
 from quick import quick
-from srat.data.reading.decoding import Header
+from srat.cli.commands.train import read_arguments
 from srat.data.sources.folder import Folder
-from srat.data.survey import Looked, Survey, survey
-from srat.report.terminal.survey import FEW, reach, remarks, suggested_batch, suggested_size, survey_table
+from srat.data.survey import survey
+from srat.report.terminal.survey import FEW, reach, remarks, survey_table
 from srat.runs.folder import RunFolder
 from srat.statistics.intervals import wilson
 
@@ -119,39 +121,11 @@ def test_an_upright_size_is_that_of_the_training(tmp_path):
     assert source.train().images.shape[2:] == (10, 20)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "side"),
-    [
-        ([(8, 8)], None),
-        ([(64, 64)], None),
-        ([(65, 65)], 64),
-        ([(20, 30)], 32),
-        ([(300, 200), (40, 50), (640, 480)], 64),
-        ([(50, 50), (51, 51), (500, 500)], 48),
-        ([(224, 224)], 64),
-    ],
-)
-def test_a_size_that_suits_is_suggested(tmp_path, sizes, side):
-    for name in "xy":
-        for n, size in enumerate(sizes * 2):
-            put(tmp_path / name / f"{n}.png", size=size)
-    assert suggested_size(survey(Folder(dir=tmp_path, test_fraction=0.5))) == side
-
-
 def test_the_reach_is_half_of_the_widest_interval():
     for images in (2, 10, 50, 1_000):
         widths = [wilson(k, images).high - wilson(k, images).low for k in range(images + 1)]
         assert reach(images) == pytest.approx(max(widths) / 2)
     assert reach(0) == 1
-
-
-@pytest.mark.parametrize(
-    ("images", "batch"), [(3, 8), (127, 8), (128, 16), (511, 32), (512, 64), (1023, 64), (1024, None)]
-)
-def test_an_epoch_of_few_images_still_has_steps(images, batch):
-    header = Header(size=(8, 8), grey=False, transparent=False, deep=False, wide=False, several=False)
-    file = Looked(path=Path("x"), part="train", label="a", header=header)
-    assert suggested_batch(Survey(files=[file] * images, class_names=["a"], own_test=True)) == batch
 
 
 def test_small_classes_are_marked(folder):
@@ -178,12 +152,26 @@ def test_the_command_shows_it_all_and_its_advice_works(folder, cli):
     code, out, _ = cli("data", "folder", folder)
     assert code == 0
     assert "35 images in 3 classes" in out
-    assert f"To train on it: srat train --method srat-ldam --data folder --batch-size 8 --data-dir {folder}\n" in out
-    _, out, _ = cli("data", "folder", folder, "--data.test-fraction", "0.5", "--data.color", "grey")
+    assert re.search(r"A plan for 30m \(--time; .*\): about \d+ (s|min): \d+ epochs? of ", out)
+    (command,) = re.findall("^To train on it: (srat train .*)$", out, re.MULTILINE)
+    config = read_arguments(shlex.split(command)[2:])[1]
+    assert (config.data, config.batch_size) == (Folder(dir=folder), 16)
+    _, out, _ = cli("data", "folder", folder, "--data.test-fraction", "0.5", "--data.color", "grey", "--time", "2m")
     assert "--data.color grey --data.test-fraction 0.5" in out
+    assert "A plan for 2m (--time; " in out
     shown = cli("data", "folder", folder, "--imbalance", "step", "--ratio", "2")
     assert shown[0] == 0
     assert "kept indices" in shown[1]
+
+
+def test_a_time_that_does_not_suffice_loses_no_survey(folder, cli):
+    code, out, _ = cli("data", "folder", folder, "--time", "1s")
+    assert code == 0
+    assert "35 images in 3 classes" in out
+    assert re.search(r"No plan: --time: expected at least \d+s for these images on this machine", out)
+    code, out, err = cli("data", "folder", folder, "--time", "soon")
+    assert (code, out) == (2, "")
+    assert "--time: expected a time with its unit" in err
 
 
 def test_where_nothing_can_be_read_that_is_said(cli, tmp_path):

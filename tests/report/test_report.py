@@ -16,7 +16,6 @@ from srat.evaluation.counts import Counts
 from srat.evaluation.record import Evaluation, Result
 from srat.report.terminal.distribution import distribution_table, draw_distribution
 from srat.report.terminal.live import LiveObserver, make_bar, make_console
-from srat.report.terminal.pace import roughly
 from srat.report.terminal.table import (
     accuracy_cell,
     best_line,
@@ -277,22 +276,6 @@ def test_a_long_evaluation_elsewhere_says_how_far_it_is():
         "evaluating autoattack …",
         "evaluating autoattack: 2,000 of 5,000 images",
     ]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (4, "4 s"),
-        (59, "59 s"),
-        (61, "1 min"),
-        (89 * 60, "89 min"),
-        (91 * 60, "1.5 h"),
-        (46 * 3600, "46 h"),
-        (1e6, "12 days"),
-    ],
-)
-def test_times_as_people_say_them(seconds, said):
-    assert roughly(seconds) == said
 
 
 def test_a_strangers_names_stay_text():

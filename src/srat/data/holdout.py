@@ -26,6 +26,10 @@ class Holdout(Checked):
         require_field(0 <= fraction <= 0.5, "holdout.fraction", "a share from 0 to 0.5", fraction, 0, 0.5)
         require_field(self.minimum >= 0, "holdout.minimum", "0 or more", self.minimum)
 
+    def of_class(self, images: int) -> int:
+        """Return how many images of a class are held out: max(minimum, fraction · n), but never more than half."""
+        return min(max(self.minimum, round(self.fraction * images)), images // 2) if self.fraction else 0
+
     @checked
     def split(self, labels: Int[Tensor, " n"], *, seed: int) -> tuple[Int[Tensor, " train"], Int[Tensor, " held"]]:
         """Return sorted positions to train on, and those held out: max(minimum, fraction·n_c) of each class.
@@ -44,7 +48,7 @@ class Holdout(Checked):
         for c in range(int(labels.max()) + 1):
             members = torch.nonzero(labels == c).flatten()
             members = members[torch.randperm(len(members), generator=generator(seed, "holdout", step=c))]
-            count = min(max(self.minimum, round(self.fraction * len(members))), len(members) // 2)
+            count = self.of_class(len(members))
             held.append(members[:count])
             train.append(members[count:])
         return torch.cat(train).sort().values, torch.cat(held).sort().values

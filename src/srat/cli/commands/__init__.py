@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Sequence
 
 COMMANDS = {
+    "plan": "propose the training that makes most of a time on this machine, as a command",
     "train": "train a robust classifier on imbalanced data, and evaluate it",
     "evaluate": "evaluate the model of a run under attack",
     "calibrate": "fit a temperature to a run's probabilities on its held-out part",

@@ -18,7 +18,11 @@ from srat.core.errors import UserError, require
 from srat.recipes.catalogue import names
 
 SHELLS = ("bash", "zsh")
-WITH_FILES: Mapping[str, Callable[[], Sequence[str]]] = {"data": lambda: choices_of("data"), "report": names}
+WITH_FILES: Mapping[str, Callable[[], Sequence[str]]] = {
+    "data": lambda: choices_of("data"),
+    "plan": lambda: choices_of("data"),
+    "report": names,
+}
 """Commands whose first word is one of some names, or a file; the names that there are."""
 
 
@@ -86,6 +90,7 @@ def names_of_values(command: str) -> Mapping[str, Sequence[str]]:
     known: Mapping[str, Mapping[str, Sequence[str]]] = {
         "train": families,
         "data": families,
+        "plan": families,
         "grid": {**families, "": names()},
         "report": families,
         "completion": {"": SHELLS},
@@ -98,10 +103,12 @@ def names_of_values(command: str) -> Mapping[str, Sequence[str]]:
 def flags_of(command: str) -> dict[str, str]:
     """Return what the values of a command's flags look like, by flag: "INT", "{csv,json}", "" for none.
 
-    Of ``srat train`` these are the flags of every loss, attack, model, … that may be chosen; likewise of ``srat data``.
+    Of ``srat train`` these are the flags of every loss, attack, model, … that may be chosen; likewise of ``srat data``
+    and ``srat plan``.
     """
     further: Mapping[str, list[list[Words]]] = {
         "data": [[(name,) for name in choices_of("data")], _chosen("imbalance")],
+        "plan": [[(name,) for name in choices_of("data")], _chosen("imbalance")],
         "train": [_chosen(place) for place in PLACES],
         "report": [[("table1",)]],
     }

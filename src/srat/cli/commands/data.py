@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +13,9 @@ from rich.progress import Progress
 
 from srat.cli.naming import make_console
 from srat.cli.parsing import choices_class, family_flag, parse, parse_choices
-from srat.config.command_line import command_of
 from srat.config.composition import compose
-from srat.core.errors import printable, require
+from srat.core.durations import parse_duration
+from srat.core.errors import UserError, printable, require
 from srat.core.members import choices
 from srat.data import Dataset, Imbalance, Source, write_split
 from srat.data.constant import constant_notes
@@ -28,9 +28,11 @@ from srat.data.twins import twin_notes
 from srat.report.plots import check_plot
 from srat.report.terminal.distribution import distribution_table, draw_distribution
 from srat.report.terminal.scopes import print_whole
-from srat.report.terminal.survey import remarks, suggested_batch, suggested_size, survey_table
+from srat.report.terminal.survey import remarks, survey_table
 
 COMMAND = "data"
+MEASURING = "4s"
+"""How long steps are measured at the most, for the command to train on a folder."""
 Choices = choices_class(family_flag("imbalance"))
 
 
@@ -39,13 +41,15 @@ class Arguments:
     """Show how many training images each class of a data set has, as it is or made imbalanced.
 
     For a folder of your own ('srat data folder PATH'), also show what is in it: sizes, unreadable files, duplicates,
-    how precisely its test can measure, and the command to train on it.
+    how precisely its test can measure, and the command to train on it in the time there is ('srat plan' says why).
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""
     """The data set: digits, cifar10, … ('srat train --help' lists them)."""
     seed: int = 0
     """Seed for drawing the kept images."""
+    time: str = "30m"
+    """The time that there is to train on a folder: 90s, 10m, 2h, 1d."""
     plot: Path | None = None
     """Draw the distribution into this file (.png, .svg, .pdf)."""
     indices: Path | None = None
@@ -75,8 +79,9 @@ def show(arguments: Arguments, console: Console) -> int:
     """Print the distribution; draw it and write the indices where asked; return the exit code."""
     if arguments.plot is not None:
         check_plot(arguments.plot)
+    parse_duration(arguments.time, "time")
     if isinstance(arguments.source, Folder):
-        trainable = show_folder(arguments.source, arguments.imbalance, console)
+        trainable = show_folder(arguments.source, arguments, console)
         if arguments.imbalance == NoImbalance() and arguments.plot is None and arguments.indices is None:
             return 0
         if not trainable:
@@ -118,7 +123,7 @@ def notes_on(source: Source, datasets: Mapping[Part, Dataset | None]) -> Iterato
             yield from () if there is None else constant_notes(there, part)
 
 
-def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> bool:
+def show_folder(source: Folder, arguments: Arguments, console: Console) -> bool:
     """Print what a folder holds, what is wrong with it, and the command to train on it; return whether there is one."""
     told = make_console(COMMAND, stderr=True)
     with Progress(console=told, transient=True, disable=not told.is_terminal) as progress:
@@ -128,17 +133,28 @@ def show_folder(source: Folder, imbalance: Imbalance, console: Console) -> bool:
     for text, is_warning in remarks(found):
         style = "yellow" if is_warning else ""
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
-    console.print(advice(source, imbalance, found), highlight=False, markup=False, soft_wrap=True)
+    for line in advice(source, arguments, found):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return not in_the_way(found)
 
 
-def advice(source: Folder, imbalance: Imbalance, found: Survey) -> str:
-    """Return the command to train on a folder, or what is in the way."""
+def advice(source: Folder, arguments: Arguments, found: Survey) -> Iterator[str]:
+    """Yield the command to train on a folder, as a plan for the time has it, or what is in the way."""
     if problems := in_the_way(found):
-        return f"Not ready for training: {printable('; '.join(problems))}"
-    config = compose(data=source.name, batch_size=suggested_batch(found))
-    chosen = replace(config, data=replace(source, size=source.size or suggested_size(found)), imbalance=imbalance)
-    return f"To train on it: {command_of(chosen)}"
+        yield f"Not ready for training: {printable('; '.join(problems))}"
+        return
+    from srat.cli.planning import made  # which brings Fabric
+    from srat.report.terminal.plan import expected
+
+    base = compose(data=source, imbalance=arguments.imbalance, seed=arguments.seed)
+    try:
+        plan = made(base, time=arguments.time, measuring=MEASURING)
+    except UserError as error:
+        yield f"No plan: {error}"
+        return
+    why = shlex.join(["srat", "plan", str(source.dir), "--time", arguments.time])
+    yield f"A plan for {arguments.time} (`time`; '{why}' measures longer and gives reasons): {expected(plan)}"
+    yield f"To train on it: {plan.command}"
 
 
 def in_the_way(found: Survey) -> list[str]:

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from srat.attacks import Natural
+from srat.core.durations import duration
 from srat.core.errors import printable
 from srat.grid.engine import Failure, Watcher, is_finished
 from srat.grid.plan import Job
-from srat.report.terminal.pace import duration
 
 SHOWN = 12
 """Runs of a kind that are listed at the most."""

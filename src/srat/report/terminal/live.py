@@ -11,9 +11,10 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from srat.core.durations import roughly
 from srat.core.errors import printable
 from srat.evaluation.observer import Observer
-from srat.report.terminal.pace import Pace, roughly
+from srat.report.terminal.pace import Pace
 
 LONG = 600.0
 """Seconds of training from which on it is said how long it will take."""

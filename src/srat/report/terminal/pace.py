@@ -33,20 +33,3 @@ class Pace:
     def seconds_left(self) -> float | None:
         """Seconds to come, if the steps to come take as long as those since the first; None before the second."""
         return None if self._done < 1 else self.elapsed / self._done * self._left
-
-
-def duration(seconds: float) -> str:
-    """Return a time as "0:04" or "1:02:03"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def roughly(seconds: float) -> str:
-    """Return a time as people say it: "40 s", "12 min", "3.5 h", "2 days"."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    hours = seconds / 3600
-    return f"{hours:.0f} h" if 10 <= hours < 48 else f"{hours:.1f} h" if hours < 10 else f"{hours / 24:.0f} days"

@@ -80,26 +80,6 @@ def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
         yield _named(said, [printable(each.said) for each in twins]), True
 
 
-def suggested_size(found: Survey) -> int | None:
-    """Return the side to resize to: none where all images are of one square size up to 64 pixels.
-
-    It is the largest of 32, 48 and 64 pixels that half of the images have, so that most lose detail and none is blown
-    up; more takes long to train under attack, and is the user's choice.
-    """
-    sizes = found.sizes
-    if not sizes or (len(sizes) == 1 and sizes[0][0][0] == sizes[0][0][1] <= 64):
-        return None
-    sides = sorted(min(size) for size, count in sizes for _ in range(count))
-    middle = sides[len(sides) // 2]
-    return max([side for side in (32, 48, 64) if side <= middle], default=32)
-
-
-def suggested_batch(found: Survey) -> int | None:
-    """Return the size of a batch with which an epoch has eight steps or more; None where the usual 128 does."""
-    images = sum(found.counts("train").values())
-    return next((batch for batch in (64, 32, 16) if 8 * batch <= images), 8) if images < 8 * 128 else None
-
-
 def _sizes_said(found: Survey) -> str:
     sizes = found.sizes
     grey = sum(file.grey for file in found.readable)

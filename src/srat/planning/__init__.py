@@ -1,0 +1,1 @@
+"""A plan for a training: what fits the images, the machine and the time."""
