@@ -133,7 +133,7 @@ def test_small_classes_are_marked(folder):
         row.split()[0]: row for row in rendered(survey_table(survey(Folder(dir=folder)))).splitlines() if row.split()
     }
     assert "few to learn from" in lines["ü"]
-    assert "under" in lines["ü"]
+    assert "rare" in lines["ü"]
     assert "few to learn from" not in lines["a"]
     assert "too few to measure" in lines["a"]  # four test images
     assert FEW == 10
