@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from srat.core.checked import checked
 from srat.core.errors import require
@@ -12,7 +13,7 @@ from srat.core.files import write_atomically
 from srat.evaluation.classification import confusion_of
 from srat.evaluation.examples import Examples
 from srat.evaluation.record import CLEAN, Evaluation
-from srat.runs.folder import RunFolder, examples_beside
+from srat.runs.folder import RunFolder, Which, examples_beside
 
 Rows = Iterable[Sequence[object]]
 
@@ -37,12 +38,18 @@ def write_tables(evaluation: Evaluation, into: Path | str) -> tuple[Path, ...]:
     """
     require(evaluation.path is not None, "evaluation: expected one that is kept in a run's folder, got none")
     assert evaluation.path is not None
-    examples, target = Examples.read(examples_beside(evaluation.path)), Path(into)
+    examples, target, folder = (
+        Examples.read(examples_beside(evaluation.path)),
+        Path(into),
+        RunFolder(evaluation.path.parent),
+    )
+    whole = evaluation.path in map(folder.evaluation, get_args(Which))
     tables: dict[str, Rows] = {
         "classes": of_classes(evaluation),
-        "images": of_images(examples, _file_names(RunFolder(evaluation.path.parent), examples)),
+        "images": of_images(examples, _file_names(folder, examples) if whole else ()),
         **{f"confusion-{name}": of_confusion(examples, name) for name in examples.outcomes},
     }
+    target = Path(into)
     target.mkdir(parents=True, exist_ok=True)
     return tuple(_written(target / f"{name}.csv", rows) for name, rows in tables.items())
 

@@ -40,17 +40,20 @@ def weights_text(config: Config, which: Which) -> str:
     return f"{which} epoch" + ("" if isinstance(averaging, NoAveraging) else f", averaged ({averaging.name})")
 
 
-def images_text(evaluation: Evaluation, *, new: bool) -> str:
+def images_text(evaluation: Evaluation, *, new: bool, name: str | None = None) -> str:
     """Return on which test images an evaluation is that is not on all, such as "on 100 new images".
 
     Args:
         evaluation: the results.
         new: whether it is on images that came since the run began.
+        name: of another test set that it is on.
     """
     counts = [result.counts for result in evaluation.results.values()]
     if any(each.stopped for each in counts):
         return "on as many test images as it took"
     images = f"{sum(counts[0].total):,}"
+    if name is not None:
+        return f"on {images} images of {name}"
     return f"on {images} new images" if new else f"on the first test images of each class, {images} in all"
 
 

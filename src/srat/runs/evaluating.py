@@ -1,6 +1,6 @@
 """The evaluation of a run, kept in its folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,10 @@ from torch import nn
 from srat.attacks import AnyAttack, IterativeAttack, tell_doubts
 from srat.attacks.projections import NormName
 from srat.core.checked import checked
-from srat.core.errors import require
+from srat.core.errors import require, require_field
 from srat.core.tensor_file import digest_of
+from srat.data import Dataset
+from srat.data.apart import images_apart
 from srat.evaluation.evaluate import check_last_step, examine
 from srat.evaluation.expected import DRAWS
 from srat.evaluation.observer import Observer
@@ -23,7 +25,7 @@ from srat.runs.opening import opened, parts_of, require_same_data
 from srat.runs.origins import journal_of, origin_of, served_by, told_by_first
 from srat.runs.result_names import chosen_attacks, threat_of
 from srat.runs.results import Examined, Results
-from srat.runs.run import load_with_facts
+from srat.runs.run import load_with_facts, read_facts
 from srat.runs.stopping import evaluate_within
 from srat.runtime.machine import telling_of_memory
 from srat.runtime.processes import Processes, join
@@ -42,6 +44,7 @@ def evaluate_run(
     images: int | None = None,
     until_within: float | None = None,
     new_images: bool = False,
+    name: str | None = None,
     anew: bool = False,
     data_dir: Path | str | None = None,
     seed: int | None = None,
@@ -71,8 +74,10 @@ def evaluate_run(
             classes' accuracy (of all, where none is rare) has so many points, under each attack; keep the results
             apart. Their intervals hold wherever one stops.
         new_images: use those that came to the data since the run began instead, and keep the results apart.
+        name: of another test set, the images in ``data_dir``: a folder of the model's classes, by name, or of parts
+            whose test is taken. Its results are kept apart, under that name.
         anew: whether to evaluate again what has been evaluated already.
-        data_dir: where the data's files are now; by default where they were.
+        data_dir: where the data's files are now, by default where they were; with ``name`` where the other images are.
         seed: of the attacks' starts; the run's unless given.
         draws: answers of a model that answers at random that attacks see, and that it is judged by, the mean of.
         last_step: count, beside, what is right where an attack that goes step by step ends, whatever it has broken on
@@ -88,7 +93,7 @@ def evaluate_run(
         UserError: if there is no such run or attack, its data are gone or others, or its folder cannot be written.
     """
     observer = observer or Observer()
-    folder, config = opened(path, data_dir)
+    folder, config = opened(path, data_dir if name is None else None)
     threat = threat_of(config, norm=norm, epsilon=epsilon, step_size=step_size, restarts=restarts)
     seed = config.seed if seed is None else seed
     chosen = chosen_attacks(attacks, threat, config, seed=seed)
@@ -100,7 +105,12 @@ def evaluate_run(
     alone = until_within is None or (images is None and not new_images)
     require(alone, "`until_within` takes as many images as it needs: leave out `images` and `new_images`")
     require(not last_step or until_within is None, "`until_within` counts at every step: leave out `last_step`")
-    test = Examined.among(parts_of(folder, config, observer.notice), images, new=new_images, told=observer.notice)
+    require(name is None or not (new_images or until_within), "`name`: leave out `new_images` and `until_within`")
+    if name is None:
+        parts = parts_of(folder, config, observer.notice)
+        test = Examined.among(parts, images, new=new_images, told=observer.notice)
+    else:
+        test = Examined.called(name, other_images(folder, which, data_dir, observer.notice), images)
     with processes.telling_of_lost_peers():
         tell_doubts(chosen.values(), test.dataset.images.shape[1:], observer.notice)
         if until_within is None:
@@ -120,6 +130,17 @@ def evaluate_run(
             draws=draws,
             model=model,
         )
+
+
+def other_images(folder: RunFolder, which: Which, place: Path | str | None, told: Callable[[str], None]) -> Dataset:
+    """Return the images of another folder as a test set for a run's model.
+
+    Raises:
+        UserError: if no folder is named, or its images are not of the model's classes.
+    """
+    require_field(place is not None, "data_dir", "the folder of the images that `name` is for", place)
+    facts = read_facts(folder.weights(which))
+    return images_apart(str(place), facts.config.data, facts.class_names, **vars(facts.shape), told=told)
 
 
 def evaluate_weights(

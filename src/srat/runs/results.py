@@ -1,12 +1,13 @@
 """The results that a run's folder holds of its evaluations."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from srat.core.errors import UserError, require
+from srat.core.errors import UserError, require, require_field
 from srat.core.files import write_atomically
 from srat.data import Dataset, Parts, hash_contents
 from srat.evaluation.examples import Examples, Origin
@@ -16,6 +17,8 @@ from srat.evaluation.record import Evaluation
 from srat.runs.folder import Portion, RunFolder, Which
 from srat.runs.run import ModelFacts
 
+TAKEN = ("best", "raw", "new", "within")
+"""What names of results begin with that are of other weights, or of a part of the run's own test images."""
 WAIT = 30.0
 """Seconds to wait for another process that is writing its results."""
 
@@ -56,6 +59,19 @@ class Examined:
             return replace(cls.of(parts.unrecorded(told)), part="new")
         test = cls.of(parts.test(), images)
         return replace(test, part=len(test.dataset)) if parts.missing.get("test") and test.part is None else test
+
+    @classmethod
+    def called(cls, name: str, dataset: Dataset, images: int | None = None) -> "Examined":
+        """Return another test set, whose results are kept apart under a name; or the first images of each class.
+
+        Raises:
+            UserError: if no file can be called so, or results are called so that are of the run's own images.
+        """
+        wanted = f"letters, digits, '.', '-' and '_', a letter first, and none of {', '.join(TAKEN)}"
+        free = re.fullmatch(r"[A-Za-z][\w.-]*", name, re.ASCII) is not None and name.split("-")[0] not in TAKEN
+        require_field(free, "name", wanted, name)
+        test = cls.of(dataset, images)
+        return replace(test, part=name if test.part is None else f"{name}-{test.part}")
 
     def loaded(self) -> "Examined":
         """Return it with its images in memory, if they are to be there."""

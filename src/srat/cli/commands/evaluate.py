@@ -62,10 +62,13 @@ class Arguments:
     many-medium-few, or classes with commas between them; evaluation.json has half."""
     new_images: bool = False
     """Test on images added to the folder since the run began instead; the results go to evaluation-new.json."""
+    name: str | None = None
+    """Test on the images in --data-dir instead, another test set of the same classes (folders are matched by name); the
+    results go to evaluation-NAME.json."""
     anew: bool = False
     """Evaluate again what has been evaluated already."""
     data_dir: Path | None = None
-    """Where the data's files are; as in training unless given."""
+    """Where the data's files are, as in training unless given; with --name, where the other images are."""
     seed: int | None = None
     """Seed of the attacks' starts; the run's unless given."""
     draws: int = DRAWS
@@ -109,6 +112,7 @@ def run(args: list[str]) -> int:
             images=arguments.images,
             until_within=arguments.until_within,
             new_images=arguments.new_images,
+            name=arguments.name,
             anew=arguments.anew,
             data_dir=arguments.data_dir,
             seed=arguments.seed,
@@ -120,7 +124,7 @@ def run(args: list[str]) -> int:
     groups = grouped(arguments.groups, evaluation.train_counts, evaluation.class_names)
     title = f"{config.method} on {config.data.title}, weights of the {weights_text(config, arguments.weights)}"
     if evaluation.path != folder.evaluation(arguments.weights):
-        title += f", {images_text(evaluation, new=arguments.new_images)}"
+        title += f", {images_text(evaluation, new=arguments.new_images, name=arguments.name)}"
     print_evaluation(console, evaluation, title=title, held_out=folder.held_out, groups=groups)
     console.print(f"Kept in {evaluation.path}", highlight=False, markup=False, soft_wrap=True)
     if arguments.csv is not None and is_first():

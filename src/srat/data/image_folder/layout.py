@@ -40,7 +40,7 @@ def laid_out(
         UserError: if it is not clear which image is of which class and part; the line says what to do.
     """
     top = descended(root)
-    there = _parts(top, columns, layout)
+    there = parts_of_folder(top, columns, layout)
     used = _with_use(there, validation, root.path)
     classes = used["train"].files
     names = in_order(classes) if numbered else tuple(sorted(classes))
@@ -55,14 +55,14 @@ def laid_out(
         place=root.path,
         class_names=names,
         parts=placed,
-        passed=_passed(root, list(there.values())),
+        passed=passed_over(root, list(there.values())),
         notes=(*said, *(() if own_test else (_drawn_note(placed),))),
         own_test=own_test,
         problems=tuple(dict.fromkeys(each.problem for each in used.values() if each.problem)),
     )
 
 
-def _parts(top: Branch, columns: Columns, layout: LayoutName) -> dict[Part, Labelled]:
+def parts_of_folder(top: Branch, columns: Columns, layout: LayoutName) -> dict[Part, Labelled]:
     """Return the images by part; where the folder has no parts of its own, all of them as training."""
     parts = None
     if layout in ("auto", "table"):
@@ -112,7 +112,7 @@ def _with_use(parts: dict[Part, Labelled], validation: ValidationUse, folder: Pa
     return parts
 
 
-def _passed(root: Branch, labelled: Sequence[Labelled]) -> tuple[Passed, ...]:
+def passed_over(root: Branch, labelled: Sequence[Labelled]) -> tuple[Passed, ...]:
     """Return everything in a folder that is not among the labelled images, nor a table of theirs."""
     used = {path for each in labelled for paths in each.files.values() for path in paths}
     tables = {path for each in labelled for path in each.tables}

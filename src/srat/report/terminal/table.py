@@ -101,8 +101,7 @@ def worst_line(evaluation: Evaluation) -> str:
 def best_line(evaluation: Evaluation, epoch: int) -> str:
     """Return the summary of the best-on-held-out weights in one line."""
     parts = [
-        f"{name} {percent_interval(*overall)}"
-        + (f" (rare {percent_interval(*under)})" * bool(evaluation.groups.under))
+        f"{name} {percent_interval(*overall)}" + (f" (rare {percent_interval(*under)})" * bool(evaluation.groups.under))
         for name, overall, under in _overall_under(evaluation)
     ]
     return f"The held-out part chooses epoch {epoch}. It has on test images, in %: {', '.join(parts)}"
