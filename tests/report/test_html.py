@@ -800,6 +800,13 @@ class TestInABrowser:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert said == []
 
+    def test_accuracies_as_they_are_and_under_attack_fit_on_a_phone(self, opened):
+        page, _ = opened([full_record()], viewport={"width": 360, "height": 800})
+        columns = page.locator("table.sortable thead th").count()
+        region = page.get_by_role("region", name="Accuracy of each class")
+        assert columns == 4  # with more results it scrolls
+        assert region.evaluate("one => one.scrollWidth - one.clientWidth") <= 0
+
     @pytest.mark.parametrize("width", [390, 1200])
     def test_long_names_leave_the_columns_their_room(self, opened, width):
         page, said = opened([long_record(), long_record()], viewport={"width": width, "height": 800})
