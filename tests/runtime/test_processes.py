@@ -282,6 +282,19 @@ class TestCommand:
             assert (one / name).read_bytes() == (two / name).read_bytes()
         assert not (two / "unfinished").exists()
 
+    def test_as_many_images_as_an_interval_takes_are_the_same_by_two_and_by_one(self, tmp_path, by_two):
+        one, two = tmp_path / "one", tmp_path / "two"
+        words = ("--attack", "pgd-2", "--until-within", "8")
+        for path, more in ((one, ()), (two, ("--devices", "2", "--oversubscribe"))):
+            shutil.copytree(by_two[1], path)
+            done = self.run(sys.executable, "-m", "srat", "evaluate", str(path), *words, *more)
+            assert done.returncode == 0, done.stderr
+        found = json.loads((one / "evaluation-within.json").read_text())
+        assert 0 < sum(found["results"]["pgd-2"]["total"]) < 500
+        for name in ("evaluation-within.json", "examples-within.safetensors"):
+            assert (one / name).exists() == (two / name).exists()
+            assert not (one / name).exists() or (one / name).read_bytes() == (two / name).read_bytes()
+
     def test_the_same_again_gives_the_same_bytes_and_a_stopped_run_too(self, tmp_path, by_two):
         words = ("--devices", "2", "--checkpoint-every", "3")
         command = [sys.executable, "-m", "srat", "train", "--out", str(tmp_path / "stopped"), *self.SHORT, *words]
