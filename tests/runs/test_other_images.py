@@ -62,6 +62,15 @@ class TestImages:
         (tmp_path / "labels.csv").write_text("file,label\n0.png,b\n1.png,b\n2.png,a\n")
         assert read(tmp_path).counts == (1, 2, 0)
 
+    def test_of_a_table_with_parts_the_test_is_taken(self, tmp_path):
+        for place in range(6):
+            paint(tmp_path / f"{place}.png", 40 * place)
+        rows = [f"{place}.png,{'ab'[place % 2]},{'train' if place < 4 else 'test'}" for place in range(6)]
+        (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+        said = []
+        assert read(tmp_path, classes=("a", "b"), said=said).counts == (1, 1)
+        assert any("the test part, 2 images" in line for line in said)
+
     def test_images_of_other_sizes_are_resized_and_it_is_said(self, tmp_path):
         said = []
         tree(tmp_path, ("a", "b", "c"), size=(20, 12))
