@@ -83,6 +83,20 @@ class TestRuns:
         for word in ("4 runs", "deep/a", "robust %", "finished", "not evaluated", "damaged"):
             assert word in out
 
+    def test_where_classes_differ_in_test_images_their_mean_has_a_column(self, cli, folder):
+        code, out, _ = cli("runs")
+        assert code == 0
+        assert "class mean %" not in out  # it would say the accuracy twice
+        file = folder / "deep" / "a" / "evaluation.json"
+        content = json.loads(file.read_text())
+        content["results"]["pgd-1"] |= {"correct": [5, *[0] * 9], "total": [5, *[50] * 9], "taken": [500, *[0] * 9]}
+        file.write_text(json.dumps(content))
+        code, out, _ = cli("runs")
+        assert "class mean %" in out
+        (row,) = [row for row in json.loads(cli("runs", "--format", "json")[1]) if row["run"] == "deep/a"]
+        assert row["class_mean"] == pytest.approx(0.1)
+        assert row["robust"] == pytest.approx(5 / 455)
+
     def test_of_several_folders(self, cli, folder):
         code, out, _ = cli("runs", folder / "deep", folder / "b", "--format", "json")
         assert code == 0
