@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 MEGA = 10**6
 _OVERHEAD = 1 << 16
 """Bytes of a request beside the images' own."""
-_FORGOTTEN = 4
-"""Times the largest request that is read of a larger one, and forgotten, so that its sender hears why it is refused."""
 _AT_ONCE = 64
 """Connections; further ones are told to come back."""
 _PATIENCE = 10
@@ -225,14 +223,12 @@ class _Bounded:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read <= self._most:
-                return message
-            from fastapi import HTTPException
+            if read > self._most:
+                from fastapi import HTTPException
 
-            while message.get("more_body") and read < _FORGOTTEN * self._most:
-                message = await receive()
-                read += len(message.get("body", b""))
-            raise HTTPException(413, f"expected a request of at most {size(self._most)}, got a larger one")
+                # uvicorn reads the rest and forgets it, so that the sender hears why.
+                raise HTTPException(413, f"expected a request of at most {size(self._most)}, got a larger one")
+            return message
 
         await self._app(scope, counting, send)
 
