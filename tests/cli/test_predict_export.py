@@ -57,6 +57,18 @@ def own(trained, tmp_path, monkeypatch):
     return tmp_path / "own"
 
 
+def parts_read(monkeypatch):
+    """Return a list that fills with how many files are read at a time."""
+    read, parts = prediction.read_images, []
+
+    def reading(paths, *args, **options):
+        parts.append(len(paths))
+        return read(paths, *args, **options)
+
+    monkeypatch.setattr(prediction, "read_images", reading)
+    return parts
+
+
 class TestPredict:
     def test_agrees_with_the_evaluation_of_the_same_images(self, cli, own):
         code, out, _ = cli("predict", "run", "images/test", "--format", "json", "--device", "cpu")
@@ -168,14 +180,8 @@ class TestPredict:
         bad = own / "images" / "test" / "crane" / "im age 10.png"  # among the images of a part, …
         bad.write_text("no image")
         words = ("predict", "run", "images/test", "--top", "2", *PLAIN, kind)
-        at_once, read, parts = cli(*words), prediction.read_images, []
-
-        def reading(paths, *args, **options):
-            parts.append(len(paths))
-            return read(paths, *args, **options)
-
+        at_once, parts = cli(*words), parts_read(monkeypatch)
         monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
-        monkeypatch.setattr(prediction, "read_images", reading)
         few = cli(*words)
         assert parts == [4] * 6 + [2]
         assert few == at_once
@@ -190,9 +196,10 @@ class TestPredict:
     def test_under_attack_all_go_together(self, cli, own, monkeypatch):
         """An image's random numbers follow from its place."""
         words = ("predict", "run", "images/test", "--device", "cpu", "--format", "csv")
-        before = cli(*words)
+        before, parts = cli(*words), parts_read(monkeypatch)
         monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
         assert cli(*words)[1] == before[1]
+        assert parts == [26]
 
     def test_a_bar_takes_nothing_of_what_is_written(self, cli, own, monkeypatch):
         """While rich draws, what is printed comes above the bar, wherever it was to go."""
