@@ -171,7 +171,7 @@ CALLS = {
     srat.map_run: {"path": NO_RUN, "images": 9, "data_dir": None, "model": None, "device": "cpu", "observer": None},
     srat.plan: {"config": NOWHERE, "time": "10m", "device": "cpu", "measuring": None, "told": silent},
     srat.predict_files: {"run": NO_RUN, "paths": ["/there/is/no/image.png"], "attack": None, "epsilon": None}
-    | {"which": "last", "model": None, "device": "cpu", "observer": None, "told": silent},
+    | {"top": 1, "which": "last", "model": None, "device": "cpu", "observer": None, "told": silent},
     srat.report_runs: {
         "paths": [NO_RUN],
         "out": None,

@@ -35,7 +35,7 @@ IN_PYTHON = {
     "data": "data",
     "methods": "methods",
 }
-OF_THE_SHELL = {"grid", "doctor", "completion"}
+OF_THE_SHELL = {"grid", "doctor", "completion", "serve"}
 
 
 @pytest.fixture(scope="module")

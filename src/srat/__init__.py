@@ -20,7 +20,7 @@ _ATTRIBUTES = {
     "export_run": "srat.report.exporting",
     "fit": "srat.training.fitting",
     "list_runs": "srat.runs.listing",
-    "load": "srat.runs.run",
+    "load": "srat.inference.loading",
     "map_run": "srat.runs.mapping",
     "plan": "srat.planning.planning",
     "predict_files": "srat.inference.prediction",
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from srat.config.config import Config
     from srat.core.errors import UserError
     from srat.evaluation.evaluate import evaluate
+    from srat.inference.loading import load
     from srat.inference.prediction import predict_files
     from srat.planning.planning import plan
     from srat.report.exporting import export_run
@@ -78,7 +79,7 @@ if TYPE_CHECKING:
     from srat.runs.listing import list_runs
     from srat.runs.mapping import map_run
     from srat.runs.measuring import separability_of_run
-    from srat.runs.run import Run, data_of, load
+    from srat.runs.run import Run, data_of
     from srat.training.fitting import fit
 
     __version__: str

@@ -20,10 +20,13 @@ from quick import quick
 from srat.cli import main
 from srat.core.tensor_file import open_tensors, write_tensors
 from srat.evaluation.examples import Examples
+from srat.inference import prediction
+from srat.report.terminal.live import PatientConsole
 
 CLASSES = {"crane": 12, "naïve 猫": 8, "<b>x</b>": 6}
 QUICK = quick(width=4, epochs=3, evaluation=3)
 QUICK += ["--step-size", "6/255"]  # three of which reach the edge
+PLAIN = ("--attack", "natural", "--device", "cpu", "--format")
 
 
 def fill(folder):
@@ -52,6 +55,18 @@ def own(trained, tmp_path, monkeypatch):
     shutil.copytree(trained, tmp_path / "own")
     monkeypatch.chdir(tmp_path / "own")
     return tmp_path / "own"
+
+
+def parts_read(monkeypatch):
+    """Return a list that fills with how many files are read at a time."""
+    read, parts = prediction.read_images, []
+
+    def reading(paths, *args, **options):
+        parts.append(len(paths))
+        return read(paths, *args, **options)
+
+    monkeypatch.setattr(prediction, "read_images", reading)
+    return parts
 
 
 class TestPredict:
@@ -119,6 +134,84 @@ class TestPredict:
         assert (code, err.count("\n")) == (2, 1)
         assert err.endswith("'images/test/crane/gone.png' is a link to 'nowhere.png', which does not exist\n")
 
+    def test_the_likeliest_classes(self, cli, own):
+        words = ("predict", "run", "images/test/crane", "--top", "3", *PLAIN)
+        rows = [json.loads(line) for line in cli(*words, "jsonl")[1].splitlines()]
+        assert len(rows) == 12
+        for row in rows:
+            shares = [each["probability"] for each in row["top"]]
+            assert len({each["class"] for each in row["top"]}) == 3
+            assert shares == sorted(shares, reverse=True)
+            assert sum(shares) == pytest.approx(1, abs=2e-6)
+            assert row["top"][0] == {"class": row["class"], "probability": row["probability"]}
+        for flat, row in zip(csv.DictReader(io.StringIO(cli(*words, "csv")[1])), rows, strict=True):
+            assert list(flat)[-4:] == ["class_2", "probability_2", "class_3", "probability_3"]
+            assert [flat["class"], flat["class_2"], flat["class_3"]] == [each["class"] for each in row["top"]]
+            assert float(flat["probability_3"]) == row["top"][2]["probability"]
+        assert json.loads(cli(*words, "json")[1])["predictions"] == rows
+        text = cli(*words, "table")[1]
+        assert re.search(r"class +probability +then", text)
+
+    @pytest.mark.parametrize("ends", [b"\n", b"\r\n", b"\0"])
+    def test_a_list_is_as_good_as_words(self, cli, own, monkeypatch, ends):
+        names = [f"images/test/{name}" for name in ("naïve 猫/im age 3.png", "crane", "naïve 猫/im age 1.png")]
+        content = ends.join(os.fsencode(name) for name in names) + 2 * ends
+        Path("lists").mkdir()
+        Path("lists/some.txt").write_bytes(b"\xef\xbb\xbf" + content)
+        wanted = cli("predict", "run", *names, *PLAIN, "csv")
+        assert (wanted[0], len(wanted[1].splitlines())) == (0, 15)
+        assert cli("predict", "run", "--list", "lists/some.txt", *PLAIN, "csv") == wanted
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert cli("predict", "run", "--list", "-", *PLAIN, "csv") == wanted
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        more = cli("predict", "run", "images/test/<b>x</b>", "--list", "-", *PLAIN, "csv")[1]
+        assert [line.split(",")[0] for line in more.splitlines()[7:]] == [
+            line.split(",")[0] for line in wanted[1].splitlines()[1:]
+        ]
+
+    def test_what_a_list_names_in_vain_costs_no_other(self, cli, own):
+        Path("list.txt").write_text("images/test/crane/im age 1.png\ngone.png\nimages/test/crane/im age 2.png\n")
+        code, out, err = cli("predict", "run", "--list", "list.txt", *PLAIN, "csv")
+        assert (code, len(out.splitlines())) == (2, 3)
+        assert err.splitlines() == ["srat: read 2 of 2 files", "srat: error: there is no file or folder 'gone.png'"]
+
+    @pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "table"])
+    def test_a_few_at_a_time_say_the_same(self, cli, own, monkeypatch, kind):
+        bad = own / "images" / "test" / "crane" / "im age 10.png"  # among the images of a part, …
+        bad.write_text("no image")
+        words = ("predict", "run", "images/test", "--top", "2", *PLAIN, kind)
+        at_once, parts = cli(*words), parts_read(monkeypatch)
+        monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
+        few = cli(*words)
+        assert parts == [4] * 6 + [2]
+        assert few == at_once
+        assert few[0] == 2
+        assert few[2].splitlines()[-1] == "srat: error: images/test/crane/im age 10.png: not a readable image"
+        parts.clear()
+        bad.with_name("im age 11.png").write_text("no image")
+        monkeypatch.setattr(prediction, "BATCH_SIZE", 1)  # … or all of one
+        assert cli(*words)[0] == 2
+        assert parts == [1] * 26
+
+    def test_under_attack_all_go_together(self, cli, own, monkeypatch):
+        """An image's random numbers follow from its place."""
+        words = ("predict", "run", "images/test", "--device", "cpu", "--format", "csv")
+        before, parts = cli(*words), parts_read(monkeypatch)
+        monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
+        assert cli(*words)[1] == before[1]
+        assert parts == [26]
+
+    def test_a_bar_takes_nothing_of_what_is_written(self, cli, own, monkeypatch):
+        """While rich draws, what is printed comes above the bar, wherever it was to go."""
+        monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
+        drawn = io.StringIO()
+        console = PatientConsole(force_terminal=True, file=drawn, width=120)
+        monkeypatch.setattr("srat.cli.commands.predict.make_console", lambda *_, **__: console)
+        out = cli("predict", "run", "images/test", *PLAIN, "jsonl")[1]
+        assert len([json.loads(line) for line in out.splitlines()]) == 26
+        assert "reading images" in drawn.getvalue()
+        assert "probability" not in drawn.getvalue()
+
     @pytest.mark.parametrize(
         ("words", "said"),
         [
@@ -128,9 +221,13 @@ class TestPredict:
             (["nowhere", "images"], "'nowhere' is not a run's folder"),
             (["run", "images", "--attack", "pdg-20"], "unknown attack 'pdg-20'"),
             (["run", "images", "--epsilon", "-1"], "epsilon"),
-            (["run", "images", "--out", "x.csv"], "--out: expected --format csv or json"),
+            (["run", "images", "--out", "x.csv"], "--out: expected --format csv, json or jsonl"),
             (["run", "images", "--format", "csv", "--out", "no/x.csv"], ": expected the name of a file"),
             (["run", "run"], "'run' has no image in it"),
+            (["run", "images", "--top", "4"], "--top: expected 1 to 3 classes, got 4"),
+            (["--list", "run/config.json"], "expected a run and images"),
+            (["run", "--list", "nowhere.txt"], "nowhere.txt: cannot be read"),
+            (["run", "--list", "/dev/null"], "expected a file, got a device"),
         ],
     )
     def test_mistakes_are_one_line(self, cli, own, words, said):
@@ -146,7 +243,7 @@ class TestExport:
         assert (code, err) == (0, "")
         assert re.fullmatch(
             r"run/model\.pt2: images \(any number, 3, 12, 12\) in \[0, 1\] → 3 classes; "
-            r"at most \de[+-]\d+ from the trained model\n",
+            r"at most \de[+-]\d+ from the trained model; how to use it: run/model\.pt2\.md\n",
             out,
         )
 
@@ -166,8 +263,18 @@ class TestExport:
         for said in ("L∞, ε = 16/255", "naïve 猫", "12 to 6 per class", "## Limits", "3 × 12 × 12"):
             assert said in card
         snippet = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]
-        code = f"import torch\nimages = torch.rand(2, 3, 12, 12)\n{snippet}\nassert logits.shape == (2, 3)\n"
-        subprocess.run([sys.executable, "-c", code], cwd=hub, check=True, env={**os.environ, "PYTHONWARNINGS": "error"})
+        done = subprocess.run(
+            [sys.executable, "-c", snippet, trained / "images" / "test" / "crane"],
+            cwd=hub,
+            check=True,
+            env={**os.environ, "PYTHONWARNINGS": "error"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        wanted = cli("predict", hub / "model.safetensors", trained / "images" / "test" / "crane", *PLAIN, "csv")[1]
+        rows = list(csv.DictReader(io.StringIO(wanted)))
+        found = [line.split("\t") for line in done.stdout.splitlines()]
+        assert [(path, name) for path, name, _ in found] == [(row["file"], row["class"]) for row in rows]
         for path in hub.iterdir():
             for place in (tmp_path, trained):  # where the run lies, and the images
                 assert str(place).encode() not in path.read_bytes(), path.name

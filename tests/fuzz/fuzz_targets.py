@@ -30,8 +30,9 @@ from srat.evaluation.counts import Counts
 from srat.evaluation.examples import Examples, Origin
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import Evaluation, Result
+from srat.inference.loading import load
 from srat.models import ImageShape
-from srat.runs.run import ModelFacts, load
+from srat.runs.run import ModelFacts
 from srat.training.checkpoint import Moving, State, load_checkpoint, save_checkpoint
 
 

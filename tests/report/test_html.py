@@ -29,7 +29,6 @@ from srat.evaluation.groups import grouped
 from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import CLEAN, Evaluation, Result
 from srat.guards import NoGuard
-from srat.models import ImageShape
 from srat.report.card import model_card
 from srat.report.html.accuracies import groups_of
 from srat.report.html.charts import Series, chart, ticks
@@ -91,7 +90,7 @@ def test_page_and_card_have_the_last_step_in_a_line():
     record = a_record(evaluation=replace(evaluation, results=results))
     said = "At the last step alone, as most papers count: pgd-20 40.0 [35.3, 44.9] %."
     assert said in text_of(render([record]))
-    assert in_markdown(said) in model_card(record, ImageShape(channels=1, height=8, width=8))
+    assert in_markdown(said) in model_card(record, [])
 
 
 def a_specimen(label=0, after=1, size=8):

@@ -19,6 +19,7 @@ from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.files import write_atomically
 from srat.core.keyed_random import generator
+from srat.inference.reading import files_for, takes_photographs
 from srat.models import logits_at
 from srat.models.asking import get_ready
 from srat.runs.run import ModelFacts
@@ -58,7 +59,7 @@ def describe(facts: ModelFacts) -> dict[str, str]:
     Args:
         facts: what its file of weights says of it.
     """
-    return {
+    told = {
         "class_names": json.dumps(facts.class_names, ensure_ascii=False),
         "train_counts": json.dumps(facts.train_counts),
         "input": "images: float32 in [0, 1], (batch, channels, height, width), not normalised",
@@ -67,6 +68,9 @@ def describe(facts: ModelFacts) -> dict[str, str]:
         "threat_model": json.dumps({name: getattr(facts.config.evaluation, name) for name in ("norm", "epsilon")}),
         "srat_version": version(),
     }
+    if takes_photographs(facts.shape):
+        told["reading"] = json.dumps(files_for(facts.shape, facts.config.data).told)
+    return told
 
 
 @checked

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from srat.attacks import Natural
+from srat.config.config import Config
 from srat.core.errors import printable
 from srat.evaluation.record import CLEAN
-from srat.models import ImageShape
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
 from srat.report.sheets import Sheet, accuracy_text, in_markdown
 from srat.report.wording import budget_text, last_step_text, weights_text
+from srat.runs.folder import Which
+from srat.runs.run import ModelFacts
 
 _LIMITS = (
     "Robustness is measured with the attacks named here. A stronger or adaptive one may find more.",
@@ -21,27 +23,32 @@ _LIMITS = (
 )
 
 
-def model_card(record: RunRecord, shape: ImageShape) -> str:
-    """Return a model card in Markdown, with the front matter that model hubs read.
+def bare_card(facts: ModelFacts, which: Which, use: Sequence[str]) -> str:
+    """Return the card of a model that is not evaluated, in Markdown.
+
+    Args:
+        facts: what its file of weights says of it.
+        which: which weights it has.
+        use: paragraphs on how it is used.
+    """
+    unknown = "How accurate it is has not been measured: `srat evaluate` does, and this card is made anew with it."
+    return "\n\n".join([_title(facts.config, which), unknown, "## Use", *use]) + "\n"
+
+
+def model_card(record: RunRecord, use: Sequence[str]) -> str:
+    """Return a model card in Markdown.
 
     Args:
         record: the run.
-        shape: of the images that the model takes.
+        use: paragraphs on how the model is used.
     """
     config, evaluation = record.config, record.evaluation
     counts = evaluation.train_counts
-    whose = weights_text(config, record.which)
     parts = [
-        _front_matter(record),
-        f"# {config.method} on {config.data.title}{'' if whose == 'last epoch' else f', weights of the {whose}'}",
+        _title(config, record.which),
         in_markdown(verdict_of(record).sentence),
         "## Use",
-        "```python\nimport srat\n\n"
-        'model = srat.load("model.safetensors")  # images: float32 in [0, 1], (batch, channels, height, width)\n'
-        "logits = model(images).logits\n```",
-        f"The input is of {shape.channels} × {shape.height} × {shape.width} (channels, height, width), in [0, 1] and "
-        "not normalised: that is the model's first layer. The classes, in the order of the logits: "
-        f"{', '.join(map(in_markdown, evaluation.class_names))}.",
+        *use,
         "## Data",
         f"{sum(counts):,} training images of {config.data.title}, {max(counts):,} to {min(counts):,} per class"
         f"{f' ({max(counts) / min(counts):.0f} : 1)' if min(counts) else ''}.",
@@ -60,7 +67,13 @@ def model_card(record: RunRecord, shape: ImageShape) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front_matter(record: RunRecord) -> str:
+def _title(config: Config, which: Which) -> str:
+    whose = weights_text(config, which)
+    return f"# {config.method} on {config.data.title}{'' if whose == 'last epoch' else f', weights of the {whose}'}"
+
+
+def front_matter(record: RunRecord) -> str:
+    """Return what model hubs read at the top of a card."""
     results = [
         {"type": "accuracy", "name": name, "value": round(100 * result.counts.accuracy().accuracy, 2)}
         for name, result in (("accuracy", record.clean), (f"accuracy under {record.threat}", record.robust))

@@ -16,10 +16,11 @@ from srat.core.tensor_file import open_tensors, write_tensors
 from srat.evaluation.record import Evaluation
 from srat.inference.exporting import KINDS
 from srat.models import ImageShape
-from srat.report.card import model_card
+from srat.report.card import bare_card, front_matter, model_card
 from srat.report.html.page import render
-from srat.report.html.record import read_record
+from srat.report.html.record import RunRecord, read_record
 from srat.report.robustbench import write_robustbench
+from srat.report.usage import usage
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import how_to_evaluate, opened
 from srat.runs.run import ModelFacts, load_with_facts
@@ -42,6 +43,8 @@ class ExportedRun:
     """How far what it computes is from the trained model, at most; None of weights, which are the same."""
     files: tuple[str, ...] = ()
     """What a folder has in it."""
+    card: Path | None = None
+    """What says how a file is used."""
 
 
 @checked
@@ -57,7 +60,8 @@ def export_run(
 
     Args:
         path: the run's folder.
-        to: "torch-export" or "onnx", one file: images in [0, 1] → logits and probabilities; "hub", a folder with the
+        to: "torch-export" or "onnx", one file: images in [0, 1] → logits and probabilities, with a card beside it
+            (model.onnx.md) that has a program for photographs; "hub", a folder with the
             weights, the configuration, the run's page and a model card; "robustbench", a folder with the model as a
             program and a module that loads it, for which torch is enough, and its entry for RobustBench's table.
         out: the file, or a new or empty folder; by default model.pt2, model.onnx, hub or robustbench in the run's
@@ -73,6 +77,7 @@ def export_run(
     suffix = "" if which == "last" else f"-{which}"
     files: Sequence[str] = ()
     difference: float | None = None
+    card: Path | None = None
     if to == "hub":
         place = Path(out or folder.path / f"hub{suffix}")
         _, facts = load_with_facts(folder.path, which=which, model=model)
@@ -90,10 +95,24 @@ def export_run(
         writable = place.parent.is_dir() and not place.is_dir()
         require(writable, f"`out`: expected the name of a file in a folder, got '{place}'")
         filled, facts = load_with_facts(folder.path, which=which, model=model)
-        difference = write(filled, facts, place)
+        text = _card(folder, config, facts, which, usage(to, place.name, facts))
+        difference, card = write(filled, facts, place), place.with_name(f"{place.name}.md")
+        write_atomically(card, text)
     return ExportedRun(
-        path=place, shape=facts.shape, class_names=facts.class_names, difference=difference, files=tuple(files)
+        path=place,
+        shape=facts.shape,
+        class_names=facts.class_names,
+        difference=difference,
+        files=tuple(files),
+        card=card,
     )
+
+
+def _card(folder: RunFolder, config: Config, facts: ModelFacts, which: Which, use: Sequence[str]) -> str:
+    """Return the card of a file, with the results of its weights if there are any."""
+    if not folder.evaluation(which).exists():
+        return bare_card(facts, which, use)
+    return model_card(_record(folder, without_place(config), which), use)
 
 
 def require_new(out: Path) -> None:
@@ -113,21 +132,26 @@ def write_hub(folder: RunFolder, config: Config, facts: ModelFacts, which: Which
     advice = how_to_evaluate(folder, "" if which == "last" else f" --weights {which}")
     require(evaluation.exists(), f"a model card needs an evaluation of the weights, {evaluation}: {advice}")
     config = without_place(config)
-    command = command_of(config)
-    command += " --data-dir DIR" if command and hasattr(config.data, "dir") and config.data.name in OWN else ""
-    record = read_record(folder, config, command=command, which=which)
+    record = _record(folder, config, which)
     out.mkdir(parents=True, exist_ok=True)
     weights = open_tensors(folder.weights(which)).tensors()
     write_tensors(out / "model.safetensors", weights, replace(facts, config=config).to_json(weights))
     texts = {
         "config.json": config.to_json(),
-        "README.md": model_card(record, facts.shape),
+        "README.md": f"{front_matter(record)}\n\n{model_card(record, usage('hub', 'model.safetensors', facts))}",
         "evaluation.json": record.evaluation.to_json(),
         "report.html": render([record]),
     }
     for name, text in texts.items():
         write_atomically(out / name, text)
     return ["model.safetensors", *texts]
+
+
+def _record(folder: RunFolder, config: Config, which: Which) -> RunRecord:
+    """Return what a card tells of a run, whose configuration says nothing of its places any more."""
+    command = command_of(config)
+    command += " --data-dir DIR" if command and hasattr(config.data, "dir") and config.data.name in OWN else ""
+    return read_record(folder, config, command=command, which=which)
 
 
 def without_place(config: Config) -> Config:

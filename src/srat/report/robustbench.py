@@ -18,7 +18,9 @@ from srat.config.config import Config
 from srat.core.files import write_atomically
 from srat.evaluation.record import CLEAN, Evaluation
 from srat.inference.exporting import export_torch
+from srat.inference.reading import takes_photographs
 from srat.report.sheets import in_markdown
+from srat.report.usage import usage
 from srat.report.wording import epsilon_said, weights_text
 from srat.runs.folder import Which
 from srat.runs.result_names import result_name
@@ -129,6 +131,7 @@ def _readme(facts: ModelFacts, which: Which, entry: str) -> str:
         "With AutoAttack by its authors, on images and labels of your own:\n\n"
         "```python\nfrom pyautoattack import AutoAttack\n\n"
         f'AutoAttack(model, norm="{norm}", eps={eps}, version="standard").run_standard_evaluation(images, labels)\n```',
+        *(["On image files:", *usage("torch-export", "model.pt2", facts)[:2]] if takes_photographs(shape) else []),
         f"`{entry}` is its entry, in the form of RobustBench's repository. Its accuracies are those of the run's "
         "evaluation, null where there is none (`srat evaluate RUN --attack autoattack-reference`). Yours to fill in: "
         "`link`, `name` (the paper's title), `authors`, `venue`, `reported`, and the file's name "

@@ -97,34 +97,6 @@ class Run:
     """How long the training took, over all sessions."""
 
 
-@taking_gradients
-@checked
-def load(
-    path: Path | str,
-    *,
-    which: Which = "last",
-    model: nn.Module | None = None,
-    device: str | torch.device = "cpu",
-) -> nn.Module:
-    """Return the trained model of a run, in eval mode: images in [0, 1] → Output(logits, features, embedding).
-
-    Args:
-        path: the run's folder, or a file of weights from one, which needs nothing beside it.
-        which: "last" for the weights of the last epoch, "best" for the best on the held-out part, both averaged where
-            the run averages its weights; "raw" for the last ones without the average.
-        model: the model to put the weights into, where the run was of the user's own.
-        device: where to put it: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
-
-    Raises:
-        UserError: if there are no such weights, they are damaged or do not fit, or there is no such device.
-
-    Warns:
-        UserWarning: if the given model normalises by other numbers than the weights, whose are taken.
-    """
-    there = as_device(device)
-    return _filled(_open(path, which), model, there)
-
-
 @checked
 def data_of(path: Path | str, *, data_dir: Path | str | None = None) -> Parts:
     """Return the data of a run as it recorded them: ``.train()``, ``.validation()`` and ``.test()``.
@@ -161,7 +133,21 @@ def load_with_facts(
     model: nn.Module | None = None,
     device: str | torch.device = "cpu",
 ) -> tuple[nn.Module, ModelFacts]:
-    """Return what `load` does, and what the weights file says beside the weights."""
+    """Return the trained model of a run, in eval mode, and what its weights' file says beside the weights.
+
+    Args:
+        path: the run's folder, or a file of weights from one, which needs nothing beside it.
+        which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
+            ones before averaging.
+        model: the model to put the weights into, where the run was of the user's own.
+        device: where to put it: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
+
+    Raises:
+        UserError: if there are no such weights, they are damaged or do not fit, or there is no such device.
+
+    Warns:
+        UserWarning: if the given model normalises by other numbers than the weights, whose are taken.
+    """
     there, weights = as_device(device), _open(path, which)
     return _filled(weights, model, there), ModelFacts.from_json(weights.facts, weights.path)
 

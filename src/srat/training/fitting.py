@@ -25,7 +25,7 @@ from srat.evaluation.observer import Observer
 from srat.models.wrapping.wrapper import Custom
 from srat.runs.folder import RunFolder
 from srat.runs.metrics import budget_row
-from srat.runs.run import ModelFacts, Run, image_shape, load, read_facts
+from srat.runs.run import ModelFacts, Run, image_shape, load_with_facts, read_facts
 from srat.runtime.compiling import CompileChoice
 from srat.runtime.fabric import describe, make_fabric
 from srat.runtime.machine import telling_of_memory
@@ -302,7 +302,7 @@ def read_run(task: Task, folder: RunFolder) -> Run:
     Raises:
         UserError: if its weights or metrics are not whole.
     """
-    model = load(folder.path, model=task.model, device=task.device)
+    model, _ = load_with_facts(folder.path, model=task.model, device=task.device)
     best = read_facts(folder.weights("best")).epoch if folder.weights("best").exists() else None
     history, seconds = folder.read_metrics(), folder.read_environment().get("training_seconds")
     require(

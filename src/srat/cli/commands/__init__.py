@@ -9,6 +9,7 @@ COMMANDS = {
     "evaluate": "evaluate the model of a run under attack",
     "calibrate": "fit a temperature to a run's probabilities on its held-out part",
     "predict": "predict what images show, and whether that holds under attack",
+    "serve": "answer for images over HTTP, with a page to try a run's model on",
     "export": "export a run's model: torch.export, ONNX, or a folder for a model hub",
     "audit": "check whether the robustness of a run's model is real",
     "compare": "compare runs image by image: differences with intervals, and what follows from them",

@@ -31,6 +31,8 @@ OPTIONAL = {
     "onnxruntime": ("srat export --to onnx", "onnx"),
     "onnxscript": ("srat export --to onnx", "onnx"),
     "ray": ("srat grid --executor ray", "ray"),
+    "fastapi": ("srat serve", "serve"),
+    "uvicorn": ("srat serve", "serve"),
     "tensorboard": ("srat train --logger tensorboard", "tensorboard"),
 }
 """Packages that something needs: what that is, and the extra that brings them."""

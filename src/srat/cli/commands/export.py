@@ -21,7 +21,8 @@ class Arguments:
     """Export a run's model, and check that the exported model computes the same.
 
     torch-export and onnx are one file each: images in [0, 1] → logits and probabilities, normalisation and the head's
-    scale inside, class names in the metadata. hub is a folder with the weights, the configuration, the run's page and
+    scale inside, class names in the metadata; a card beside it (model.onnx.md) has a program that needs no srat and
+    predicts photographs as srat predict does. hub is a folder with the weights, the configuration, the run's page and
     a model card that states data, threat model, accuracy of each class and limits. robustbench is a folder that needs
     torch alone: the model as a program, model.py that loads it, and its entry for RobustBench's table.
     """
@@ -56,4 +57,5 @@ def said(exported: ExportedRun) -> str:
     shape, classes = exported.shape, len(exported.class_names)
     images = f"images (any number, {shape.channels}, {shape.height}, {shape.width}) in [0, 1]"
     far = f"at most {exported.difference:.0e} from the trained model"
-    return f"{exported.path}: {files + '; ' if files else ''}{images} → {classes} classes; {far}"
+    card = f"; how to use it: {exported.card}" if exported.card else ""
+    return f"{exported.path}: {files + '; ' if files else ''}{images} → {classes} classes; {far}{card}"

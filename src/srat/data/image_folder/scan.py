@@ -13,7 +13,7 @@ from typing import Literal
 
 from srat.core.errors import UserError
 from srat.core.words import counted, few
-from srat.data.reading.formats import SUFFIXES, is_image, why_undecoded
+from srat.data.reading.formats import SUFFIXES, is_image, start_of, why_undecoded
 
 TABLES = frozenset({".csv", ".tsv"})
 """Endings of files that may name images and their classes."""
@@ -187,7 +187,7 @@ def not_an_image(path: Path) -> Passed | None:
     """Return why a file is not read as an image; None if it is."""
     if nothing := _not_a_file(path):
         return nothing
-    if why := why_undecoded(path):
+    if why := why_undecoded(path, start_of(path)):
         return Passed(path=path, kind="unreadable", why=why)
     readable = path.suffix.lower() in SUFFIXES or is_image(path)
     return None if readable else Passed(path=path, kind="foreign", why=_other(path))

@@ -2,10 +2,10 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 from srat.core.errors import UserError, require
 from srat.core.words import number
-from srat.data.reading.formats import formats_of, why_undecoded
+from srat.data.reading.formats import START, formats_of, why_undecoded
 
 LARGEST_IMAGE = 1 << 26
 """Pixels of an image that is read; a camera's has fewer."""
@@ -49,22 +49,33 @@ class Header:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator["Image.Image"]:
-    """Open an image; whatever goes wrong with it, also later within the context, is a ``UserError`` that names it."""
+def opened(
+    path: Path, contents: BinaryIO | None = None, *, most_pixels: int = LARGEST_IMAGE
+) -> Iterator["Image.Image"]:
+    """Open an image; whatever goes wrong with it, also later within the context, is a ``UserError`` that names it.
+
+    Args:
+        path: the file.
+        contents: what is in it, where that does not lie at the path.
+        most_pixels: width times height that it may have.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
-        why = why_undecoded(path)
-        require(not why, f"not read: {why}")
         # Its warnings are of damage that it can do with, and of sizes beyond ours.
         warnings.filterwarnings("ignore", module=r"PIL\.")  # catch_warnings is not for threads
         # As a file: of one that it maps into memory by its path, a TIFF, Pillow confuses rows and columns if it is
         # turned. Formats by name: it would hand a file of PostScript to Ghostscript, whatever its ending says.
-        with path.open("rb") as file, Image.open(file, formats=formats_of(path)) as image:
-            width, height = image.size
-            pixels = f"{width:,} × {height:,} pixels, expected at most {LARGEST_IMAGE:,} in all"
-            require(width * height <= LARGEST_IMAGE, pixels)
-            yield image
+        with path.open("rb") if contents is None else nullcontext(contents) as file:
+            start = file.read(START)
+            file.seek(0)
+            why = why_undecoded(path, start)
+            require(not why, f"not read: {why}")
+            with Image.open(file, formats=formats_of(start)) as image:
+                width, height = image.size
+                pixels = f"{width:,} × {height:,} pixels, expected at most {most_pixels:,} in all"
+                require(width * height <= most_pixels, pixels)
+                yield image
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except UnidentifiedImageError as error:

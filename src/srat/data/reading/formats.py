@@ -53,15 +53,22 @@ SUFFIXES = frozenset(
 """Endings of images; a file with another one is looked into."""
 RAW = frozenset([".dng", ".nef", ".cr2", ".cr3", ".crw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"])
 """Endings of cameras' raw files, of which Pillow would read the small preview."""
+START = 12
+"""Bytes at the start of a file that are looked at."""
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 
-def why_undecoded(path: Path) -> str:
-    """Return why a file is not decoded that Pillow might read in part; "" if there is no such reason."""
+def why_undecoded(path: Path, start: bytes) -> str:
+    """Return why a file is not decoded that Pillow might read in part; "" if there is no such reason.
+
+    Args:
+        path: its name.
+        start: its first bytes, as `start_of` reads them.
+    """
     suffix = path.suffix.lower()
     if suffix in RAW:
         return f"camera raw ({suffix})"
-    return "HEIC, which needs pillow-heif (pip install 'srat[heic]')" if is_heif(path) and not reads_heif() else ""
+    return "HEIC, which needs pillow-heif (pip install 'srat[heic]')" if is_heif(start) and not reads_heif() else ""
 
 
 def is_image(path: Path) -> bool:
@@ -69,19 +76,23 @@ def is_image(path: Path) -> bool:
     from PIL import Image
 
     try:
-        with Image.open(path, formats=formats_of(path)):
+        with Image.open(path, formats=formats_of(start_of(path))):
             return True
     except Exception:  # whatever another kind of file leads the readers to
         return False
 
 
-def is_heif(path: Path) -> bool:
-    """Return whether a file is one of the HEIF family that phones write (.heic)."""
+def start_of(path: Path) -> bytes:
+    """Return the first bytes of a file, which say of which format it is; none if it cannot be read."""
     try:
         with path.open("rb") as file:
-            start = file.read(12)
+            return file.read(START)
     except OSError:
-        return False
+        return b""
+
+
+def is_heif(start: bytes) -> bool:
+    """Return whether a file that starts so is one of the HEIF family that phones write (.heic)."""
     return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
 
 
@@ -96,9 +107,9 @@ def reads_heif() -> bool:
     return True
 
 
-def formats_of(path: Path) -> tuple[str, ...]:
-    """Return Pillow's names of the formats that a file may be of."""
-    return (*_known_formats(), "HEIF") if is_heif(path) and reads_heif() else _known_formats()
+def formats_of(start: bytes) -> tuple[str, ...]:
+    """Return Pillow's names of the formats that a file which starts so may be of."""
+    return (*_known_formats(), "HEIF") if is_heif(start) and reads_heif() else _known_formats()
 
 
 @cache

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,9 +13,13 @@ from jaxtyping import Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 from srat.core.errors import UserError, require
 from srat.core.files import content_digest
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST, Mode, opened, shown
+from srat.data.reading.formats import FORMATS
 from srat.runtime.machine import free_memory, neighbours, require_memory
 
 Item = TypeVar("Item")
@@ -75,6 +79,12 @@ class ImageFiles:
         """Bytes of all images once decoded."""
         return self.shape.numel()
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """How they are decoded, for other programs."""
+        names = ("mode", "height", "width", "background", "white_level")
+        return {name: getattr(self, name) for name in names} | {"formats": FORMATS}
+
     def __getitem__(self, indices: "Int[Tensor, ' chosen'] | slice") -> UInt8[Tensor, "chosen channels height width"]:
         """Return decoded images.
 
@@ -88,7 +98,7 @@ class ImageFiles:
             images[position] = self._decode(chosen[position])
 
         read_each(decode, range(len(chosen)), self.workers)
-        return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+        return channels_first(images)
 
     def subset(self, indices: "Int[Tensor, ' chosen'] | slice") -> "ImageFiles":
         """Return some of the images, still in their files."""
@@ -153,15 +163,31 @@ class ImageFiles:
         return self.paths[indices] if isinstance(indices, slice) else [self.paths[i] for i in indices.tolist()]
 
     def _decode(self, path: Path) -> NDArray[np.uint8]:
+        with opened(path) as image:
+            return self.pixels(image)
+
+    def pixels(self, image: "Image.Image") -> NDArray[np.uint8]:
+        """Return the pixels of an opened image, as one of these files would have them.
+
+        Args:
+            image: any that Pillow reads.
+
+        Raises:
+            UserError: if its levels are beyond the range that becomes eight bits, or it has another size.
+        """
         from PIL import Image
 
-        with opened(path) as image:
-            plain = shown(image, background=self.background, white_level=self.white_level).convert(self.mode)
-            size = (self.width, self.height)
-            if self.resize:
-                plain = plain.resize(size, Image.Resampling.BICUBIC)
-            require(plain.size == size, f"{size_text(plain.size)} pixels, expected {size_text(size)}")
-            return np.asarray(plain, np.uint8).reshape(self.height, self.width, -1)
+        plain = shown(image, background=self.background, white_level=self.white_level).convert(self.mode)
+        size = (self.width, self.height)
+        if self.resize:
+            plain = plain.resize(size, Image.Resampling.BICUBIC)
+        require(plain.size == size, f"{size_text(plain.size)} pixels, expected {size_text(size)}")
+        return np.asarray(plain, np.uint8).reshape(self.height, self.width, -1)
+
+
+def channels_first(images: NDArray[np.uint8]) -> Tensor:
+    """Return (n, height, width, channels) as a tensor of (n, channels, height, width)."""
+    return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
 
 
 def read_each(look: Callable[[Item], T], items: Sequence[Item], workers: int) -> list[T]:
