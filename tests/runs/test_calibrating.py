@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 import torch
+from PIL import Image
 
 import srat
 from quick import quick
-from srat.core.errors import UserError
 from srat.evaluation.temperature import fit_temperature
-from srat.runs.calibrating import calibration_of
+from srat.runs.calibration import calibration_of
 from srat.runs.folder import RunFolder
 
 
@@ -72,12 +72,76 @@ def test_the_page_says_it(run):
     assert "the temperature that" in page
 
 
-def test_a_temperature_of_other_weights_is_refused(run):
+def test_a_temperature_of_other_weights_is_not_used(run):
     srat.calibrate_run(run, device="cpu")
     file = run / "calibration.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"weights": "0" * 64}))
-    with pytest.raises(UserError, match="of other weights"):
-        calibration_of(RunFolder(run), "last")
+    with pytest.warns(UserWarning, match="of other weights, and not used"):
+        assert calibration_of(RunFolder(run), "last") is None
+    with pytest.warns(UserWarning, match="of other weights"):
+        srat.calibrate_run(run, device="cpu")
+    assert calibration_of(RunFolder(run), "last") is not None
+
+
+class TestUsed:
+    """What gives probabilities gives those of the temperature."""
+
+    @pytest.fixture
+    def calibrated(self, run, tmp_path):
+        pixels = srat.data_of(run).test().images[:5]
+        files = [tmp_path / f"{place}.png" for place in range(5)]
+        for file, image in zip(files, pixels, strict=True):
+            Image.fromarray(image[0].numpy()).save(file)
+        found = srat.calibrate_run(run, device="cpu")
+        assert abs(found.temperature - 1) > 0.1
+        logits = logits_of(run, pixels)
+        wanted = (logits / found.temperature).softmax(dim=1)
+        assert not torch.allclose(wanted, logits.softmax(dim=1), atol=1e-3)
+        return run, files, pixels, wanted
+
+    def test_by_predict_which_says_so(self, calibrated):
+        run, files, _, wanted = calibrated
+        said = []
+        found = srat.predict_files(run, files, attack="natural", device="cpu", told=said.append)
+        shares = [each.probability for each in found.predictions]
+        assert shares == pytest.approx(wanted.max(dim=1).values.tolist(), abs=1e-5)
+        assert any("temperature" in line for line in said)
+
+    def test_by_a_loaded_model(self, calibrated):
+        run, _, pixels, wanted = calibrated
+        shares = [each.probability for each in srat.load(run).predict(pixels)]
+        assert shares == pytest.approx(wanted.max(dim=1).values.tolist(), abs=1e-5)
+
+    def test_by_an_exported_program_and_its_card(self, calibrated, tmp_path):
+        run, _, pixels, wanted = calibrated
+        made = srat.export_run(run, "torch-export", out=tmp_path / "model.pt2")
+        program = torch.export.load(made.path).module()
+        assert torch.allclose(program(srat.data.to_unit(pixels))[1], wanted, atol=1e-5)
+        assert "a temperature fitted by `srat calibrate`" in made.card.read_text()
+
+    def test_by_a_folder_for_a_hub(self, calibrated, tmp_path):
+        run, _, pixels, wanted = calibrated
+        made = srat.export_run(run, "hub", out=tmp_path / "hub")
+        shares = [each.probability for each in srat.load(made.path / "model.safetensors").predict(pixels)]
+        assert shares == pytest.approx(wanted.max(dim=1).values.tolist(), abs=1e-5)
+
+    def test_by_a_server(self, calibrated):
+        pytest.importorskip("fastapi")
+        from srat.inference.serving import Limits, Served
+        from srat.runs.run import load_with_facts
+
+        run, files, _, wanted = calibrated
+        model, facts = load_with_facts(run)
+        served = Served(model, facts, title="x", device=torch.device("cpu"), limits=Limits())
+        with files[0].open("rb") as file:
+            (answer,) = served.answer([("0.png", file)], 1)
+        assert answer["probability"] == pytest.approx(float(wanted[0].max()), abs=1e-5)
+
+    def test_logits_stay(self, calibrated):
+        run, _, pixels, _ = calibrated
+        logits = logits_of(run, pixels)
+        (run / "calibration.json").unlink()
+        assert torch.equal(logits_of(run, pixels), logits)
 
 
 def test_a_run_that_held_nothing_out_has_no_temperature(tmp_path, cli):

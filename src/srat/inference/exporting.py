@@ -37,20 +37,20 @@ class Answer(NamedTuple):
     logits: Tensor
     """(batch, classes)."""
     probabilities: Tensor
-    """(batch, classes), their softmax."""
+    """(batch, classes), the softmax of logits over the temperature."""
 
 
 class Exported(nn.Module):
     """A model as it is exported: images in [0, 1] → logits and probabilities; it normalises by itself."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, temperature: float = 1.0) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.temperature = model, temperature
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> tuple[Tensor, Tensor]:
         """Return logits and probabilities; torch.export would not write a tuple with names."""
         logits = logits_at(self.model, images)
-        return logits, logits.softmax(dim=1)
+        return logits, (logits / self.temperature).softmax(dim=1)
 
 
 def describe(facts: ModelFacts) -> dict[str, str]:
@@ -68,6 +68,8 @@ def describe(facts: ModelFacts) -> dict[str, str]:
         "threat_model": json.dumps({name: getattr(facts.config.evaluation, name) for name in ("norm", "epsilon")}),
         "srat_version": version(),
     }
+    if facts.temperature != 1:
+        told["temperature"] = json.dumps(facts.temperature)
     if takes_photographs(facts.shape):
         told["reading"] = json.dumps(files_for(facts.shape, facts.config.data).told)
     return told
@@ -151,7 +153,7 @@ def _traced(model: nn.Module, facts: ModelFacts) -> torch.export.ExportedProgram
     get_ready(model, _images(facts, 2))
     with _quietly(), torch.no_grad():
         program = torch.export.export(
-            Exported(model).eval(), (_images(facts, 2),), dynamic_shapes=({0: batch},), strict=False
+            Exported(model, facts.temperature).eval(), (_images(facts, 2),), dynamic_shapes=({0: batch},), strict=False
         )
     for node in list(program.graph.nodes):
         node.meta.pop("stack_trace", None)  # it names the files of this machine
@@ -173,7 +175,7 @@ def _checked(path: Path, model: nn.Module, facts: ModelFacts, run: Callable[[Ten
     """
     images = _images(facts, _TRIED)
     with torch.no_grad(), _quietly():
-        wanted, found = Answer(*Exported(model).eval()(images)), Answer(*run(images))
+        wanted, found = Answer(*Exported(model, facts.temperature).eval()(images)), Answer(*run(images))
     scale = max(1.0, float(wanted.logits.abs().max()))
     logits = float((wanted.logits - found.logits).abs().max()) / scale
     apart = max(logits, float((wanted.probabilities - found.probabilities).abs().max()))

@@ -101,7 +101,8 @@ class LoadedModel(nn.Module):
     def _named(self, paths: Sequence[Path | None], pixels: Tensor, top: int) -> Iterator[ImagePrediction]:
         device, names = device_of(self, pixels.device), self._facts.class_names
         first_logits(trainable(self), to_unit(pixels[:LOOKED_AT]).to(device))
-        for path, shares in zip(paths, likeliest(self, pixels, top=top, device=device), strict=True):
+        ranked = likeliest(self, pixels, top=top, device=device, temperature=self._facts.temperature)
+        for path, shares in zip(paths, ranked, strict=True):
             named = tuple((names[share.label], share.probability) for share in shares)
             yield ImagePrediction(path=path, class_name=named[0][0], probability=named[0][1], top=named)
 

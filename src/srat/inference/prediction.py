@@ -180,12 +180,15 @@ def predict_in_parts(
                 raise together([*chosen.wrong, *(error for each in read for error in each.wrong)])
             for line in how_read(chosen, read, facts.config.data):
                 told(line)
+            if facts.temperature != 1:
+                told(f"probabilities are those of the temperature {facts.temperature:.3g} (srat calibrate)")
         found = predict(
             model,
             files.images,
             under,
             class_names=facts.class_names,
             top=top,
+            temperature=facts.temperature,
             device=str(there),
             observer=observer,
         )
@@ -214,6 +217,7 @@ def predict(
     *,
     class_names: tuple[str, ...],
     top: int = 1,
+    temperature: float = 1.0,
     device: str = "cpu",
     seed: int = 0,
     observer: Observer | None = None,
@@ -226,6 +230,7 @@ def predict(
         attack: what a prediction is to hold under; ``Natural()`` for none.
         class_names: the model's classes.
         top: how many of the likeliest classes each prediction has.
+        temperature: T; probabilities are softmax(z / T).
         device: where to compute.
         seed: of the attack's randomness.
         observer: told of progress.
@@ -237,7 +242,7 @@ def predict(
     if not len(images):
         return []
     first_logits(trainable(model), to_unit(images[:LOOKED_AT]).to(device))
-    ranked = likeliest(model, images, top=top, device=device)
+    ranked = likeliest(model, images, top=top, device=device, temperature=temperature)
     if isinstance(attack, Natural):
         return [Prediction(top=shares, holds=None, attacked=None) for shares in ranked]
     labels = torch.tensor([shares[0].label for shares in ranked])
@@ -249,7 +254,9 @@ def predict(
     ]
 
 
-def likeliest(model: nn.Module, images: Images, *, top: int, device: str | torch.device) -> list[tuple[Share, ...]]:
+def likeliest(
+    model: nn.Module, images: Images, *, top: int, device: str | torch.device, temperature: float = 1.0
+) -> list[tuple[Share, ...]]:
     """Return the likeliest classes of each image, the likeliest first.
 
     Args:
@@ -257,12 +264,13 @@ def likeliest(model: nn.Module, images: Images, *, top: int, device: str | torch
         images: (n, channels, height, width), uint8 or in [0, 1]; or files of images.
         top: how many of the classes.
         device: where to compute.
+        temperature: T; probabilities are softmax(z / T).
     """
     ranked: list[tuple[Share, ...]] = []
     with lent_exactly(model) as lent, torch.no_grad():
         for chosen in torch.split(torch.arange(len(images)), BATCH_SIZE):
             batch = to_unit(images[chosen].to(device))
-            ranked += _ranked(logits_at(lent, batch).softmax(dim=1), top)
+            ranked += _ranked((logits_at(lent, batch) / temperature).softmax(dim=1), top)
     return ranked
 
 

@@ -123,7 +123,7 @@ class Served:
         if wrong:
             raise UserError("; ".join(map(str, wrong)))
         pixels = channels_first(np.stack([each for each in read if not isinstance(each, UserError)]))
-        ranked = likeliest(self._model, pixels, top=top, device=self._device)
+        ranked = likeliest(self._model, pixels, top=top, device=self._device, temperature=self.facts.temperature)
         return [self._answer(name, shares) for (name, _), shares in zip(images, ranked, strict=True)]
 
     def _answer(self, name: str, shares: Sequence[Any]) -> Answer:

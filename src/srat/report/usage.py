@@ -81,6 +81,10 @@ def usage(kind: str, file: str, facts: ModelFacts) -> list[str]:
         f"The input is of {shape.channels} × {shape.height} × {shape.width} (channels, height, width), in [0, 1] and "
         f"not normalised: that is the model's first layer. The classes, in the order of the logits: {names}."
     )
+    if facts.temperature != 1:
+        takes += (
+            f" Probabilities are softmax(logits / {facts.temperature:g}), a temperature fitted by `srat calibrate`."
+        )
     if not takes_photographs(shape):
         return [takes]
     needed, program = _PROGRAMS[kind]

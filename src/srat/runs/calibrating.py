@@ -1,42 +1,25 @@
 """The temperature of a run's probabilities, fitted on its held-out part and kept in its folder."""
 
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from srat.core.checked import checked
-from srat.core.errors import UserError, require
-from srat.core.files import write_atomically
-from srat.core.structuring import read_structured
+from srat.core.errors import require
 from srat.core.tensor_file import digest_of
 from srat.core.words import counted
 from srat.data import prepare
 from srat.evaluation.observer import Observer
-from srat.evaluation.probabilities import Probabilities, clean_logits, judged
-from srat.evaluation.temperature import Temperature, fit_temperature
-from srat.runs.folder import RunFolder, Which
+from srat.evaluation.probabilities import clean_logits, judged
+from srat.evaluation.temperature import fit_temperature
+from srat.runs.calibration import Calibration
+from srat.runs.folder import Which
 from srat.runs.opening import opened, parts_of, require_same_data
 from srat.runs.results import WAIT
 from srat.runs.run import load_with_facts
 from srat.runtime.fabric import make_fabric
 from srat.runtime.machine import telling_of_memory
-
-_LARGEST_FILE = 1 << 22
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration(Temperature):
-    """The temperature of a run's probabilities."""
-
-    weights: str
-    """SHA-256 of the weights that it is of."""
-    test_before: Probabilities
-    """On the test images, of T = 1."""
-    test_after: Probabilities
-    """On the test images, of T."""
 
 
 @checked
@@ -92,20 +75,5 @@ def calibrate_run(
         test_after=judged(on_test, labels, temperature=found.temperature),
     )
     with folder.locked(wait=WAIT):
-        write_atomically(folder.calibration(which), json.dumps(asdict(calibration), indent=2) + "\n")
+        calibration.write(folder, which)
     return calibration
-
-
-def calibration_of(folder: RunFolder, which: Which) -> Calibration | None:
-    """Return the temperature that a run's folder holds for its weights; None if none was fitted.
-
-    Raises:
-        UserError: if the file is damaged, or of other weights.
-    """
-    path, weights = folder.calibration(which), folder.weights(which)
-    if not path.exists():
-        return None
-    found = read_structured(path, Calibration, limit=_LARGEST_FILE, what="calibration", advice="remove it")
-    if weights.exists() and found.weights != digest_of(weights):
-        raise UserError(f"{path}: this temperature is of other weights; 'srat calibrate' fits it anew")
-    return found

@@ -1,7 +1,7 @@
 """A run that has ended: its model, and what its weights say of themselves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from srat.core.structuring import strict_converter, structured
 from srat.core.tensor_file import TensorFile, open_tensors
 from srat.core.warn import warn
 from srat.data import Dataset, Parts
+from srat.evaluation.temperature import LEAST, MOST
 from srat.models import Classifier, ImageShape, build
 from srat.models.asking import device_of, get_ready, trainable
 from srat.models.wrapping.renaming import present_names
 from srat.models.wrapping.statistics import tell_of_normalization
+from srat.runs.calibration import calibration_of
 from srat.runs.folder import RunFolder, Which
 from srat.runs.metrics import Row
 from srat.runtime.machine import as_device
@@ -39,6 +41,8 @@ class ModelFacts:
     train_counts: tuple[int, ...]
     shape: ImageShape
     epoch: int
+    temperature: float = 1.0
+    """What logits are divided by for probabilities that say how often the model is right (`srat calibrate`)."""
 
     def to_json(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return the facts as JSON-able values, with the normalisation that the weights hold."""
@@ -50,6 +54,7 @@ class ModelFacts:
             "normalization": {name: weights[f"normalization.{name}"].flatten().tolist() for name in ("mean", "std")},
             "epoch": self.epoch,
             "srat_version": version(),
+            **({} if self.temperature == 1 else {"temperature": self.temperature}),
         }
 
     @classmethod
@@ -62,6 +67,7 @@ class ModelFacts:
         try:
             facts = structured(content, cls, _CONVERTER)
             require(len(facts.class_names) == len(facts.train_counts) >= 2, "classes and counts do not match")
+            require(LEAST <= facts.temperature <= MOST, "no temperature of probabilities")
             require(all(1 <= length <= _LONGEST_SIDE for length in vars(facts.shape).values()), "no shape of images")
         except UserError as error:
             raise UserError(f"{path}: the file does not say what its model is ({error})") from error
@@ -135,6 +141,8 @@ def load_with_facts(
 ) -> tuple[nn.Module, ModelFacts]:
     """Return the trained model of a run, in eval mode, and what its weights' file says beside the weights.
 
+    The temperature is the one that the run's folder holds, else the file's own.
+
     Args:
         path: the run's folder, or a file of weights from one, which needs nothing beside it.
         which: "last" for the weights of the last epoch, "best" for the best on the held-out part, "raw" for the last
@@ -149,7 +157,11 @@ def load_with_facts(
         UserWarning: if the given model normalises by other numbers than the weights, whose are taken.
     """
     there, weights = as_device(device), _open(path, which)
-    return _filled(weights, model, there), ModelFacts.from_json(weights.facts, weights.path)
+    facts = ModelFacts.from_json(weights.facts, weights.path)
+    calibration = None if Path(path).is_file() else calibration_of(RunFolder(Path(path)), which)
+    if calibration is not None:
+        facts = replace(facts, temperature=calibration.temperature)
+    return _filled(weights, model, there), facts
 
 
 def _open(path: Path | str, which: Which) -> TensorFile:

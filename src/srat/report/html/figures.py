@@ -8,7 +8,7 @@ from srat.core.words import counted
 from srat.evaluation.probabilities import Probabilities
 from srat.evaluation.record import CLEAN, Result
 from srat.report.html.record import RunRecord
-from srat.runs.calibrating import Calibration
+from srat.runs.calibration import Calibration
 
 SIDE = 200.0
 """Of the square that confidence and accuracy span, in units of the drawing."""

@@ -12,7 +12,7 @@ from srat.evaluation.groups import AnyGroups, grouped
 from srat.evaluation.record import CLEAN, WORST, Evaluation, Result
 from srat.report.html.gallery import Specimen
 from srat.report.terminal.distribution import rare
-from srat.runs.calibrating import Calibration, calibration_of
+from srat.runs.calibration import Calibration, calibration_of
 from srat.runs.folder import RunFolder, Which
 from srat.runs.metrics import Row
 
