@@ -113,7 +113,7 @@ def write_hub(folder: RunFolder, config: Config, facts: ModelFacts, which: Which
     advice = how_to_evaluate(folder, "" if which == "last" else f" --weights {which}")
     require(evaluation.exists(), f"a model card needs an evaluation of the weights, {evaluation}: {advice}")
     config = without_place(config)
-    command = command_of(config)
+    command = command_of(config, [Path(path).name for path in folder.plugins])
     command += " --data-dir DIR" if command and hasattr(config.data, "dir") and config.data.name in OWN else ""
     record = read_record(folder, config, command=command, which=which)
     out.mkdir(parents=True, exist_ok=True)

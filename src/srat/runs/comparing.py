@@ -239,7 +239,7 @@ def read_evaluated(path: str, which: Which, images: int | None) -> EvaluatedRun:
     require(not weights.exists() or known.weights == digest_of(weights), said)
     return EvaluatedRun(
         path=path,
-        config=Config.read(folder.config),
+        config=Config.read(folder.config, opening=True),
         evaluation=Evaluation.read(evaluation),
         examples=known,
     )
