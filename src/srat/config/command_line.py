@@ -8,7 +8,6 @@ from typing import Any
 from srat.config.composition import DEFAULT_METHOD, compose
 from srat.config.config import FAMILIES, Config
 from srat.core.members import Member, Missing
-from srat.core.plugins import plugin_words
 from srat.methods.catalogue import methods
 from srat.models.wrapping.wrapper import Custom
 
@@ -86,6 +85,11 @@ def words_of(path: str, value: Any) -> list[str]:
     if isinstance(value, list | tuple):
         return [flag(path), *(_text(each) for each in value)]
     return [flag(path), _text(value)]
+
+
+def plugin_words(paths: Iterable[str]) -> list[str]:
+    """Return the words that load plugins, with any command."""
+    return [word for path in paths for word in words_of("plugin", path)]
 
 
 def _differing(base: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -161,7 +161,7 @@ class Missing(Member):
     @property
     def error(self) -> UserError:
         """What is said where its code is needed."""
-        there = "install the package that has it, or name its file with --plugin"
+        there = "install the package that has it, or name its file (`plugin`)"
         return UserError(f"`{self.family}` {self.name}: not known here; {there}")
 
 

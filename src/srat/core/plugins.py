@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -96,12 +96,6 @@ def _line_of(error: BaseException, path: Path) -> str:
             lines.append(place.tb_lineno)
         place = place.tb_next
     return f", line {lines[-1]}" if lines else ""
-
-
-def plugin_words(paths: Iterable[str] | None = None) -> list[str]:
-    """Return the words of a command that load plugins, by default those of this process."""
-    named = digests() if paths is None else paths
-    return [word for path in named for word in ("--plugin", path)]
 
 
 def digests() -> Mapping[str, str]:

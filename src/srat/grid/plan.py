@@ -136,7 +136,7 @@ def jobs_of(
             jobs.setdefault(
                 config.id,
                 Job(
-                    label=f"{cell.row} {cell.column} seed {seed}",
+                    label=" ".join(filter(None, (cell.row, cell.column, f"seed {seed}"))),
                     config=config,
                     folder=RunFolder(runs / config.id),
                     mapped=mapped,

@@ -18,7 +18,7 @@ from srat.config.config import Config
 from srat.core.files import write_atomically
 from srat.evaluation.record import CLEAN, Evaluation
 from srat.inference.exporting import export_torch
-from srat.report.sheets import in_markdown
+from srat.report.formats.markdown import in_markdown
 from srat.report.wording import epsilon_said, weights_text
 from srat.runs.folder import Which
 from srat.runs.result_names import result_name

@@ -15,11 +15,10 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from srat.config.command_line import flag, words_of
+from srat.config.command_line import flag, plugin_words, words_of
 from srat.config.config import Config
 from srat.core.errors import UserError, require
 from srat.core.files import parse_json, read_bounded, remove_leftovers, write_atomically
-from srat.core.plugins import plugin_words
 from srat.core.tensor_file import Tensors, write_tensors
 from srat.data import Record, TrainingData
 from srat.models.wrapping.wrapper import Custom

@@ -4,9 +4,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from srat.config.command_line import plugin_words
 from srat.config.config import Config
 from srat.core.errors import UserError
-from srat.core.plugins import digests, plugin_words
+from srat.core.plugins import digests
 from srat.runs.folder import RunFolder
 
 OF_MODEL = ("model", "head")
