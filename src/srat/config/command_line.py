@@ -57,14 +57,18 @@ def command_of(config: Config, plugins: Iterable[str] = ()) -> str:
         budget |= {"epsilon": shared["epsilon"]} if "norm" in budget else {}  # budgets of another norm are others
         base = compose(base, **budget)
         words += [word for name, value in budget.items() for word in words_of(name, value)]
-    differing = ((path, value) for path, value in _differing(base.to_plain(), config.to_plain()) if path not in READ)
+    usual_settings = base.to_plain()
+    for path, unknown in config.missing.items():  # whose own defaults nobody knows
+        family, _, first = path.rpartition(".")[::-1]
+        (usual_settings[first] if first else usual_settings)[family] = {"name": unknown.name}
+    differing = ((path, value) for path, value in _differing(usual_settings, config.to_plain()) if path not in READ)
     words += [word for path, value in differing for word in words_of(path, value)]
     return shlex.join(words)
 
 
 def _chosen(member: Member) -> Any:
-    """Return what chooses a member with its usual settings: its name, but for one that is not known here."""
-    return type(member)() if isinstance(member, Missing) else member.name
+    """Return what chooses a member: its name, but for one that is not known here."""
+    return member if isinstance(member, Missing) else member.name
 
 
 def flag(path: str) -> str:

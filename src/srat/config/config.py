@@ -178,7 +178,8 @@ class Config(Checked):
 
     def _identity(self, *, whole: bool = False) -> dict[str, Any]:
         # One that has nothing to look after decides nothing.
-        known = self if self.is_guarded else replace(self, guard=NoGuard())
+        kept = self.is_guarded or isinstance(self.guard, Missing)
+        known = self if kept else replace(self, guard=NoGuard())
         # Through JSON's types first, so that a ratio of 10 and one of 10.0 are one configuration.
         plain: dict[str, Any] = identity(_OPENING.structure(_OPENING.unstructure(known), Config), whole=whole)
         return plain

@@ -36,9 +36,9 @@ class Estimator:
             config: the run.
             epochs_done: how many of its epochs have ended.
         """
-        if isinstance(config.data, FileSource) and config.data.find() is None:
-            return None  # a list is no reason to fetch it
         try:
+            if isinstance(config.data, FileSource) and config.data.find() is None:
+                return None  # a list is no reason to fetch it
             of_pass = self._of_pass(config)
             train, test = self._sizes[_of_data(config)]
         except UserError:  # which the run itself will tell of

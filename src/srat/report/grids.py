@@ -17,7 +17,7 @@ from srat.evaluation.record import Evaluation
 from srat.grid.definition import Definition, Row, label_of
 from srat.report.sheets import Sheet
 from srat.report.wording import caveat
-from srat.runs.comparing import EvaluatedRun, read_evaluated
+from srat.runs.comparing import EvaluatedRun, read_evaluated, under_same_attack
 from srat.runs.folder import RunFolder
 from srat.statistics.intervals import Mean, mean_of_counts
 from srat.statistics.paired import holm
@@ -187,9 +187,7 @@ def _leads(
 ) -> Iterator[tuple[Column, int, float]]:
     """Yield the leading row of a column with its p, unless rows were not evaluated so, or under different attacks."""
     name, scope = column
-    results = [runs[row][seed].examples.results().get(name) for row in block for seed in seeds]
-    attacks = [None if result is None else result.attack for result in results]
-    if None in attacks or any(attack != attacks[0] for attack in attacks):
+    if not under_same_attack(name, [runs[row][seed].examples.results() for row in block for seed in seeds]):
         return
     labels = runs[block[0]][seeds[0]].examples.labels.numpy()
     chosen = np.isin(labels, list(rows[block[0]].classes(scope)))

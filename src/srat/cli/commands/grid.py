@@ -100,7 +100,7 @@ class OwnArguments:
 
     A flag of one value may be followed by several: --method drcb-ce srat-ldam --lr 0.1 0.05. One that takes a list is
     given again for another list, and a switch with both of its names. --seed 0 3 7 are the seeds themselves, --seeds 3
-    their number.
+    their number. Losses, attacks, … of your own in a file go with --plugin FILE.
 
     A run is a folder named by its configuration's id. What is finished is skipped, what is broken goes on where it
     stopped; the same command, with more seeds too, does what is missing. 'srat report FOLDER' shows the table.
@@ -259,7 +259,7 @@ def list_jobs(jobs: Sequence[Job], running: Running, console: Console) -> None:
         done, finished = job.epochs_done, is_finished(job)
         seconds = 0.0 if finished else estimator.seconds(job.config, done)
         state = "finished" if finished else f"epoch {done} of {job.config.epochs}" if job.folder.exists else "to do"
-        shown = "" if finished else "?" if seconds is None else roughly(seconds)
+        shown = "" if finished else "?" if seconds is None else roughly(max(1.0, seconds))
         table.add_row(Text(printable(job.label)), job.config.id, state, shown)
         left.append(seconds)
     print_whole(console, table)

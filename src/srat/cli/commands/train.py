@@ -40,7 +40,8 @@ class Arguments:
     """Train a classifier that stays accurate under attack on the classes that have few examples, and evaluate it.
 
     Without arguments: the default method on the digits that ship with scikit-learn. Your choices decide which nested
-    flags there are: add them when asking for help, as in 'srat train --method srat-focal --help'.
+    flags there are: add them when asking for help, as in 'srat train --method srat-focal --help'. Losses, attacks, … of
+    your own in a file go with --plugin FILE.
     """
 
     options: Annotated[Options, tyro.conf.arg(name="")] = Options()
