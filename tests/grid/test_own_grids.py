@@ -449,7 +449,8 @@ class Nudge(Attack, name="nudge"):
 """
 
 
-def test_a_researchers_afternoon(tmp_path):
+@pytest.mark.usefixtures("short_autoattack")
+def test_a_researchers_afternoon(tmp_path, cli):
     """A loss and an attack of one's own, two methods, two seeds, a table for the paper, and AutoAttack."""
     (tmp_path / "mine.py").write_text(PLUGIN)
 
@@ -460,22 +461,23 @@ def test_a_researchers_afternoon(tmp_path):
         return done.stdout
 
     methods = ("--method", "ce", "drcb-ce", "--loss", "brier", "--attack", "nudge")
-    grid = ("grid", "--plugin", "mine.py", *TINY, *methods, "--evaluate", "nudge", "--seeds", "2", "--runs", "mine")
+    grid = ("grid", "--plugin", "mine.py", *TINY, *methods, "--seeds", "2", "--runs", "mine")
     assert "All 4 runs are finished; 'srat report mine' shows them" in srat(*grid, "--parallel", "1")
     assert "4 runs, 0 to do" in srat(*grid, "--list")
-    cells = parsed(srat("report", "mine", "--format", "latex"))
+    mine = tmp_path / "mine"
+    cells = parsed(cli("report", mine, "--format", "latex")[1])  # which needs the plugin no more, as what follows
     assert [line[0] for line in cells] == ["method", "ce", "drcb-ce"]
-    assert "nudge, rare" in cells[0]
+    assert "clean, rare" in cells[0]
     assert all("pm" in cell for line in cells[1:] for cell in line[1:])
-    runs = Definition.read(tmp_path / "mine").rows
+    runs = Definition.read(mine).rows
     for row in runs:
-        environment = json.loads((tmp_path / "mine" / row.runs["1"] / "environment.json").read_text())
+        environment = json.loads((mine / row.runs["1"] / "environment.json").read_text())
         assert list(environment["plugins"]) == [str(tmp_path / "mine.py")]
-    run = f"mine/{runs[0].runs['0']}"
-    srat("evaluate", run, "--attack", "autoattack", "--images", "10", "--device", "cpu")
-    found = json.loads((tmp_path / run / "evaluation-10.json").read_text())["results"]
+    run = mine / runs[0].runs["0"]
+    assert cli("evaluate", run, "--attack", "autoattack", "--images", "10", "--device", "cpu")[0] == 0
+    found = json.loads((run / "evaluation-10.json").read_text())["results"]
     assert any(name.startswith("autoattack") for name in found)
-    text = srat("compare", *(f"mine/{row.runs[seed]}" for row in runs for seed in ("0", "1")), "--format", "latex")
+    text = cli("compare", *(mine / row.runs[seed] for row in runs for seed in ("0", "1")), "--format", "latex")[1]
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") > 0
     (tmp_path / "mine.py").write_text(PLUGIN + "\n# changed\n")
     said = " ".join(srat(*grid, "--list").split())
