@@ -45,7 +45,7 @@ class Careless(Config):
     patience: int = 0
 
 
-CONVERTER = make_converter((*FAMILIES.values(), Season))
+CONVERTER = make_converter({**FAMILIES, "season": Season})
 
 
 def recorded(name):

@@ -79,10 +79,12 @@ def test_the_guides_package_is_trained_with(srat, tmp_path):
     assert json.loads((tmp_path / "run" / "config.json").read_text())["loss"] == {"name": "brier"}
     assert "brier" in helped[1]
     (tmp_path / "site" / "brier_losses.py").rename(tmp_path / "elsewhere.py")
-    gone = srat("-m", "srat", "evaluate", "run", "--attack", "pgd-2", "--device", "cpu")
-    assert gone.returncode == 2
-    assert "unknown loss 'brier'" in gone.stderr
-    assert "the members of brier_losses cannot be imported (ModuleNotFoundError" in gone.stderr
+    gone, trained_on = each_of(srat, "evaluate run --attack pgd-2 --device cpu", f"train --loss brier {tiny} --out two")
+    assert gone[0] == 0, gone[2]  # what trained it is not needed to look at it
+    assert "pgd-2" in json.loads((tmp_path / "run" / "evaluation.json").read_text())["results"]
+    assert trained_on[0] == 2
+    assert "unknown loss 'brier'" in trained_on[2]
+    assert "the members of brier_losses cannot be imported (ModuleNotFoundError" in gone[2] + trained_on[2]
 
 
 NUDGE = """

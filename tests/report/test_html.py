@@ -30,6 +30,7 @@ from srat.evaluation.outcome import Outcome
 from srat.evaluation.record import CLEAN, Evaluation, Result
 from srat.guards import NoGuard
 from srat.report.card import model_card
+from srat.report.formats.markdown import in_markdown
 from srat.report.html.accuracies import groups_of
 from srat.report.html.charts import Series, chart, ticks
 from srat.report.html.confusion import confusions
@@ -37,7 +38,6 @@ from srat.report.html.gallery import LARGEST_SIDE, Opinion, Specimen, make_galle
 from srat.report.html.page import LARGEST_PAGE, coded, render
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import verdict_of
-from srat.report.sheets import in_markdown
 from srat.report.wording import budget_text
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

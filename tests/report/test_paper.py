@@ -22,6 +22,7 @@ from srat.grid.plan import jobs_of, planned
 from srat.recipes.base import PaperValue
 from srat.recipes.catalogue import recipe
 from srat.recipes.scales import base_config
+from srat.report.formats import written
 from srat.report.paper import classes, features, frontier, sweep
 from srat.report.paper.outcome import collect
 from srat.report.paper.page import make_page
@@ -119,7 +120,7 @@ class TestNumbers:
         assert table.missing == ["focal step-100"]
         assert table.seeds == (3, 3)
         assert table.accuracy("focal", "step-100", "robust", "under") is None
-        assert "| focal | – |" in make_page(table).sheets[0].to_markdown()
+        assert "| focal | – |" in written(make_page(table).sheets[:1], "markdown")
 
     def test_claims_are_differences_of_these_numbers(self, table):
         rows = {row[0]: row for row in make_page(table).claims.rows}
@@ -140,7 +141,7 @@ class TestNumbers:
         assert row[3] == "10"
 
     def test_agreement_is_marked_where_data_and_scale_are_the_papers_alone(self, table, tmp_path):
-        assert "≈" not in "".join(sheet.to_markdown() for sheet in make_page(table).sheets)
+        assert "≈" not in written(make_page(table).sheets, "markdown")
         cells = cells_of("table1", data="cifar10", scale="paper", filters=["ce", "step-100"])
         for job in jobs_of(cells, range(2), tmp_path, mapped=False):
             # The paper has 47.29, 9.03, 30.39 and 1.62 %.
@@ -238,18 +239,18 @@ def test_claims_hold_do_not_hold_or_cannot_be_told(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def written(table, tmp_path_factory):
+def files(table, tmp_path_factory):
     return {path.suffix: path for path in make_page(table).write(tmp_path_factory.mktemp("out"), "Of & about_it.")}
 
 
 class TestFiles:
-    def test_are_all_there_and_equal_each_time(self, written, table, tmp_path):
-        assert sorted(written) == [".csv", ".md", ".png", ".svg", ".tex"]
+    def test_are_all_there_and_equal_each_time(self, files, table, tmp_path):
+        assert sorted(files) == [".csv", ".md", ".png", ".svg", ".tex"]
         again = make_page(table).write(tmp_path / "again", "Of & about_it.")
-        assert [path.read_bytes() for path in again] == [written[path.suffix].read_bytes() for path in again]
+        assert [path.read_bytes() for path in again] == [files[path.suffix].read_bytes() for path in again]
 
-    def test_csv_has_every_number(self, written, table):
-        rows = list(csv.DictReader(written[".csv"].read_text().splitlines()))
+    def test_csv_has_every_number(self, files, table):
+        rows = list(csv.DictReader(files[".csv"].read_text().splitlines()))
         assert len(rows) == 10 * 2 * 3
         row = next(r for r in rows if (r["row"], r["metric"], r["scope"]) == ("srat-ldam", "robust", "under"))
         found = table.accuracy("srat-ldam", "step-100", "robust", "under")
@@ -257,14 +258,14 @@ class TestFiles:
         assert numbers == pytest.approx([found.accuracy, found.low, found.high, found.spread], abs=6e-5)
         assert (row["seeds"], row["paper"], row["agrees"]) == ("3", "18.89", "")
 
-    def test_markdown_has_whole_tables(self, written):
-        tables = re.findall(r"(?:^\|.*\|\n)+", written[".md"].read_text(), re.MULTILINE)
+    def test_markdown_has_whole_tables(self, files):
+        tables = re.findall(r"(?:^\|.*\|\n)+", files[".md"].read_text(), re.MULTILINE)
         assert len(tables) == 3
         for text in tables:
             assert len({len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines()}) == 1
 
-    def test_latex_has_no_bare_special_character(self, written):
-        text = written[".tex"].read_text()
+    def test_latex_has_no_bare_special_character(self, files):
+        text = files[".tex"].read_text()
         assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
         assert text.isascii()
         body = re.sub(r"^%.*$|\\[a-z]+|\\.", "", text, flags=re.MULTILINE)
@@ -497,9 +498,9 @@ def test_what_cannot_be_read_is_left_out_and_said(cli, tmp_path, undrawn):
 
 def test_a_table_keeps_strangers_names_harmless():
     sheet = Sheet(title="a|b", headings=("x", "y"), rows=[("<script>|", "\x1b[31m_&%$")], note="")
-    assert "\\|" in sheet.to_markdown()
-    assert "<script>" not in sheet.to_markdown()
-    assert r"[31m\_\&\%\$" in sheet.to_latex()
+    assert "\\|" in written([sheet], "markdown")
+    assert "<script>" not in written([sheet], "markdown")
+    assert r"[31m\_\&\%\$" in written([sheet], "latex")
 
 
 def test_numbers_are_said_plainly():

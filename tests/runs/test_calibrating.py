@@ -117,7 +117,7 @@ class TestUsed:
         made = srat.export_run(run, "torch-export", out=tmp_path / "model.pt2")
         program = torch.export.load(made.path).module()
         assert torch.allclose(program(srat.data.to_unit(pixels))[1], wanted, atol=1e-5)
-        assert "a temperature fitted by `srat calibrate`" in made.card.read_text()
+        assert "as `srat calibrate` fitted them" in made.card.read_text()
 
     def test_by_a_folder_for_a_hub(self, calibrated, tmp_path):
         run, _, pixels, wanted = calibrated

@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from srat.cli.commands import COMMANDS, run_command
 from srat.cli.launching import SEVERAL, launch, processes_to_launch
@@ -12,6 +13,7 @@ from srat.core.errors import LOST_PEER, LostPeerError, UserError, printable, unk
 from srat.core.signals import Interrupted, deferring_signals, follow_leader
 
 HELP = ("-h", "--help", "help")
+PLUGIN = "--plugin"
 USAGE = """usage: srat COMMAND [OPTIONS]
 
 Adversarial training on imbalanced data.
@@ -21,6 +23,7 @@ commands:
 
   srat COMMAND --help    the command's options
   srat --version         the version
+  --plugin FILE          with any command: load losses, attacks, … from this file; may be given several times
   --debug                with any command: show tracebacks
 """
 
@@ -33,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     debug, args = "--debug" in given, [arg for arg in given if arg != "--debug"]
     try:
+        args, named = without_plugins(args)
         with deferring_signals() as interruption:
+            load_plugins(named)
             code = dispatch(args, debug)
             sys.stdout.flush()
             if code == 0:
@@ -56,6 +61,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail("stopped at once", 130, debug, kind="")
     except Exception as error:
         return fail(f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows where)", 1, debug)
+
+
+def without_plugins(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words without ``--plugin FILE``, which goes with any command, and the files.
+
+    Raises:
+        UserError: if a file is missing.
+    """
+    others: list[str] = []
+    files: list[str] = []
+    words = iter(args)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag != PLUGIN:
+            others.append(word)
+            continue
+        file = value if equals else next(words, "")
+        if not file or file.startswith("-"):
+            raise UserError(f"{PLUGIN}: expected a file of Python, got {repr(file) if file else 'none'}")
+        files.append(os.path.expanduser(file))  # noqa: PTH111 - as for other words
+    return others, files
+
+
+def load_plugins(files: Sequence[str]) -> None:
+    """Load files of the user's own, before a command reads the names of members."""
+    if files:
+        from srat.core.plugins import load_plugin
+
+        for file in files:
+            load_plugin(Path(file))
 
 
 def dispatch(args: list[str], debug: bool = False) -> int:
@@ -110,7 +145,7 @@ def at_home(word: str) -> str:
 def shown(error: BaseException, args: Sequence[str]) -> str:
     """Return an error's text with flags of the command that ``args`` name in the place of the settings' paths."""
     text = str(error)
-    if "`" not in text or args[0] not in COMMANDS:
+    if "`" not in text or not args or args[0] not in COMMANDS:
         return text
     from srat.cli.naming import in_flags  # which brings torch
 

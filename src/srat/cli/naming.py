@@ -66,17 +66,22 @@ def all_flags(command: str) -> frozenset[str]:
     # By name, as the commands import this module. One command has two kinds of arguments.
     there = vars(importlib.import_module(f"srat.cli.commands.{command}"))
     kinds = [value for name, value in there.items() if name.endswith("Arguments")]
-    return frozenset(name for kind in kinds for name in flags_of(kind(), every=True))
+    return frozenset({flag("plugin"), *(name for kind in kinds for name in kinds_of(kind(), every=True))})
 
 
-def flags_of(value: Any, *, every: bool = False) -> set[str]:
-    """Return the flags of the settings in a dataclass.
+def flags_of(value: Any) -> set[str]:
+    """Return the flags of the settings in a dataclass, whose members decide which settings there are."""
+    return set(kinds_of(value))
+
+
+def kinds_of(value: Any, *, every: bool = False) -> dict[str, Any]:
+    """Return the flags of the settings in a dataclass, each with the type of its value.
 
     Args:
         value: the dataclass; its members decide which settings there are.
         every: whether to go through all members of the families instead.
     """
-    return {name for path, kind in _settings(type(value), value, every=every) for name in _names(path, kind)}
+    return {name: kind for path, kind in _settings(type(value), value, every=every) for name in _names(path, kind)}
 
 
 def flags_of_member(member: type, family: str) -> set[str]:

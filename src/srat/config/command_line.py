@@ -2,11 +2,12 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from srat.config.composition import DEFAULT_METHOD, compose
 from srat.config.config import FAMILIES, Config
+from srat.core.members import Member, Missing
 from srat.methods.catalogue import methods
 from srat.models.wrapping.wrapper import Custom
 
@@ -18,33 +19,37 @@ READ = ("model.architecture",)
 """Settings that no words say: they are read from what another one names."""
 
 
-def command_of(config: Config) -> str:
+def command_of(config: Config, plugins: Iterable[str] = ()) -> str:
     """Return the command line of ``srat train`` that makes a configuration: only what differs from the defaults.
 
     It is empty where none does: a model of the user's own is passed in Python.
+
+    Args:
+        config: the run's.
+        plugins: files that it is trained with.
     """
     if isinstance(config.model, Custom):
         return ""
     method = config.method
-    words = ["srat", "train"]
+    words = ["srat", "train", *plugin_words(plugins)]
     usual = {"method": DEFAULT_METHOD}
     named: dict[str, Any] = {"method": method} if method in methods() else {}  # the parts of others are named below
     if not config.data.hidden:
-        named["data"] = config.data.name
+        named["data"] = _chosen(config.data)
     if type(config.model) is not type(compose(**usual | named).model):
-        named["model"] = config.model.name
+        named["model"] = _chosen(config.model)
     if config.init.path is not None:
         named["init"] = str(config.init.path)
-    words += [word for name, value in named.items() for word in (f"--{name}", value)]
+    words += [word for name, value in named.items() for word in (f"--{name}", getattr(value, "name", value))]
     base = compose(**usual | named | ({"init": config.init} if "init" in named else {}))  # whose file may be gone
     for family in FAMILIES:
         member = getattr(config, family)
         if type(member) is not type(getattr(base, family)):
-            base = compose(base, **{family: member.name})
+            base = compose(base, **{family: _chosen(member)})
             words += [flag(family), member.name]
     for family, member in config.before.members.items():
         if type(member) is not type(getattr(base.before, family)):
-            base = compose(base, before={family: member.name})
+            base = compose(base, before={family: _chosen(member)})
             words += [flag(f"before.{family}"), member.name]
     shared = {name: getattr(config.evaluation, name) for name in ("norm", "epsilon", "step_size")}
     if all(getattr(config.attack, name, None) == value for name, value in shared.items()):
@@ -52,9 +57,18 @@ def command_of(config: Config) -> str:
         budget |= {"epsilon": shared["epsilon"]} if "norm" in budget else {}  # budgets of another norm are others
         base = compose(base, **budget)
         words += [word for name, value in budget.items() for word in words_of(name, value)]
-    differing = ((path, value) for path, value in _differing(base.to_plain(), config.to_plain()) if path not in READ)
+    usual_settings = base.to_plain()
+    for path, unknown in config.missing.items():  # whose own defaults nobody knows
+        family, _, first = path.rpartition(".")[::-1]
+        (usual_settings[first] if first else usual_settings)[family] = {"name": unknown.name}
+    differing = ((path, value) for path, value in _differing(usual_settings, config.to_plain()) if path not in READ)
     words += [word for path, value in differing for word in words_of(path, value)]
     return shlex.join(words)
+
+
+def _chosen(member: Member) -> Any:
+    """Return what chooses a member: its name, but for one that is not known here."""
+    return member if isinstance(member, Missing) else member.name
 
 
 def flag(path: str) -> str:
@@ -75,6 +89,11 @@ def words_of(path: str, value: Any) -> list[str]:
     if isinstance(value, list | tuple):
         return [flag(path), *(_text(each) for each in value)]
     return [flag(path), _text(value)]
+
+
+def plugin_words(paths: Iterable[str]) -> list[str]:
+    """Return the words that load plugins, with any command."""
+    return [word for path in paths for word in words_of("plugin", path)]
 
 
 def _differing(base: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from srat.attacks import PGD, Attack, Natural
 from srat.attacks.budgets import Budget, UniformBudget
@@ -12,7 +12,7 @@ from srat.config.serialization import differences, filled, id_of, identity, make
 from srat.core.checked import Checked, checked
 from srat.core.errors import UserError, require, require_amount, require_field
 from srat.core.files import parse_json, read_bounded
-from srat.core.members import Member, since
+from srat.core.members import Member, Missing, since
 from srat.core.structuring import structured
 from srat.core.words import number
 from srat.data import Augmentation, Holdout, Imbalance, Source
@@ -43,6 +43,7 @@ from srat.weightings import Weighting
 _DEFAULT = METHODS["srat-ldam"]
 """Of version 0.1: what is left out of a configuration means this for ever; commands start from another method."""
 _DIGITS = Digits.suggested
+M = TypeVar("M", bound=Member)
 LARGEST_FILE = 1 << 20
 """Bytes of a configuration file that are read at the most; ours have two thousand."""
 
@@ -177,9 +178,10 @@ class Config(Checked):
 
     def _identity(self, *, whole: bool = False) -> dict[str, Any]:
         # One that has nothing to look after decides nothing.
-        known = self if self.is_guarded else replace(self, guard=NoGuard())
+        kept = self.is_guarded or isinstance(self.guard, Missing)
+        known = self if kept else replace(self, guard=NoGuard())
         # Through JSON's types first, so that a ratio of 10 and one of 10.0 are one configuration.
-        plain: dict[str, Any] = identity(_CONVERTER.structure(_CONVERTER.unstructure(known), Config), whole=whole)
+        plain: dict[str, Any] = identity(_OPENING.structure(_OPENING.unstructure(known), Config), whole=whole)
         return plain
 
     @property
@@ -203,7 +205,7 @@ class Config(Checked):
 
     def to_plain(self) -> dict[str, Any]:
         """Return the configuration as JSON-able values."""
-        plain: dict[str, Any] = _CONVERTER.unstructure(self)
+        plain: dict[str, Any] = _OPENING.unstructure(self)
         return plain
 
     def to_json(self) -> str:
@@ -211,14 +213,22 @@ class Config(Checked):
         return json.dumps(self.to_plain(), indent=2) + "\n"
 
     @classmethod
-    def from_plain(cls, content: Any, *, where: str = "config") -> "Config":
+    def from_plain(cls, content: Any, *, where: str = "config", opening: bool = False) -> "Config":
         """Return the configuration that JSON's values stand for.
 
+        Args:
+            content: the values.
+            where: names the source.
+            opening: whether the configuration of a run is only looked at: then members that are not known here, of a
+                package or a plugin that was there for the training, are kept as they are, and refused where their code
+                is needed.
+
         Raises:
-            UserError: on an unknown key or name, or a value out of range; ``where`` names the source.
+            UserError: on an unknown key or name, or a value out of range.
         """
+        converter = _OPENING if opening else _CONVERTER
         try:
-            return structured(filled(content, cls(), _CONVERTER), cls, _CONVERTER)
+            return structured(filled(content, cls(), converter), cls, converter)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 
@@ -233,16 +243,24 @@ class Config(Checked):
 
     @classmethod
     @checked
-    def read(cls, path: Path | str) -> "Config":
+    def read(cls, path: Path | str, *, opening: bool = False) -> "Config":
         """Return the configuration in a file.
 
         Args:
             path: a run's ``config.json``.
+            opening: whether members that are not known here are kept as they are; see `from_plain`.
 
         Raises:
             UserError: if it cannot be read.
         """
-        return cls.from_plain(parse_json(read_bounded(Path(path), LARGEST_FILE), where=path), where=str(path))
+        content = parse_json(read_bounded(Path(path), LARGEST_FILE), where=path)
+        return cls.from_plain(content, where=str(path), opening=opening)
+
+    @property
+    def missing(self) -> Mapping[str, Missing]:
+        """The members that are not known here, by their paths; none of a configuration that can be trained."""
+        named: Mapping[str, Any] = vars(self) | {f"before.{name}": each for name, each in self.before.members.items()}
+        return {path: member for path, member in named.items() if isinstance(member, Missing)}
 
 
 FAMILIES: Mapping[str, type[Member]] = {
@@ -274,4 +292,20 @@ PLACES: Mapping[str, type[Member]] = {
 }
 """Where members are chosen: in the fields of a configuration, and in those of the first part of a run."""
 
-_CONVERTER = make_converter(FAMILIES.values())
+_CONVERTER, _OPENING = make_converter(FAMILIES), make_converter(FAMILIES, lenient=True)
+
+
+def member_to_plain(member: Member) -> dict[str, Any]:
+    """Return a member as JSON-able values, its name among them."""
+    family = next(family for family in FAMILIES.values() if isinstance(member, family))
+    plain: dict[str, Any] = _OPENING.unstructure(member, family)
+    return plain
+
+
+def member_from_plain(content: Any, family: type[M]) -> M:
+    """Return the member of a family that JSON's values stand for.
+
+    Raises:
+        UserError: if they stand for none.
+    """
+    return structured(content, family, _CONVERTER)

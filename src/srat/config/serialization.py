@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn
 
 from srat.core.errors import UserError, unknown
-from srat.core.members import Member, members
+from srat.core.members import Member, Missing, members, missing
 from srat.core.structuring import strict_converter
 from srat.data.imbalance import ClassOrder
 
@@ -34,6 +34,9 @@ def identity(value: Any, *, whole: bool = False) -> Any:
             if f.metadata.get("identity", True)
             and (whole or f.metadata.get("neutral", _ABSENT) != getattr(value, f.name))
         }
+        if isinstance(value, Missing):
+            del fields["rest"]
+            return {"name": value.name, **fields, **value.settings_kept}
         if isinstance(value, Member) and (whole or value.name != value.unnamed):
             return {"name": value.name, **fields}
         return fields
@@ -66,7 +69,7 @@ def _said(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _family_hooks(converter: cattrs.Converter, family: type[Member]) -> None:
+def _family_hooks(converter: cattrs.Converter, called: str, family: type[Member], *, lenient: bool) -> None:
     """Write a family's members with their names and read them by these, members that are defined later as well."""
 
     def structure(value: Any, _: Any) -> Any:
@@ -74,12 +77,19 @@ def _family_hooks(converter: cattrs.Converter, family: type[Member]) -> None:
         if not isinstance(value, dict) or not (family.unnamed or "name" in value):
             raise UserError(f"expected an object with a name, one of: {', '.join(known)}")
         name = value.get("name", family.unnamed)
+        settings = {key: setting for key, setting in value.items() if key != "name"}
+        if name not in known and lenient and isinstance(name, str):
+            kind, kept = missing(family, called, name, settings)
+            return converter.structure(kept, kind)
         if name not in known:
             raise unknown(family.__name__.lower(), str(name), known)
-        settings = {key: setting for key, setting in value.items() if key != "name"}
         return converter.structure(settings, known[name])
 
     def unstructure(value: Member) -> dict[str, Any]:
+        if isinstance(value, Missing):
+            plain = converter.unstructure(value, type(value))
+            del plain["rest"]
+            return {**plain, **value.settings_kept, "name": value.name}
         return {**converter.unstructure(value, type(value)), "name": value.name}
 
     converter.register_structure_hook_func(lambda t: t is family, structure)
@@ -134,8 +144,13 @@ def _has_younger_fields(kind: Any) -> bool:
     return dataclasses.is_dataclass(kind) and any("neutral" in f.metadata for f in dataclasses.fields(kind))
 
 
-def make_converter(families: Iterable[type[Member]]) -> cattrs.Converter:
-    """Return a converter that writes a member of a family as an object with its name, and reads it back."""
+def make_converter(families: Mapping[str, type[Member]], *, lenient: bool = False) -> cattrs.Converter:
+    """Return a converter that writes a member of a family as an object with its name, and reads it back.
+
+    Args:
+        families: by what they are called in a configuration.
+        lenient: whether a member that is not known here is kept as it is (see `Missing`) instead of refused.
+    """
     converter = strict_converter(other_keys=False)
     converter.register_unstructure_hook(Path, str)
     order: Any = ClassOrder
@@ -143,6 +158,6 @@ def make_converter(families: Iterable[type[Member]]) -> cattrs.Converter:
         order, lambda value, _: value if value in ("label", "random") else converter.structure(value, tuple[int, ...])
     )
     converter.register_structure_hook_factory(_has_younger_fields, partial(_neutral_hook, converter=converter))
-    for family in families:
-        _family_hooks(converter, family)
+    for called, family in families.items():
+        _family_hooks(converter, called, family, lenient=lenient)
     return converter

@@ -1,15 +1,19 @@
 """Members of a family are the dataclasses that derive from it, wherever they are; they are looked up when asked."""
 
 import importlib
+import inspect
+import json
 import pkgutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cache, wraps
 from importlib.metadata import entry_points
-from typing import Any, ClassVar, TypeVar
+from types import new_class
+from typing import Any, ClassVar, TypeVar, cast
 
 from srat.core.checked import Checked
-from srat.core.errors import unknown
+from srat.core.errors import UserError, unknown
+from srat.core.plugins import plugins
 from srat.core.warn import warn
 
 PLUGINS = "srat.members"
@@ -63,8 +67,9 @@ F = TypeVar("F", bound=Member)
 
 
 def members(family: type[F]) -> dict[str, type[F]]:
-    """Return every member of ``family`` by its name, in alphabetical order, those of installed packages among them."""
+    """Return every member of ``family`` by its name, in alphabetical order, also those of packages and plugins."""
     import_plugins()
+    plugins()
     found: dict[str, type[F]] = {}
     for cls in _descendants(family):
         first = found.setdefault(cls.name, cls)
@@ -131,5 +136,68 @@ def import_plugins() -> None:
 
 def _descendants(family: type[F]) -> Iterator[type[F]]:
     for child in family.__subclasses__():
-        yield child
-        yield from _descendants(child)
+        if not issubclass(child, Missing):
+            yield child
+            yield from _descendants(child)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing(Member):
+    """Stands for a member that is not known here, of a package or a plugin, in a configuration that is only looked at.
+
+    It keeps what the configuration says of it; what would need its code is refused in a line.
+    """
+
+    family: ClassVar[str] = ""
+    """What its family is called in a configuration."""
+    rest: str = "{}"
+    """Its settings beside those of every member of its family, as JSON."""
+
+    @property
+    def settings_kept(self) -> dict[str, Any]:
+        """Its settings beside those of every member of its family."""
+        return dict(json.loads(self.rest))
+
+    @property
+    def error(self) -> UserError:
+        """What is said where its code is needed."""
+        there = "install the package that has it, or name its file (`plugin`)"
+        return UserError(f"`{self.family}` {self.name}: not known here; {there}")
+
+
+def missing(kind: type[F], family: str, name: str, settings: Mapping[str, Any]) -> tuple[type[F], dict[str, Any]]:
+    """Return the class that stands for an unknown member, and its fields as JSON's values.
+
+    Args:
+        kind: the family.
+        family: what it is called in a configuration.
+        name: the member's.
+        settings: what the configuration says of it.
+    """
+    known = {field.name for field in fields(kind)} & settings.keys()
+    rest = {key: value for key, value in settings.items() if key not in known}
+    return _stand_in(kind, family, name), {key: settings[key] for key in known} | {"rest": json.dumps(rest)}
+
+
+@cache
+def _stand_in(kind: type[F], family: str, name: str) -> type[F]:
+    methods = inspect.getmembers(kind, inspect.isfunction)
+    asked: dict[str, Any] = {
+        key: _refused(method) for key, method in methods if key == "__call__" or not key.startswith("__")
+    }
+    asked["family"] = family
+    made = new_class(f"Missing{kind.__name__}", (Missing, kind), {"name": name}, lambda body: body.update(asked))
+    return cast(type[F], dataclass(frozen=True, kw_only=True)(made))
+
+
+def _refused(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of a family that says what is missing where the family leaves it to its members."""
+
+    @wraps(method)
+    def asked(self: Missing, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except NotImplementedError:
+            raise self.error from None
+
+    return asked

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -107,6 +108,31 @@ def compare(
     ]
     corrected = iter(holm([row.difference.p for each in rows for row in each]))
     return [[replace(row, corrected=next(corrected)) for row in each] for each in rows]
+
+
+class Leader(NamedTuple):
+    """The contender that is right most often."""
+
+    place: int
+    """Among the contenders."""
+    p: float
+    """Probability of as large a lead by chance, were another one as good: the largest over the others."""
+
+
+def leader(survived: Sequence[Bool[NDArray[np.bool_], "seeds images"]]) -> Leader:
+    """Return which of several contenders leads, by the test that `compare` makes: paired, over images and seeds.
+
+    It is better than all others only if it is better than each, so that the least certain of these tests decides, and
+    the choice of the leader by the same images needs no correction.
+
+    Args:
+        survived: of each contender (seeds, images), which of its models gets which image right; two at least.
+
+    Source: Gutmann and Maymin, Is the selected population the best?, 1987.
+    """
+    place = int(np.argmax([each.mean() for each in survived]))
+    others = [each for number, each in enumerate(survived) if number != place]
+    return Leader(place, max(paired_difference(each, survived[place]).p for each in others))
 
 
 def means_of(

@@ -5,10 +5,10 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.grid.engine import POLL, Executor, Handle
 from srat.grid.local import close_stdin, start_command
@@ -128,8 +128,9 @@ class OnRay(Executor):
         marker.unlink(missing_ok=True)
         environment = {name: value for name, value in os.environ.items() if name.startswith("SRAT_")}
         folder = job.folder.path.absolute()
-        at = replace(job, folder=RunFolder(folder))
-        task = self._task.remote(at, self._device, log.absolute(), marker, self._threads, environment)
+        # The worker knows the members of plugins once it has the environment: what it gets names no class of theirs.
+        plain = vars(job) | {"config": job.config.to_json(), "folder": str(folder)}
+        task = self._task.remote(plain, self._device, log.absolute(), marker, self._threads, environment)
         return _Submitted(self._ray, task, marker)
 
     def close(self) -> None:
@@ -137,8 +138,12 @@ class OnRay(Executor):
         self._ray.shutdown()
 
 
-def _work(job: Job, device: str, log: Path, marker: Path, threads: int, environment: dict[str, str]) -> int:
+def _work(
+    plain: dict[str, Any], device: str, log: Path, marker: Path, threads: int, environment: dict[str, str]
+) -> int:
     """Do what is left of a run, in a worker; a retry asks again what that is."""
     os.environ.update(environment)
+    config, folder = Config.from_json(plain["config"]), RunFolder(Path(plain["folder"]))
+    job = Job(**plain | {"config": config, "folder": folder})
     marker.write_text(f"{os.getpid()} {time.time():.0f}\n")
     return perform(job.commands(device), job.folder.path, log, threads)

@@ -79,7 +79,8 @@ class Job:
             UserError: if the folder holds another run.
         """
         self.folder.check(self.config)
-        if not self.folder.exists or Config.read(self.folder.config) != self.config:  # but for where its data lie
+        there = Config.read(self.folder.config, opening=True) if self.folder.exists else None
+        if there != self.config:  # but for where its data lie
             with self.folder.locked():
                 write_atomically(self.folder.config, self.config.to_json())
 
@@ -135,7 +136,7 @@ def jobs_of(
             jobs.setdefault(
                 config.id,
                 Job(
-                    label=f"{cell.row} {cell.column} seed {seed}",
+                    label=" ".join(filter(None, (cell.row, cell.column, f"seed {seed}"))),
                     config=config,
                     folder=RunFolder(runs / config.id),
                     mapped=mapped,

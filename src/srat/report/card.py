@@ -8,9 +8,11 @@ from srat.attacks import Natural
 from srat.config.config import Config
 from srat.core.errors import printable
 from srat.evaluation.record import CLEAN
+from srat.report.formats import written
+from srat.report.formats.markdown import in_markdown
 from srat.report.html.record import RunRecord
 from srat.report.html.verdict import attack_text, verdict_of
-from srat.report.sheets import Sheet, accuracy_text, in_markdown
+from srat.report.sheets import Sheet, accuracy_text
 from srat.report.wording import budget_text, last_step_text, weights_text
 from srat.runs.folder import Which
 from srat.runs.run import ModelFacts
@@ -56,7 +58,7 @@ def model_card(record: RunRecord, use: Sequence[str]) -> str:
         f"{budget_text(config.evaluation)}, white box: the attacker knows the model. Trained "
         f"{_trained_under(record)}; tested under {attack_text(record)}.",
         "## Accuracy of each class",
-        _table(record).to_markdown().strip(),
+        written([_table(record)], "markdown").strip(),
         in_markdown(last_step_text(evaluation)),
         "Rare classes are the half with the fewest training images." if record.rare else "",
         _audit(record),

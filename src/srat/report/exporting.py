@@ -149,7 +149,7 @@ def write_hub(folder: RunFolder, config: Config, facts: ModelFacts, which: Which
 
 def _record(folder: RunFolder, config: Config, which: Which) -> RunRecord:
     """Return what a card tells of a run, whose configuration says nothing of its places any more."""
-    command = command_of(config)
+    command = command_of(config, [Path(path).name for path in folder.plugins])
     command += " --data-dir DIR" if command and hasattr(config.data, "dir") and config.data.name in OWN else ""
     return read_record(folder, config, command=command, which=which)
 

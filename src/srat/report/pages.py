@@ -80,7 +80,7 @@ def report_runs(
         read_record(
             folder,
             config,
-            command=command_of(config),
+            command=command_of(config, folder.plugins),
             gallery=gallery_of(folder, config, there, observer),
             groups=groups,
         )
@@ -102,8 +102,9 @@ def page_of_training(
 ) -> Path:
     """Write a run's page at the end of its training, and return the file."""
     gallery, file = gallery_of(folder, config, device, observer, test), folder.path / "report.html"
+    command = command_of(config, folder.plugins)
     with folder.locked(wait=WAIT):
-        write_atomically(file, render([read_record(folder, config, command=command_of(config), gallery=gallery)]))
+        write_atomically(file, render([read_record(folder, config, command=command, gallery=gallery)]))
     return file
 
 

@@ -19,7 +19,7 @@ from srat.core.files import write_atomically
 from srat.evaluation.record import CLEAN, Evaluation
 from srat.inference.exporting import export_torch
 from srat.inference.reading import takes_photographs
-from srat.report.sheets import in_markdown
+from srat.report.formats.markdown import in_markdown
 from srat.report.usage import usage
 from srat.report.wording import epsilon_said, weights_text
 from srat.runs.folder import Which

@@ -6,7 +6,7 @@ from importlib.resources import files
 from srat.data.reading.decoding import NO_BACKGROUND
 from srat.inference.reading import files_for, takes_photographs
 from srat.models.wrapping.wrapper import Custom
-from srat.report.sheets import in_markdown
+from srat.report.formats.markdown import in_markdown
 from srat.runs.run import ModelFacts
 
 _WITH_ONNX = """\
@@ -82,9 +82,7 @@ def usage(kind: str, file: str, facts: ModelFacts) -> list[str]:
         f"not normalised: that is the model's first layer. The classes, in the order of the logits: {names}."
     )
     if facts.temperature != 1:
-        takes += (
-            f" Probabilities are softmax(logits / {facts.temperature:g}), a temperature fitted by `srat calibrate`."
-        )
+        takes += f" Probabilities are softmax(logits / {facts.temperature:g}), as `srat calibrate` fitted them."
     if not takes_photographs(shape):
         return [takes]
     needed, program = _PROGRAMS[kind]

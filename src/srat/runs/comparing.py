@@ -19,7 +19,7 @@ from srat.core.tensor_file import digest_of
 from srat.evaluation.comparison import Comparison, Contender, Scope, compare, means_of
 from srat.evaluation.examples import Examples
 from srat.evaluation.groups import AnyGroups, grouped
-from srat.evaluation.record import Evaluation
+from srat.evaluation.record import Evaluation, Result
 from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import how_to_evaluate
 from srat.statistics.intervals import Mean
@@ -60,7 +60,11 @@ class RunComparison:
 
     def to_json(self) -> str:
         """Return the comparisons as JSON; of seeds alone their means."""
-        return json.dumps(self._compared() if self.others else self._means(), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(self.to_plain(), indent=2, ensure_ascii=False) + "\n"
+
+    def to_plain(self) -> list[Mapping[str, Any]]:
+        """Return the comparisons, or the means of seeds alone, as JSON-able values."""
+        return self._compared() if self.others else self._means()
 
     def _compared(self) -> list[Mapping[str, Any]]:
         return [
@@ -156,17 +160,27 @@ def common_attacks(runs: Sequence[EvaluatedRun], wanted: Sequence[str]) -> list[
         UserError: if there are none, or one that is wanted is not among them.
     """
     results = [run.examples.results() for run in runs]
-    common = [
-        name
-        for name, result in results[0].items()
-        if all(name in others and others[name].attack == result.attack for others in results)
-    ]
+    common = [name for name in results[0] if under_same_attack(name, results)]
     there = "; ".join(f"'{run.path}' has {', '.join(own)}" for run, own in zip(runs, results, strict=True))
     require(bool(common), f"the runs have no result in common (under the same attack, ε and steps): {there}")
     chosen = [name if name in common else result_meant(name, runs[0].config) for name in wanted]
     missing = "".join([name for name, found in zip(wanted, chosen, strict=True) if found not in common][:1])
     require(not missing, f"`attack` {missing}: not every run has this result, or by another attack: {there}")
     return list(dict.fromkeys(chosen)) or common
+
+
+def under_same_attack(name: str, results: Sequence[Mapping[str, Result]]) -> bool:
+    """Return whether all runs have a result, under the same attack; of a worst case, under the same attacks.
+
+    Args:
+        name: the result's.
+        results: of each run, by name.
+    """
+    attacks = [each[name].attack if name in each else None for each in results]
+    first = attacks[0]
+    if first is None or any(attack != first for attack in attacks):
+        return False
+    return all(under_same_attack(each, results) for each in first.get("of", ()))
 
 
 def result_meant(word: str, config: Config) -> str:
@@ -239,7 +253,7 @@ def read_evaluated(path: str, which: Which, images: int | None) -> EvaluatedRun:
     require(not weights.exists() or known.weights == digest_of(weights), said)
     return EvaluatedRun(
         path=path,
-        config=Config.read(folder.config),
+        config=Config.read(folder.config, opening=True),
         evaluation=Evaluation.read(evaluation),
         examples=known,
     )

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from srat.config.command_line import flag, words_of
+from srat.config.command_line import flag, plugin_words, words_of
 from srat.config.config import Config
 from srat.core.errors import UserError, require
 from srat.core.files import parse_json, read_bounded, remove_leftovers, write_atomically
@@ -140,7 +140,7 @@ class RunFolder:
             UserError: if the folder holds another run, or something that is not a run.
         """
         if self.exists:
-            differing = Config.read(self.config).differences(config)
+            differing = Config.read(self.config, opening=True).differences(config)
             other = f"`out`: '{self.path}' holds another run, with {', '.join(differing)}"
             advice = f"; {self.how_to_start_from(words)}" if self.trained else ""
             require(not differing, f"{other} ({self.how_to_go_on} that one{advice})")
@@ -200,7 +200,8 @@ class RunFolder:
         """What continues the run: a command, unless its model is the user's own."""
         if self.of_own_model:
             return f"srat.fit(config, out={str(self.path)!r}, model=…) continues"
-        return f"'srat train --out {shlex.quote(str(self.path))}' continues"
+        words = [*words_of("out", str(self.path)), *plugin_words(self.plugins)]
+        return f"'{shlex.join(['srat', 'train', *words])}' continues"
 
     def how_to_start_from(self, words: Sequence[str] = ()) -> str:
         """Return what trains a new run from the weights of this one: a command, unless its model is the user's own.
@@ -215,14 +216,15 @@ class RunFolder:
             return f"srat.fit({composed}, out={new!r}, model=…) trains a new one from its weights"
         words = _without(flag("init.path"), words)
         start = [*words_of("config", str(self.config)), *words_of("init.path", str(self.path))]
-        command = shlex.join(["srat", "train", *start, *words, *words_of("out", new)])
+        loaded = plugin_words(self.plugins)
+        command = shlex.join(["srat", "train", *start, *words, *words_of("out", new), *loaded])
         return f"'{command}' trains a new one from its weights"
 
     @property
     def of_own_model(self) -> bool:
         """Whether the run is of a model of the user's own, which no command can build."""
         try:
-            return self.exists and isinstance(Config.read(self.config).model, Custom)
+            return self.exists and isinstance(Config.read(self.config, opening=True).model, Custom)
         except UserError:  # damaged, which is told elsewhere
             return False
 
@@ -315,6 +317,12 @@ class RunFolder:
             return _read_object(self.environment) if self.environment.exists() else {}
         except UserError:
             return {}
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """The SHA-256 of the plugins that the run began with, by their paths; none if its environment names none."""
+        named = self.read_environment().get("plugins", {})
+        return {str(path): str(sha256) for path, sha256 in named.items()} if isinstance(named, Mapping) else {}
 
 
 def examples_beside(evaluation: Path) -> Path:

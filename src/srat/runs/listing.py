@@ -40,7 +40,7 @@ def row_of(run: RunFolder, folder: Path) -> Row:
     name = str(run.path.relative_to(folder)) if run.path != folder else run.path.resolve().name
     empty = dict.fromkeys(_COLUMNS)
     try:
-        config = Config.read(run.config)
+        config = Config.read(run.config, opening=True)
         row = {"run": name, "state": state_of(run, config), **empty}
         row |= {"method": config.method, "data": config.data.title, "imbalance": config.imbalance.title}
         row |= {"model": config.model.name, "seed": config.seed, "epochs": config.epochs}

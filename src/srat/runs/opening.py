@@ -23,7 +23,7 @@ def opened(run: Path | str, data_dir: Path | str | None = None) -> tuple[RunFold
     """
     folder = RunFolder(Path(run))
     require(folder.exists, f"'{run}' is not a run's folder: there is no config.json in it")
-    return folder, compose(Config.read(folder.config), data_dir=data_dir)
+    return folder, compose(Config.read(folder.config, opening=True), data_dir=data_dir)
 
 
 def parts_of(folder: RunFolder, config: Config, tell: Callable[[str], None]) -> Parts:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from srat.config.composition import compose
-from srat.config.config import Config
+from srat.config.config import Config, member_from_plain, member_to_plain
 from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.gradients import taking_gradients
@@ -19,13 +19,15 @@ from srat.core.tensor_file import TensorFile, open_tensors
 from srat.core.warn import warn
 from srat.data import Dataset, Parts
 from srat.evaluation.temperature import LEAST, MOST
-from srat.models import Classifier, ImageShape, build
+from srat.models import Classifier, Head, ImageShape, build
 from srat.models.asking import device_of, get_ready, trainable
+from srat.models.heads import LinearHead
 from srat.models.wrapping.renaming import present_names
 from srat.models.wrapping.statistics import tell_of_normalization
 from srat.runs.calibration import calibration_of
 from srat.runs.folder import RunFolder, Which
 from srat.runs.metrics import Row
+from srat.runs.plugins import require_model_known
 from srat.runtime.machine import as_device
 from srat.version import version
 
@@ -43,6 +45,20 @@ class ModelFacts:
     epoch: int
     temperature: float = 1.0
     """What logits are divided by for probabilities that say how often the model is right (`srat calibrate`)."""
+    head: Head = LinearHead()
+    """What the loss was made for; it says so itself, unless it is of a plugin that is not there."""
+    projection: int = 0
+    """Dimensions of the features' projection, which the feature loss asks for; likewise."""
+
+    @property
+    def loss_head(self) -> Head:
+        """The head that the loss is made for."""
+        return self.head if "loss" in self.config.missing else self.config.loss.head
+
+    @property
+    def feature_projection(self) -> int:
+        """Dimensions of the features' projection; 0 for none."""
+        return self.projection if "feature_loss" in self.config.missing else self.config.feature_loss.projection
 
     def to_json(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return the facts as JSON-able values, with the normalisation that the weights hold."""
@@ -51,6 +67,8 @@ class ModelFacts:
             "class_names": self.class_names,
             "train_counts": self.train_counts,
             "shape": vars(self.shape),
+            **({} if type(self.loss_head) is LinearHead else {"head": member_to_plain(self.loss_head)}),
+            **({"projection": self.feature_projection} if self.feature_projection else {}),
             "normalization": {name: weights[f"normalization.{name}"].flatten().tolist() for name in ("mean", "std")},
             "epoch": self.epoch,
             "srat_version": version(),
@@ -75,7 +93,8 @@ class ModelFacts:
 
 
 _CONVERTER = strict_converter(other_keys=True)
-_CONVERTER.register_structure_hook(Config, lambda content, _: Config.from_plain(content))
+_CONVERTER.register_structure_hook(Head, lambda content, _: member_from_plain(content, Head))
+_CONVERTER.register_structure_hook(Config, lambda content, _: Config.from_plain(content, opening=True))
 _CONVERTER.register_structure_hook(ImageShape, lambda sides, _: ImageShape(**sides))
 
 
@@ -124,7 +143,7 @@ def data_of(path: Path | str, *, data_dir: Path | str | None = None) -> Parts:
     _require_run(folder)
     begun = f"the run in '{folder.path}' has recorded no data yet: {folder.how_to_go_on} it"
     require(folder.indices.exists(), begun)
-    parts = compose(Config.read(folder.config), data_dir=data_dir).data.parts(folder.record)
+    parts = compose(Config.read(folder.config, opening=True), data_dir=data_dir).data.parts(folder.record)
     for note in parts.notes:
         warn(note)
     return parts
@@ -172,6 +191,7 @@ def _filled(weights: TensorFile, model: nn.Module | None, device: torch.device) 
     """Return the model with these weights: the user's own, or one built as the weights file says."""
     facts, given = ModelFacts.from_json(weights.facts, weights.path), model is not None
     if model is None:
+        require_model_known(facts.config, RunFolder(weights.path.parent))
         # Built without memory first: what a stranger's file says of its size is true, or goes no further.
         with torch.device("meta"):
             check_shapes(_rebuild(facts), weights)
@@ -231,8 +251,17 @@ def build_model(
 def _rebuild(facts: ModelFacts) -> Classifier:
     # Statistics and counts of the data come with the weights.
     ones, classes = torch.ones(facts.shape.channels), len(facts.class_names)
-    return build_model(
-        facts.config, shape=facts.shape, classes=classes, mean=ones, std=ones, class_counts=(1,) * classes
+    config = facts.config
+    return build(
+        config.model,
+        config.head.resolve(facts.loss_head),
+        shape=facts.shape,
+        classes=classes,
+        mean=ones,
+        std=ones,
+        projection=facts.feature_projection,
+        class_counts=(1,) * classes,
+        seed=config.seed,
     )
 
 

@@ -16,6 +16,7 @@ from srat.core.cadence import Cadence, Every
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.gradients import taking_gradients
+from srat.core.plugins import digests
 from srat.core.signals import deferring_signals
 from srat.core.words import counted, few
 from srat.data import Dataset, Parts, TrainingData, prepare
@@ -25,6 +26,7 @@ from srat.evaluation.observer import Observer
 from srat.models.wrapping.wrapper import Custom
 from srat.runs.folder import RunFolder
 from srat.runs.metrics import budget_row
+from srat.runs.plugins import plugins_gone
 from srat.runs.run import ModelFacts, Run, image_shape, load_with_facts, read_facts
 from srat.runtime.compiling import CompileChoice
 from srat.runtime.fabric import describe, make_fabric
@@ -123,6 +125,8 @@ class Task:
 
 def train(task: Task, parts: Parts | None) -> Run:
     """Do what is left of a training."""
+    for member in task.config.missing.values():
+        raise member.error
     with telling_of_memory(f"the images and the model do not fit on {task.device}"):
         parts = looked_at(task, parts)
         data = prepare(parts, task.config.imbalance, task.config.holdout, seed=task.config.seed)
@@ -274,12 +278,14 @@ def note_environment(folder: RunFolder, training: Training, observer: Observer) 
     """Write on what a run begins, and tell of it if it goes on with something else: sums may round otherwise there."""
     now = describe(training.fabric.device, training.processes.count, compiled=training.compiled)
     then = folder.read_environment()
+    for path in plugins_gone(folder):
+        observer.notice(f"this run began with the plugin '{path}'; now its members come from elsewhere")
     changed = [f"{name} {then[name]}, now {now[name]}" for name in now if name in then and then[name] != now[name]]
     if changed:
         observer.notice(
             f"this run began with {'; '.join(changed)}: its numbers may differ a little from those of an unchanged run"
         )
-    folder.write_environment(now | then)
+    folder.write_environment(now | ({"plugins": dict(named)} if (named := digests()) else {}) | then)
 
 
 def ended_run(task: Task) -> Run | None:

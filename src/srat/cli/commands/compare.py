@@ -11,7 +11,9 @@ from srat.cli.naming import make_console
 from srat.cli.parsing import parse
 from srat.core.errors import printable, require
 from srat.core.files import write_atomically
+from srat.report.comparisons import comparison_sheets
 from srat.report.findings import beside_the_method
+from srat.report.formats import TEXT, check_format, written
 from srat.report.terminal.comparison import comparison_table, means_table
 from srat.report.terminal.scopes import print_whole
 from srat.report.wording import SEEDS_ALONE, caveat, sentences
@@ -39,6 +41,8 @@ class Arguments:
     commas between them."""
     images: int | None = None
     """Compare the evaluations on this many test images (srat evaluate --images)."""
+    format: str = TEXT
+    """What to print: text, or the tables alone as csv, json, latex or markdown."""
     json: Path | None = None
     """Also write the comparisons to this file."""
 
@@ -46,6 +50,7 @@ class Arguments:
 def run(args: list[str]) -> int:
     """Compare, print tables and what follows from them; return the exit code."""
     arguments = parse(Arguments, args, command="compare", default=Arguments())
+    check_format(arguments.format)
     if arguments.json is not None:
         require(arguments.json.parent.is_dir(), f"--json: there is no folder '{arguments.json.parent}'")
     count = len(arguments.runs)
@@ -57,9 +62,14 @@ def run(args: list[str]) -> int:
         images=arguments.images,
         groups=arguments.groups,
     )
-    show = show_differences if found.others else show_means
-    console = make_console("compare")
-    show(found, console)
+    console = make_console("compare", stderr=arguments.format != TEXT)
+    if arguments.format == TEXT:
+        show = show_differences if found.others else show_means
+        show(found, console)
+    elif arguments.format == "json":
+        print(found.to_json(), end="")
+    else:
+        print(written(comparison_sheets(found), arguments.format), end="")
     for note in found.groups.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if arguments.json is not None:

@@ -13,6 +13,7 @@ import tyro
 
 from srat.cli.commands import COMMANDS, run_command
 from srat.cli.parsing import MOST_COLUMNS, choices_of, columns, parse
+from srat.config.composition import DEFAULT_METHOD
 from srat.config.config import PLACES
 from srat.core.errors import UserError, require
 from srat.recipes.catalogue import names
@@ -72,6 +73,7 @@ def parser() -> ArgumentParser:
             action = one.add_argument(flag, choices=known.get(flag) or inner_names(value) or None)
             if "PATH" in value:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
+        one.add_argument("--plugin").complete = shtab.FILE  # type: ignore[attr-defined]
         words = one.add_argument("words", nargs="*", choices=known.get(""))
         if command in WITH_FILES:
             words.complete = dict.fromkeys(SHELLS, f"_srat_{command}")  # type: ignore[attr-defined]
@@ -110,6 +112,7 @@ def flags_of(command: str) -> dict[str, str]:
         "data": [[(name,) for name in choices_of("data")], _chosen("imbalance")],
         "plan": [[(name,) for name in choices_of("data")], _chosen("imbalance")],
         "train": [_chosen(place) for place in PLACES],
+        "grid": [[("--method", DEFAULT_METHOD)]],
         "report": [[("table1",)]],
     }
     helps = [helped(command), *_helps(command, further.get(command, []))]

@@ -11,11 +11,15 @@ from srat.cli.parsing import parse
 from srat.cli.recipes import RecipeChoice, described_choice, read_base
 from srat.config.config import Config
 from srat.core.errors import nearest, printable, require
+from srat.core.files import write_atomically
 from srat.core.signals import deferring_signals
 from srat.core.words import few
+from srat.grid.definition import is_grid
 from srat.grid.plan import planned
 from srat.recipes.catalogue import names, recipe, summary
 from srat.recipes.scales import LARGEST_RATIO
+from srat.report.formats import ENDINGS, TEXT, check_format, formats, written
+from srat.report.grids import collect_grid, notes_of, sheet_of
 from srat.report.paper.outcome import Outcome, collect
 from srat.report.paper.page import make_page
 from srat.report.terminal.live import LiveObserver
@@ -28,7 +32,7 @@ class RunArguments:
     """Show a run, or several side by side, as one self-contained HTML page.
 
     Given the name of a recipe instead of a run, such as table1 or field, show that table, figure or study, made from
-    your runs: 'srat report table1 --help'.
+    your runs: 'srat report table1 --help'. Given the folder of a grid of your own, show its table.
     """
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …")] = ()
@@ -60,9 +64,53 @@ class RecipeArguments:
     """Folder for the files; by default reports/SCALE-DATA."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class GridArguments:
+    """Show the table of a grid of your own: what varies, and mean ± standard deviation over the seeds.
+
+    A best value is bold only where it is above every other row by more than chance explains. The table is written to
+    files as well: Markdown, CSV with intervals, LaTeX (booktabs) and JSON.
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path()
+    """The folder of the grid's runs."""
+    format: str = TEXT
+    """What to print: text, or the table alone as csv, json, latex or markdown."""
+    out: Path | None = None
+    """Folder for the files; by default that of the runs."""
+
+
 def run(args: list[str]) -> int:
-    """Show runs, or a table or figure of the paper; return the exit code."""
-    return show_recipe(args) if any(word in names() for word in args) else show_runs(args)
+    """Show runs, a grid, or a table or figure of the paper; return the exit code."""
+    if any(word in names() for word in args):
+        return show_recipe(args)
+    others = [word for before, word in zip(["", *args], args, strict=False) if before != "--out"]
+    return show_grid(args) if any(is_grid(Path(word)) for word in others) else show_runs(args)
+
+
+def show_grid(args: list[str]) -> int:
+    """Print the table of a grid and write it to files; return the exit code."""
+    arguments = parse(GridArguments, args, command="report", default=GridArguments())
+    check_format(arguments.format)
+    out = arguments.out or arguments.folder
+    require(not out.is_file(), f"--out: expected a folder, '{out}' is a file")
+    outcome = collect_grid(arguments.folder)
+    sheet = sheet_of(outcome)
+    texts = {name: written([sheet], name) for name in formats() if name != TEXT}
+    out.mkdir(parents=True, exist_ok=True)
+    files = {name: out / f"table.{ENDINGS.get(name, name)}" for name in texts}
+    for name, file in files.items():
+        write_atomically(file, texts[name])
+    console = make_console("report", stderr=arguments.format != TEXT)
+    if arguments.format == TEXT:
+        print_whole(console, sheet.to_rich())
+    else:
+        print(texts[arguments.format], end="")
+    for note in notes_of(outcome):
+        console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if arguments.format == TEXT:
+        console.print(f"Written: {', '.join(map(str, files.values()))}", highlight=False, markup=False, soft_wrap=True)
+    return 0
 
 
 def show_runs(args: list[str]) -> int:

@@ -29,6 +29,7 @@ from srat.core.errors import UserError
 from srat.methods import Before
 from srat.runs.finding import NAMED, runs_beside, runs_in
 from srat.runs.folder import RunFolder
+from srat.runs.plugins import how_to_load, plugins_gone, require_plugins
 
 COMMAND = "train"
 Choices = choices_class(*map(family_flag, ("protocol", "method", *FAMILIES)), *before_flags(), INIT_FLAG, *BUDGET_FLAGS)
@@ -39,7 +40,8 @@ class Arguments:
     """Train a classifier that stays accurate under attack on the classes that have few examples, and evaluate it.
 
     Without arguments: the default method on the digits that ship with scikit-learn. Your choices decide which nested
-    flags there are: add them when asking for help, as in 'srat train --method srat-focal --help'.
+    flags there are: add them when asking for help, as in 'srat train --method srat-focal --help'. Losses, attacks, … of
+    your own in a file go with --plugin FILE.
     """
 
     options: Annotated[Options, tyro.conf.arg(name="")] = Options()
@@ -101,7 +103,7 @@ def unstaged(config: Config, *, named: bool) -> Config:
 
 def placed(config: Config, out: Path | None) -> Config:
     """Return the configuration of a new run with the absolute path of its data; that of a run there is, as it is."""
-    there = out is not None and RunFolder(out).exists and Config.read(RunFolder(out).config) == config
+    there = out is not None and RunFolder(out).exists and Config.read(RunFolder(out).config, opening=True) == config
     return config if there else absolute(config)
 
 
@@ -111,13 +113,27 @@ def base_config(args: list[str]) -> Config | None:
     With --resume it is that of the run in --out whatever the words say: another is refused for what differs.
     """
     if (path := value_of("--config", args)) is not None:
-        return Config.read(Path(path))
+        return read_config(Path(path))
     out = value_of("--out", args)
     if out is None or not RunFolder(Path(out)).exists:
         return None
     if "--resume" not in args and other_words(Options(), args, command=COMMAND):
         return None
-    return Config.read(RunFolder(Path(out)).config)
+    folder = RunFolder(Path(out))
+    if not folder.trained:
+        require_plugins(folder)
+    return Config.read(folder.config, opening=folder.trained)
+
+
+def read_config(path: Path) -> Config:
+    """Return the configuration in a file to train as; where it is a run's that began with plugins, with these."""
+    try:
+        return Config.read(path)
+    except UserError as error:
+        gone = plugins_gone(RunFolder(path.parent))
+        if not gone:
+            raise
+        raise UserError(f"{error}; the run there began with a plugin: {how_to_load(gone)}") from error
 
 
 def check_resume(args: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from srat.audit.suite import Audit
 from srat.config.config import Config
@@ -127,10 +129,17 @@ def read_record(
         map=_map(folder) if which == "last" else None,
         calibration=calibration_of(folder, which),
         audit=Audit.read(audit) if audit.exists() else None,
-        environment={name.replace("_", " "): str(value) for name, value in folder.read_environment().items()},
+        environment={name.replace("_", " "): _said(value) for name, value in folder.read_environment().items()},
         gallery=gallery,
         groups=None if groups == "half" else grouped(groups, found.train_counts, found.class_names),
     )
+
+
+def _said(value: Any) -> str:
+    """Return a fact of the environment; of plugins the files' names with their checksums, not where they lie."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    return ", ".join(f"{Path(path).name} (SHA-256 {sha256})" for path, sha256 in value.items())
 
 
 def _map(folder: RunFolder) -> FeatureMap | None:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from srat.core.files import write_atomically
 from srat.recipes.base import Kind, Metric, Scope
+from srat.report.formats import written
+from srat.report.formats.csv import to_csv
 from srat.report.paper import classes, distribution, features, frontier, methods, sweep
 from srat.report.paper.claims import claims_sheet
 from srat.report.paper.outcome import Outcome
 from srat.report.plots import draw
-from srat.report.sheets import Sheet, to_csv
+from srat.report.sheets import Sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,12 +54,11 @@ class Page:
         sheets = [*self.sheets, *([self.claims] if self.claims else [])]
         parts = [f"# {self.outcome.title}", about, f"![{self.outcome.title}]({name}.png)"]
         texts = {
-            ".md": "\n".join([*(f"{part}\n" for part in parts), *(sheet.to_markdown() for sheet in sheets)]),
-            ".tex": "\n".join(sheet.to_latex() for sheet in sheets),
+            ".md": "\n".join([*(f"{part}\n" for part in parts), written(sheets, "markdown")]),
+            ".tex": written(sheets, "latex"),
         }
         if self.outcome.recipe.kind == "distribution":
-            sheet = self.sheets[0]
-            texts[".csv"] = to_csv(sheet.headings, sheet.rows)
+            texts[".csv"] = written(self.sheets[:1], "csv")
         else:
             texts[".csv"] = to_csv(_HEADINGS, long_rows(self.outcome))
         for ending, text in texts.items():
