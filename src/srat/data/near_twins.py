@@ -87,7 +87,7 @@ def mutual_twins(
         told: how many of how many images are done.
     """
     pairs, done = [], 0
-    for label in labels.unique().tolist():
+    for label in sorted(set(labels.tolist())):
         own = torch.nonzero(labels == label).flatten()
         pairs.append(own[_mutual(looks.subset(own))])
         told(done := done + len(own), len(labels))
@@ -128,7 +128,8 @@ def _ranked(looks: Looks, rank: int) -> list[tuple[Tensor, Tensor]]:
     for some in torch.split(torch.arange(len(looks)), max(1, PAIRS // len(looks))):
         near = looks.vectors[some] @ looks.vectors.T
         near[torch.arange(len(some)), some] = -2  # itself
-        found.append(tuple(near.topk(rank, dim=1)))
+        best, which = near.topk(rank, dim=1)
+        found.append((best, which))
     return found
 
 

@@ -15,6 +15,7 @@ from srat.data import Dataset
 from srat.data.looks import ROWS, looks_of
 from srat.data.near_twins import LIKENESS, Likeness, nearest
 
+
 @dataclass(frozen=True, kw_only=True)
 class Disjoint(Check, name="disjoint"):
     """A test on what was learned by heart."""

@@ -1,0 +1,193 @@
+"""Near twins across the parts of a folder, before a training, and what would keep them together."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from srat.data.image_folder.found import Hints
+from srat.data.image_folder.grouping import COLUMN, FOUND
+from srat.data.looks import Looks
+from srat.data.near_twins import mutual_twins, nearest
+from srat.data.record import Part
+
+MANY = 0.01
+"""Share of the images of a part with a near twin in training, from which on the part is called dependent on it."""
+MOST_PAIRS = 1 << 30
+"""Pairs of images across parts that are compared at the most; more test images are looked at in even steps."""
+MOST_OF_CLASS = 8_000
+"""Images of a class, the first by name, among which its near twins are looked for."""
+CANDIDATES = (
+    r"^(\d+)_",
+    r"^(\d+)-",
+    r"^([^_/]+)_",
+    r"^([^-/]+)-",
+    r"^([^/]+)/",
+    r"^(.*\D)\d+\.",
+    r"^(.+)_[^_/]+$",
+    r"(\d{4}-?\d\d-?\d\d)",
+)
+"""Patterns of names that are tried, simple ones first: 3_12.png, 3-12.png, walk_a.png, walk/12.png, walk12.png, …"""
+KEPT_TOGETHER = 0.9
+"""Share of near twins, at the least, that a pattern has to keep in one group, …"""
+BY_CHANCE = 0.5
+"""… while it does so with fewer than these of any two images of a class."""
+FEWEST = 5
+"""Pairs of near twins from which on a pattern is judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """An image, and its near twin in training."""
+
+    image: int
+    twin: int
+    correlation: float
+    """Of their thumbnails."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leak:
+    """The images of a part that have near twins in training."""
+
+    part: Part
+    pairs: tuple[Pair, ...]
+    """The nearest ones first."""
+    looked: int
+    """Images of the part that were compared with those for training, …"""
+    total: int
+    """… of so many."""
+
+    @property
+    def many(self) -> bool:
+        """Whether the part is no independent test."""
+        return len(self.pairs) >= MANY * self.looked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What would keep near twins together."""
+
+    group: str
+    """For `data.group`."""
+    kept: float
+    """Share of the near twins of a class that it keeps together; NaN where it is made of them."""
+    kin: int
+    """Images with a near twin in their class, …"""
+    images: int
+    """… of so many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaks:
+    """Near twins across parts."""
+
+    by_part: tuple[Leak, ...] = ()
+    """Those of parts in which images have near twins."""
+    advice: Advice | None = None
+
+
+NO_LEAKS = Leaks()
+
+
+def leaks_among(
+    looks: Looks,
+    *,
+    parts: Sequence[Part],
+    labels: Sequence[int],
+    hints: Sequence[Hints | None],
+    drawn: bool,
+    grouped: bool,
+    told: Callable[[int, int], None] = lambda *_: None,
+) -> Leaks:
+    """Return which images have near twins in training, and what would keep those together.
+
+    Args:
+        looks: what the images look like.
+        parts: of each.
+        labels: the class of each.
+        hints: what may say the group of each; None of images that are not to be drawn.
+        drawn: whether the test is drawn, not the folder's own.
+        grouped: whether images are grouped already: then nothing is proposed.
+        told: how many of how many images are compared.
+    """
+    places = {part: torch.tensor([n for n, each in enumerate(parts) if each == part]).long() for part in set(parts)}
+    train, work = places.get("train", torch.arange(0)), sum(map(len, places.values()))
+    by_part, done = [], 0
+    for part in ("validation", "test"):
+        own = places.get(part, torch.arange(0))
+        if len(own) and len(train):
+            by_part.append(_leak(part, looks, own, train))  # type: ignore[arg-type]
+        told(done := done + len(own), work)
+    there = tuple(leak for leak in by_part if leak.pairs)
+    if grouped or (drawn and not any(leak.many for leak in there)):
+        return Leaks(by_part=there)
+    chosen = _first_of_classes(torch.tensor([n for n, hint in enumerate(hints) if hint]).long(), labels)
+    pairs = chosen[mutual_twins(looks.subset(chosen), torch.tensor(labels)[chosen])]
+    return Leaks(by_part=there, advice=_advice(pairs, chosen.tolist(), labels, hints, drawn=drawn))
+
+
+def _leak(part: Part, looks: Looks, own: Int[Tensor, " own"], train: Int[Tensor, " train"]) -> Leak:
+    step = -(-len(own) * len(train) // MOST_PAIRS)
+    looked = own[::step]
+    near = nearest(looks.subset(looked), looks.subset(train))
+    pairs = [
+        Pair(image=int(looked[n]), twin=int(train[near.which[n]]), correlation=min(1.0, float(near.correlation[n])))
+        for n in torch.nonzero(near.is_twin).flatten().tolist()
+    ]
+    nearest_first = sorted(pairs, key=lambda pair: (-pair.correlation, pair.image))
+    return Leak(part=part, pairs=tuple(nearest_first), looked=len(looked), total=len(own))
+
+
+def _first_of_classes(images: Int[Tensor, " n"], labels: Sequence[int]) -> Int[Tensor, " chosen"]:
+    """Return images of which no class has more than are compared, in the order of their names."""
+    seen: Counter[int] = Counter()
+    kept = []
+    for image in images.tolist():
+        seen[labels[image]] += 1
+        kept += [image] * (seen[labels[image]] <= MOST_OF_CLASS)
+    return torch.tensor(kept).long()
+
+
+def _advice(
+    pairs: Int[Tensor, "pairs 2"],
+    images: Sequence[int],
+    labels: Sequence[int],
+    hints: Sequence[Hints | None],
+    *,
+    drawn: bool,
+) -> Advice | None:
+    """Return what keeps near twins together: a pattern or a column, else, of a drawn test, the twins themselves."""
+    kin = len(set(pairs.flatten().tolist()))
+    ranked = []
+    for said, group_of in _candidates([(image, hint) for image in images if (hint := hints[image])]):
+        kept = sum(group_of[one] == group_of[other] for one, other in pairs.tolist()) / max(1, len(pairs))
+        if len(pairs) >= FEWEST and kept >= KEPT_TOGETHER and _by_chance(group_of, labels) < BY_CHANCE:
+            ranked.append((kept, said))
+    if ranked:
+        kept, said = max(ranked, key=lambda each: each[0])  # the first of several
+        return Advice(group=said, kept=kept, kin=kin, images=len(images))
+    return Advice(group=FOUND, kept=float("nan"), kin=kin, images=len(images)) if drawn and kin else None
+
+
+def _candidates(hints: Sequence[tuple[int, Hints]]) -> Iterator[tuple[str, dict[int, str]]]:
+    """Yield what may say groups, with the group of each image, if it says that of all."""
+    for pattern in CANDIDATES:
+        matches = [(image, re.search(pattern, hint.name)) for image, hint in hints]
+        if all(match for _, match in matches):
+            yield pattern, {image: match.group(1) for image, match in matches if match}
+    for column in hints[0][1].row if hints else ():
+        cells = {image: hint.row.get(column, "").strip() for image, hint in hints}
+        if all(cells.values()):
+            yield COLUMN + column, cells
+
+
+def _by_chance(group_of: dict[int, str], labels: Sequence[int]) -> float:
+    """Return the share of pairs of one class that are of one group."""
+    groups = Counter((labels[image], group) for image, group in group_of.items())
+    classes = Counter(labels[image] for image in group_of)
+    return sum(n * n for n in groups.values()) / max(1, sum(n * n for n in classes.values()))
