@@ -17,8 +17,8 @@ def drawn_groups(
     """Return groups that hold about as many images of each class as are wanted.
 
     In the given order, a group is taken if Σ_c ((h_c − w_c) / n_c)² becomes smaller by that, with h_c of n_c images
-    held and w_c wanted. A class of which none is held then gets the smallest group that fits. No group is taken with which
-    more of a class would be held than may be.
+    held and w_c wanted. A class of which none is held then gets the smallest group that fits. A group with which more
+    of a class would be held than may be is not taken.
 
     Args:
         images: each with its group and its class.

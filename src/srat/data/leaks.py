@@ -9,10 +9,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from srat.core.words import counted
+from srat.data.dataset import Dataset
 from srat.data.image_folder.found import Hints
 from srat.data.image_folder.grouping import COLUMN, FOUND
-from srat.data.looks import Looks
+from srat.data.looks import Looks, looks_of
 from srat.data.near_twins import mutual_twins, nearest
+from srat.data.reading.image_files import ImageFiles
 from srat.data.record import Part
 
 MANY = 0.01
@@ -21,6 +24,9 @@ MOST_PAIRS = 1 << 30
 """Pairs of images across parts that are compared at the most; more test images are looked at in even steps."""
 MOST_OF_CLASS = 8_000
 """Images of a class, the first by name, among which its near twins are looked for."""
+MOST_IMAGES, MOST_BYTES, LOOKED_AT = 20_000, 1 << 26, 1_000
+"""Training images, and bytes of their files, up to which a training looks at them beforehand, and at how many of the
+test."""
 CANDIDATES = (
     r"^(\d+)_",
     r"^(\d+)-",
@@ -129,6 +135,29 @@ def leaks_among(
     chosen = _first_of_classes(torch.tensor([n for n, hint in enumerate(hints) if hint]).long(), labels)
     pairs = chosen[mutual_twins(looks.subset(chosen), torch.tensor(labels)[chosen])]
     return Leaks(by_part=there, advice=_advice(pairs, chosen.tolist(), labels, hints, drawn=drawn))
+
+
+def dependence_notes(train: Dataset, test: Dataset) -> Iterator[str]:
+    """Yield that many test images have a near twin in training, where that is quickly seen.
+
+    Args:
+        train: training images in files; many or large ones are not looked at.
+        test: test images, of which some are looked at.
+    """
+    if len(train) > MOST_IMAGES or not isinstance(train.images, ImageFiles) or _size(train.images) > MOST_BYTES:
+        return
+    looked = test.subset(torch.arange(len(test))[:: -(-len(test) // LOOKED_AT)])
+    twins = int(nearest(looks_of(looked), looks_of(train)).is_twin.sum())
+    if twins >= max(1, MANY * len(looked)):
+        share = f"{twins:,} of {counted(len(looked), 'test image')} looked at"
+        have = "has" if twins == 1 else "have"
+        ways = "'srat data' lists them, and proposes a `data.group`"
+        yield f"the test is not independent: {share} {have} a near twin in training; {ways}"
+
+
+def _size(images: ImageFiles) -> int:
+    """Return the bytes of files of images; of those that are gone none."""
+    return sum(path.stat().st_size for path in images.paths if path.is_file())
 
 
 def _leak(part: Part, looks: Looks, own: Int[Tensor, " own"], train: Int[Tensor, " train"]) -> Leak:

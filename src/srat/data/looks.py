@@ -28,6 +28,10 @@ _KEPT = 32
 """Side of the thumbnail that is kept of a file."""
 
 
+_MEAN = (1 / 3, 1 / 3, 1 / 3, 0)
+"""Weights of red, green and blue, and what is added."""
+
+
 @dataclass(frozen=True, eq=False)
 class Looks:
     """What images look like.
@@ -65,7 +69,7 @@ def thumbnail(image: "Image.Image") -> bytes:
     """Return a small grey copy of a decoded image, as bytes."""
     from PIL import Image
 
-    return image.convert("RGB").convert("L").resize((_KEPT, _KEPT), Image.Resampling.BOX).tobytes()
+    return image.convert("RGB").convert("L", matrix=_MEAN).resize((_KEPT, _KEPT), Image.Resampling.BOX).tobytes()
 
 
 def thumbnail_of_file(path: Path, *, background: str, white_level: int) -> bytes:

@@ -79,7 +79,7 @@ def mutual_twins(
     """Return pairs of images of one class that are nearly the same: each is among the three nearest of the other.
 
     Many frames of a recording are alike, so that none stands out from the tenth nearest; that two choose each other
-    among all images of the class tells them from others.
+    among all images of the class tells them from others. What is surely the same needs only be among the ten nearest.
 
     Args:
         looks: of the images.
@@ -111,14 +111,15 @@ def takes(images: int, pairs: Int[Tensor, "pairs 2"]) -> list[int]:
 
 
 def _mutual(looks: Looks) -> Int[Tensor, "pairs 2"]:
-    rank, rows = min(MUTUAL, len(looks) - 1), torch.arange(len(looks))
+    rank, rows = min(RANK, len(looks) - 1), torch.arange(len(looks))
     if rank < 1:
         return torch.empty(0, 2, dtype=torch.long)
     near, which = (torch.cat(each) for each in zip(*_ranked(looks, rank), strict=True))
-    one, other = rows.repeat_interleave(rank), which.flatten()
-    chosen = (which[other] == one[:, None]).any(dim=1) & (one < other)
-    chosen &= near.flatten() >= LIKENESS.correlation
-    pairs = torch.stack((one[chosen], other[chosen]), dim=1)
+    one, other, correlation = rows.repeat_interleave(rank), which.flatten(), near.flatten()
+    among_first = torch.arange(rank).repeat(len(looks)) < MUTUAL
+    mutual = among_first & (which[other, :MUTUAL] == one[:, None]).any(dim=1)
+    chosen = (mutual & (correlation >= LIKENESS.correlation)) | (correlation >= LIKENESS.surely)
+    pairs = torch.stack((one[chosen], other[chosen]), dim=1).sort(dim=1).values.unique(dim=0)
     return pairs[_differing(looks.hashes[pairs[:, 0]], looks.hashes[pairs[:, 1]]) <= LIKENESS.bits]
 
 

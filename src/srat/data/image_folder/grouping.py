@@ -85,7 +85,7 @@ class Grouping:
         """Return why images have no group, and what to do."""
         total = sum(map(len, labelled.files.values()))
         names = few([labelled.below(path) for path in lacking])
-        of = f"of {counted(total, 'name')}"
+        of = f"of {total:,} names"
         if self.column is None:
             one = counted(len(lacking), f"{of} is not matched", f"{of} are not matched")
             return f"{one} ({names}); '{self.said}{EACH_ALONE}' makes each of them a group of its own"
