@@ -124,10 +124,11 @@ def leaks_among(
     places = {part: torch.tensor([n for n, each in enumerate(parts) if each == part]).long() for part in set(parts)}
     train, work = places.get("train", torch.arange(0)), sum(map(len, places.values()))
     by_part, done = [], 0
-    for part in ("validation", "test"):
+    others: tuple[Part, ...] = ("validation", "test")
+    for part in others:
         own = places.get(part, torch.arange(0))
         if len(own) and len(train):
-            by_part.append(_leak(part, looks, own, train))  # type: ignore[arg-type]
+            by_part.append(_leak(part, looks, own, train))
         told(done := done + len(own), work)
     there = tuple(leak for leak in by_part if leak.pairs)
     if grouped or (drawn and not any(leak.many for leak in there)):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -119,7 +120,8 @@ def _mutual(looks: Looks) -> Int[Tensor, "pairs 2"]:
     among_first = torch.arange(rank).repeat(len(looks)) < MUTUAL
     mutual = among_first & (which[other, :MUTUAL] == one[:, None]).any(dim=1)
     chosen = (mutual & (correlation >= LIKENESS.correlation)) | (correlation >= LIKENESS.surely)
-    pairs = torch.stack((one[chosen], other[chosen]), dim=1).sort(dim=1).values.unique(dim=0)
+    both_ways = torch.stack((one[chosen], other[chosen]), dim=1).sort(dim=1).values
+    pairs = torch.from_numpy(np.unique(both_ways.numpy(), axis=0))
     return pairs[_differing(looks.hashes[pairs[:, 0]], looks.hashes[pairs[:, 1]]) <= LIKENESS.bits]
 
 
