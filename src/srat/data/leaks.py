@@ -18,6 +18,8 @@ from srat.data.near_twins import mutual_twins, nearest
 from srat.data.reading.image_files import ImageFiles
 from srat.data.record import Part
 
+Told = Callable[[int, int], None]
+"""Told how many of how many images are done."""
 MANY = 0.01
 """Share of the images of a part with a near twin in training, from which on the part is called dependent on it."""
 MOST_PAIRS = 1 << 30
@@ -43,7 +45,7 @@ KEPT_TOGETHER = 0.9
 BY_CHANCE = 0.5
 """… while it does so with fewer than these of any two images of a class."""
 FEWEST = 5
-"""Pairs of near twins from which on a pattern is judged."""
+"""Pairs of near twins, and of a hundred images one, from which on a pattern is judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,7 @@ def leaks_among(
     hints: Sequence[Hints | None],
     drawn: bool,
     grouped: bool,
-    told: Callable[[int, int], None] = lambda *_: None,
+    told: Told = lambda *_: None,
 ) -> Leaks:
     """Return which images have near twins in training, and what would keep those together.
 
@@ -122,19 +124,20 @@ def leaks_among(
         told: how many of how many images are compared.
     """
     places = {part: torch.tensor([n for n, each in enumerate(parts) if each == part]).long() for part in set(parts)}
-    train, work = places.get("train", torch.arange(0)), sum(map(len, places.values()))
-    by_part, done = [], 0
+    train = places.get("train", torch.arange(0))
+    by_part, done, work = [], 0, 2 * len(parts) - len(train)  # each of the other parts, and then each in its class
     others: tuple[Part, ...] = ("validation", "test")
     for part in others:
         own = places.get(part, torch.arange(0))
         if len(own) and len(train):
-            by_part.append(_leak(part, looks, own, train))
-        told(done := done + len(own), work)
+            by_part.append(_leak(part, looks, own, train, _further(told, done, work)))
+        done += len(own)
     there = tuple(leak for leak in by_part if leak.pairs)
     if grouped or (drawn and not any(leak.many for leak in there)):
         return Leaks(by_part=there)
     chosen = _first_of_classes(torch.tensor([n for n, hint in enumerate(hints) if hint]).long(), labels)
-    pairs = chosen[mutual_twins(looks.subset(chosen), torch.tensor(labels)[chosen])]
+    found = mutual_twins(looks.subset(chosen), torch.tensor(labels)[chosen], _further(told, done, work))
+    pairs = chosen[found]
     return Leaks(by_part=there, advice=_advice(pairs, chosen.tolist(), labels, hints, drawn=drawn))
 
 
@@ -161,16 +164,21 @@ def _size(images: ImageFiles) -> int:
     return sum(path.stat().st_size for path in images.paths if path.is_file())
 
 
-def _leak(part: Part, looks: Looks, own: Int[Tensor, " own"], train: Int[Tensor, " train"]) -> Leak:
+def _leak(part: Part, looks: Looks, own: Int[Tensor, " own"], train: Int[Tensor, " train"], told: Told) -> Leak:
     step = -(-len(own) * len(train) // MOST_PAIRS)
     looked = own[::step]
-    near = nearest(looks.subset(looked), looks.subset(train))
+    near = nearest(looks.subset(looked), looks.subset(train), told=lambda n, count: told(n * step, count * step))
     pairs = [
         Pair(image=int(looked[n]), twin=int(train[near.which[n]]), correlation=min(1.0, float(near.correlation[n])))
         for n in torch.nonzero(near.is_twin).flatten().tolist()
     ]
     nearest_first = sorted(pairs, key=lambda pair: (-pair.correlation, pair.image))
     return Leak(part=part, pairs=tuple(nearest_first), looked=len(looked), total=len(own))
+
+
+def _further(told: Told, before: int, work: int) -> Told:
+    """Return what tells of a piece of the work."""
+    return lambda n, _: told(before + n, work)
 
 
 def _first_of_classes(images: Int[Tensor, " n"], labels: Sequence[int]) -> Int[Tensor, " chosen"]:
@@ -194,9 +202,10 @@ def _advice(
     """Return what keeps near twins together: a pattern or a column, else, of a drawn test, the twins themselves."""
     kin = len(set(pairs.flatten().tolist()))
     ranked = []
-    for said, group_of in _candidates([(image, hint) for image in images if (hint := hints[image])]):
-        kept = sum(group_of[one] == group_of[other] for one, other in pairs.tolist()) / max(1, len(pairs))
-        if len(pairs) >= FEWEST and kept >= KEPT_TOGETHER and _by_chance(group_of, labels) < BY_CHANCE:
+    enough = len(pairs) >= max(FEWEST, MANY * len(images))
+    for said, group_of in _candidates([(image, hint) for image in images if enough and (hint := hints[image])]):
+        kept = sum(group_of[one] == group_of[other] for one, other in pairs.tolist()) / len(pairs)
+        if kept >= KEPT_TOGETHER and _by_chance(group_of, labels) < BY_CHANCE:
             ranked.append((kept, said))
     if ranked:
         kept, said = max(ranked, key=lambda each: each[0])  # the first of several

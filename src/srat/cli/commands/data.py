@@ -152,11 +152,11 @@ def show_folder(source: Folder, arguments: Arguments, console: Console) -> bool:
     told = make_console(COMMAND, stderr=True)
     with Progress(console=told, transient=True, disable=not told.is_terminal) as progress:
         task = progress.add_task("looking at images", total=None)
-        comparing = progress.add_task("comparing them", total=None)
+        comparing = progress.add_task("comparing them", total=None, visible=False)
         found = survey(
             source,
             lambda n, count: progress.update(task, completed=n, total=count),
-            lambda n, count: progress.update(comparing, completed=n, total=count),
+            lambda n, count: progress.update(comparing, completed=n, total=count, visible=True),
         )
     print_whole(console, survey_table(found))
     for text, is_warning in remarks(found):
