@@ -195,10 +195,17 @@ class TestTraining:
     def test_does_not_look_where_that_takes_long(self, photos, monkeypatch):
         parts = Folder(dir=photos, workers=1).parts()
         train, test = parts.train(), parts.test()
-        for name, most in (("MOST_IMAGES", len(train) - 1), ("MOST_BYTES", 100)):
+        for name, most in (("MOST_IMAGES", min(train.counts) - 1), ("MOST_BYTES", 100)):
             with monkeypatch.context() as patch:
                 patch.setattr(f"srat.data.leaks.{name}", most)
                 assert list(dependence_notes(train, test)) == []
+
+    def test_looks_at_the_smallest_classes_of_many_images(self, photos, monkeypatch):
+        parts = Folder(dir=photos, workers=1).parts()
+        train, test = parts.train(), parts.test()
+        monkeypatch.setattr("srat.data.leaks.MOST_IMAGES", sum(train.counts) - 1)
+        [note] = dependence_notes(train, test)
+        assert f" of {test.counts[1]} test images looked at" in note
 
     def test_once_through_the_command_line(self, cli, photos, tmp_path):
         words = ("train", "--data", "folder", "--data-dir", photos, *quick(), "--out", tmp_path / "run")

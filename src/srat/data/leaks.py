@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from jaxtyping import Int
@@ -26,9 +27,8 @@ MOST_PAIRS = 1 << 30
 """Pairs of images across parts that are compared at the most; more test images are looked at in even steps."""
 MOST_OF_CLASS = 8_000
 """Images of a class, the first by name, among which its near twins are looked for."""
-MOST_IMAGES, MOST_BYTES, LOOKED_AT = 20_000, 1 << 26, 1_000
-"""Training images, and bytes of their files, up to which a training looks at them beforehand, and at how many of the
-test."""
+MOST_IMAGES, MOST_BYTES, LOOKED_AT = 2_000, 1 << 26, 1_000
+"""Training images, and bytes of their files, that a training looks at beforehand, and test images, at the most."""
 CANDIDATES = (
     r"^(\d+)_",
     r"^(\d+)-",
@@ -142,16 +142,27 @@ def leaks_among(
 
 
 def dependence_notes(train: Dataset, test: Dataset) -> Iterator[str]:
-    """Yield that many test images have a near twin in training, where that is quickly seen.
+    """Yield that many test images have a near twin in training, as far as that is quickly seen.
+
+    Twins are mostly of one class, so the smallest classes are looked at, as many as have few images in all.
 
     Args:
-        train: training images in files; many or large ones are not looked at.
-        test: test images, of which some are looked at.
+        train: training images in files.
+        test: test images.
     """
-    if len(train) > MOST_IMAGES or not isinstance(train.images, ImageFiles) or _size(train.images) > MOST_BYTES:
+    by_size = sorted(range(len(train.counts)), key=lambda label: train.counts[label])
+    images = accumulate(train.counts[label] for label in by_size)
+    small = [label for label, sofar in zip(by_size, images, strict=True) if sofar <= MOST_IMAGES]
+    own, others = (
+        torch.nonzero(torch.isin(each.labels.cpu(), torch.tensor(small))).flatten() for each in (test, train)
+    )
+    if not len(own) or not isinstance(train.images, ImageFiles):
         return
-    looked = test.subset(torch.arange(len(test))[:: -(-len(test) // LOOKED_AT)])
-    twins = int(nearest(looks_of(looked), looks_of(train)).is_twin.sum())
+    known = train.subset(others)
+    if not isinstance(known.images, ImageFiles) or _size(known.images) > MOST_BYTES:
+        return
+    looked = test.subset(own[:: -(-len(own) // LOOKED_AT)])
+    twins = int(nearest(looks_of(looked), looks_of(known)).is_twin.sum())
     if twins >= max(1, MANY * len(looked)):
         share = f"{twins:,} of {counted(len(looked), 'test image')} looked at"
         have = "has" if twins == 1 else "have"
