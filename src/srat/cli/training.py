@@ -19,6 +19,7 @@ from srat.core.signals import Interrupted, deferring_signals
 from srat.core.words import counted
 from srat.data import Parts
 from srat.data.constant import constant_notes
+from srat.data.leaks import dependence_notes
 from srat.evaluation.observer import Observer
 from srat.evaluation.record import CLEAN, Evaluation
 from srat.optimization.optimizers import SGD
@@ -142,6 +143,9 @@ def trained_and_evaluated(session: Session, parts: Parts, test: Examined) -> tup
         if not test.dataset.streamed:  # else it would be decoded for this alone
             for note in constant_notes(test.dataset, "test"):
                 observer.notice(note)
+            if session.processes.first and not list_checkpoints(session.folder.checkpoints):
+                for note in dependence_notes(parts.train(), test.dataset):
+                    observer.notice(note)
         run = trained(session, parts, observer)
         return run, evaluated(session, test, run, observer)
 

@@ -32,6 +32,8 @@ class Dataset(Checked):
         images: (n, channels, height, width), uint8 in [0, 255] or floating point in [0, 1]; or files of images.
         labels: (n,), integers in [0, classes); a column, booleans and floating point that is whole are understood.
         class_names: a name for each class, in the order of the labels.
+        groups: (n,), integers: images of one number belong together, as the frames of a recording do, and are held out
+            together; None where each is by itself.
 
     Raises:
         UserError: if shapes, labels or pixel values are not as stated.
@@ -40,6 +42,7 @@ class Dataset(Checked):
     images: Tensor | ImageFiles
     labels: Tensor
     class_names: tuple[str, ...]
+    groups: Tensor | None = None
 
     def __post_init__(self) -> None:
         images, labels, classes = self.images, self.labels, len(self.class_names)
@@ -47,6 +50,10 @@ class Dataset(Checked):
             check_axes(images)
         labels = as_labels(labels, images=len(images))
         object.__setattr__(self, "labels", labels)
+        if self.groups is not None:
+            whole = self.groups.dim() == 1 and not self.groups.is_floating_point() and not self.groups.is_complex()
+            there = f"{tuple(self.groups.shape)} of {str(self.groups.dtype).removeprefix('torch.')}"
+            require(whole and len(self.groups) == len(labels), f"groups: expected {len(labels)} integers, got {there}")
         require(len(images) > 0, "images: expected at least one, got none")
         require(min(images.shape) > 0, f"images: expected pixels, got shape {tuple(images.shape)}")
         check_names(self.class_names)
@@ -78,7 +85,7 @@ class Dataset(Checked):
         new = renumbered[self.labels]
         kept = torch.nonzero(new >= 0).flatten()
         images = self.images[kept] if isinstance(self.images, Tensor) else self.images.subset(kept)
-        return Dataset(images, new[kept], tuple(self.class_names[label] for label in labels))
+        return Dataset(images, new[kept], tuple(self.class_names[label] for label in labels), self._groups_at(kept))
 
     @checked
     def subset(self, indices: Int[Tensor, " kept"]) -> "Dataset":
@@ -93,7 +100,10 @@ class Dataset(Checked):
         indices = indices.to(self.labels.device)
         images = self.images
         kept = images[indices.to(images.device)] if isinstance(images, Tensor) else images.subset(indices)
-        return Dataset(kept, self.labels[indices], self.class_names)
+        return Dataset(kept, self.labels[indices], self.class_names, self._groups_at(indices))
+
+    def _groups_at(self, indices: Tensor) -> Tensor | None:
+        return None if self.groups is None else self.groups[indices.to(self.groups.device)]
 
     @checked
     def sample(self, images: int) -> "Dataset":
@@ -111,7 +121,7 @@ class Dataset(Checked):
         by_class = [(self.labels == c).nonzero().flatten()[:each] for c in range(len(self.class_names))]
         chosen = torch.cat(by_class).sort().values
         whole = self.subset(chosen)
-        return Dataset(whole.images[:], whole.labels, self.class_names)
+        return Dataset(whole.images[:], whole.labels, self.class_names, whole.groups)
 
     @property
     def streamed(self) -> bool:
@@ -125,7 +135,7 @@ class Dataset(Checked):
         images = self.images if isinstance(self.images, Tensor) else self.images.loaded()
         if isinstance(images, Tensor) and (device.type == "cpu" or images.nbytes <= available(device) // 2):
             images = images.to(device)
-        return Dataset(images, self.labels.to(device), self.class_names)
+        return Dataset(images, self.labels.to(device), self.class_names, self.groups)
 
 
 def check_names(class_names: tuple[str, ...]) -> None:

@@ -7,9 +7,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from srat.core.checked import Checked, checked
-from srat.core.errors import require_field
+from srat.core.errors import require, require_field
 from srat.core.keyed_random import generator
 from srat.data.counts import require_labels
+from srat.data.group_draw import drawn_groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,23 +28,31 @@ class Holdout(Checked):
         require_field(self.minimum >= 0, "holdout.minimum", "0 or more", self.minimum)
 
     def of_class(self, images: int) -> int:
-        """Return how many images of a class are held out: max(minimum, fraction · n), but never more than half."""
+        """Return how many images of a class are held out at the most: max(minimum, fraction · n), never over half."""
         return min(max(self.minimum, round(self.fraction * images)), images // 2) if self.fraction else 0
 
     @checked
-    def split(self, labels: Int[Tensor, " n"], *, seed: int) -> tuple[Int[Tensor, " train"], Int[Tensor, " held"]]:
+    def split(
+        self, labels: Int[Tensor, " n"], *, seed: int, groups: Int[Tensor, " n"] | None = None
+    ) -> tuple[Int[Tensor, " train"], Int[Tensor, " held"]]:
         """Return sorted positions to train on, and those held out: max(minimum, fraction·n_c) of each class.
 
         Args:
             labels: (n,), integers from 0.
             seed: of the draw.
+            groups: (n,), which images belong together: a group is held out as a whole or not at all, so that a class
+                has about that number, and never more than half of it.
 
         Raises:
-            UserError: if a label is negative.
+            UserError: if a label is negative, or there are not as many groups as labels.
         """
         require_labels(labels, None)
         if self.fraction == 0 or len(labels) == 0:
             return torch.arange(len(labels)), torch.arange(0)
+        if groups is not None:
+            require(len(groups) == len(labels), f"groups: expected {len(labels)}, got {len(groups)}")
+            is_held = self._held_groups(labels, groups, seed)
+            return torch.nonzero(~is_held).flatten(), torch.nonzero(is_held).flatten()
         train, held = [], []
         for c in range(int(labels.max()) + 1):
             members = torch.nonzero(labels == c).flatten()
@@ -52,3 +61,16 @@ class Holdout(Checked):
             held.append(members[:count])
             train.append(members[count:])
         return torch.cat(train).sort().values, torch.cat(held).sort().values
+
+    def _held_groups(self, labels: Int[Tensor, " n"], groups: Int[Tensor, " n"], seed: int) -> Tensor:
+        """Return which images are of the groups that are held out."""
+        counts = dict(enumerate(labels.bincount().tolist()))
+        there = torch.tensor(sorted(set(groups.tolist())))
+        order = there[torch.randperm(len(there), generator=generator(seed, "holdout"))].tolist()
+        drawn = drawn_groups(
+            zip(groups.tolist(), labels.tolist(), strict=True),
+            order,
+            wanted={label: self.of_class(count) for label, count in counts.items()},
+            most={label: count // 2 for label, count in counts.items()},
+        )
+        return torch.isin(groups, torch.tensor(sorted(drawn), dtype=groups.dtype))

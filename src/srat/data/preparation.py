@@ -76,7 +76,8 @@ def check_classes(train: Dataset) -> None:
 def prepare(source: Source | Parts, imbalance: Imbalance, holdout: Holdout, *, seed: int) -> TrainingData:
     """Return the training data of a run; the test part is never touched.
 
-    A validation part of the source's own is what is held out: the training part is then left whole.
+    A validation part of the source's own is what is held out: the training part is then left whole. Groups of images
+    that belong together are held out as a whole.
 
     Args:
         source: of the data, or its parts.
@@ -94,5 +95,6 @@ def prepare(source: Source | Parts, imbalance: Imbalance, holdout: Holdout, *, s
     validation = parts.validation() if holdout.fraction else None
     if validation is not None:
         return TrainingData(full.subset(kept), validation, kept, kept[:0])
-    train, held_out = (kept[positions] for positions in holdout.split(full.labels[kept], seed=seed))
+    groups = None if full.groups is None else full.groups[kept]
+    train, held_out = (kept[positions] for positions in holdout.split(full.labels[kept], seed=seed, groups=groups))
     return TrainingData(full.subset(train), full.subset(held_out) if len(held_out) else None, train, held_out)

@@ -37,6 +37,8 @@ class Record:
     pixels: Mapping[Part, tuple[str, ...]] = field(default_factory=dict)
     """What names the pixels of each image of a part, as the model sees them; "" of images that could not be decoded.
     None of a part where that was not recorded."""
+    groups: Mapping[Part, tuple[str, ...]] = field(default_factory=dict)
+    """The group of each image of a part, "" of one without; none where images were not grouped."""
     images: Mapping[str, Any] = field(default_factory=dict)
     """How the images were read: mode, height and width, as far as that was recorded."""
 
@@ -58,6 +60,10 @@ class Record:
         """Return what names the pixels of each image of a part; "" where that was not recorded."""
         return self.pixels.get(part) or [""] * len(self.parts[part])
 
+    def groups_of(self, part: Part) -> Sequence[str]:
+        """Return the group of each image of a part; "" where images were not grouped."""
+        return self.groups.get(part) or [""] * len(self.parts[part])
+
     def to_json(self) -> str:
         """Return the contents of split.json."""
         content: dict[str, Any] = {"class_names": self.class_names, "images": self.images}
@@ -68,15 +74,17 @@ class Record:
         return re.sub(r"(?<=\[)\n {3}|\n {2}(?=\])", "", text).replace(",\n   ", ", ") + "\n"
 
     def _with_classes(self, part: Part) -> Mapping[str, Any]:
-        """Return the digest of each image of a part, with its class and its pixels where those are recorded."""
+        """Return the digest of each image of a part, with class, pixels and group where those are recorded."""
         names, labels = self.parts[part], self.labels.get(part)
         if labels is None:
             return names
         assert self.class_names is not None
         classes = [self.class_names[label] for label in labels]
         entries = [[label, digest] for label, digest in zip(classes, names.values(), strict=True)]
-        if self.pixels.get(part):
-            entries = [[*entry, pixels] for entry, pixels in zip(entries, self.pixels[part], strict=True)]
+        if self.pixels.get(part) or self.groups.get(part):
+            entries = [[*entry, pixels] for entry, pixels in zip(entries, self.pixels_of(part), strict=True)]
+        if self.groups.get(part):
+            entries = [[*entry, group] for entry, group in zip(entries, self.groups[part], strict=True)]
         return dict(zip(names, entries, strict=True))
 
     @classmethod
@@ -100,11 +108,8 @@ class Record:
                     for part, each in parts.items()
                     if each and all(isinstance(entry, list) for entry in each.values())
                 },
-                pixels={
-                    part: tuple(_text(entry[2]) for entry in each.values())
-                    for part, each in parts.items()
-                    if each and all(isinstance(entry, list) and len(entry) > 2 for entry in each.values())
-                },
+                pixels=_column(parts, 2),
+                groups=_column(parts, 3),
                 others={name: _digest(entry) for name, entry in _entries(content.get("others", ())).items()},
                 images=_reading(content.get("images", {})),
             )
@@ -139,6 +144,15 @@ def digest_if_readable(path: Path) -> str:
 def hashed_share(name: str) -> float:
     """Return a number in [0, 1) that follows from a name alone: the first 64 bits of its SHA-256, over 2⁶⁴."""
     return int.from_bytes(sha256(name.encode("utf-8", "surrogateescape")).digest()[:8]) / 2**64
+
+
+def _column(parts: Mapping[Part, Mapping[str, Any]], place: int) -> dict[Part, tuple[str, ...]]:
+    """Return what stands at a place of each image's entry, of the parts whose entries all have it."""
+    return {
+        part: tuple(_text(entry[place]) for entry in each.values())
+        for part, each in parts.items()
+        if each and all(isinstance(entry, list) and len(entry) > place for entry in each.values())
+    }
 
 
 def _entries(content: Any) -> dict[str, Any]:

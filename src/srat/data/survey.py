@@ -15,6 +15,8 @@ from srat.data.image_folder.found import Found, check_drawn
 from srat.data.image_folder.images import reading_notes
 from srat.data.image_folder.levels import dark_notes, told_dull
 from srat.data.image_folder.scan import scan, told
+from srat.data.leaks import NO_LEAKS, Leaks, leaks_among
+from srat.data.looks import looks_of_thumbnails, thumbnail
 from srat.data.reading.decoding import Header, header_of, level_of, opened, shown
 from srat.data.record import PARTS, Part
 from srat.data.sources.folder import Folder, checked_folder
@@ -42,6 +44,8 @@ class Looked:
     """Whether all pixels have one colour."""
     pixels: str = ""
     """A hash of what it shows: of files of other formats, too, that show the same."""
+    thumbnail: bytes = b""
+    """A small grey copy; nothing of what cannot be read."""
     error: str = ""
 
     @property
@@ -64,6 +68,8 @@ class Survey:
     """In the order of their labels."""
     own_test: bool
     """Whether the folder has a test of its own; if not, it is drawn by the hashes of the files' names."""
+    leaks: Leaks = NO_LEAKS
+    """Near twins across the parts, as positions in `readable`, and what would keep them together."""
     passed: Sequence[str] = ()
     """What is to be said of files that are not read, a line each."""
     notes: Sequence[str] = ()
@@ -99,12 +105,17 @@ class Survey:
         )
 
 
-def survey(source: Folder, progress: Callable[[int, int], None] = lambda *_: None) -> Survey:
+def survey(
+    source: Folder,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    comparing: Callable[[int, int], None] = lambda *_: None,
+) -> Survey:
     """Look at every image file of a folder.
 
     Args:
         source: the folder, and how it is to be read.
         progress: told how many files of how many are done.
+        comparing: told the same while the images are compared with each other.
 
     Raises:
         UserError: if it is no such folder.
@@ -117,12 +128,28 @@ def survey(source: Folder, progress: Callable[[int, int], None] = lambda *_: Non
             files.append(file)
             progress(len(files), len(tasks))
     return Survey(
+        leaks=_leaks(files, found, grouped=source.group is not None, comparing=comparing),
         files=files,
         class_names=found.class_names,
         own_test=found.own_test,
         passed=told(found.passed, len(found.paths), found.place),
         notes=(*found.notes, *_notes(source, files, found.class_names)),
         problem=_problem(found, source),
+    )
+
+
+def _leaks(files: Sequence[Looked], found: Found, *, grouped: bool, comparing: Callable[[int, int], None]) -> Leaks:
+    seen = [file for file in files if file.thumbnail]
+    if not seen:
+        return NO_LEAKS
+    return leaks_among(
+        looks_of_thumbnails([file.thumbnail for file in seen]),
+        parts=[file.part for file in seen],
+        labels=[found.class_names.index(file.label) for file in seen],
+        hints=[found.hints.get(file.path) for file in seen],
+        drawn=not found.own_test,
+        grouped=grouped,
+        told=comparing,
     )
 
 
@@ -167,6 +194,7 @@ def _look(source: Folder, path: Path, part: Part, label: str) -> Looked:
                 level=level_of(image) if header.deep else None,
                 highest=int(pixels.max()),
                 constant=bool((pixels == pixels[:1, :1]).all()),
+                thumbnail=thumbnail(plain),
                 pixels=sha256(f"{plain.size}".encode() + pixels.tobytes()).hexdigest(),
             )
     except UserError as error:

@@ -21,6 +21,7 @@ from srat.core.signals import deferring_signals
 from srat.core.words import counted, few
 from srat.data import Dataset, Parts, TrainingData, prepare
 from srat.data.constant import constant_notes
+from srat.data.group_draw import unmet
 from srat.data.twins import shared_notes
 from srat.evaluation.observer import Observer
 from srat.models.wrapping.wrapper import Custom
@@ -132,7 +133,7 @@ def train(task: Task, parts: Parts | None) -> Run:
         data = prepare(parts, task.config.imbalance, task.config.holdout, seed=task.config.seed)
         training = set_up_for(task, data)
     task.observer.ready()
-    tell(task, parts, training)
+    tell(task, parts, training, data)
     check_memory(training, notice=task.observer.notice)
     if task.folder is None:
         return train_unkept(training, task.observer)
@@ -167,12 +168,12 @@ def set_up_for(task: Task, data: TrainingData) -> Training:
     )
 
 
-def tell(task: Task, parts: Parts, training: Training) -> None:
+def tell(task: Task, parts: Parts, training: Training, data: TrainingData) -> None:
     """Tell the observer what the user should know of the data and of the run's members before the hours of training."""
     config, train = task.config, training.train
     doubts = (*doubts_of(config, train.images.shape[1:], train.counts), *precision_note(config, task.device))
     of_data = (*parts.notes, *validation_note(config, parts), *constant_notes(train), *budget_note(config, train))
-    for note in (*of_data, *doubts):
+    for note in (*of_data, *group_note(config, data), *doubts):
         task.observer.notice(note)
 
 
@@ -235,6 +236,16 @@ def validation_note(config: Config, parts: Parts) -> list[str]:
     if not config.holdout.fraction:
         return ["the validation part of the data is not used (`holdout.fraction` 0)"]
     return ["the validation part of the data is held out to choose the best epoch"]
+
+
+def group_note(config: Config, data: TrainingData) -> list[str]:
+    """Return of which classes another share is held out than is wanted, as groups of images stay whole."""
+    if data.train.groups is None or data.held_out is None or not len(data.held_out_indices):
+        return []
+    held = data.held_out.counts
+    total = [left + have for left, have in zip(data.train.counts, held, strict=True)]
+    told = unmet(data.train.class_names, held, total, [config.holdout.of_class(count) for count in total])
+    return [f"`holdout.fraction` cannot be met in each class, as groups stay whole: {told}"] if told else []
 
 
 def precision_note(config: Config, device: torch.device) -> list[str]:

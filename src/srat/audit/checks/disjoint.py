@@ -6,24 +6,14 @@ from hashlib import blake2b
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Num
 from torch import Tensor
-from torch.nn import functional as F
 
 from srat.audit.base import Check, Finding, Subject, judged
 from srat.core.words import percent
-from srat.data import Dataset, to_unit
-
-SIDE = 16
-"""Of the grey thumbnails whose pixels are correlated."""
-HASHED = 8
-"""Of those whose differences from place to place are hashed, to 64 bits."""
-RANK = 10
-"""The neighbour whose distance the nearest one's is compared with."""
-ROWS = 1_000
-"""Images that are looked at at a time."""
-PAIRS = 1 << 25
-"""Pairs that are compared at a time."""
+from srat.data import Dataset
+from srat.data.looks import ROWS, looks_of
+from srat.data.near_twins import LIKENESS, Likeness, nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +22,13 @@ class Disjoint(Check, name="disjoint"):
 
     question: ClassVar[str] = "Is no test image, or nearly the same one, among the training images?"
     needs: ClassVar[frozenset[str]] = frozenset({"train"})
-    correlation: float = 0.9
+    correlation: float = LIKENESS.correlation
     """Of the thumbnails of two images that are nearly the same, at the least, …"""
-    bits: int = 12
+    bits: int = LIKENESS.bits
     """… bits in which their hashes may differ, …"""
-    ratio: float = 0.4
+    ratio: float = LIKENESS.ratio
     """… and distance, over that of the tenth nearest: what is alike all over, as digits are, is no twin for that, …"""
-    surely: float = 0.99
+    surely: float = LIKENESS.surely
     """… unless the correlation is as large as this."""
     warn: float = 0.01
     """Share of test images with a twin, …"""
@@ -86,34 +76,14 @@ def near_twins(
         ratio: of its distance to that of the tenth nearest, at the most, unless …
         surely: … the correlation is at least this.
     """
-    (vectors, hashes), (known, known_hashes) = _looks(test), _looks(train)
-    rank, found = min(RANK, len(train)), []
-    for some in torch.split(torch.arange(len(test)), max(1, PAIRS // len(train))):
-        alike, which = (vectors[some] @ known.T).topk(rank, dim=1)
-        distance = (2 - 2 * alike[:, [0, -1]]).clamp(min=0).sqrt()
-        # Of vectors of ±1 the product is 64 less twice the number of bits that differ.
-        differ = (HASHED * HASHED - (hashes[some] * known_hashes[which[:, 0]]).sum(dim=1)) / 2
-        apart = (distance[:, 0] <= ratio * distance[:, 1]) | (alike[:, 0] >= surely)
-        found.append((alike[:, 0] >= correlation) & (differ <= bits) & apart)
-    return torch.cat(found)
+    alike = Likeness(correlation=correlation, bits=bits, ratio=ratio, surely=surely)
+    return nearest(looks_of(test), looks_of(train), alike).is_twin
 
 
 def _digests(dataset: Dataset) -> Iterator[bytes]:
     for images in _batches(dataset):
         for image in images:
             yield blake2b(image.contiguous().numpy().tobytes(), digest_size=16).digest()
-
-
-def _looks(dataset: Dataset) -> tuple[Float[Tensor, "n pixels"], Float[Tensor, "n 64"]]:
-    """Return thumbnails without their mean, of length 1, and which places are brighter than the one before, as ±1."""
-    vectors, hashes = [], []
-    for images in _batches(dataset):
-        grey = to_unit(images).mean(dim=1, keepdim=True)
-        small = F.interpolate(grey, (SIDE, SIDE), mode="bilinear", antialias=True).flatten(1)
-        vectors.append(F.normalize(small - small.mean(dim=1, keepdim=True), dim=1))
-        smaller = F.interpolate(grey, (HASHED, HASHED + 1), mode="bilinear", antialias=True)
-        hashes.append((smaller[..., 1:] > smaller[..., :-1]).flatten(1).float() * 2 - 1)
-    return torch.cat(vectors), torch.cat(hashes)
 
 
 def _batches(dataset: Dataset) -> Iterator[Num[Tensor, "n channels height width"]]:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ from srat.config.composition import compose
 from srat.core.durations import parse_duration
 from srat.core.errors import UserError, printable, require
 from srat.core.members import choices
+from srat.core.words import counted
 from srat.data import Dataset, Imbalance, Source, write_split
 from srat.data.constant import constant_notes
 from srat.data.imbalance import NoImbalance, hash_indices, realised_ratio
@@ -29,6 +30,7 @@ from srat.report.plots import check_plot
 from srat.report.terminal.distribution import distribution_table, draw_distribution
 from srat.report.terminal.scopes import print_whole
 from srat.report.terminal.survey import remarks, survey_table
+from srat.report.twins import LIST, PICTURE, check_file, draw_twins, write_twins
 
 COMMAND = "data"
 MEASURING = "4s"
@@ -54,6 +56,10 @@ class Arguments:
     """Draw the distribution into this file (.png, .svg, .pdf)."""
     indices: Path | None = None
     """Write the indices of the kept training images into this file (.json, .txt, .npy, .npz)."""
+    twins: Path | None = None
+    """Write the near twins across parts into this file (.csv), with a folder of your own."""
+    twins_picture: Path | None = None
+    """Draw the nearest of them side by side into this file (.png)."""
     choices: Annotated[Any, tyro.conf.arg(name="")] = field(default_factory=Choices)
     source: Annotated[Source, tyro.conf.arg(name="data")] = field(default_factory=Source)
     imbalance: Annotated[Imbalance, tyro.conf.arg(name="imbalance")] = NoImbalance()
@@ -80,6 +86,7 @@ def show(arguments: Arguments, console: Console) -> int:
     if arguments.plot is not None:
         check_plot(arguments.plot)
     parse_duration(arguments.time, "time")
+    check_twins(arguments)
     if isinstance(arguments.source, Folder):
         trainable = show_folder(arguments.source, arguments, console)
         if arguments.imbalance == NoImbalance() and arguments.plot is None and arguments.indices is None:
@@ -123,16 +130,44 @@ def notes_on(source: Source, datasets: Mapping[Part, Dataset | None]) -> Iterato
             yield from () if there is None else constant_notes(there, part)
 
 
+def check_twins(arguments: Arguments) -> None:
+    """Raise ``UserError`` unless near twins can be written where they are asked for."""
+    wanted = {"twins": (arguments.twins, LIST), "twins_picture": (arguments.twins_picture, PICTURE)}
+    for field_name, (path, ending) in wanted.items():
+        if path is not None:
+            own = isinstance(arguments.source, Folder)
+            require(own, f"`{field_name}`: expected a folder of images of your own, got {arguments.source.name}")
+            check_file(path, ending, field_name)
+
+
+def tell_twins(arguments: Arguments, found: Survey, console: Console) -> None:
+    """Write near twins where they are asked for, and say so."""
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    if arguments.twins is not None:
+        count = write_twins(arguments.twins, found)
+        say(f"{counted(count, 'pair of near twins', 'pairs of near twins')} written to {arguments.twins}")
+    if arguments.twins_picture is not None:
+        count = draw_twins(arguments.twins_picture, found)
+        drawn = f"{counted(count, 'pair of near twins', 'pairs of near twins')} drawn into {arguments.twins_picture}"
+        say(drawn if count else f"no near twins across parts: {arguments.twins_picture} is not drawn")
+
+
 def show_folder(source: Folder, arguments: Arguments, console: Console) -> bool:
     """Print what a folder holds, what is wrong with it, and the command to train on it; return whether there is one."""
     told = make_console(COMMAND, stderr=True)
     with Progress(console=told, transient=True, disable=not told.is_terminal) as progress:
         task = progress.add_task("looking at images", total=None)
-        found = survey(source, lambda n, count: progress.update(task, completed=n, total=count))
+        comparing = progress.add_task("comparing them", total=None, visible=False)
+        found = survey(
+            source,
+            lambda n, count: progress.update(task, completed=n, total=count),
+            lambda n, count: progress.update(comparing, completed=n, total=count, visible=True),
+        )
     print_whole(console, survey_table(found))
     for text, is_warning in remarks(found):
         style = "yellow" if is_warning else ""
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+    tell_twins(arguments, found, console)
     for line in advice(source, arguments, found):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return not in_the_way(found)
@@ -146,7 +181,8 @@ def advice(source: Folder, arguments: Arguments, found: Survey) -> Iterator[str]
     from srat.cli.planning import made  # which brings Fabric
     from srat.report.terminal.plan import expected
 
-    base = compose(data=source, imbalance=arguments.imbalance, seed=arguments.seed)
+    group = source.group or (found.leaks.advice.group if found.leaks.advice else None)
+    base = compose(data=replace(source, group=group), imbalance=arguments.imbalance, seed=arguments.seed)
     try:
         plan = made(base, time=arguments.time, measuring=MEASURING)
     except UserError as error:

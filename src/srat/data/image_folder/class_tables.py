@@ -1,7 +1,7 @@
 """Tables that say of which class, and of which part, images are."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,6 +104,7 @@ def parts_read(
     left: dict[Path, str] = {}
     notes: list[str] = []
     seen: dict[Path, Part] = {}
+    rows: dict[Path, Mapping[str, str]] = {}
     for table in tables:
         listing = listed(table, branch, _folder_of(table, branch))
         notes += listing.notes
@@ -115,12 +116,14 @@ def parts_read(
             before = seen.setdefault(row.path, part)
             require(before == part, f"{table.path}: '{row.path.name}' is in the parts {before} and {part}")
             files[part][normal(row.label)].append(row.path)
+            rows[row.path] = row.row
     require("train" in files, f"{branch.path}: {'; '.join(table.names_nothing for table in tables)}")
     return {
         part: Labelled(
             branch=branch,
             files={name: sorted(paths) for name, paths in files[part].items()},
             tables=frozenset(table.path for table in tables),
+            rows=rows,
             left=f"not in {', '.join(table.path.name for table in tables)}",
             left_each=left,
             notes=tuple(notes),

@@ -5,11 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from srat.core.errors import require
+from srat.core.errors import UserError, require
 from srat.core.words import few
 from srat.data.image_folder.naming import normal
 from srat.data.image_folder.scan import Passed
 from srat.data.record import Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """What may say to which group an image belongs."""
+
+    name: str
+    """Its name below the folder of its class, or below the images' folder where a table says the classes."""
+    row: Mapping[str, str]
+    """What the table says of it, by column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +39,10 @@ class Found:
     """Images that came since a run recorded its own, and are no copies of those."""
     own_test: bool = True
     """Whether the test is a part of the folder's own, and not drawn."""
+    groups: Mapping[Path, str] = field(default_factory=dict)
+    """The group of each training image, and of others as far as it is known; none where images are not grouped."""
+    hints: Mapping[Path, Hints] = field(default_factory=dict)
+    """What may say the group of each training image, and of a drawn test."""
     problems: tuple[str, ...] = ()
     """Why nothing can be trained on them as they lie there."""
 
@@ -67,6 +81,10 @@ def check_drawn(found: Found, test_fraction: float) -> tuple[str, ...]:
     for part, each in counts.items():
         for _, label in found.parts[part]:  # type: ignore[index]
             each[label] += 1
+    if found.groups and not found.own_test and not any(counts["test"]):
+        raise UserError(
+            f"{found.place}: no test can be drawn: `data.group` makes one group of each class, which stays whole"
+        )
     why = "" if found.own_test else f": `data.test_fraction` {test_fraction} draws by the hash of each file's name"
     untrained = _of(found.class_names, counts["train"])
     fails = untrained or not any(counts["test"])

@@ -127,7 +127,8 @@ class FolderImages:
     def made_of(self, images: Sequence[tuple[Path, int]]) -> Dataset:
         """Return images, files with their labels, as a data set."""
         files = self._reading.files([path for path, _ in images], self.shape, self.found.paths)
-        return Dataset(files, torch.tensor([label for _, label in images]), self.found.class_names)
+        labels = torch.tensor([label for _, label in images])
+        return Dataset(files, labels, self.found.class_names, _numbered(self.found, images))
 
     def _others(self) -> Names:
         """Return the images that are of no class, each with the digest of its content."""
@@ -135,6 +136,13 @@ class FolderImages:
         paths = [path for name, path in names.items() if not any(map(is_hidden, name.split("/")))]
         digests = read_each(digest_if_readable, paths, self._reading.threads)
         return dict(zip(map(self.found.name, paths), digests, strict=True))
+
+    def _groups(self) -> dict[Part, tuple[str, ...]]:
+        """Return the group of each image; none where images are not grouped."""
+        of = self.found.groups
+        return (
+            {part: tuple(of.get(path, "") for path, _ in each) for part, each in self.found.parts.items()} if of else {}
+        )
 
     def record(self) -> Record:
         """Return what a run keeps of the images."""
@@ -150,6 +158,7 @@ class FolderImages:
             parts=names,
             labels=labels,
             pixels=pixels,
+            groups=self._groups(),
             others=self._others(),
             class_names=self.found.class_names,
             images=self.shape,
@@ -199,6 +208,13 @@ def _why_none(found: Found, part: Part) -> str:
         f"there is nothing to read: {recorded} gone or changed ({few(lost)})" if lost else f"there are no {what} images"
     )
     return f"{found.place}: {why}"
+
+
+def _numbered(found: Found, images: Sequence[tuple[Path, int]]) -> torch.Tensor | None:
+    """Return the number of each image's group; None if one has none."""
+    names = [found.groups.get(path, "") for path, _ in images]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([numbers[name] for name in names]) if all(names) else None
 
 
 def _named(paths: Sequence[Path]) -> str:

@@ -1,15 +1,18 @@
 """How a folder says which image is of which class and part: by folders, by tables, in the ways that people have."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from srat.core.errors import require
 from srat.core.words import counted
+from srat.data.group_draw import unmet
 from srat.data.image_folder.branches import descended, shortcomings
 from srat.data.image_folder.class_sources import labelled, parts_by_folders
 from srat.data.image_folder.class_tables import parts_by_tables
-from srat.data.image_folder.found import Found
-from srat.data.image_folder.labelled import Files, Labelled, LayoutName, split_by_name
+from srat.data.image_folder.found import Found, Hints
+from srat.data.image_folder.grouping import Grouping, Groups, group_notes, shared_group_notes
+from srat.data.image_folder.labelled import Files, Labelled, LayoutName, split_by_group, split_by_name, wanted_counts
 from srat.data.image_folder.naming import alike_notes, in_order, part_of
 from srat.data.image_folder.scan import Branch, Passed
 from srat.data.image_folder.table import Columns, shortcoming
@@ -25,6 +28,7 @@ def laid_out(
     columns: Columns,
     test_fraction: float,
     numbered: bool,
+    grouping: Grouping | None = None,
 ) -> Found:
     """Return the images of a folder as they lie there; a missing test part is drawn.
 
@@ -35,6 +39,7 @@ def laid_out(
         columns: those of tables.
         test_fraction: share of the images that is drawn.
         numbered: whether classes that are numbers come in the order of numbers.
+        grouping: what says which images belong together, and are drawn together.
 
     Raises:
         UserError: if it is not clear which image is of which class and part; the line says what to do.
@@ -46,7 +51,8 @@ def laid_out(
     names = in_order(classes) if numbered else tuple(sorted(classes))
     files = {part: each.files for part, each in used.items()}
     own_test = "test" in files
-    drawn = files if own_test else files | split_by_name(classes, test_fraction)
+    groups = {} if grouping is None else grouping.of_training(used["train"])
+    drawn = files if own_test else files | _drawn(classes, groups, test_fraction)
     placed = {part: _numbered(drawn[part], names) for part in PARTS if part in drawn}
     deeper = () if top is root else (f"the classes are those of {top.path}",)
     read = (note for each in used.values() for note in each.notes)
@@ -56,8 +62,14 @@ def laid_out(
         class_names=names,
         parts=placed,
         passed=passed_over(root, list(there.values())),
-        notes=(*said, *(() if own_test else (_drawn_note(placed),))),
+        notes=(
+            *said,
+            *(_group_notes(grouping, groups, used) if grouping else ()),
+            *(() if own_test else _drawn_notes(placed, names, groups, test_fraction)),
+        ),
         own_test=own_test,
+        groups=_all_groups(grouping, groups, used) if grouping else {},
+        hints=_hints(used["train"]),
         problems=tuple(dict.fromkeys(each.problem for each in used.values() if each.problem)),
     )
 
@@ -72,11 +84,45 @@ def parts_of_folder(top: Branch, columns: Columns, layout: LayoutName) -> dict[P
     return parts or {"train": _training(top, columns, layout)}
 
 
-def _drawn_note(parts: Mapping[Part, Sequence[tuple[Path, int]]]) -> str:
-    """Return what is to be said of a test that is drawn."""
+def _drawn(files: Files, groups: Groups, test_fraction: float) -> dict[Part, Files]:
+    """Return training and test of images without parts."""
+    return split_by_group(files, groups, test_fraction) if groups else split_by_name(files, test_fraction)
+
+
+def _all_groups(grouping: Grouping, groups: Groups, used: Mapping[Part, Labelled]) -> Groups:
+    """Return the groups of training images, and of those in parts of their own as far as something says them."""
+    others = (grouping.of_others(each) for part, each in used.items() if part != "train")
+    return {path: group for some in (groups, *others) for path, group in some.items()}
+
+
+def _group_notes(grouping: Grouping, groups: Groups, used: Mapping[Part, Labelled]) -> Iterator[str]:
+    """Yield what is to be said of groups."""
+    yield from group_notes(groups.values(), grouping.said)
+    for part, each in used.items():
+        if part != "train":
+            yield from shared_group_notes(groups.values(), grouping.of_others(each).values(), part)
+
+
+def _drawn_notes(
+    parts: Mapping[Part, Sequence[tuple[Path, int]]], names: Sequence[str], groups: Groups, test_fraction: float
+) -> Iterator[str]:
+    """Yield what is to be said of a test that is drawn."""
     of = f"of {sum(map(len, parts.values())):,} images"
     drawn = counted(len(parts["test"]), f"{of} is the test", f"{of} are the test")
-    return f"{drawn}, drawn by the hashes of the files' names"
+    if not groups:
+        yield f"{drawn}, drawn by the hashes of the files' names"
+        return
+    yield f"{drawn}, drawn as {counted(len({groups[path] for path, _ in parts['test']}), 'whole group')}"
+    held, left = (Counter(label for _, label in parts[part]) for part in ("test", "train"))
+    total = [held[label] + left[label] for label in range(len(names))]
+    told = unmet(names, [held[label] for label in range(len(names))], total, wanted_counts(total, test_fraction))
+    if told:
+        yield f"`data.test_fraction` {test_fraction} cannot be met in each class, as groups stay whole: {told}"
+
+
+def _hints(train: Labelled) -> dict[Path, Hints]:
+    paths = (path for paths in train.files.values() for path in paths)
+    return {path: Hints(name=train.below(path), row=train.rows.get(path, {})) for path in paths}
 
 
 def _numbered(files: Files, names: Sequence[str]) -> list[tuple[Path, int]]:

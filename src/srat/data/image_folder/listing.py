@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -26,6 +26,8 @@ class Listed:
     label: str
     part: str
     """What the table says of its part; "" if nothing."""
+    row: Mapping[str, str] = field(default_factory=dict)
+    """All that it says of it, by column; of several rows that in which they agree."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,7 @@ def _take(rows: _Rows, table: Table, row: Mapping[str, str], indices: Sequence[I
     else:
         named = ", ".join(map(str, paths[:3]))
         require(len(paths) == 1, f"{table.path}: '{name}' is the name of several images: {named}")
-        _add(rows, table, name, Listed(path=paths[0], label=label, part=table.part_said(row)))
+        _add(rows, table, name, Listed(path=paths[0], label=label, part=table.part_said(row), row=row))
 
 
 def _add(rows: _Rows, table: Table, name: str, image: Listed) -> None:
@@ -162,6 +164,9 @@ def _add(rows: _Rows, table: Table, name: str, image: Listed) -> None:
     require(before.label == image.label, classes)
     parts = f"{table.path}: '{name}' is in the parts '{before.part}' and '{image.part}'"
     require(before.part == image.part, parts)
+    if before.row != image.row:
+        agreed = dict(before.row.items() & image.row.items())
+        rows.images[image.path] = replace(before, row=agreed)
     if PurePosixPath(name.replace("\\", "/")).name not in (image.path.name, image.path.stem):
         rows.respelled.append(f"{name} is {image.path.name}")
 

@@ -28,6 +28,8 @@ class _Recorded:
     """The digest of what lies at its name now, as far as there is one to compare it with; None if nothing does."""
     path: Path | None
     """Where it lies now; None if it is nowhere."""
+    group: str
+    """As recorded; "" where images were not grouped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,7 @@ def recalled(root: Branch, record: Record, *, now: Callable[[], Found], seen: Pi
     taken = {part: [(each.path, each.label) for each in some if each.path] for part, some in of_part.items()}
     missing = {part: tuple(each.name for each in some if not each.path) for part, some in of_part.items()}
     found = Found(place=root.path, class_names=record.classes, parts=taken, missing=missing, new=new)
+    found = replace(found, groups={each.path: each.group for each in images if each.path and each.group})
     notes = (
         *(note for part, some in of_part.items() for note in _lost_notes(part, some)),
         *_moved_notes(found, images),
@@ -80,15 +83,24 @@ def recalled(root: Branch, record: Record, *, now: Callable[[], Found], seen: Pi
     return replace(found, notes=notes)
 
 
-def unrecorded(now: Found, then: Found, told: Callable[[str], None]) -> list[tuple[Path, int]]:
+def unrecorded(now: Found, then: Found, record: Record, told: Callable[[str], None]) -> list[tuple[Path, int]]:
     """Return the images that came since a run recorded its own, of the classes that it knows, with their labels.
+
+    Those of a group that the run has learned from are left out: a test on them would not be independent.
 
     Args:
         now: what lies in the folder.
         then: what the run has of it.
-        told: called with a note on images of other classes, or without a class.
+        record: the run's.
+        told: called with a note on images of other classes, or without a class, and on those of such groups.
     """
-    new = frozenset(then.new)
+    learned = _learned(now, then, record)
+    kin = [path for path in then.new if now.groups.get(path, "") in learned]
+    if kin:
+        of = "of groups that this run has learned from, and left out"
+        said = counted(len(kin), f"new image is {of}", f"new images are {of}")
+        told(f"{said} ({few(sorted(map(now.name, kin)))})")
+    new = frozenset(then.new) - frozenset(kin)
     label_of = {normal(name): label for label, name in enumerate(then.class_names)}
     known = [(path, label_of[name]) for path, name in now.classes.items() if name in label_of and path in new]
     left = sorted(new - {path for path, _ in known})
@@ -97,6 +109,14 @@ def unrecorded(now: Found, then: Found, told: Callable[[str], None]) -> list[tup
         said = counted(len(left), f"new image is {of}", f"new images are {of}")
         told(f"{said} ({few(list(map(now.name, left)))})")
     return known
+
+
+def _learned(now: Found, then: Found, record: Record) -> frozenset[str]:
+    """Return the groups that a run has learned from: as it recorded them, and as their images are grouped today."""
+    learned: tuple[Part, ...] = ("train", "validation")
+    recorded = {group for part in learned if part in record.parts for group in record.groups_of(part)}
+    today = {now.groups.get(path, "") for part in learned for path, _ in then.parts.get(part, ())}
+    return frozenset(recorded | today) - {""}
 
 
 def _today(now: Callable[[], Found]) -> _Today:
@@ -117,15 +137,25 @@ def _places(root: Branch, record: Record) -> dict[str, Path]:
 def _at_their_names(places: Mapping[str, Path], record: Record, threads: int) -> list[_Recorded]:
     """Return the recorded images, those at whose names something else lies, or nothing, without a path."""
     named = [
-        (part, name, digest, label)
+        (part, name, digest, label, group)
         for part in PARTS  # what was trained on comes first
         if part in record.parts
-        for (name, digest), label in zip(record.parts[part].items(), record.labels_of(part), strict=True)
+        for (name, digest), label, group in zip(
+            record.parts[part].items(), record.labels_of(part), record.groups_of(part), strict=True
+        )
     ]
     digests = read_each(lambda item: _digest(places[item[1]], item[2]), named, threads)
     return [
-        _Recorded(part=part, name=name, label=label, digest=then, now=now, path=places[name] if now == then else None)
-        for (part, name, then, label), now in zip(named, digests, strict=True)
+        _Recorded(
+            part=part,
+            name=name,
+            label=label,
+            digest=then,
+            now=now,
+            path=places[name] if now == then else None,
+            group=group,
+        )
+        for (part, name, then, label, group), now in zip(named, digests, strict=True)
     ]
 
 

@@ -12,15 +12,17 @@ from srat.core.errors import FieldError, require, require_field
 from srat.core.members import NOT_IDENTITY, since
 from srat.data.dataset import Dataset, Parts, Source, Suggested
 from srat.data.image_folder.found import Found, check_drawn, whole
+from srat.data.image_folder.grouping import Grouping, check_group
 from srat.data.image_folder.images import Color, FolderImages, Reading
 from srat.data.image_folder.labelled import LayoutName
 from srat.data.image_folder.layout import laid_out
 from srat.data.image_folder.recalled import recalled, unrecorded
 from srat.data.image_folder.scan import Branch, scan, told_in_line
 from srat.data.image_folder.table import Columns
+from srat.data.looks import thumbnail_of_file
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST
 from srat.data.reading.downloads import require_folder
-from srat.data.reading.image_files import Streaming
+from srat.data.reading.image_files import Streaming, read_each
 from srat.data.record import Part, Record
 from srat.data.validation import ValidationUse
 from srat.runtime.cores import cores
@@ -51,6 +53,10 @@ class Folder(Source, name="folder"):
     """The column of a table that names the files, where its name does not say so."""
     label_column: str | None = field(default=None, metadata=since(None))
     """The column of a table that names the classes, likewise."""
+    group: str | None = field(default=None, metadata=since(None))
+    """Which images belong together, and stay in one part: a regular expression that is searched in each name below the
+    class's folder (its first part in parentheses names the group within the class), column:NAME of the table, or found
+    (near twins)."""
     background: str = field(default="white", metadata=since(NO_BACKGROUND))
     """The colour beneath transparent parts of images (white, black, #808080); none drops the transparency."""
     white_level: int = field(default=WHITEST, metadata=since(WHITEST))
@@ -66,6 +72,8 @@ class Folder(Source, name="folder"):
         require_field(0 < share < 1, "data.test_fraction", "a share between 0 and 1", share, 0, 1)
         require_field(workers is None or 1 <= workers <= 1024, "data.workers", "1 to 1,024 threads", workers)
         require_field(1 <= white <= WHITEST, "data.white_level", f"1 to {WHITEST:,}", white)
+        if self.group is not None:
+            check_group(self.group)
         require_field(_is_colour(self.background), "data.background", "a colour or none", self.background)
 
     @property
@@ -93,14 +101,14 @@ class Folder(Source, name="folder"):
             root = scan(place)
 
             def now() -> Found:
-                return whole(self.arranged(root))
+                return whole(replace(self, group=None).arranged(root))
 
             def seen(paths: Sequence[Path]) -> Sequence[str]:
                 return self._reading.files(paths, record.images).pixel_digests()
 
             found = recalled(root, record, now=now, seen=seen, threads=self.threads)
             images = FolderImages(self._reading, found, record.images)
-            new = partial(self._new, images)
+            new = partial(self._new, images, record)
         else:
             # Classes that are numbers came in the order of text in version 0.1, which recorded nothing of them.
             images = FolderImages(self._reading, self._laid_out(place, numbered=record is None), {})
@@ -124,8 +132,8 @@ class Folder(Source, name="folder"):
         passed = told_in_line(found.passed, len(found.paths), place)
         return replace(found, notes=(*passed, *found.notes, *check_drawn(found, self.test_fraction)))
 
-    def _new(self, images: FolderImages, told: Callable[[str], None]) -> Dataset:
-        new = unrecorded(self.found(images.found.place), images.found, told)
+    def _new(self, images: FolderImages, record: Record, told: Callable[[str], None]) -> Dataset:
+        new = unrecorded(self.found(images.found.place), images.found, record, told)
         require(bool(new), f"{images.found.place}: there are no new images")
         return images.made_of(new)
 
@@ -158,7 +166,12 @@ class Folder(Source, name="folder"):
             columns=Columns(file=self.file_column, label=self.label_column),
             test_fraction=self.test_fraction,
             numbered=numbered,
+            grouping=None if self.group is None else Grouping(said=self.group, thumbnails=self._thumbnails),
         )
+
+    def _thumbnails(self, paths: Sequence[Path]) -> Sequence[bytes]:
+        look = partial(thumbnail_of_file, background=self.background, white_level=self.white_level)
+        return read_each(look, paths, self.threads)
 
     @override
     def read(self, part: Part) -> Dataset:

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from srat.core.errors import printable
-from srat.core.words import counted
-from srat.data.record import PARTS, Part
+from srat.core.words import counted, percent
+from srat.data.image_folder.grouping import FOUND
+from srat.data.leaks import Advice, Leak
+from srat.data.record import OF_PART, PARTS, Part
 from srat.data.survey import Survey
 from srat.data.twins import by_kind
 from srat.evaluation.groups import RARE
@@ -78,6 +80,32 @@ def remarks(found: Survey) -> Iterator[tuple[str, bool]]:
         )
     for said, twins in by_kind(found.twins):
         yield _named(said, [printable(each.said) for each in twins]), True
+    for leak in found.leaks.by_part:
+        yield _leak_said(found, leak), leak.many
+    if found.leaks.advice is not None:
+        yield _advice_said(found.leaks.advice), False
+
+
+def _leak_said(found: Survey, leak: Leak) -> str:
+    """Return what is said of a part's images that have near twins in training."""
+    part, files = OF_PART[leak.part], found.readable
+    pairs = [(printable(str(files[pair.image].path)), printable(str(files[pair.twin].path))) for pair in leak.pairs]
+    some = (
+        f" (of {leak.total:,}, every {-(-leak.total // leak.looked)}th looked at)" if leak.looked < leak.total else ""
+    )
+    have = "has" if len(pairs) == 1 else "have"
+    share = f"{len(pairs):,} of {leak.looked:,} {part} images{some} {have} a near twin in training"
+    worth = "the images held out are" if leak.part == "validation" else "the test is"
+    said = f"{share}: {worth} not independent" if leak.many else share
+    return _named(said, [f"{one} ≈ {other}" for one, other in pairs])
+
+
+def _advice_said(advice: Advice) -> str:
+    """Return what would keep near twins together."""
+    kin = f"{advice.kin:,} of {advice.images:,} images have a near twin in their class"
+    if advice.group == FOUND:
+        return f"{kin}: `data.group` {FOUND} keeps these together; a pattern or a column that says recordings is better"
+    return f"{kin}: `data.group` '{advice.group}' keeps {percent(advice.kept)} of such pairs in one part"
 
 
 def _sizes_said(found: Survey) -> str:
