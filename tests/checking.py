@@ -32,7 +32,7 @@ def plain_axis(axis):
 
 def plain_axes(kind):
     """Return the name, the length or None, for any, of each axis of an annotation; None if it has others."""
-    if kind.index_variadic is None and all(map(plain_axis, kind.dims)):
+    if all(map(plain_axis, kind.dims)):
         return [getattr(axis, "name", getattr(axis, "size", None)) for axis in kind.dims]
     return None
 
