@@ -3,17 +3,22 @@
 from functools import partial
 
 
-def shorten_reference(setting=setattr):
+def shorten_reference(setting=setattr, steps=4):
     """Let AutoAttack's authors' code make a fraction of the steps and queries that it is asked for.
 
     Args:
         setting: what replaces an attribute of a class.
+        steps: by how much their number is divided; that of queries is by twenty.
     """
     from pyautoattack.autopgd_base import APGDAttack
     from pyautoattack.fab_pt import FABAttack_PT
     from pyautoattack.square import SquareAttack
 
-    for kind, name, part in ((APGDAttack, "n_iter", 4), (FABAttack_PT, "n_iter", 4), (SquareAttack, "n_queries", 20)):
+    for kind, name, part in (
+        (APGDAttack, "n_iter", steps),
+        (FABAttack_PT, "n_iter", steps),
+        (SquareAttack, "n_queries", 20),
+    ):
 
         def made(self, *args, real=kind.__init__, name=name, part=part, **settings):
             real(self, *args, **{**settings, name: settings[name] // part})
@@ -21,18 +26,19 @@ def shorten_reference(setting=setattr):
         setting(kind, "__init__", made)
 
 
-def shorten_autoattack(setting=setattr):
+def shorten_autoattack(setting=setattr, steps=4):
     """Let its attacks make a fraction of the steps and queries that they are asked for, whoever asks for them.
 
     Args:
         setting: what replaces an attribute of a class.
+        steps: by how much their number is divided.
     """
-    shorten_reference(setting)
+    shorten_reference(setting, steps)
     from srat.attacks.apgd import AutoPGD
     from srat.attacks.fab import Boundary
     from srat.attacks.square import RandomSearch
 
-    for kind, name, part in ((AutoPGD, "steps", 4), (Boundary, "steps", 4), (RandomSearch, "queries", 20)):
+    for kind, name, part in ((AutoPGD, "steps", steps), (Boundary, "steps", steps), (RandomSearch, "queries", 20)):
 
         def shorter(self, *args, real=kind.__init__, name=name, part=part, **settings):
             real(self, *args, **settings)

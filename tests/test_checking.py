@@ -1,14 +1,16 @@
 """Types and shapes are checked in these tests: of functions that name axes and of those that do not."""
 
+import itertools
+from contextlib import suppress
 from dataclasses import dataclass
 
 import beartype
 import pytest
 import torch
-from jaxtyping import Float
+from jaxtyping import AnnotationError, Bool, Float, Int, Shaped
 from torch import Tensor
 
-from checking import jaxtyped
+from checking import _fits, _scope, fits, jaxtyped
 from srat.config.composition import compose
 from srat.data.feed import count_batches
 from srat.losses.base import checked_labels
@@ -41,6 +43,24 @@ def test_a_tensor_of_another_shape_is_refused():
     for labels in (torch.tensor([[0, 1]]), torch.tensor([0, 1, 2])):  # too many axes; an axis of another length
         with pytest.raises(TypeError, match=REFUSED):
             checked_labels(logits, labels)
+
+
+@pytest.mark.parametrize(
+    "shapes", [("n n", "n d"), ("2 _", " n"), ("", "d n"), ("*s n", " n"), ("#n d", "n d"), ("n+1", "n")]
+)
+@pytest.mark.parametrize("dtypes", [(Float, Float), (Float, Int), (Shaped, Bool)])
+def test_what_has_passed_once_is_looked_at_as_jaxtyping_does(shapes, dtypes):
+    """A second array after a first one, in one scope."""
+    kinds = [dtype[Tensor, shape] for dtype, shape in zip(dtypes, shapes, strict=True)]
+    sizes = [size for axes in range(3) for size in itertools.product((1, 2, 3), repeat=axes)]
+    arrays = [torch.ones(size, dtype=dtype) for dtype in (torch.float32, torch.int64) for size in sizes]
+
+    def said(ask):
+        with _scope, suppress(AnnotationError):
+            return ask(kinds[0], first), ask(kinds[1], second)
+
+    for first, second in itertools.product(arrays, arrays):
+        assert said(fits) == said(fits) == said(_fits), (first.shape, second.shape)
 
 
 CHECKED = jaxtyped(typechecker=beartype.beartype(conf=beartype.BeartypeConf(violation_type=TypeError)))

@@ -12,6 +12,7 @@ from pyautoattack.fab_pt import FABAttack_PT
 from pyautoattack.square import SquareAttack
 from torch import nn
 
+from shortening import shorten_autoattack
 from srat.attacks import PGD, Search, within
 from srat.attacks.apgd import APGDCE, APGDT, AutoPGD
 from srat.attacks.autoattack import AutoAttack
@@ -31,8 +32,12 @@ from srat.evaluation.trial import Trial
 from srat.models import lent
 from srat.runtime.processes import ALONE, Processes
 
-pytestmark = pytest.mark.usefixtures("short_autoattack")
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
+
+
+@pytest.fixture(autouse=True)
+def _ten_steps(monkeypatch):
+    shorten_autoattack(monkeypatch.setattr, steps=10)
 
 
 def net(classes):
@@ -66,6 +71,7 @@ def theirs(trial, names, norm, epsilon):
         trial.model, norm={"linf": "Linf", "l2": "L2"}[norm], eps=epsilon, seed=trial.seed, version=version, **given
     )
     attack.apgd.n_restarts = attack.fab.n_restarts = 1  # of the standard version
+    attack.square.n_queries = 250  # which it sets anew
     attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = min(9, classes - 1)
     attack.logger.setLevel(logging.CRITICAL)
     adversarial, _ = attack.run_standard_evaluation(data.images, data.labels, batch_size=trial.batch_size)

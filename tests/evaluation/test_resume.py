@@ -96,6 +96,7 @@ ATTACKS = [
 ]
 
 
+@pytest.mark.usefixtures("short_autoattack")  # 25 steps
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.label)
 def test_goes_on_wherever_it_was_stopped(trial, attack, tmp_path):
     whole, cost, clock = passes(trial, attack)
@@ -109,12 +110,13 @@ def test_goes_on_wherever_it_was_stopped(trial, attack, tmp_path):
         assert all(map(torch.equal, found, whole))
         assert resumed.told == 50
         # Images that were on their way begin it again, and a batch of them is not full after the stop.
-        assert before + after <= cost + (110 if isinstance(attack, Search) else 8)
+        assert before + after <= cost + (28 if isinstance(attack, Search) else 8)
         assert after < cost
         journal(tmp_path).remove()
         assert not tmp_path.exists()
 
 
+@pytest.mark.usefixtures("short_autoattack")
 def test_goes_on_at_the_batch_of_the_stage(trial, tmp_path):
     class Twice(APGDCE):
         @property

@@ -1,6 +1,7 @@
 """The 8 × 8 digits that come with scikit-learn: no download, a run in under a minute."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,8 +47,9 @@ def _part(*, test: bool) -> Dataset:
     return Dataset(images[keep], labels[keep], tuple(str(c) for c in range(10)))
 
 
+@cache
 def _rows() -> NDArray[Any]:
-    """Read scikit-learn's file, (1797, 65): pixels and label. To import scikit-learn takes longer than an epoch."""
+    """Read scikit-learn's file, once: pixels and label, (1797, 65). To import scikit-learn takes longer than that."""
     package = find_spec("sklearn")
     assert package is not None
     assert package.origin is not None
