@@ -15,7 +15,7 @@ from srat.cli.commands.train import read_arguments
 from srat.core.errors import UserError
 from srat.data import Dataset
 from srat.data.leaks import dependence_notes
-from srat.data.looks import looks_of, looks_of_thumbnails, thumbnail
+from srat.data.looks import Looks, looks_of, looks_of_thumbnails, thumbnail
 from srat.data.near_twins import mutual_twins, takes
 from srat.data.sources.folder import Folder
 from srat.data.survey import survey
@@ -53,6 +53,14 @@ class TestNearTwinsOfAClass:
         images = [thumbnail(image) for image in frames(0, 4)]
         assert len(mutual_twins(looks_of_thumbnails(images), torch.arange(4))) == 0
         assert takes(4, mutual_twins(looks_of_thumbnails(images), torch.arange(4))) == [0, 1, 2, 3]
+
+    def test_have_to_find_each_other(self):
+        away = torch.eye(8)[1:8] * torch.tensor([0.17] * 6 + [0.42])[:, None]
+        vectors = torch.nn.functional.normalize(torch.eye(8)[0] + away, dim=1)  # the last finds the others near
+        assert 0.9 < float(vectors[6] @ vectors[0]) < float(vectors[1] @ vectors[0]) < 0.99
+        pairs = mutual_twins(Looks(vectors, torch.ones(7, 64)), torch.zeros(7).long())
+        assert len(pairs)
+        assert 6 not in pairs
 
     def test_of_many_copies_are_joined_all(self):
         image = thumbnail(next(frames(0, 1)))
