@@ -136,9 +136,20 @@ def cli(capsys):
     return run
 
 
-@pytest.fixture(autouse=True)
-def _memory_is_estimated_where_it_is_tested(request, monkeypatch):
+def estimate_no_memory(patch, path):
     """Before each training here a step would be traced, which takes as long as most of them."""
     fitting = sys.modules.get("srat.training.fitting")
-    if fitting is not None and request.path.name != "test_memory.py":
-        monkeypatch.setattr(fitting, "check_memory", lambda *_, **__: None)
+    if fitting is not None and path.name != "test_memory.py":
+        patch.setattr(fitting, "check_memory", lambda *_, **__: None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _memory_is_estimated_where_it_is_tested(request):
+    with pytest.MonkeyPatch.context() as patch:  # a module's own fixtures train, too
+        estimate_no_memory(patch, request.path)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _nor_by_what_a_test_has_imported(request, monkeypatch):
+    estimate_no_memory(monkeypatch, request.path)
