@@ -108,10 +108,13 @@ def of_confusion(examples: Examples, name: str) -> Rows:
 
 def _file_names(folder: RunFolder, examples: Examples) -> Sequence[str]:
     """Return the files of the run's own test images, in their order; none if they are no files, or others are there."""
-    config, record = Config.read(folder.config), folder.record
-    if record is None or not isinstance(config.data, Folder):
+    record = folder.record
+    if record is None:
         return ()
-    chosen, names = config.data.classes, list(record.parts.get("test", ()))
+    data = Config.read(folder.config).data
+    if not isinstance(data, Folder):
+        return ()
+    chosen, names = data.classes, list(record.parts.get("test", ()))
     if chosen:
         names = [name for name, label in zip(names, record.labels_of("test"), strict=True) if label in chosen]
     return names if len(names) == len(examples.labels) else ()
