@@ -792,7 +792,7 @@ class TestCompare:
         assert code == 2
         assert "evaluated on different test images" in err
         assert cli("train", *QUICK, "--method", "ce", "--imbalance.class-order", "random", "--out", "other")[0] == 0
-        assert "differ in which classes are under-represented" in cli("compare", finished, "other")[2]
+        assert "differ in which classes are rare" in cli("compare", finished, "other")[2]
         foreign = shutil.copytree(others / "ce", tmp_path / "foreign")
         for name in ("examples.safetensors", "evaluation.json"):
             (foreign / name).write_bytes((finished / name).read_bytes())

@@ -40,6 +40,8 @@ def test_precision_and_f1_are_scikit_learns(outcome, labels):
     said = {"labels": range(4), "average": None, "zero_division": np.nan}
     assert result.precision == pytest.approx(precision_score(labels, outcome.predicted, **said), nan_ok=True)
     assert result.f1 == pytest.approx(f1_score(labels, outcome.predicted, **said))
+    whole = precision_score(labels, outcome.predicted, average="macro", zero_division=0)
+    assert result.macro_precision == pytest.approx(whole)
     assert result.macro_f1 == pytest.approx(f1_score(labels, outcome.predicted, average="macro"))
 
 
@@ -66,6 +68,11 @@ def test_a_worst_case_takes_images_for_no_one_class(outcome, labels):
     assert results["fgsm"].taken == taken_for(outcome, labels, 4)
     assert results[WORST].taken is None
     assert results[WORST].precision is results[WORST].f1 is results[WORST].macro_f1 is None
+
+
+def test_a_class_that_is_never_predicted_counts_in_the_mean():
+    counts = Counts(correct=(180, 0, 0), total=(180, 10, 10))
+    assert Result(counts=counts, attack={}, taken=(200, 0, 0)).macro_precision == pytest.approx(0.3)
 
 
 class TestInAnEvaluation:

@@ -52,13 +52,27 @@ def test_its_interval_covers():
     assert 0.93 <= held / SIMULATIONS <= 0.98
 
 
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_what_all_seeds_miss_is_not_certain(seeds):
+    """A class of three images says little, however many models miss all of them."""
+    labels = np.repeat(np.arange(11), [1000, *[3] * 10])
+    survived = np.zeros((seeds, len(labels)), dtype=bool)
+    survived[:, :500] = True
+    mean = mean_of_class_means(survived, labels)
+    assert mean.accuracy == pytest.approx(0.5 / 11)
+    assert mean.high > 0.15
+    nothing = mean_of_class_means(np.zeros((seeds, 3), dtype=bool), np.array([0, 0, 1]))
+    assert (nothing.accuracy, nothing.low) == (0.0, 0.0)
+    assert nothing.high > 0.3
+
+
 @pytest.mark.parametrize("seeds", [2, 4])
 def test_over_seeds_it_covers(seeds):
     rng, held = np.random.default_rng(1), 0
     for _ in range(SIMULATIONS):
         mean = plain(mean_of_class_means)(drawn(rng, seeds, [0.5] * 5, of_seed=0.3), LABELS)
         held += mean.low <= 0.5 <= mean.high
-    assert 0.935 <= held / SIMULATIONS <= 0.98
+    assert held / SIMULATIONS >= 0.94
 
 
 def test_of_one_class_it_is_that_of_all_images():

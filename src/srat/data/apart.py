@@ -47,7 +47,7 @@ def images_apart(
     root = scan(require_folder(Path(place)))
     usual = source if isinstance(source, Folder) else Folder()
     columns = Columns(file=usual.file_column, label=usual.label_column)
-    found = found_apart(root, class_names, layout=usual.layout, columns=columns)
+    found = found_apart(root, class_names, columns=columns)
     reading = Reading(
         size=height,  # of whatever size the files are
         color="auto",

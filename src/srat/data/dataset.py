@@ -110,12 +110,12 @@ class Dataset(Checked):
         """Return the first images of each class, as many of each, in memory.
 
         Args:
-            images: how many at the most, of all classes together.
+            images: how many at the most, of all classes together that have any.
 
         Raises:
             UserError: if that is less than one of each class.
         """
-        classes = len(self.class_names)
+        classes = sum(count > 0 for count in self.counts)
         require_field(images >= classes, "images", f"at least one of each of {classes} classes", images)
         each = images // classes
         by_class = [(self.labels == c).nonzero().flatten()[:each] for c in range(len(self.class_names))]

@@ -15,7 +15,7 @@ from srat.data.group_draw import drawn_groups
 
 @dataclass(frozen=True, kw_only=True)
 class Holdout(Checked):
-    """A class-stratified validation part of the training data."""
+    """The held-out part of the training images: a share of each class, to choose the best epoch by."""
 
     fraction: float = 0.1
     """Share of each class that is held out; 0 holds nothing out."""

@@ -146,7 +146,7 @@ class _Profile(Imbalance):
     cap: int | None = None
     """Keep at most this many of any class, before the ratio applies; makes the ratio exact on uneven data."""
     class_order: ClassOrder = "label"
-    """From well- to under-represented: by label, at random (by the seed), or the labels in a given order."""
+    """From common to rare: by label, at random (by the seed), or the labels in a given order."""
 
     def __post_init__(self) -> None:
         _checked(self.ratio)

@@ -18,7 +18,7 @@ from srat.data import Dataset, to_unit
 from srat.data.pixels import dark_note
 from srat.evaluation.classification import taken_for
 from srat.evaluation.counts import Counts
-from srat.evaluation.expected import DRAWS, PROBED, Expected, drawn_of, expected, randomness
+from srat.evaluation.expected import DRAWS, PROBED, Expected, drawn_of, expected, of_part, randomness
 from srat.evaluation.given import Arrays, given_images, given_labels
 from srat.evaluation.journal import Journal
 from srat.evaluation.observer import Observer
@@ -157,7 +157,7 @@ def examine(
         parts = torch.split(torch.arange(len(dataset)), batch_size)
         outcomes = [
             examine(
-                model.of(derive_seed(model.seed, "evaluation/part", step=number)),
+                of_part(model, number),
                 dataset.subset(part),
                 attack,
                 seed=derive_seed(seed, "evaluation/part", step=number),

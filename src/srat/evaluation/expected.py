@@ -104,6 +104,11 @@ def expected(
     return Expected(model, draws=draws, seed=seed, one_by_one=kind == "by-batch")
 
 
+def of_part(model: Expected, number: int) -> Expected:
+    """Return a random model with the draws of one of the parts that an evaluation takes images in, counted from 0."""
+    return model.of(derive_seed(model.seed, "evaluation/part", step=number))
+
+
 def drawn_of(model: nn.Module) -> dict[str, int]:
     """Return what records of results say of a random model: how many draws; nothing of any other."""
     return {"draws": model.draws} if isinstance(model, Expected) else {}

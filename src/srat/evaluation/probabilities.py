@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.data import Dataset
+from srat.evaluation.expected import Expected, of_part
 from srat.evaluation.observer import Observer
 from srat.evaluation.serving import BATCH_SIZE, lent_exactly
 from srat.evaluation.trial import Trial
+from srat.models import logits_at
 
 BINS = 15
 """Bins of equal width that probabilities are put into (Guo et al., 2017)."""
@@ -47,6 +49,7 @@ class Probabilities:
     """From the least to the most confident."""
 
     def __post_init__(self) -> None:
+        require(len(self.bins) >= 1, "bins: expected at least 1, got none")
         require(self.log_loss >= 0, f"log_loss: expected 0 or more, got {self.log_loss}")
         areas = all(area is None or 0 <= area <= 1 for area in self.auc)
         require(areas, "auc: expected numbers of 0 to 1")
@@ -66,29 +69,45 @@ class Probabilities:
 
 
 @checked
-def probabilities_of(model: nn.Module, dataset: Dataset, *, batch_size: int = BATCH_SIZE) -> Probabilities:
+def probabilities_of(
+    model: nn.Module, dataset: Dataset, *, batch_size: int = BATCH_SIZE, observer: Observer | None = None
+) -> Probabilities:
     """Return how good a model's probabilities are on images as they are.
 
     Args:
         model: images in [0, 1] → logits, or an output that has them.
         dataset: the images, on the model's device; at least one.
         batch_size: images in a batch.
+        observer: told how many images are finished.
 
     Raises:
         UserError: if there is no image, or no room for one in a batch.
     """
-    return judged(clean_logits(model, dataset, batch_size=batch_size), dataset.labels.cpu())
+    logits = clean_logits(model, dataset, batch_size=batch_size, observer=observer)
+    return judged(logits, dataset.labels.cpu())
 
 
 @checked
-def clean_logits(model: nn.Module, dataset: Dataset, *, batch_size: int = BATCH_SIZE) -> Float[Tensor, "n classes"]:
-    """Return what a model in eval mode says of images as they are, on the CPU; arguments as `probabilities_of`."""
+def clean_logits(
+    model: nn.Module, dataset: Dataset, *, batch_size: int = BATCH_SIZE, observer: Observer | None = None
+) -> Float[Tensor, "n classes"]:
+    """Return what a model in eval mode says of images as they are, on the CPU; arguments as `probabilities_of`.
+
+    A model that answers at random has the draws of each batch that `examine` gives it.
+    """
     require(batch_size >= 1, f"batch_size: expected at least 1, got {batch_size}")
     require(len(dataset) >= 1, "dataset: expected at least one image, got none")
+    observer, found = observer or Observer(), []
+    observer.evaluating("probabilities", images=len(dataset))
     with torch.no_grad(), lent_exactly(model) as lent:
-        trial = Trial(model=lent, dataset=dataset, seed=0, batch_size=batch_size, observer=Observer())
+        trial = Trial(model=lent, dataset=dataset, seed=0, batch_size=batch_size, observer=observer)
         parts = torch.split(trial.mine(), trial.slots)
-        return torch.cat([trial.logits(images).float().cpu() for images in trial.brought(parts)])
+        for number, images in enumerate(trial.brought(parts)):
+            served = of_part(model, number) if isinstance(model, Expected) and len(parts) > 1 else lent
+            found.append(logits_at(served, images).float().cpu())
+            observer.images_done(len(images))
+    observer.finished()
+    return torch.cat(found)
 
 
 @checked

@@ -65,6 +65,14 @@ class Result:
         return None if self.taken is None else f1_scores(self.counts.correct, self.counts.total, self.taken)
 
     @property
+    def macro_precision(self) -> float | None:
+        """The mean of the precision of classes that have images; 0 of one that no image is taken for."""
+        if self.precision is None:
+            return None
+        there = zip(self.precision, self.counts.total, strict=True)
+        return macro([0.0 if math.isnan(value) else value for value, total in there if total])
+
+    @property
     def macro_f1(self) -> float | None:
         """The mean of the classes' F1."""
         return None if self.f1 is None else macro(self.f1)
@@ -221,6 +229,7 @@ def _taken_json(result: Result) -> dict[str, Any]:
         "taken": result.taken,
         "precision": [_or_null(value) for value in result.precision or ()],
         "f1": [_or_null(value) for value in result.f1 or ()],
+        "macro_precision": _or_null(result.macro_precision or 0.0),
         "macro_f1": _or_null(result.macro_f1 or 0.0),
     }
 

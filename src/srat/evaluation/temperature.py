@@ -46,7 +46,7 @@ def fit_temperature(logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"
     Raises:
         UserError: if there is no image, or a logit is not finite.
 
-    Source: Guo et al., 2017, Section 4.2; the classes' weights are ours, for few-shot classes would else not count.
+    Source: Guo et al., 2017, Section 4.2; the classes' weights are ours, for rare classes would otherwise not count.
     """
     require(len(logits) >= 1, "logits: expected those of at least one image, got none")
     require(bool(logits.isfinite().all()), "logits: expected finite numbers, got NaN or infinity")

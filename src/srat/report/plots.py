@@ -97,7 +97,7 @@ def legend_of_groups(figure: "Figure") -> None:
     """Say below a figure what the colours of bars mean."""
     from matplotlib.patches import Patch
 
-    patches = [Patch(color=WELL, label="well-represented"), Patch(color=UNDER, label="under-represented")]
+    patches = [Patch(color=WELL, label="common"), Patch(color=UNDER, label="rare")]
     figure.legend(handles=patches, loc="outside lower center", ncols=2)
 
 

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
+from srat.config.config import Config
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.files import write_atomically
+from srat.data.sources.folder import Folder
 from srat.evaluation.classification import confusion_of
 from srat.evaluation.examples import Examples
 from srat.evaluation.record import CLEAN, Evaluation
@@ -83,8 +85,16 @@ def of_images(examples: Examples, names: Sequence[str] = ()) -> Rows:
     ]
     for number, label in enumerate(examples.labels.tolist()):
         cells = [column[number] for column in columns]
-        shown = [classes[cell] if place % 2 == 0 else cell for place, cell in enumerate(cells)]
+        shown = [_taken(cells, place, label, classes) for place in range(len(cells))]
         yield (number, *([names[number]] if names else []), classes[label], *shown)
+
+
+def _taken(cells: Sequence[int], place: int, label: int, classes: Sequence[str]) -> object:
+    """Return what an image is taken for, or whether that is right; nothing where logits were no numbers."""
+    if place % 2:
+        return cells[place]
+    nothing = cells[place] == label and not cells[place + 1]
+    return "" if nothing else classes[cells[place]]
 
 
 def of_confusion(examples: Examples, name: str) -> Rows:
@@ -97,9 +107,16 @@ def of_confusion(examples: Examples, name: str) -> Rows:
 
 
 def _file_names(folder: RunFolder, examples: Examples) -> Sequence[str]:
-    """Return the files of the test images, in their order; none if the run recorded none, or other ones."""
+    """Return the files of the run's own test images, in their order; none if they are no files, or others are there."""
     record = folder.record
-    names = [] if record is None else list(record.parts.get("test", ()))
+    if record is None:
+        return ()
+    data = Config.read(folder.config).data
+    if not isinstance(data, Folder):
+        return ()
+    chosen, names = data.classes, list(record.parts.get("test", ()))
+    if chosen:
+        names = [name for name, label in zip(names, record.labels_of("test"), strict=True) if label in chosen]
     return names if len(names) == len(examples.labels) else ()
 
 

@@ -1,25 +1,30 @@
 """The temperature of a run's probabilities, fitted on its held-out part and kept in its folder."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from srat.config.config import Config
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.tensor_file import digest_of
 from srat.core.words import counted
-from srat.data import prepare
+from srat.data import Dataset, Parts, prepare
+from srat.evaluation.expected import DRAWS
 from srat.evaluation.observer import Observer
 from srat.evaluation.probabilities import clean_logits, judged
-from srat.evaluation.temperature import fit_temperature
+from srat.evaluation.temperature import LEAST, MOST, fit_temperature
 from srat.runs.calibration import Calibration
-from srat.runs.folder import Which
+from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import opened, parts_of, require_same_data
+from srat.runs.origins import served_by
 from srat.runs.results import WAIT
 from srat.runs.run import load_with_facts
 from srat.runtime.fabric import make_fabric
 from srat.runtime.machine import telling_of_memory
+from srat.runtime.processes import ALONE
 
 
 @checked
@@ -51,22 +56,17 @@ def calibrate_run(
     """
     observer = observer or Observer()
     folder, config = opened(path, data_dir)
-    fraction = config.holdout.fraction
-    nothing = f"`holdout.fraction`: expected a part above 0 to fit a temperature on, got {fraction:g}"
-    require(fraction > 0, f"{nothing}; '{path}' held nothing out, and training images flatter a model")
     there = str(make_fabric(device).device)
     parts = parts_of(folder, config, observer.notice)
-    gone = len(parts.missing.get("train", ()))
-    require(not gone, f"{counted(gone, 'training image')} of '{path}' gone: its held-out part cannot be drawn again")
-    held_out = prepare(parts, config.imbalance, config.holdout, seed=config.seed).held_out
-    require(held_out is not None, f"{nothing}; of the few images of '{path}' none was held out")
-    assert held_out is not None
-    model, facts = load_with_facts(folder.path, which=which, model=model, device=there)
+    held_out = held_out_of(folder, config, parts)
+    model, facts = load_with_facts(folder.path, which=which, model=model, device=there, calibrated=False)
     test = parts.test()
     require_same_data(held_out, facts)
     require_same_data(test, facts)
     with telling_of_memory(f"the model, or its images, do not fit on {there}"):
-        logits, on_test = (clean_logits(model, images.to(there)) for images in (held_out, test))
+        held, tested = held_out.to(there), test.to(there)
+        served = served_by(model, tested, draws=DRAWS, seed=config.seed, processes=ALONE, notice=observer.notice)
+        logits, on_test = (clean_logits(served, images, observer=observer) for images in (held, tested))
     found, labels = fit_temperature(logits, held_out.labels.cpu()), test.labels.cpu()
     calibration = Calibration(
         **vars(found),
@@ -74,6 +74,40 @@ def calibrate_run(
         test_before=judged(on_test, labels),
         test_after=judged(on_test, labels, temperature=found.temperature),
     )
+    for doubt in doubts_about(calibration):
+        observer.notice(doubt)
     with folder.locked(wait=WAIT):
         calibration.write(folder, which)
     return calibration
+
+
+def held_out_of(folder: RunFolder, config: Config, parts: Parts) -> Dataset:
+    """Return the images that a run held out: the validation part of its data, or those that it drew.
+
+    Raises:
+        UserError: if it held nothing out, or the images of then are not all there.
+    """
+    fraction = config.holdout.fraction
+    wanted = "`holdout.fraction`: expected a part above 0 to fit a temperature on"
+    require(fraction > 0, f"{wanted}, got 0: '{folder.path}' trained on all images, and a model looks better on those")
+    gone = len(parts.missing.get("validation" if "validation" in parts.there else "train", ()))
+    why = "so its held-out part cannot be made again"
+    require(not gone, f"{counted(gone, 'image is', 'images are')} gone that '{folder.path}' recorded, {why}")
+    data = prepare(parts, config.imbalance, config.holdout, seed=config.seed)
+    require(
+        data.held_out is not None, f"'{folder.path}' has too few images to hold any out: there is nothing to fit on"
+    )
+    assert data.held_out is not None
+    return data.held_out
+
+
+def doubts_about(found: Calibration) -> Iterator[str]:
+    """Yield what makes a temperature doubtful."""
+    if found.temperature in (LEAST, MOST):
+        yield f"the temperature {found.temperature:g} is the end of what is looked at: these probabilities say nothing"
+    before, after = found.test_before.log_loss, found.test_after.log_loss
+    if after > before:
+        yield (
+            f"on the test images the probabilities get worse (log loss {before:.3f} to {after:.3f}): each class counts "
+            "alike in the fit, and they do not in the test, or too few images were held out"
+        )

@@ -148,7 +148,7 @@ def groups_of(runs: Sequence[EvaluatedRun], definition: str) -> AnyGroups:
     """Return the groups of classes, or raise ``UserError`` if they are not the same in all runs."""
     found = [grouped(definition, run.evaluation.train_counts, run.evaluation.class_names) for run in runs]
     for run, own in zip(runs, found, strict=True):
-        differ = f"'{runs[0].path}' and '{run.path}' differ in which classes are under-represented ({definition})"
+        differ = f"'{runs[0].path}' and '{run.path}' differ in which classes are rare ({definition})"
         require(own.named == found[0].named, differ)
     return found[0]
 

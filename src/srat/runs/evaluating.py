@@ -13,8 +13,10 @@ from srat.attacks.projections import NormName
 from srat.core.checked import checked
 from srat.core.errors import require, require_field
 from srat.core.tensor_file import digest_of
+from srat.core.words import counted
 from srat.data import Dataset
 from srat.data.apart import images_apart
+from srat.data.reading.image_files import ImageFiles
 from srat.evaluation.evaluate import check_last_step, examine
 from srat.evaluation.expected import DRAWS
 from srat.evaluation.observer import Observer
@@ -24,8 +26,8 @@ from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import opened, parts_of, require_same_data
 from srat.runs.origins import journal_of, origin_of, served_by, told_by_first
 from srat.runs.result_names import chosen_attacks, threat_of
-from srat.runs.results import Examined, Results
-from srat.runs.run import load_with_facts, read_facts
+from srat.runs.results import Examined, Results, check_name
+from srat.runs.run import load_with_facts, read_facts, weights_of
 from srat.runs.stopping import evaluate_within
 from srat.runtime.machine import telling_of_memory
 from srat.runtime.processes import Processes, join
@@ -110,6 +112,7 @@ def evaluate_run(
         parts = parts_of(folder, config, observer.notice)
         test = Examined.among(parts, images, new=new_images, told=observer.notice)
     else:
+        check_name(name)
         test = Examined.called(name, other_images(folder, which, data_dir, observer.notice), images)
     with processes.telling_of_lost_peers():
         tell_doubts(chosen.values(), test.dataset.images.shape[1:], observer.notice)
@@ -139,8 +142,15 @@ def other_images(folder: RunFolder, which: Which, place: Path | str | None, told
         UserError: if no folder is named, or its images are not of the model's classes.
     """
     require_field(place is not None, "data_dir", "the folder of the images that `name` is for", place)
-    facts = read_facts(folder.weights(which))
-    return images_apart(str(place), facts.config.data, facts.class_names, **vars(facts.shape), told=told)
+    facts = read_facts(weights_of(folder, which))
+    found = images_apart(str(place), facts.config.data, facts.class_names, **vars(facts.shape), told=told)
+    record = folder.record
+    learned = set() if record is None else {*record.pixels.get("train", ()), *record.pixels.get("validation", ())}
+    if learned and isinstance(found.images, ImageFiles):
+        known = sum(digest in learned for digest in found.images.pixel_digests())
+        if known:
+            told(f"{counted(known, 'of the images is', 'of the images are')} among those that the run trained on")
+    return found
 
 
 def evaluate_weights(
@@ -169,7 +179,7 @@ def evaluate_weights(
         UserError: if the test set is of other data, or the folder cannot be written or holds another run's results.
     """
     with telling_of_memory(f"the model does not fit on {device}"):
-        model, facts = load_with_facts(folder.path, which=which, model=model, device=device)
+        model, facts = load_with_facts(folder.path, which=which, model=model, device=device, calibrated=False)
     require_same_data(test.dataset, facts)
     weights = digest_of(folder.weights(which))
     results = Results(folder=folder, which=which, facts=facts, test=test, weights=weights)
@@ -194,7 +204,7 @@ def evaluate_weights(
                 journal.remove()
             if name == CLEAN and (again or before.probabilities is None):
                 # One pass of one process: sums of several would differ in their last digits.
-                found_out = told_by_first(processes, partial(probabilities_of, served, dataset))
+                found_out = told_by_first(processes, partial(probabilities_of, served, dataset, observer=observer))
                 evaluation = told_by_first(processes, partial(results.with_probabilities, found_out))
             if not isinstance(attack, IterativeAttack) or not (last_step or name in before.last_steps):
                 continue

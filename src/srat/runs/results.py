@@ -62,14 +62,7 @@ class Examined:
 
     @classmethod
     def called(cls, name: str, dataset: Dataset, images: int | None = None) -> "Examined":
-        """Return another test set, whose results are kept apart under a name; or the first images of each class.
-
-        Raises:
-            UserError: if no file can be called so, or results are called so that are of the run's own images.
-        """
-        wanted = f"letters, digits, '.', '-' and '_', a letter first, and none of {', '.join(TAKEN)}"
-        free = re.fullmatch(r"[A-Za-z][\w.-]*", name, re.ASCII) is not None and name.split("-")[0] not in TAKEN
-        require_field(free, "name", wanted, name)
+        """Return another test set, whose results are kept apart under a name; or the first images of each class."""
         test = cls.of(dataset, images)
         return replace(test, part=name if test.part is None else f"{name}-{test.part}")
 
@@ -167,6 +160,13 @@ class Results:
     def _read(self, which: Which) -> Examples | None:
         path = self.folder.examples(which, self.test.part)
         return Examples.read(path) if path.exists() else None
+
+
+def check_name(name: str) -> None:
+    """Raise ``UserError`` if no file can be called so, or results are that are of the run's own test images."""
+    wanted = f"letters, digits, '.', '-' and '_', a letter first, and not {', '.join(TAKEN)} as its first word"
+    free = re.fullmatch(r"[A-Za-z][\w.-]*", name, re.ASCII) is not None and name.split("-")[0] not in TAKEN
+    require_field(free, "name", wanted, name)
 
 
 def results_so_far(path: Path, facts: ModelFacts) -> Evaluation:

@@ -157,6 +157,7 @@ def load_with_facts(
     which: Which = "last",
     model: nn.Module | None = None,
     device: str | torch.device = "cpu",
+    calibrated: bool = True,
 ) -> tuple[nn.Module, ModelFacts]:
     """Return the trained model of a run, in eval mode, and what its weights' file says beside the weights.
 
@@ -168,6 +169,7 @@ def load_with_facts(
             ones before averaging.
         model: the model to put the weights into, where the run was of the user's own.
         device: where to put it: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"; or torch's own.
+        calibrated: whether to look for a temperature; accuracies need none.
 
     Raises:
         UserError: if there are no such weights, they are damaged or do not fit, or there is no such device.
@@ -177,14 +179,14 @@ def load_with_facts(
     """
     there, weights = as_device(device), _open(path, which)
     facts = ModelFacts.from_json(weights.facts, weights.path)
-    calibration = None if Path(path).is_file() else calibration_of(RunFolder(Path(path)), which)
+    calibration = calibration_of(RunFolder(Path(path)), which) if calibrated and not Path(path).is_file() else None
     if calibration is not None:
         facts = replace(facts, temperature=calibration.temperature)
     return _filled(weights, model, there), facts
 
 
 def _open(path: Path | str, which: Which) -> TensorFile:
-    return open_tensors(Path(path) if Path(path).is_file() else _weights_of(RunFolder(Path(path)), which))
+    return open_tensors(Path(path) if Path(path).is_file() else weights_of(RunFolder(Path(path)), which))
 
 
 def _filled(weights: TensorFile, model: nn.Module | None, device: torch.device) -> nn.Module:
@@ -269,7 +271,8 @@ def _require_run(folder: RunFolder) -> None:
     require(folder.exists, f"'{folder.path}' is not a run's folder: there is no config.json in it")
 
 
-def _weights_of(folder: RunFolder, which: Which) -> Path:
+def weights_of(folder: RunFolder, which: Which) -> Path:
+    """Return the file of a run's weights, or raise ``UserError`` that says why there is none."""
     file = folder.weights(which)
     _require_run(folder)
     why = {

@@ -239,10 +239,7 @@ def sum_of_counts(
 def mean_of_class_means(
     survived: Bool[NDArray[np.bool_], "seeds images"], labels: Int[NDArray[np.int64], " images"]
 ) -> Mean:
-    """Return the mean over seeds of the balanced accuracy with an interval for other seeds and other images.
-
-    Wilson's, with z² V_images + t² V_seeds for z² times the variance, V_images = Σ V_k / K² by the images of each class
-    as in `mean_over_seeds`, V_seeds that of the mean itself. One seed: `weighted_sum` of the classes' Wilson intervals.
+    """Return the mean over seeds of the balanced accuracy, for other seeds and other images (`sum_of_counts`).
 
     Args:
         survived: (seeds, images), which model gets which image right; at least one of each.
@@ -253,26 +250,12 @@ def mean_of_class_means(
     """
     seeds, images = survived.shape
     require(min(seeds, images) >= 1, f"survived: expected at least 1 seed and 1 image, got {seeds} and {images}")
-    of_classes = [survived[:, labels == c].astype(float) for c in np.unique(labels)]
-    share = 1 / len(of_classes)
-    if seeds == 1:
-        parts = [Sum(*wilson(float(each.sum()), each.shape[1])) for each in of_classes]
-        value, low, high = weighted_sum([share] * len(parts), parts)
-        return Mean(value, max(0.0, low), min(1.0, high), math.nan)
-    means = np.mean([of_class.mean(axis=1) for of_class in of_classes], axis=0)
-    mean, spread = float(means.mean()), float(means.std(ddof=1))
-    of_seeds = (t95(seeds - 1) / Z95) ** 2 * spread**2 / seeds
-    variance = share**2 * sum(map(_variance_by_images, of_classes)) + of_seeds
-    effective = mean * (1 - mean) / variance if variance > 0 else images
-    return Mean(*wilson(mean * effective, effective), spread)
-
-
-def _variance_by_images(right: Float[NDArray[np.float64], "seeds images"]) -> float:
-    """Return the variance of a class's mean accuracy by its images; of one, the largest that there can be."""
-    if right.shape[1] < 2:
-        return 0.25
-    found = crossed_variances(right)
-    return max(0.0, found.images - found.rest)
+    classes = [labels == c for c in np.unique(labels)]
+    sizes = [int(chosen.sum()) for chosen in classes]
+    correct = [[int(of_seed[chosen].sum()) for chosen in classes] for of_seed in survived]
+    value, low, high = sum_of_counts([1 / len(sizes)] * len(sizes), correct, sizes)
+    spread = float((np.array(correct) / np.array(sizes)).mean(axis=1).std(ddof=1)) if seeds > 1 else math.nan
+    return Mean(value, max(0.0, low), min(1.0, high), spread)
 
 
 def p_of(found: Callable[[float], Sum]) -> float:

@@ -56,8 +56,10 @@ def run(args: list[str]) -> int:
         errors = (f"{100 * each.calibration_error:.1f}" for each in (before, after))
         table.add_row(name, *errors, *(f"{each.log_loss:.3f}" for each in (before, after)))
     print_whole(console, table)
-    console.print(
-        f"Fitted on {counted(found.images, 'held-out image')}; error: the expected calibration error.", highlight=False
-    )
-    console.print(f"Kept in {folder.calibration(arguments.weights)}", highlight=False, markup=False, soft_wrap=True)
+    for line in (
+        f"Fitted on {counted(found.images, 'held-out image')}, each class counting alike. "
+        "Error: the expected calibration error, each image counting alike.",
+        f"Kept in {folder.calibration(arguments.weights)}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0

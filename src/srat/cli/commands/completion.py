@@ -13,7 +13,6 @@ import tyro
 
 from srat.cli.commands import COMMANDS, run_command
 from srat.cli.parsing import MOST_COLUMNS, choices_of, columns, parse
-from srat.config.composition import DEFAULT_METHOD
 from srat.config.config import PLACES
 from srat.core.errors import UserError, require
 from srat.recipes.catalogue import names
@@ -73,7 +72,6 @@ def parser() -> ArgumentParser:
             action = one.add_argument(flag, choices=known.get(flag) or inner_names(value) or None)
             if "PATH" in value:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
-        one.add_argument("--plugin").complete = shtab.FILE  # type: ignore[attr-defined]
         words = one.add_argument("words", nargs="*", choices=known.get(""))
         if command in WITH_FILES:
             words.complete = dict.fromkeys(SHELLS, f"_srat_{command}")  # type: ignore[attr-defined]
@@ -106,17 +104,17 @@ def flags_of(command: str) -> dict[str, str]:
     """Return what the values of a command's flags look like, by flag: "INT", "{csv,json}", "" for none.
 
     Of ``srat train`` these are the flags of every loss, attack, model, … that may be chosen; likewise of ``srat data``
-    and ``srat plan``.
+    and ``srat plan``, and of a grid of one's own.
     """
     further: Mapping[str, list[list[Words]]] = {
         "data": [[(name,) for name in choices_of("data")], _chosen("imbalance")],
         "plan": [[(name,) for name in choices_of("data")], _chosen("imbalance")],
         "train": [_chosen(place) for place in PLACES],
-        "grid": [[("--method", DEFAULT_METHOD)]],
+        "grid": [_chosen(place) for place in PLACES],
         "report": [[("table1",)]],
     }
     helps = [helped(command), *_helps(command, further.get(command, []))]
-    return dict(found for text in helps for found in _FLAG.findall(text))
+    return dict(found for text in helps for found in _FLAG.findall(text)) | {"--plugin": "PATH"}
 
 
 Words = tuple[str, ...]

@@ -188,7 +188,8 @@ def advice(source: Folder, arguments: Arguments, found: Survey) -> Iterator[str]
     except UserError as error:
         yield f"No plan: {error}"
         return
-    why = shlex.join(["srat", "plan", str(source.dir), "--time", arguments.time])
+    said = [*(["--data.group", group] if group else []), *(["--seed", str(arguments.seed)] if arguments.seed else [])]
+    why = shlex.join(["srat", "plan", str(source.dir), "--time", arguments.time, *said])
     yield f"A plan for {arguments.time} (`time`; '{why}' measures longer and gives reasons): {expected(plan)}"
     yield f"To train on it: {plan.command}"
 

@@ -12,6 +12,7 @@ from srat.attacks.named import attack_words
 from srat.attacks.projections import NormName
 from srat.cli.naming import make_console
 from srat.cli.parsing import parse, run_word
+from srat.core.errors import require
 from srat.core.signals import Interrupted, deferring_signals
 from srat.evaluation.expected import DRAWS
 from srat.evaluation.groups import GROUPINGS, grouped
@@ -37,8 +38,8 @@ class Arguments:
         tyro.conf.UseAppendAction[tuple[str, ...]],
         tyro.conf.arg(
             metavar="NAME",
-            help=f"{', '.join(attack_words())} (N: any number of steps); may be given several times; by default the "
-            "one of the run's configuration.",
+            help=f"{', '.join(attack_words())} (N: any number of steps); may be given several times; by default, the "
+            "attack in the run's configuration.",
         ),
     ] = ()
     weights: Which = "last"
@@ -54,9 +55,9 @@ class Arguments:
     images: int | None = None
     """Use at most this many test images, equally many of each class; the results go to evaluation-N.json."""
     until_within: float | None = None
-    """Take test images, as many of each class and in a random order, until half of the 95 % interval of the rare
-    classes' accuracy has so many points, such as 2; the results go to evaluation-within.json, with intervals that hold
-    wherever one stops."""
+    """Take test images, as many of each class and in a random order, until the rare classes' accuracy is known to
+    within this many points, such as 2 (half of its 95 % interval); the results go to evaluation-within.json, with
+    intervals that hold wherever one stops."""
     groups: str = "half"
     """Groups of classes by training images that the table shows: half (the paper's), thirds, rarest-80,
     many-medium-few, or classes with commas between them; evaluation.json has half."""
@@ -66,7 +67,7 @@ class Arguments:
     """Test on the images in --data-dir instead, another test set of the same classes (folders are matched by name); the
     results go to evaluation-NAME.json."""
     anew: bool = False
-    """Evaluate again what has been evaluated already."""
+    """Recompute results that already exist."""
     data_dir: Path | None = None
     """Where the data's files are, as in training unless given; with --name, where the other images are."""
     seed: int | None = None
@@ -74,8 +75,8 @@ class Arguments:
     draws: int = DRAWS
     """Answers of a model that answers at random, the mean of which is attacked and judged."""
     last_step: bool = False
-    """Count, beside, what is right where attacks that go step by step end, whatever they have broken on their way, as
-    most papers do; images that they break go their way to the end once more."""
+    """Also count the images that are right after the attack's last step, as most papers do; images that were broken
+    earlier are attacked again, to the end."""
     csv: Path | None = None
     """Also write what became of each class and image, and what classes are taken for, as CSV files into this folder."""
     device: str = "auto"
@@ -93,6 +94,10 @@ def run(args: list[str]) -> int:
     if arguments.groups not in GROUPINGS:  # a class that the run does not have is said before hours of attacks
         facts = read_facts(folder.weights(arguments.weights))
         grouped(arguments.groups, facts.train_counts, facts.class_names)
+    within = arguments.until_within is not None
+    require(
+        arguments.csv is None or not within, "--csv needs the same images under each attack; leave out --until-within"
+    )
     if as_device(arguments.device).type == "cpu":
         keep_freed_memory()
     console = make_console("evaluate", quiet=not is_first())

@@ -98,7 +98,7 @@ class Own:
 class OwnArguments:
     """Train and evaluate every combination of the values that are given to flags of srat train.
 
-    A flag of one value may be followed by several: --method drcb-ce srat-ldam --lr 0.1 0.05. One that takes a list is
+    A flag of one value may be followed by several: --method drcb-ce srat-ldam --epochs 20 40. One that takes a list is
     given again for another list, and a switch with both of its names. --seed 0 3 7 are the seeds themselves, --seeds 3
     their number. Losses, attacks, … of your own in a file go with --plugin FILE.
 
@@ -229,7 +229,7 @@ def read_training(words: list[str]) -> Config:
 def show_help(words: list[str]) -> None:
     """Print the help of a grid of one's own, with the flags of the first combination."""
     chosen = [each for each in given(words, training_flags()) if each.name != "seed"]
-    config = read_training([word for each in chosen for word in each.values[0]])
+    config, _ = train.composed([word for each in chosen for word in each.values[0]])
     parse(OwnArguments, ["--help"], command="grid", default=OwnArguments(choices=train.shown(config), run=config))
 
 
@@ -264,7 +264,7 @@ def list_jobs(jobs: Sequence[Job], running: Running, console: Console) -> None:
         left.append(seconds)
     print_whole(console, table)
     todo, known = sum(not is_finished(job) for job in jobs), [seconds for seconds in left if seconds is not None]
-    total = f"; about {roughly(sum(known))} on this machine, one after the other"
+    total = f"; about {roughly(max(1.0, sum(known)))} on this machine, one after the other"
     is_known = todo and len(known) == len(left)
     console.print(
         f"{counted(len(jobs), 'run')}, {todo} to do{total if is_known else ''}", highlight=False, soft_wrap=True

@@ -32,7 +32,8 @@ class RunArguments:
     """Show a run, or several side by side, as one self-contained HTML page.
 
     Given the name of a recipe instead of a run, such as table1 or field, show that table, figure or study, made from
-    your runs: 'srat report table1 --help'. Given the folder of a grid of your own, show its table.
+    your runs: 'srat report table1 --help'. Given the folder of a grid of your own, show its table,
+    with --format NAME as text, csv, json, latex or markdown.
     """
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …")] = ()

@@ -58,15 +58,20 @@ def run(args: list[str]) -> int:
     return 0
 
 
-def read_arguments(args: list[str]) -> tuple[Options, Config]:
-    """Return the options and the configuration that the words say."""
+def composed(args: list[str]) -> tuple[Config, Mapping[str, Any]]:
+    """Return the configuration of the members that the words choose, and these choices."""
     chosen = gathered(parse_choices(Choices, args, command=COMMAND))
     epochs = value_of("--epochs", args) if "protocol" in chosen else None
     if epochs is not None and epochs.isdecimal():  # what is none, tyro refuses below
         chosen["epochs"] = int(epochs)
     if (base := base_config(args)) is None:
         chosen = {"method": DEFAULT_METHOD} | chosen
-    config = compose(base, **chosen)
+    return compose(base, **chosen), chosen
+
+
+def read_arguments(args: list[str]) -> tuple[Options, Config]:
+    """Return the options and the configuration that the words say."""
+    config, chosen = composed(args)
     check_resume(args)
     arguments = parse(
         Arguments,

@@ -52,7 +52,13 @@ class Figures:
 
 def figures_of(record: RunRecord) -> Figures | None:
     """Return a run's further figures, clean and under the attack that robustness is told by; None if none is known."""
-    results = {CLEAN: record.clean, record.threat: record.robust}
+    attacked = {
+        name: result
+        for name, result in record.evaluation.results.items()
+        if name != CLEAN and result.taken is not None  # a worst case takes an image for no one class
+    }
+    hardest = sorted(attacked, key=lambda name: sum(attacked[name].counts.correct))[:1]
+    results = {CLEAN: record.clean} | {name: attacked[name] for name in hardest}
     known = {name: result for name, result in results.items() if result.taken is not None}
     found = record.clean.probabilities
     if not known and found is None:
@@ -86,9 +92,7 @@ _Columns = list[tuple[str, Sequence[float | None], float | None, int]]
 
 def _of_result(name: str, result: Result) -> _Columns:
     precision, f1 = result.precision or (), result.f1 or ()
-    known = [value for value in precision if not math.isnan(value)]
-    mean = sum(known) / len(known) if known else None
-    return [(f"precision, {name}", precision, mean, 3), (f"F1, {name}", f1, result.macro_f1, 3)]
+    return [(f"precision, {name}", precision, result.macro_precision, 3), (f"F1, {name}", f1, result.macro_f1, 3)]
 
 
 def _said(value: float | None, digits: int) -> str:
@@ -101,7 +105,8 @@ def _drawn(found: Probabilities) -> Reliability:
     for place, each in enumerate(found.bins):
         if each.images:
             share = each.right / each.images
-            text = f"{each.images:,} images of {100 * each.confidence:.0f} % confidence: {100 * share:.0f} % are right"
+            sure = f"{counted(each.images, 'image')} of {100 * each.confidence:.0f} % confidence"
+            text = f"{sure}: {100 * share:.0f} % are right"
             columns.append(
                 Column(left=place * width, width=width, right=SIDE * share, said=SIDE * each.confidence, text=text)
             )

@@ -73,8 +73,9 @@ def accuracy_cell(accuracy: Accuracy) -> str:
 def notes(evaluation: Evaluation) -> list[str]:
     """Return what a reader of the table should be told."""
     said = []
-    totals = next(iter(evaluation.results.values())).counts.total
-    if len(set(totals)) > 1:
+    counts = next(iter(evaluation.results.values())).counts
+    if counts.uneven:
+        totals = [total for total in counts.total if total]
         said.append(
             f"The test set is not balanced ({min(totals):,} to {max(totals):,} images per class): 'overall' favours "
             f"the large classes, '{CLASS_MEAN}' takes all alike."
