@@ -24,6 +24,8 @@ QUICK = quick(evaluation=2)
 IN_PYTHON = {
     "train": "fit",
     "evaluate": "evaluate_run",
+    "calibrate": "calibrate_run",
+    "plan": "plan",
     "predict": "predict_files",
     "export": "export_run",
     "audit": "audit_run",

@@ -68,7 +68,7 @@ def test_by_default_under_the_runs_own_attack_and_not_again(run):
     assert found.results.keys() == {"clean", "pgd-3"}
     assert observer.begun == []
     again = srat.evaluate_run(run, device="cpu", observer=observer, anew=True)
-    assert [name for name, _ in observer.begun] == ["clean", "pgd-3"]
+    assert [name for name, _ in observer.begun] == ["clean", "probabilities", "pgd-3"]
     assert again == found
     (run / "model-best.safetensors").unlink(missing_ok=True)
     with pytest.raises(UserError, match=r"there is no model-best\.safetensors"):
@@ -151,7 +151,7 @@ class TestLastStep:
         found = srat.evaluate_run(run, **self.GIVEN, last_step=True)
         observer = Listening()
         assert srat.evaluate_run(run, **self.GIVEN, anew=True, observer=observer) == found
-        assert [name for name, _ in observer.begun] == ["clean", "pgd-6", "pgd-6, last step"]
+        assert [name for name, _ in observer.begun] == ["clean", "probabilities", "pgd-6", "pgd-6, last step"]
 
     def test_goes_on_where_it_was_stopped(self, run):
         class Stopping(Listening):

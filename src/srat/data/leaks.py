@@ -214,7 +214,7 @@ def _advice(
     kin = len(set(pairs.flatten().tolist()))
     ranked = []
     enough = len(pairs) >= max(FEWEST, MANY * len(images))
-    for said, group_of in _candidates([(image, hint) for image in images if enough and (hint := hints[image])]):
+    for said, group_of in _candidates([(image, hint) for image in images if (hint := hints[image])]) if enough else ():
         kept = sum(group_of[one] == group_of[other] for one, other in pairs.tolist()) / len(pairs)
         if kept >= KEPT_TOGETHER and _by_chance(group_of, labels) < BY_CHANCE:
             ranked.append((kept, said))
