@@ -132,6 +132,10 @@ def test_the_new_loss_of_the_guide(here):
     assert (done.stdout, done.stderr) == ("0.5 <class '__main__.Brier'>\n", "")
 
 
+THERE = {"…", "--config", "--init", "--model.path", "--plugin", "runs/mine"}
+"""Words of commands that name files which have to be there."""
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_can_be_read(page, here, monkeypatch):
     """What is not run, for it would take a cluster or a day, is parsed."""
