@@ -181,6 +181,7 @@ def plain_help(text: str) -> str:
     text = re.sub(r"\(default:[\s│]*(None|'')?\)", lambda found: re.sub(r"[^\s│]", "\0", found[0]), text)
     text = re.sub(r"^[\s│]*\0[\s│\0]*\n", "", text, flags=re.MULTILINE).replace("\0", " ")
     text = re.sub(r"^│ *│\n", "", text, flags=re.MULTILINE)  # between two paragraphs
+    text = re.sub(r"^usage:.*", lambda found: re.sub(r" {2,}", " ", found[0]), text, flags=re.MULTILINE)
     lines = text.splitlines()
     width = max((len(line) for line in lines if line.startswith("│")), default=MOST_COLUMNS)
     return "\n".join(textwrap.fill(line, width) if len(line) > width and line[0].isalpha() else line for line in lines)

@@ -212,9 +212,10 @@ def _advice(
 ) -> Advice | None:
     """Return what keeps near twins together: a pattern or a column, else, of a drawn test, the twins themselves."""
     kin = len(set(pairs.flatten().tolist()))
+    judged = len(pairs) >= max(FEWEST, MANY * len(images))
+    hinted = [(image, hint) for image in images if judged and (hint := hints[image])]
     ranked = []
-    enough = len(pairs) >= max(FEWEST, MANY * len(images))
-    for said, group_of in _candidates([(image, hint) for image in images if (hint := hints[image])]) if enough else ():
+    for said, group_of in _candidates(hinted):
         kept = sum(group_of[one] == group_of[other] for one, other in pairs.tolist()) / len(pairs)
         if kept >= KEPT_TOGETHER and _by_chance(group_of, labels) < BY_CHANCE:
             ranked.append((kept, said))
@@ -225,12 +226,14 @@ def _advice(
 
 
 def _candidates(hints: Sequence[tuple[int, Hints]]) -> Iterator[tuple[str, dict[int, str]]]:
-    """Yield what may say groups, with the group of each image, if it says that of all."""
+    """Yield what may say groups, with the group of each image, if it says that of all; nothing of no image."""
+    if not hints:
+        return
     for pattern in CANDIDATES:
         matches = [(image, re.search(pattern, hint.name)) for image, hint in hints]
         if all(match for _, match in matches):
             yield pattern, {image: match.group(1) for image, match in matches if match}
-    for column in hints[0][1].row if hints else ():
+    for column in hints[0][1].row:
         cells = {image: hint.row.get(column, "").strip() for image, hint in hints}
         if all(cells.values()):
             yield COLUMN + column, cells

@@ -12,6 +12,7 @@ from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.words import counted
 from srat.data import Source
+from srat.data.as_trained import USUAL, files_as_trained, reading_of
 from srat.data.image_folder.images import reading_notes
 from srat.data.image_folder.levels import dark_notes, dull_notes, levels_used
 from srat.data.image_folder.scan import Passed, not_an_image, scan, told_briefly
@@ -25,8 +26,6 @@ from srat.runtime.machine import free_memory
 
 Images = Tensor | ImageFiles
 
-_FILES = Folder()
-"""How files are read where the model was trained on none."""
 _NIGHT = 0.25
 """Share of white: values of 14 bits in channels of 16 are no larger."""
 _AS_TRAINED = "scale them as the training images were"
@@ -108,7 +107,7 @@ class ReadFiles:
 
 @checked
 def read_images(
-    paths: Sequence[Path], shape: ImageShape, source: Source = _FILES, *, observer: Observer | None = None
+    paths: Sequence[Path], shape: ImageShape, source: Source = USUAL, *, observer: Observer | None = None
 ) -> ReadFiles:
     """Read image files, each once, several at a time, as images of a shape; those that cannot be read cost no other.
 
@@ -147,7 +146,7 @@ def how_read(chosen: Chosen, files: Iterable[ReadFiles], source: Source) -> Iter
         files: what became of them.
         source: what the model was trained on.
     """
-    parts, reading = list(files), _reading_of(source)
+    parts, reading = list(files), reading_of(source)
     paths = [path for part in parts for path in part.paths]
     headers = [header for part in parts for header in part.headers]
     unread = (Passed(path=path, kind="unreadable", why="cannot be read") for part in parts for path in part.unread)
@@ -163,10 +162,6 @@ def _dark_notes(headers: Sequence[Header], paths: Sequence[Path], reading: Folde
     levels, there = levels_used(headers, paths, reading.threads)
     yield from dark_notes(levels, there, reading.white_level, way=_AS_TRAINED)
     yield from dull_notes(headers, paths, reading.background, most=_NIGHT, way=_AS_TRAINED)
-
-
-def _reading_of(source: Source) -> Folder:
-    return source if isinstance(source, Folder) else _FILES
 
 
 def takes_photographs(shape: ImageShape) -> bool:
@@ -185,20 +180,7 @@ def files_for(shape: ImageShape, source: Source, paths: Sequence[Path] = ()) -> 
     Raises:
         UserError: if the model takes neither grey nor colour images.
     """
-    told = f"the model takes images of {shape.channels} channels, which files do not have"
-    require(takes_photographs(shape), told)
-    reading = _reading_of(source)
-    return ImageFiles(
-        paths=tuple(paths),
-        mode="L" if shape.channels == 1 else "RGB",
-        height=shape.height,
-        width=shape.width,
-        resize=True,
-        background=reading.background,
-        white_level=reading.white_level,
-        streaming="always",
-        workers=reading.threads,
-    )
+    return files_as_trained(source, paths, **vars(shape), streaming="always")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,6 +88,14 @@ class Limits:
         """Bytes that a request may have."""
         return self.max_images * (self.bytes_of_image + 1024) + _OVERHEAD
 
+    def exceeded(self, sizes: Sequence[tuple[str, int]]) -> str:
+        """Return what is too much of images, given by name and bytes; "" if nothing is."""
+        if len(sizes) > self.max_images:
+            return f"expected at most {counted(self.max_images, 'image')} in a request, got {len(sizes):,}"
+        large = ((name, bytes_) for name, bytes_ in sizes if bytes_ > self.bytes_of_image)
+        name, bytes_ = next(large, ("", 0))
+        return f"{name}: expected at most {size(self.bytes_of_image)}, got {size(bytes_)}" if bytes_ else ""
+
 
 class Served:
     """A model that answers for images as they are sent.
@@ -165,14 +173,9 @@ def make_app(served: Served) -> "FastAPI":
         if strange:
             told = f"expected files called images, and ?top=K in the address; got {', '.join(map(repr, strange))}"
             raise HTTPException(422, printable(told))
-        if len(images) > limits.max_images:
-            most = counted(limits.max_images, "image")
-            raise HTTPException(413, f"expected at most {most} in a request, got {len(images):,}")
         named = [(each.filename or f"image {place}", each) for place, each in enumerate(images, 1)]
-        for name, each in named:
-            if (each.size or 0) > limits.bytes_of_image:
-                most, got = size(limits.bytes_of_image), size(each.size or 0)
-                raise HTTPException(413, printable(f"{name}: expected at most {most}, got {got}"))
+        if told := limits.exceeded([(name, each.size or 0) for name, each in named]):
+            raise HTTPException(413, printable(told))
         contents = [(name, each.file) for name, each in named]
         try:
             found = await to_thread.run_sync(served.answer, contents, top, limiter=one_at_a_time)

@@ -40,11 +40,7 @@ def write_tables(evaluation: Evaluation, into: Path | str) -> tuple[Path, ...]:
     """
     require(evaluation.path is not None, "evaluation: expected one that is kept in a run's folder, got none")
     assert evaluation.path is not None
-    examples, target, folder = (
-        Examples.read(examples_beside(evaluation.path)),
-        Path(into),
-        RunFolder(evaluation.path.parent),
-    )
+    examples, folder = Examples.read(examples_beside(evaluation.path)), RunFolder(evaluation.path.parent)
     whole = evaluation.path in map(folder.evaluation, get_args(Which))
     tables: dict[str, Rows] = {
         "classes": of_classes(evaluation),
@@ -111,7 +107,7 @@ def _file_names(folder: RunFolder, examples: Examples) -> Sequence[str]:
     record = folder.record
     if record is None:
         return ()
-    data = Config.read(folder.config).data
+    data = Config.read(folder.config, opening=True).data
     if not isinstance(data, Folder):
         return ()
     chosen, names = data.classes, list(record.parts.get("test", ()))

@@ -85,7 +85,8 @@ def figures_text(evaluation: Evaluation) -> str:
     clean = evaluation.results.get(CLEAN)
     if clean is not None and (found := clean.probabilities) is not None:
         area = "" if found.mean_auc is None else f", AUC of a class against the rest {found.mean_auc:.3f} on average"
-        parts.append(f"Probabilities, clean: calibration error {100 * found.calibration_error:.1f} %{area}.")
+        error = f"calibration error {100 * found.calibration_error:.1f} %"
+        parts.append(f"Probabilities, clean, without a temperature: {error}{area}.")
     return " ".join(parts)
 
 

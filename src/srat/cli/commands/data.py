@@ -43,7 +43,8 @@ class Arguments:
     """Show how many training images each class of a data set has, as it is or made imbalanced.
 
     For a folder of your own ('srat data folder PATH'), also show what is in it: sizes, unreadable files, duplicates,
-    how precisely its test can measure, and the command to train on it in the time there is ('srat plan' says why).
+    near twins across parts, how precisely its test can measure, and the command to train on it in the time there is
+    ('srat plan' says why).
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""

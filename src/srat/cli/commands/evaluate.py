@@ -7,21 +7,24 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.console import Console
 
 from srat.attacks.named import attack_words
 from srat.attacks.projections import NormName
 from srat.cli.naming import make_console
 from srat.cli.parsing import parse, run_word
+from srat.config.config import Config
 from srat.core.errors import require
 from srat.core.signals import Interrupted, deferring_signals
 from srat.evaluation.expected import DRAWS
 from srat.evaluation.groups import GROUPINGS, grouped
+from srat.evaluation.record import Evaluation
 from srat.report.spreadsheets import write_tables
 from srat.report.terminal.live import LiveObserver
 from srat.report.terminal.table import print_evaluation
 from srat.report.wording import images_text, weights_text
 from srat.runs.evaluating import evaluate_run
-from srat.runs.folder import Which
+from srat.runs.folder import RunFolder, Which
 from srat.runs.opening import opened
 from srat.runs.run import read_facts
 from srat.runtime.machine import as_device, keep_freed_memory
@@ -94,10 +97,8 @@ def run(args: list[str]) -> int:
     if arguments.groups not in GROUPINGS:  # a class that the run does not have is said before hours of attacks
         facts = read_facts(folder.weights(arguments.weights))
         grouped(arguments.groups, facts.train_counts, facts.class_names)
-    within = arguments.until_within is not None
-    require(
-        arguments.csv is None or not within, "--csv needs the same images under each attack; leave out --until-within"
-    )
+    same = arguments.csv is None or arguments.until_within is None
+    require(same, "--csv needs the same images under each attack; leave out --until-within")
     if as_device(arguments.device).type == "cpu":
         keep_freed_memory()
     console = make_console("evaluate", quiet=not is_first())
@@ -126,6 +127,12 @@ def run(args: list[str]) -> int:
             device=arguments.device,
             observer=observer,
         )
+    show(evaluation, arguments, folder, config, console)
+    return 0
+
+
+def show(evaluation: Evaluation, arguments: Arguments, folder: RunFolder, config: Config, console: Console) -> None:
+    """Print the table of classes, and write what is asked for beside."""
     groups = grouped(arguments.groups, evaluation.train_counts, evaluation.class_names)
     title = f"{config.method} on {config.data.title}, weights of the {weights_text(config, arguments.weights)}"
     if evaluation.path != folder.evaluation(arguments.weights):
@@ -135,7 +142,6 @@ def run(args: list[str]) -> int:
     if arguments.csv is not None and is_first():
         said = f"{len(write_tables(evaluation, arguments.csv))} tables in {arguments.csv}"
         console.print(said, highlight=False, markup=False, soft_wrap=True)
-    return 0
 
 
 @contextmanager

@@ -82,7 +82,8 @@ class Folder(Source, name="folder"):
         return self.workers or min(max(1, cores() // neighbours()), MOST_THREADS)
 
     @property
-    def _reading(self) -> Reading:
+    def reading(self) -> Reading:
+        """How its files are read."""
         return Reading(
             size=self.size,
             color=self.color,
@@ -104,14 +105,14 @@ class Folder(Source, name="folder"):
                 return whole(replace(self, group=None).arranged(root))
 
             def seen(paths: Sequence[Path]) -> Sequence[str]:
-                return self._reading.files(paths, record.images).pixel_digests()
+                return self.reading.files(paths, record.images).pixel_digests()
 
             found = recalled(root, record, now=now, seen=seen, threads=self.threads)
-            images = FolderImages(self._reading, found, record.images)
+            images = FolderImages(self.reading, found, record.images)
             new = partial(self._new, images, record)
         else:
             # Classes that are numbers came in the order of text in version 0.1, which recorded nothing of them.
-            images = FolderImages(self._reading, self._laid_out(place, numbered=record is None), {})
+            images = FolderImages(self.reading, self._laid_out(place, numbered=record is None), {})
         return Parts(
             read=images.read,
             classes=self.classes,
