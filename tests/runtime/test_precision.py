@@ -274,7 +274,7 @@ class TestSlowBf16:
         def begins(*_, **__):
             raise BegunError
 
-        monkeypatch.setattr("srat.training.fitting.computes_bf16", lambda _: computes)
+        monkeypatch.setattr("srat.training.notes.computes_bf16", lambda _: computes)
         monkeypatch.setattr("srat.training.fitting.check_memory", begins)
         told = Notices()
         with pytest.raises(BegunError):

@@ -11,7 +11,6 @@ from torch import nn
 
 from srat.config.checks import check
 from srat.config.config import Config
-from srat.config.doubts import doubts_of
 from srat.core.cadence import Cadence, Every
 from srat.core.checked import checked
 from srat.core.errors import require
@@ -19,25 +18,22 @@ from srat.core.gradients import taking_gradients
 from srat.core.plugins import digests
 from srat.core.signals import deferring_signals
 from srat.core.words import counted, few
-from srat.data import Dataset, Parts, TrainingData, prepare
-from srat.data.constant import constant_notes
-from srat.data.group_draw import unmet
+from srat.data import Parts, TrainingData, prepare
 from srat.data.twins import shared_notes
 from srat.evaluation.observer import Observer
 from srat.models.wrapping.wrapper import Custom
 from srat.runs.folder import RunFolder
-from srat.runs.metrics import budget_row
 from srat.runs.plugins import plugins_gone
 from srat.runs.run import ModelFacts, Run, image_shape, load_with_facts, read_facts
 from srat.runtime.compiling import CompileChoice
 from srat.runtime.fabric import describe, make_fabric
 from srat.runtime.machine import telling_of_memory
-from srat.runtime.precision import computes_bf16
 from srat.runtime.processes import Processes, join
 from srat.training.checkpoint import State, list_checkpoints
 from srat.training.keeper import FolderKeeper, NullKeeper
 from srat.training.loop import run_epochs
 from srat.training.memory_estimate import check_memory
+from srat.training.notes import notes_before
 from srat.training.options import OnDivergence
 from srat.training.session import Training
 from srat.training.setting_up import set_up
@@ -133,7 +129,8 @@ def train(task: Task, parts: Parts | None) -> Run:
         data = prepare(parts, task.config.imbalance, task.config.holdout, seed=task.config.seed)
         training = set_up_for(task, data)
     task.observer.ready()
-    tell(task, parts, training, data)
+    for note in notes_before(task.config, parts, training.train, data, task.device):
+        task.observer.notice(note)
     check_memory(training, notice=task.observer.notice)
     if task.folder is None:
         return train_unkept(training, task.observer)
@@ -166,15 +163,6 @@ def set_up_for(task: Task, data: TrainingData) -> Training:
         begins=task.begins,
         notice=task.observer.notice,
     )
-
-
-def tell(task: Task, parts: Parts, training: Training, data: TrainingData) -> None:
-    """Tell the observer what the user should know of the data and of the run's members before the hours of training."""
-    config, train = task.config, training.train
-    doubts = (*doubts_of(config, train.images.shape[1:], train.counts), *precision_note(config, task.device))
-    of_data = (*parts.notes, *validation_note(config, parts), *constant_notes(train), *budget_note(config, train))
-    for note in (*of_data, *group_note(config, data), *doubts):
-        task.observer.notice(note)
 
 
 def train_unkept(training: Training, observer: Observer) -> Run:
@@ -227,50 +215,6 @@ def require_whole(parts: Parts) -> None:
     lost = [name for part in ("train", "validation") for name in parts.missing.get(part, ())]
     said = counted(len(lost), "image is gone or changed", "images are gone or changed")
     require(not lost, f"the data has changed since this run began: {said} ({few(lost)}); put them back")
-
-
-def validation_note(config: Config, parts: Parts) -> list[str]:
-    """Return what is to be said of a validation part of the source's own."""
-    if "validation" not in parts.there:
-        return []
-    if not config.holdout.fraction:
-        return ["the validation part of the data is not used (`holdout.fraction` 0)"]
-    return ["the validation part of the data is held out to choose the best epoch"]
-
-
-def group_note(config: Config, data: TrainingData) -> list[str]:
-    """Return of which classes another share is held out than is wanted, as groups of images stay whole."""
-    if data.train.groups is None or data.held_out is None or not len(data.held_out_indices):
-        return []
-    held = data.held_out.counts
-    total = [left + have for left, have in zip(data.train.counts, held, strict=True)]
-    told = unmet(data.train.class_names, held, total, [config.holdout.of_class(count) for count in total])
-    return [f"`holdout.fraction` cannot be met in each class, as groups stay whole: {told}"] if told else []
-
-
-def precision_note(config: Config, device: torch.device) -> list[str]:
-    """Return that a device is slow in a run's precision, if it is."""
-    slow = config.precision == "bf16" and not computes_bf16(device)
-    return ["`precision` bf16: this CPU has no instructions for it; fp32 is faster here"] if slow else []
-
-
-def budget_note(config: Config, train: Dataset) -> list[str]:
-    """Return what ε the classes are attacked with in training, where it is not the same for all.
-
-    Raises:
-        UserError: if the budget is refused for these classes.
-    """
-    budget, epsilon = config.budget, getattr(config.attack, "epsilon", None)
-    scales = budget.scales(train.counts, config.epochs - 1, epochs=config.epochs)
-    said = []
-    if scales is not None and epsilon is not None:
-        row = budget_row(scales, train.counts)
-        least, images, largest = (f"{epsilon * row[f'budget_{name}']:.4g}" for name in ("least", "mean", "largest"))
-        classes = f"{epsilon * float(scales.mean()):.4g}"
-        said.append(f"ε is {least} to {largest}, {classes} in the mean over classes and {images} over images")
-    if budget.ramp:
-        said.append(f"it grows from nothing over the first {math.ceil(budget.ramp * config.epochs)} epochs")
-    return [f"budget {budget.name}, of the training attack alone: {'; '.join(said)}"] if said else []
 
 
 def as_run(training: Training, state: State, folder: Path | None) -> Run:
