@@ -24,7 +24,7 @@ from srat.runs.opening import opened, parts_of, require_same_data, trained_image
 from srat.runs.origins import versions
 from srat.runs.results import WAIT, results_so_far
 from srat.runs.run import ModelFacts, load_with_facts
-from srat.runtime.fabric import make_fabric
+from srat.runtime.machine import as_device
 from srat.training.fitting import fit
 
 SOURCES = ("small-cnn", "linear")
@@ -77,7 +77,7 @@ def audit_run(
     observer = observer or Observer()
     folder, config = opened(path, data_dir)
     needed = frozenset[str]().union(*(check.needs for check in chosen_checks(checks)))
-    there = str(make_fabric(device).device)
+    there = str(as_device(device))
     model, facts = load_with_facts(folder.path, which=which, model=model, device=there)
     parts = parts_of(folder, config, observer.notice)
     test = parts.test()

@@ -8,17 +8,14 @@ from srat.data.dataset import Source
 from srat.data.reading.image_files import ImageFiles, Streaming
 from srat.data.sources.folder import Folder
 
-USUAL = Folder()
-"""How files are read where the model was trained on none."""
 
-
-def reading_of(source: Source) -> Folder:
+def reading_of(source: Source | None) -> Folder:
     """Return what says how files are read: the data that a model was trained on, if these were files."""
-    return source if isinstance(source, Folder) else USUAL
+    return source if isinstance(source, Folder) else Folder()
 
 
 def files_as_trained(
-    source: Source,
+    source: Source | None,
     paths: Sequence[Path],
     *,
     channels: int,
@@ -29,7 +26,7 @@ def files_as_trained(
     """Return image files that are decoded as a model takes them: grey or colour, and resized whatever their size.
 
     Args:
-        source: what the model was trained on: files are read as its own are.
+        source: what the model was trained on: files are read as its own are, and as usual where these were none.
         paths: the files.
         channels: of the images that the model takes.
         height: of these images.

@@ -12,7 +12,7 @@ from srat.core.checked import checked
 from srat.core.errors import UserError, require
 from srat.core.words import counted
 from srat.data import Source
-from srat.data.as_trained import USUAL, files_as_trained, reading_of
+from srat.data.as_trained import files_as_trained, reading_of
 from srat.data.image_folder.images import reading_notes
 from srat.data.image_folder.levels import dark_notes, dull_notes, levels_used
 from srat.data.image_folder.scan import Passed, not_an_image, scan, told_briefly
@@ -107,7 +107,7 @@ class ReadFiles:
 
 @checked
 def read_images(
-    paths: Sequence[Path], shape: ImageShape, source: Source = USUAL, *, observer: Observer | None = None
+    paths: Sequence[Path], shape: ImageShape, source: Source | None = None, *, observer: Observer | None = None
 ) -> ReadFiles:
     """Read image files, each once, several at a time, as images of a shape; those that cannot be read cost no other.
 

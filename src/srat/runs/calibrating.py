@@ -22,8 +22,7 @@ from srat.runs.opening import opened, parts_of, require_same_data
 from srat.runs.origins import served_by
 from srat.runs.results import WAIT
 from srat.runs.run import load_with_facts
-from srat.runtime.fabric import make_fabric
-from srat.runtime.machine import telling_of_memory
+from srat.runtime.machine import as_device, telling_of_memory
 from srat.runtime.processes import ALONE
 
 
@@ -56,7 +55,7 @@ def calibrate_run(
     """
     observer = observer or Observer()
     folder, config = opened(path, data_dir)
-    there = str(make_fabric(device).device)
+    there = str(as_device(device))
     parts = parts_of(folder, config, observer.notice)
     held_out = held_out_of(folder, config, parts)
     model, facts = load_with_facts(folder.path, which=which, model=model, device=there, calibrated=False)

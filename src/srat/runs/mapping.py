@@ -17,7 +17,7 @@ from srat.runs.opening import opened, trained_images
 from srat.runs.origins import versions
 from srat.runs.results import WAIT
 from srat.runs.run import load_with_facts
-from srat.runtime.fabric import make_fabric
+from srat.runtime.machine import as_device
 
 
 @checked
@@ -47,7 +47,7 @@ def map_run(
         UserError: if there is no such run, its data are gone or others, or the images are too few.
     """
     folder, config = opened(path, data_dir)
-    there = str(make_fabric(device).device)
+    there = str(as_device(device))
     model, facts = load_with_facts(folder.path, model=model, device=there)
     train = trained_images(folder, config, config.data.parts(folder.record))
     require_enough(train.counts, images)

@@ -22,7 +22,7 @@ from srat.runs.opening import opened, parts_of, require_same_data
 from srat.runs.origins import versions
 from srat.runs.results import WAIT
 from srat.runs.run import load_with_facts
-from srat.runtime.fabric import make_fabric
+from srat.runtime.machine import as_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def separability_of_run(
     """
     observer = observer or Observer()
     folder, config = opened(path, data_dir)
-    there = str(make_fabric(device).device)
+    there = str(as_device(device))
     model, facts = load_with_facts(folder.path, which=which, model=model, device=there)
     test = parts_of(folder, config, observer.notice).test()
     require_enough(test.counts, images)

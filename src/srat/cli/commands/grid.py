@@ -38,6 +38,7 @@ from srat.recipes.catalogue import recipe, summary
 from srat.report.terminal.board import Board
 from srat.report.terminal.listing import Listing
 from srat.report.terminal.scopes import print_whole, titled_table
+from srat.runtime.machine import as_device
 
 FAILED = 3
 """Exit code if a run has failed."""
@@ -246,9 +247,7 @@ def tell_of_changed(jobs: Sequence[Job], console: Console) -> None:
 
 def list_jobs(jobs: Sequence[Job], running: Running, console: Console) -> None:
     """Print all runs, how far each is, and how long what is left will take on this machine."""
-    from srat.runtime.fabric import make_fabric
-
-    estimator = Estimator(str(make_fabric(running.device).device))
+    estimator = Estimator(str(as_device(running.device)))
     table = titled_table("Runs")
     table.add_column("run")
     table.add_column("folder", no_wrap=True)
@@ -299,9 +298,7 @@ def executor_of(running: Running) -> Iterator[Executor]:
         ) as on_ray:
             yield on_ray
         return
-    from srat.runtime.fabric import make_fabric  # Fabric takes as long to import as torch
-
-    device = str(make_fabric(running.device).device)
+    device = str(as_device(running.device))
     cores = torch.get_num_threads()
     # Two at once do a little more than one after the other with twice the threads (benchmarks/grid_threads.py).
     slots = running.parallel or (min(2, cores) if device == "cpu" else 1)
