@@ -169,7 +169,7 @@ def takes_photographs(shape: ImageShape) -> bool:
     return shape.channels in (1, 3)
 
 
-def files_for(shape: ImageShape, source: Source, paths: Sequence[Path] = ()) -> ImageFiles:
+def files_for(shape: ImageShape, source: Source | None, paths: Sequence[Path] = ()) -> ImageFiles:
     """Return image files that are decoded as a model takes them.
 
     Args:
