@@ -207,12 +207,16 @@ class TestMessages:
         ("words", "said"),
         [
             (
-                ["data", "cifar10", "--data.classes", "ant"],
-                "--data.classes: expected whole numbers, got 'ant' (labels to",
+                ["data", "digits", "--data.classes", "ant"],
+                "--data.classes: expected names of classes (0, 1, 2, …), got 'ant'",
             ),
             (
-                ["data", "cifar10", "--data.classes", "1", "ant"],
-                "whole numbers, got '1', 'ant' (labels to keep, counted",
+                ["data", "digits", "--data.classes", "1", "ant", "10"],
+                "--data.classes: expected names of classes (0, 1, 2, …), got 'ant', 10",
+            ),
+            (
+                ["train", "--imbalance.keep", "1", "ant", "--imbalance", "counts"],
+                "--imbalance.keep: expected whole numbers, got '1', 'ant' (examples to keep",
             ),
             (
                 ["train", "--weighting", "fixed", "--weighting.values", "a"],

@@ -3,6 +3,7 @@
 import hashlib
 import struct
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -105,6 +106,49 @@ def test_a_random_order_moves_each_class_with_its_count(kind):
     assert len({groups(counts).under for counts in orders}) == 5
 
 
+class TestUneven:
+    """Data that are uneven before a ratio is laid over them."""
+
+    @pytest.mark.parametrize("kind", [Step, Exponential])
+    def test_a_ratio_that_is_not_met_is_said_and_the_cap_that_is_named_meets_it(self, kind):
+        there = (200, 900, 150, 3000)
+        (said,) = kind(ratio=10).notes(there, seed=0)
+        kept = kind(ratio=10).counts(there, seed=0)
+        becomes = f"becomes {realised_ratio(kept):.1f}, as the classes have 150 to 3,000 images before it applies"
+        assert said.startswith(f"`imbalance.ratio` 10 {becomes}; `imbalance.cap` 150 meets it, with ")
+        capped = kind(ratio=10, cap=150)
+        assert said.endswith(f"with {sum(capped.counts(there, seed=0))} images instead of {sum(kept):,}")
+        assert realised_ratio(capped.counts(there, seed=0)) == 10
+        assert capped.notes(there, seed=0) == ()
+
+    @pytest.mark.parametrize(
+        ("imbalance", "counts"),
+        [
+            (Step(ratio=10), (500,) * 4),
+            (Step(ratio=7), (20,) * 4),  # 2 of 20 are kept: 10 : 1, by rounding alone
+            (Exponential(ratio=10), (100, 101, 99, 98)),
+            (Step(ratio=10, class_order=(1, 0)), (100, 105)),
+            (Step(ratio=2, class_order=(1, 0)), (1000, 100)),
+        ],
+    )
+    def test_of_one_that_is_met_or_nearly_nothing_is_said(self, imbalance, counts):
+        ratio = realised_ratio(imbalance.counts(counts, seed=0))
+        met = abs(ratio / imbalance.ratio - 1) < 0.1 or counts == (20,) * 4
+        assert bool(imbalance.notes(counts, seed=0)) is not met
+
+    def test_it_is_said_before_training_and_by_srat_data(self, cli, tmp_path):
+        (said,) = prepare(Uneven(), Step(ratio=10), Holdout(), seed=0).notes
+        assert said == Step(ratio=10).notes((400, 300, 30), seed=0)[0]
+        assert prepare(Uneven(), NoImbalance(), Holdout(), seed=0).notes == ()
+        data = Uneven().read("train")
+        file = tmp_path / "uneven.npz"
+        arrays = {"x_train": data.images.numpy(), "y_train": data.labels.numpy()}
+        np.savez(file, **arrays, x_test=arrays["x_train"][::10], y_test=arrays["y_train"][::10])
+        code, out, _ = cli("data", "arrays", "--data-dir", file, "--imbalance", "step", "--ratio", "10")
+        assert code == 0
+        assert said.replace("`imbalance.ratio`", "--ratio").replace("`imbalance.cap`", "--imbalance.cap") in out
+
+
 def test_cap_comes_before_the_ratio():
     assert Step(ratio=100, cap=2000).counts((6000,) * 4, seed=0) == (2000, 2000, 20, 20)
 
@@ -168,6 +212,15 @@ class Numbered(Source):
         images = torch.zeros(n, 1, 4, 4, dtype=torch.uint8)
         images[:, 0, 0, 0], images[:, 0, 0, 1] = labels.byte(), (torch.arange(n) % 256).byte()
         return Dataset(images, labels, tuple("abcde"))
+
+
+class Uneven(Source):
+    """Images of 400, 300 and 30 of three classes, no two alike."""
+
+    def read(self, part):
+        labels = torch.arange(3).repeat_interleave(torch.tensor([400, 300, 30]))
+        images = torch.arange(len(labels)).to(torch.int16).view(-1, 1).view(torch.uint8).view(-1, 1, 1, 2)
+        return Dataset(images.repeat(1, 1, 4, 2), labels, tuple("abc"))
 
 
 def test_images_and_labels_stay_in_step():

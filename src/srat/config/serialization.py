@@ -11,10 +11,12 @@ from typing import Any
 
 import cattrs
 from cattrs.gen import make_dict_structure_fn
+from cattrs.strategies import configure_union_passthrough
 
 from srat.core.errors import UserError, unknown
 from srat.core.members import Member, Missing, members, missing
 from srat.core.structuring import strict_converter
+from srat.data.class_words import ClassWord
 from srat.data.imbalance import ClassOrder
 
 _ABSENT = object()
@@ -158,6 +160,7 @@ def make_converter(families: Mapping[str, type[Member]], *, lenient: bool = Fals
         order, lambda value, _: value if value in ("label", "random") else converter.structure(value, tuple[int, ...])
     )
     converter.register_structure_hook_factory(_has_younger_fields, partial(_neutral_hook, converter=converter))
+    configure_union_passthrough(ClassWord, converter)  # JSON has names and numbers, too
     for called, family in families.items():
         _family_hooks(converter, called, family, lenient=lenient)
     return converter

@@ -56,6 +56,10 @@ def _shown(value: Any, bounds: tuple[float, ...]) -> str:
     return "none" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
 
 
+class UnreadableError(UserError):
+    """A file is damaged, or not of a kind that is read."""
+
+
 class LostPeerError(UserError):
     """Another process of the job has ended, and this one waits for it in vain; why is the other's to tell."""
 

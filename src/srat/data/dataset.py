@@ -14,6 +14,7 @@ from torch import Tensor
 from srat.core.checked import Checked, checked
 from srat.core.errors import UserError, require, require_field
 from srat.core.members import NOT_IDENTITY, Member
+from srat.data.class_words import ClassWord, labels_of
 from srat.data.counts import anywhere, require_labels
 from srat.data.labels import as_labels
 from srat.data.pixels import check_axes, check_images
@@ -171,8 +172,8 @@ class Parts(Checked):
 
     read: Callable[[Part], Dataset]
     """A part → its images, with all its classes."""
-    classes: tuple[int, ...] = ()
-    """Labels to keep, renumbered in this order; all if there are none."""
+    classes: tuple[ClassWord, ...] = ()
+    """Classes to keep, by name or label, renumbered in this order; all if there are none."""
     there: frozenset[Part] = frozenset({"train", "test"})
     """The parts that there are."""
     notes: tuple[str, ...] = ()
@@ -214,7 +215,7 @@ class Parts(Checked):
         return self._with_chosen_classes(self.read(part))
 
     def _with_chosen_classes(self, dataset: Dataset) -> Dataset:
-        return dataset.with_classes(self.classes) if self.classes else dataset
+        return dataset.with_classes(labels_of(self.classes, dataset.class_names)) if self.classes else dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,8 +224,8 @@ class Source(Member):
 
     suggested: ClassVar[Suggested] = Suggested()
     there: ClassVar[frozenset[Part]] = frozenset({"train", "test"})
-    classes: tuple[int, ...] = ()
-    """Labels to keep, counted from 0, and renumbered in this order; all unless given."""
+    classes: tuple[ClassWord, ...] = ()
+    """Classes to keep, by name or by label from 0, renumbered in this order; all unless given."""
 
     @property
     def title(self) -> str:

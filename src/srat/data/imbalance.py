@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal
 
@@ -19,6 +19,8 @@ from srat.data.counts import require_labels
 
 Counts = Sequence[int]
 ClassOrder = Literal["label", "random"] | tuple[int, ...]
+UNMET = 0.1
+"""How far off a ratio may be, as a share of it, before that is said."""
 
 
 @checked
@@ -127,6 +129,11 @@ class Imbalance(Member):
         """
         return select(labels, self.counts(class_counts, seed=seed), seed=seed)
 
+    def notes(self, class_counts: Counts, *, seed: int) -> tuple[str, ...]:
+        """Return what is to be said of the counts that it keeps; arguments as for `counts`."""
+        del class_counts, seed
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class NoImbalance(Imbalance, name="none"):
@@ -160,6 +167,19 @@ class _Profile(Imbalance):
         capped = [min(class_counts[c], self.cap or class_counts[c]) for c in order]
         profile = dict(zip(order, self.profile(capped), strict=True))
         return tuple(profile[c] for c in range(len(class_counts)))
+
+    @override
+    def notes(self, class_counts: Counts, *, seed: int) -> tuple[str, ...]:
+        """Return that the ratio is not met, and what meets it, where the classes are uneven themselves."""
+        kept, least = self.counts(class_counts, seed=seed), min(class_counts)
+        there = realised_ratio(kept)
+        rounded = min(kept) == _share_of(max(kept), 1 / self.ratio)
+        if rounded or abs(there / self.ratio - 1) < UNMET:
+            return ()
+        capped = replace(self, cap=least).counts(class_counts, seed=seed)
+        uneven = f"the classes have {least:,} to {max(class_counts):,} images before it applies"
+        met = f"; `imbalance.cap` {least} meets it, with {sum(capped):,} images instead of {sum(kept):,}"
+        return (f"`imbalance.ratio` {self.ratio:g} becomes {there:.1f}, as {uneven}{met}",)
 
     def profile(self, class_counts: Counts) -> tuple[int, ...]:
         """Return the counts to keep, of classes in their order from well- to under-represented."""
@@ -228,9 +248,13 @@ def _checked(ratio: float) -> float:
     return ratio
 
 
-def _kept(class_counts: Counts, shares: Sequence[float], ratio: float) -> tuple[int, ...]:
+def _share_of(count: int, share: float) -> int:
     # The tiny addend keeps 5000 · 0.01 at 50 where floating point has 49.999….
-    counts = tuple(math.floor(n * share + 1e-9) for n, share in zip(class_counts, shares, strict=True))
+    return math.floor(count * share + 1e-9)
+
+
+def _kept(class_counts: Counts, shares: Sequence[float], ratio: float) -> tuple[int, ...]:
+    counts = tuple(map(_share_of, class_counts, shares))
     empty = [c for c, count in enumerate(counts) if count < 1]
     if empty:
         raise UserError(

@@ -25,12 +25,14 @@ class TrainingData:
         held_out: what chooses the best epoch, or None.
         train_indices: positions of ``train`` in the source, sorted.
         held_out_indices: positions of ``held_out`` in the source, sorted; none of a validation part of its own.
+        notes: what is to be said of the counts that are kept.
     """
 
     train: Dataset
     held_out: Dataset | None
     train_indices: Int[Tensor, " train"]
     held_out_indices: Int[Tensor, " held"]
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def kept_indices(self) -> Int[Tensor, " kept"]:
@@ -91,10 +93,11 @@ def prepare(source: Source | Parts, imbalance: Imbalance, holdout: Holdout, *, s
     parts = source.parts() if isinstance(source, Source) else source
     full = parts.train()
     check_classes(full)
-    kept = imbalance.kept(full.labels, full.counts, seed=seed)
+    kept, notes = imbalance.kept(full.labels, full.counts, seed=seed), imbalance.notes(full.counts, seed=seed)
     validation = parts.validation() if holdout.fraction else None
     if validation is not None:
-        return TrainingData(full.subset(kept), validation, kept, kept[:0])
+        return TrainingData(full.subset(kept), validation, kept, kept[:0], notes)
     groups = None if full.groups is None else full.groups[kept]
     train, held_out = (kept[positions] for positions in holdout.split(full.labels[kept], seed=seed, groups=groups))
-    return TrainingData(full.subset(train), full.subset(held_out) if len(held_out) else None, train, held_out)
+    held = full.subset(held_out) if len(held_out) else None
+    return TrainingData(full.subset(train), held, train, held_out, notes)

@@ -11,6 +11,7 @@ from srat.config.config import Config
 from srat.core.checked import checked
 from srat.core.errors import require
 from srat.core.files import write_atomically
+from srat.data.class_words import labels_of
 from srat.data.sources.folder import Folder
 from srat.evaluation.classification import confusion_of
 from srat.evaluation.examples import Examples
@@ -110,7 +111,7 @@ def _file_names(folder: RunFolder, examples: Examples) -> Sequence[str]:
     data = Config.read(folder.config, opening=True).data
     if not isinstance(data, Folder):
         return ()
-    chosen, names = data.classes, list(record.parts.get("test", ()))
+    chosen, names = labels_of(data.classes, record.classes), list(record.parts.get("test", ()))
     if chosen:
         names = [name for name, label in zip(names, record.labels_of("test"), strict=True) if label in chosen]
     return names if len(names) == len(examples.labels) else ()

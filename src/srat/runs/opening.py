@@ -10,6 +10,7 @@ from srat.config.composition import compose
 from srat.config.config import Config
 from srat.core.errors import require
 from srat.data import Dataset, Parts, prepare
+from srat.data.class_words import labels_of
 from srat.models import ImageShape
 from srat.runs.folder import RunFolder
 from srat.runs.run import ModelFacts, image_shape
@@ -48,7 +49,7 @@ def trained_images(folder: RunFolder, config: Config, parts: Parts) -> Dataset:
     record = folder.record
     assert record is not None
     labels = record.labels_of("train")
-    chosen = config.data.classes
+    chosen = labels_of(config.data.classes, record.classes)
     names = [name for name, label in zip(record.parts["train"], labels, strict=True) if not chosen or label in chosen]
     position = {name: place for place, name in enumerate(name for name in names if name not in gone)}
     learned = [position[names[index]] for index in folder.train_indices if names[index] in position]

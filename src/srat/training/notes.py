@@ -31,6 +31,7 @@ def notes_before(
     """
     yield from parts.notes
     yield from validation_note(config, parts)
+    yield from data.notes
     yield from constant_notes(train)
     yield from budget_note(config, train)
     yield from group_note(config, data)

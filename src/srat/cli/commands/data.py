@@ -108,7 +108,8 @@ def show(arguments: Arguments, console: Console) -> int:
     for part, there in (("validation", validation), ("test", test)):
         if there is not None:
             say(f"{len(there):,} {part} images, {balance(there.counts)}")
-    for note in (*parts.notes, *notes_on(arguments.source, {"train": train, "validation": validation, "test": test})):
+    own = notes_on(arguments.source, {"train": train, "validation": validation, "test": test})
+    for note in (*parts.notes, *arguments.imbalance.notes(train.counts, seed=arguments.seed), *own):
         say(printable(note))
     say(f"kept indices, seed {arguments.seed}: sha256 {hash_indices(kept)}")
     if arguments.indices is not None:
@@ -171,12 +172,12 @@ def show_folder(source: Folder, arguments: Arguments, console: Console) -> bool:
     tell_twins(arguments, found, console)
     for line in advice(source, arguments, found):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    return not in_the_way(found)
+    return not in_the_way(source, found)
 
 
 def advice(source: Folder, arguments: Arguments, found: Survey) -> Iterator[str]:
     """Yield the command to train on a folder, as a plan for the time has it, or what is in the way."""
-    if problems := in_the_way(found):
+    if problems := in_the_way(source, found):
         yield f"Not ready for training: {printable('; '.join(problems))}"
         return
     from srat.cli.planning import made  # which brings Fabric
@@ -195,10 +196,11 @@ def advice(source: Folder, arguments: Arguments, found: Survey) -> Iterator[str]
     yield f"To train on it: {plan.command}"
 
 
-def in_the_way(found: Survey) -> list[str]:
+def in_the_way(source: Folder, found: Survey) -> list[str]:
     """Return what is in the way of a training on a folder."""
-    unreadable = ["fix or remove the files that cannot be read"] if found.unreadable else []
-    return [*unreadable, *([found.problem] if found.problem else [])]
+    mend = "fix or remove the files that cannot be read, or leave them out (`data.skip_unreadable`)"
+    unreadable = found.unreadable and not source.skip_unreadable
+    return [*([mend] if unreadable else []), *([found.problem] if found.problem else [])]
 
 
 def balance(counts: Sequence[int]) -> str:

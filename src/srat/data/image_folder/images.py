@@ -15,7 +15,7 @@ from srat.data.image_folder.found import Found
 from srat.data.image_folder.levels import dark_notes, dull_notes, levels_used
 from srat.data.image_folder.scan import is_hidden, not_an_image
 from srat.data.reading.decoding import NO_BACKGROUND, Header, Mode, read_header
-from srat.data.reading.image_files import ImageFiles, Streaming, read_each, size_text, together, try_each
+from srat.data.reading.image_files import SKIPPING, ImageFiles, Streaming, read_each, size_text, together, try_each
 from srat.data.record import OF_PART, Names, Part, Record, digest_if_readable, file_digest
 
 Color = Literal["auto", "grey", "rgb"]
@@ -25,7 +25,8 @@ Color = Literal["auto", "grey", "rgb"]
 class Reading:
     """How files are read; the fields are those of the folder's source."""
 
-    size: int | None
+    size: tuple[int, int] | None
+    """Width and height that images are resized to; None leaves them as they are."""
     color: Color
     background: str
     white_level: int
@@ -74,7 +75,7 @@ class FolderImages:
         wrong = [each for each in looked if isinstance(each, UserError)]
         if wrong:
             self._require_decodable(headers)
-            raise together(wrong)
+            raise together(wrong, SKIPPING)
         return headers
 
     def _require_decodable(self, headers: Sequence[Header]) -> None:
@@ -83,10 +84,10 @@ class FolderImages:
         Args:
             headers: those that could be read, which are not all.
         """
-        width, height = headers[0].size if headers else (1, 1)
-        side = self._reading.size
-        shape = {"mode": "RGB", "height": side or height, "width": side or width}
-        files = replace(self._reading.files(self.found.paths, shape), resize=True)  # of whatever size they are
+        width, height = self._reading.size or (headers[0].size if headers else (1, 1))
+        shape = {"mode": "RGB", "height": height, "width": width}
+        paths = self.found.paths
+        files = replace(self._reading.files(paths, shape, beside=paths), resize=True)  # of whatever size they are
         if not files.stays:
             files.require_readable()
 
@@ -108,8 +109,7 @@ class FolderImages:
         """Mode, height and width of all images."""
         if self._known:
             return {name: self._known[name] for name in ("mode", "height", "width")}
-        side = self._reading.size
-        width, height = (side, side) if side else common_size(self.headers, self.found.paths)
+        width, height = self._reading.size or common_size(self.headers, self.found.paths)
         named: Mapping[str, Mode] = {"grey": "L", "rgb": "RGB"}
         seen: Mode = "L" if all(header.grey for header in self.headers) else "RGB"
         return {"mode": named.get(self._reading.color, seen), "height": height, "width": width}

@@ -14,6 +14,7 @@ from srat.data.image_folder.found import Found, Hints
 from srat.data.image_folder.grouping import Grouping, Groups, group_notes, shared_group_notes
 from srat.data.image_folder.labelled import Files, Labelled, LayoutName, split_by_group, split_by_name, wanted_counts
 from srat.data.image_folder.naming import alike_notes, in_order, part_of
+from srat.data.image_folder.patterns import side_notes
 from srat.data.image_folder.scan import Branch, Passed
 from srat.data.image_folder.table import Columns, shortcoming
 from srat.data.record import PARTS, Part
@@ -56,7 +57,8 @@ def laid_out(
     placed = {part: _numbered(drawn[part], names) for part in PARTS if part in drawn}
     deeper = () if top is root else (f"the classes are those of {top.path}",)
     read = (note for each in used.values() for note in each.notes)
-    said = dict.fromkeys([*deeper, *read, *alike_notes(classes)])
+    beside = side_notes([path for paths in classes.values() for path in paths])
+    said = dict.fromkeys([*deeper, *read, *alike_notes(classes), *beside])
     return Found(
         place=root.path,
         class_names=names,

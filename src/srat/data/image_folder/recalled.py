@@ -10,6 +10,7 @@ from srat.core.words import counted, few
 from srat.data.image_folder.found import Found
 from srat.data.image_folder.known import Pixels, maybe_known, of_contents, of_pixels
 from srat.data.image_folder.naming import normal
+from srat.data.image_folder.patterns import Meant
 from srat.data.image_folder.scan import Branch
 from srat.data.reading.image_files import read_each
 from srat.data.record import OF_PART, PARTS, Part, Record, digest_if_readable, file_digest
@@ -42,7 +43,9 @@ class _Today:
     """Why a new run could take nothing."""
 
 
-def recalled(root: Branch, record: Record, *, now: Callable[[], Found], seen: Pixels, threads: int) -> Found:
+def recalled(
+    root: Branch, record: Record, *, now: Callable[[], Found], seen: Pixels, meant: Meant, threads: int
+) -> Found:
     """Return the images that a run has recorded, as far as they are there, by their names or else by their contents.
 
     Args:
@@ -50,6 +53,7 @@ def recalled(root: Branch, record: Record, *, now: Callable[[], Found], seen: Pi
         record: the run's.
         now: finds what a new run would take of it.
         seen: names the pixels of files, as the run sees them.
+        meant: which images that came since are meant.
         threads: how many files are read at a time.
     """
     today = _today(now)
@@ -59,7 +63,8 @@ def recalled(root: Branch, record: Record, *, now: Callable[[], Found], seen: Pi
     strays = dict(zip(unknown, read_each(digest_if_readable, unknown, threads), strict=True))
     images = _with_moved(places, there, strays)
     own = {each.path for each in images}
-    left = {path: digest for path, digest in strays.items() if path not in own}
+    idle = {path for path in strays if meant.why_not(path.relative_to(root.path).as_posix())}
+    left = {path: digest for path, digest in strays.items() if path not in own | idle}
     names = {each.digest: each.name for each in images if each.digest}
     bare = {each.path: each.name for each in images if each.path and not each.digest}
     copies = of_contents(left, names, bare, threads)

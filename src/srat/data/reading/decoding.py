@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image
 
-from srat.core.errors import UserError, require
+from srat.core.errors import UnreadableError, UserError, require
 from srat.core.words import number
 from srat.data.reading.formats import START, formats_of, why_undecoded
 
@@ -70,18 +70,30 @@ def opened(
             start = file.read(START)
             file.seek(0)
             why = why_undecoded(path, start)
-            require(not why, f"not read: {why}")
+            if why:
+                raise UnreadableError(f"not read: {why}")
             with Image.open(file, formats=formats_of(start)) as image:
                 width, height = image.size
                 pixels = f"{width:,} × {height:,} pixels, expected at most {most_pixels:,} in all"
                 require(width * height <= most_pixels, pixels)
                 yield image
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        kind = UnreadableError if isinstance(error, UnreadableError) else UserError
+        raise kind(f"{path}: {error}") from error
     except UnidentifiedImageError as error:
-        raise UserError(f"{path}: not a readable image") from error
+        raise UnreadableError(f"{path}: not a readable image") from error
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
-        raise UserError(f"{path}: not a readable image, or truncated ({error})") from error
+        raise UnreadableError(f"{path}: not a readable image, or truncated ({error})") from error
+
+
+def decode(path: Path) -> None:
+    """Decode the whole of an image file.
+
+    Raises:
+        UserError: if that cannot be done.
+    """
+    with opened(path) as image:
+        image.load()
 
 
 def read_header(path: Path, *, upright: bool = True) -> Header:

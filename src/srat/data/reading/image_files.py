@@ -16,7 +16,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from PIL import Image
 
-from srat.core.errors import UserError, require
+from srat.core.errors import UnreadableError, UserError, require
 from srat.core.files import content_digest
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST, Mode, opened, shown
 from srat.data.reading.formats import FORMATS
@@ -25,6 +25,8 @@ from srat.runtime.machine import free_memory, neighbours, require_memory
 Item = TypeVar("Item")
 T = TypeVar("T")
 Streaming = Literal["auto", "always", "never"]
+SKIPPING = "`data.skip_unreadable` leaves such files out"
+"""What may help where files are damaged."""
 NAMED_WRONG = 10
 """Files that cannot be read, at the most, that a line names."""
 _BLOCK = 1 << 20
@@ -134,7 +136,9 @@ class ImageFiles:
         def look(path: Path) -> None:
             self._decode(path)
 
-        read_each(look, self.beside or self.paths, self.workers)
+        looked = try_each(look, self.beside or self.paths, self.workers)
+        if wrong := [each for each in looked if isinstance(each, UserError)]:
+            raise together(wrong, SKIPPING if self.beside else "")
 
     def hash_contents(self) -> bytes:
         """Return the SHA-256 of the files' contents and of how they are read."""
@@ -225,11 +229,18 @@ def try_each(look: Callable[[Item], T], items: Sequence[Item], workers: int) -> 
         return [one for share in pool.map(lambda share: list(map(tried, share)), shares) for one in share]
 
 
-def together(wrong: Sequence[UserError]) -> UserError:
-    """Return one error that tells of several files."""
+def together(wrong: Sequence[UserError], advice: str = "") -> UserError:
+    """Return one error that tells of several files.
+
+    Args:
+        wrong: the errors.
+        advice: what may help where files are damaged.
+    """
     more = f"; and {len(wrong) - NAMED_WRONG:,} more ('srat data folder' lists all)" if len(wrong) > NAMED_WRONG else ""
     listed = "; ".join(map(str, wrong[:NAMED_WRONG])) + more
-    return wrong[0] if len(wrong) == 1 else UserError(f"{len(wrong):,} files cannot be read: {listed}")
+    then = f"; {advice}" if advice and any(isinstance(each, UnreadableError) for each in wrong) else ""
+    said = str(wrong[0]) if len(wrong) == 1 else f"{len(wrong):,} files cannot be read: {listed}"
+    return UserError(said + then) if then or len(wrong) > 1 else wrong[0]
 
 
 def size_text(size: tuple[int, int]) -> str:

@@ -11,6 +11,7 @@ from srat.core.members import since
 from srat.data.array_file.names import OF_VERSION_0_1
 from srat.data.array_file.rows import read_rows, require_legible
 from srat.data.array_file.split import as_it_lies, recalled
+from srat.data.class_words import labels_of
 from srat.data.dataset import Dataset, Parts, Source, Suggested
 from srat.data.record import Part, Record
 from srat.data.validation import ValidationUse
@@ -43,7 +44,7 @@ class Arrays(Source, name="arrays"):
         else:
             # A run that recorded nothing is of version 0.1, which knew no validation part.
             rows = read_rows(place, only=None if record is None else OF_VERSION_0_1)
-            split = as_it_lies(rows, self.test_fraction, self.classes, self.validation)
+            split = as_it_lies(rows, self.test_fraction, labels_of(self.classes, rows.class_names), self.validation)
             if record is None:
                 require_legible(split.class_names, place)
         return Parts(

@@ -16,9 +16,11 @@ from srat.data.image_folder.grouping import Grouping, check_group
 from srat.data.image_folder.images import Color, FolderImages, Reading
 from srat.data.image_folder.labelled import LayoutName
 from srat.data.image_folder.layout import laid_out
+from srat.data.image_folder.patterns import Meant
 from srat.data.image_folder.recalled import recalled, unrecorded
 from srat.data.image_folder.scan import Branch, scan, told_in_line
 from srat.data.image_folder.table import Columns
+from srat.data.image_folder.unreadable import without_unreadable
 from srat.data.looks import thumbnail_of_file
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST
 from srat.data.reading.downloads import require_folder
@@ -41,6 +43,8 @@ class Folder(Source, name="folder"):
     """The folder."""
     size: int | None = None
     """Height and width to resize to; needed where the images' sizes differ."""
+    width: int | None = field(default=None, metadata=since(None))
+    """The width to resize to where it is not the height."""
     color: Color = "auto"
     """Channels; auto is grey where every image is."""
     test_fraction: float = 0.2
@@ -53,6 +57,12 @@ class Folder(Source, name="folder"):
     """The column of a table that names the files, where its name does not say so."""
     label_column: str | None = field(default=None, metadata=since(None))
     """The column of a table that names the classes, likewise."""
+    include: tuple[str, ...] = field(default=(), metadata=since(()))
+    """Patterns of the images that are meant, such as '*.jpg'; one with a slash fits paths below the folder."""
+    exclude: tuple[str, ...] = field(default=(), metadata=since(()))
+    """Patterns of images that are not, such as '*_mask.png'."""
+    skip_unreadable: bool = field(default=False, metadata=since(False))
+    """Leave out images that are damaged, and say which, instead of refusing to train."""
     group: str | None = field(default=None, metadata=since(None))
     """Which images belong together, and stay in one part: a regular expression that is searched in each name below the
     class's folder (its first part in parentheses names the group within the class), column:NAME of the table, or found
@@ -69,12 +79,24 @@ class Folder(Source, name="folder"):
     def __post_init__(self) -> None:
         size, share, workers, white = self.size, self.test_fraction, self.workers, self.white_level
         require_field(size is None or 4 <= size <= 1024, "data.size", "4 to 1024 pixels", size)
+        require_field(self.width is None or 4 <= self.width <= 1024, "data.width", "4 to 1024 pixels", self.width)
+        require(self.width is None or size is not None, "`data.width` needs `data.size`, which is the height then")
         require_field(0 < share < 1, "data.test_fraction", "a share between 0 and 1", share, 0, 1)
         require_field(workers is None or 1 <= workers <= 1024, "data.workers", "1 to 1,024 threads", workers)
         require_field(1 <= white <= WHITEST, "data.white_level", f"1 to {WHITEST:,}", white)
         if self.group is not None:
             check_group(self.group)
         require_field(_is_colour(self.background), "data.background", "a colour or none", self.background)
+
+    @property
+    def meant(self) -> Meant:
+        """Which images are meant."""
+        return Meant(include=self.include, exclude=self.exclude)
+
+    @property
+    def resized(self) -> tuple[int, int] | None:
+        """Width and height to resize to; None where images stay as they are."""
+        return None if self.size is None else (self.width or self.size, self.size)
 
     @property
     def threads(self) -> int:
@@ -85,7 +107,7 @@ class Folder(Source, name="folder"):
     def reading(self) -> Reading:
         """How its files are read."""
         return Reading(
-            size=self.size,
+            size=self.resized,
             color=self.color,
             background=self.background,
             white_level=self.white_level,
@@ -107,7 +129,7 @@ class Folder(Source, name="folder"):
             def seen(paths: Sequence[Path]) -> Sequence[str]:
                 return self.reading.files(paths, record.images).pixel_digests()
 
-            found = recalled(root, record, now=now, seen=seen, threads=self.threads)
+            found = recalled(root, record, now=now, seen=seen, meant=self.meant, threads=self.threads)
             images = FolderImages(self.reading, found, record.images)
             new = partial(self._new, images, record)
         else:
@@ -148,7 +170,8 @@ class Folder(Source, name="folder"):
         Raises:
             UserError: if that is not clear, or a class has none.
         """
-        return whole(self.arranged(scan(place), numbered=numbered))
+        found = whole(self.arranged(scan(place), numbered=numbered))
+        return without_unreadable(found, self.threads) if self.skip_unreadable else found
 
     def arranged(self, root: Branch, *, numbered: bool = True) -> Found:
         """Return the same of a folder that has been scanned, with what is in the way of a training.
@@ -160,8 +183,8 @@ class Folder(Source, name="folder"):
         Raises:
             UserError: if it is not clear which image is of which class and part.
         """
-        return laid_out(
-            root,
+        found = laid_out(
+            self.meant.within(root),
             layout=self.layout,
             validation=self.validation,
             columns=Columns(file=self.file_column, label=self.label_column),
@@ -169,6 +192,7 @@ class Folder(Source, name="folder"):
             numbered=numbered,
             grouping=None if self.group is None else Grouping(said=self.group, thumbnails=self._thumbnails),
         )
+        return replace(found, notes=(*found.notes, *self.meant.notes(root)))
 
     def _thumbnails(self, paths: Sequence[Path]) -> Sequence[bytes]:
         look = partial(thumbnail_of_file, background=self.background, white_level=self.white_level)
