@@ -20,6 +20,7 @@ import requests
 import torch
 
 from forking import forking
+from remembering import remember_classes
 from shortening import shorten_autoattack, shorten_maps
 from srat.data import Dataset
 from srat.data.sources.fashion_mnist import DEBIAN_FOLDER
@@ -29,6 +30,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it that 
 if "PYTEST_XDIST_WORKER" in os.environ:  # each of several has a core to itself; so have the processes that it starts
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+remember_classes()
 
 
 def pytest_addoption(parser):

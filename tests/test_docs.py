@@ -121,7 +121,7 @@ class TestHowTos:
         follow(DOCS / "how-to" / f"{name}.md", capsys)
 
 
-def test_the_new_loss_of_the_guide(here):
+def test_the_new_loss_of_the_guide(here, forked):
     """In a process of its own: it is registered for good."""
     (text,) = [text for language, text, _ in blocks(ROOT / "CONTRIBUTING.md") if language == "python"]
     check = (

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 APART = Path(sys.prefix) / "apart"
 """Where `make setup` puts Lightning."""

@@ -17,6 +17,8 @@ import yaml
 import srat
 from quick import quick
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 ROOT = Path(__file__).parent.parent
 QUICK = quick()
 

@@ -13,6 +13,7 @@ from one_file_each import ADDED
 
 from quick import quick
 
+pytestmark = pytest.mark.usefixtures("forked")
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "extend.md"
 TINY = quick(model="linear", steps=3)
 

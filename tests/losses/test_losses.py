@@ -147,6 +147,7 @@ def test_refuses_what_is_out_of_range(make):
         make()
 
 
+@pytest.mark.usefixtures("forked")
 def test_every_loss_compiles_in_one_graph():
     """On its own: the checks of types that run in the tests are not for the compiler."""
     code = """

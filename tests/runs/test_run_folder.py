@@ -21,7 +21,7 @@ with RunFolder(Path(sys.argv[1])).locked():
 
 
 @pytest.fixture
-def holder(tmp_path):
+def holder(tmp_path, forked):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "locked\n"
     yield process

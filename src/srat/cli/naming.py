@@ -91,7 +91,7 @@ def flags_of_member(member: type, family: str) -> set[str]:
 
 def _settings(kind: type, value: Any, prefix: str = "", *, every: bool = False) -> Iterator[tuple[str, Any]]:
     """Yield the path and the type of each setting in a dataclass, or in that of a value."""
-    hints, bare = get_type_hints(kind, include_extras=True), get_type_hints(kind)
+    hints, bare = _types_of(kind)
     for name in (field.name for field in fields(kind)):
         marks, inner = getattr(hints[name], "__metadata__", ()), getattr(value, name, None)
         path = ".".join(part for part in (prefix, _called(name, marks)) if part)
@@ -102,6 +102,12 @@ def _settings(kind: type, value: Any, prefix: str = "", *, every: bool = False) 
             yield from _settings(type(inner), inner, path, every=every)
         elif tyro.conf.Positional not in marks and not family_of(bare[name]) and path not in WITHOUT:
             yield path, bare[name]
+
+
+@cache
+def _types_of(kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the types of a class's fields, with what is said of them and without."""
+    return get_type_hints(kind, include_extras=True), get_type_hints(kind)
 
 
 def family_of(kind: Any) -> Any:

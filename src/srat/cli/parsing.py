@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, make_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -292,11 +293,12 @@ def _choice_for(given: str, kind: type) -> str:
     return ""
 
 
-def _names_within(kind: type) -> set[str]:
+@cache
+def _names_within(kind: type) -> frozenset[str]:
     """Return the names of a dataclass's fields, and of those of the dataclasses in it."""
     hints = get_type_hints(kind)
     inner = [hints[field.name] for field in fields(kind) if is_dataclass(hints[field.name])]
-    return {field.name for field in fields(kind)} | {name for one in inner for name in _names_within(one)}
+    return frozenset({field.name for field in fields(kind)}.union(*map(_names_within, inner)))
 
 
 def _as_we_call_it(word: str) -> str:
