@@ -77,6 +77,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(without_gpu)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_environment():
+    """What a library sets in the environment, as Ray and MkDocs do, stays within a file of tests."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys() - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture
 def rng():
     return torch.Generator().manual_seed(0)

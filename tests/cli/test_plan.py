@@ -1,7 +1,9 @@
 """srat plan, from the words to the command that it prints."""
 
 import json
+import os
 import shlex
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from srat.data.sources.arrays import Arrays
 from srat.data.sources.digits import Digits
 from srat.data.sources.folder import Folder
 from srat.planning.costs import Speed
+from srat.planning.measuring import timed_steps
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +111,26 @@ def test_json_is_the_same_plan(cli, speed):
     content = json.loads(out)
     assert trained_by(shlex.split(content["command"])[2:])[1] == srat.Config.from_plain(content["config"])
     assert content["seconds"]["total"] <= content["time"] == 600
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_ctrl_c_is_answered_within_a_step(cli, monkeypatch, step):
+    made = []
+
+    def interrupted(steps, **settings):
+        def counted():
+            for images in steps:
+                made.append(images)
+                if len(made) == step:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield images
+
+        return timed_steps(counted(), **settings)
+
+    monkeypatch.setattr("srat.planning.measuring.timed_steps", interrupted)
+    code, out, err = cli("plan", "digits", "--time", "10m", "--device", "cpu")
+    assert (code, out, err) == (130, "", "srat: stopped by SIGINT\n")
+    assert len(made) == step
 
 
 def test_it_can_be_run_at_once(cli, monkeypatch):

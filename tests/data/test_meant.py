@@ -101,7 +101,7 @@ class TestPatterns:
 class TestSideFiles:
     def test_masks_that_are_read_as_images_are_said(self, masked):
         said = "each .jpg has a .png of the same name beside it, and both are read"
-        assert any(said in note and "`data.include` *.jpg" in note for note in notes(masked))
+        assert any(said in note and "`data.include` '*.jpg'" in note for note in notes(masked))
 
     def test_masks_by_the_end_of_their_names_are_said(self, tmp_path):
         for name in ("ant", "bee"):
@@ -110,7 +110,7 @@ class TestSideFiles:
                 put(tmp_path / name / f"{name}_{i}_mask.png")
         (said,) = (note for note in notes(tmp_path) if "beside it" in note)
         assert said.startswith("each image has another beside it whose name ends in _mask, and both are read")
-        assert "`data.exclude` *_mask.*" in said
+        assert "`data.exclude` '*_mask.*'" in said
         assert not any("beside it" in note for note in notes(tmp_path, exclude=("*_mask.*",)))
 
     @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from quick import quick
 from srat.cli.commands.train import read_arguments
+from srat.data import survey as surveying
 from srat.data.sources.folder import Folder
 from srat.data.survey import survey
 from srat.report.terminal.survey import FEW, reach, remarks, survey_table
@@ -172,6 +174,22 @@ def test_a_time_that_does_not_suffice_loses_no_survey(folder, cli):
     code, out, err = cli("data", "folder", folder, "--time", "soon")
     assert (code, out) == (2, "")
     assert "--time: expected a time with its unit" in err
+
+
+@pytest.mark.parametrize("at", ["_look", "leaks_among"])
+def test_ctrl_c_is_answered_between_two_images(at, folder, cli, monkeypatch):
+    real, asked = getattr(surveying, at), []
+
+    def interrupted(*args, **settings):
+        asked.append(args)
+        if len(asked) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*args, **settings)
+
+    monkeypatch.setattr(surveying, at, interrupted)
+    code, out, err = cli("data", "folder", folder, "--data.workers", "1")
+    assert (code, out, err) == (130, "", "srat: stopped by SIGINT\n")
+    assert len(asked) < 30
 
 
 def test_where_nothing_can_be_read_that_is_said(cli, tmp_path):

@@ -3,12 +3,14 @@
 import json
 import shlex
 from functools import partial
+from time import monotonic
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from srat.cli.naming import in_flags, make_console
 from srat.cli.options import Options
 from srat.config.config import Config
+from srat.core.signals import deferring_signals
 from srat.planning.planning import Plan, plan
 from srat.report.terminal.plan import expected, plan_table
 from srat.report.terminal.scopes import print_whole
@@ -21,14 +23,21 @@ def made(config: Config, *, time: str, device: str = "auto", measuring: str | No
         keep_freed_memory()  # as the training does
     told = make_console("plan", stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
+    shown = Progress(*columns, console=told, transient=True, disable=not told.is_terminal)
+    with deferring_signals() as interruption, shown as progress:
         task = progress.add_task("measuring", total=None)
         tell = partial(progress.update, task)
+
+        def clock() -> float:  # asked before and after each step
+            interruption.check()
+            return monotonic()
+
         return plan(
             config,
             time=time,
             device=device,
             measuring=measuring,
+            clock=clock,
             told=lambda text: tell(description=f"measuring {text}"),
         )
 

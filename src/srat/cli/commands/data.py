@@ -1,7 +1,7 @@
 """The command ``srat data``."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from srat.config.composition import compose
 from srat.core.durations import parse_duration
 from srat.core.errors import UserError, printable, require
 from srat.core.members import choices
+from srat.core.signals import deferring_signals
 from srat.core.words import counted
 from srat.data import Dataset, Imbalance, Source, write_split
 from srat.data.constant import constant_notes
@@ -157,14 +158,19 @@ def tell_twins(arguments: Arguments, found: Survey, console: Console) -> None:
 def show_folder(source: Folder, arguments: Arguments, console: Console) -> bool:
     """Print what a folder holds, what is wrong with it, and the command to train on it; return whether there is one."""
     told = make_console(COMMAND, stderr=True)
-    with Progress(console=told, transient=True, disable=not told.is_terminal) as progress:
-        task = progress.add_task("looking at images", total=None)
-        comparing = progress.add_task("comparing them", total=None, visible=False)
-        found = survey(
-            source,
-            lambda n, count: progress.update(task, completed=n, total=count),
-            lambda n, count: progress.update(comparing, completed=n, total=count, visible=True),
-        )
+    shown = Progress(console=told, transient=True, disable=not told.is_terminal)
+    with deferring_signals() as interruption, shown as progress:
+
+        def counting(text: str) -> Callable[[int, int], None]:
+            task = progress.add_task(text, total=None, visible=False)
+
+            def done(n: int, count: int) -> None:
+                interruption.check()
+                progress.update(task, completed=n, total=count, visible=True)
+
+            return done
+
+        found = survey(source, counting("looking at images"), counting("comparing them"))
     print_whole(console, survey_table(found))
     for text, is_warning in remarks(found):
         style = "yellow" if is_warning else ""

@@ -87,12 +87,12 @@ def side_notes(paths: Sequence[Path]) -> Iterator[str]:
         for other, times in beside.items():
             if times == count == endings[other] > 1:
                 kind = f"each {ending} has a {other} of the same name beside it"
-                yield f"{kind}, and both are read; where one is a mask or a copy: `data.include` *{ending}"
+                yield f"{kind}, and both are read; where one is a mask or a copy: `data.include` '*{ending}'"
     tails = Counter(tail for place in stems if (tail := _tail(place, stems)))
     for tail, count in tails.items():
         if 2 * count == len(stems) > 2:
             kind = f"each image has another beside it whose name ends in {tail}"
-            yield f"{kind}, and both are read; where these are masks: `data.exclude` *{tail}.*"
+            yield f"{kind}, and both are read; where these are masks: `data.exclude` '*{tail}.*'"
 
 
 def _tail(place: tuple[Path, str], stems: dict[tuple[Path, str], set[str]]) -> str:
