@@ -191,7 +191,7 @@ def test_leaves_everything_as_it_was(name):
 
 def test_what_leaves_the_budget_counts_for_nothing(monkeypatch):
     """A search that goes a million times as far as it may breaks nothing."""
-    trial = before(classes=10)
+    trial = before(classes=10, n=20)
 
     def too_far(self, logits_at, images, labels, numbers, real=ReferenceStage.attacked, **settings):
         return images + 1e6 * (real(self, logits_at, images, labels, numbers, **settings) - images)

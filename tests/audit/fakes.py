@@ -17,21 +17,24 @@ from srat.audit.searching import Task
 from srat.data import to_unit
 from srat.evaluation.evaluate import examine
 from srat.models import lent, logits_of
+from srat.training.fitting import fit
 
 EPSILON, HONEST_EPSILON = 0.15, 0.1
 HONEST = ("ce", "srat-ldam")
 
 
 @cache
-def trained(method, epochs=12, *, seed=0, model="small-cnn", held_out=True):
-    """A small model on digits, the natural one on all of them."""
+def trained(method, epochs=12, *, seed=0, model="small-cnn", held_out=True, steps=None):
+    """A small model on digits, the natural one on all of them; in so many steps of its attack, by default its own."""
     few = {"imbalance": "none"} if method == "natural" else {"ratio": 10}
     config = srat.compose(method=method, data="digits", model=model, epochs=epochs, seed=seed, **few)
+    if steps is not None:
+        config = replace(config, attack=replace(config.attack, steps=steps, step_size=2.5 * HONEST_EPSILON / steps))
     if model == "small-cnn":
         config = replace(config, model=replace(config.model, width=16))
     if not held_out:
         config = replace(config, holdout=replace(config.holdout, fraction=0))
-    return srat.fit(config, device="cpu").model.eval()
+    return fit(config, device="cpu").model.eval()
 
 
 @cache
@@ -363,16 +366,29 @@ ANSWERS = {
 }
 
 
+def small_scale(honest):
+    """An honest model whose logits are so small that cross-entropy has the gradient of no class in particular."""
+    return Remade(honest, lambda logits: logits / 30)
+
+
+OTHERS = {
+    "batch-statistics": BatchStatistics,
+    "large-batches": ManyAtOnce,
+    "remembering": Remembering,
+    "half": Half,
+    "winners": partial(own_module, winners),
+    "small-scale": lambda: small_scale(trained("ce", held_out=False)),
+}
+
+
+def fake(name):
+    """One of the fakes."""
+    return Fake(ANSWERS[name]) if name in ANSWERS else OTHERS[name]()
+
+
 def fakes():
     """Every fake, by its name."""
-    return {name: Fake(answer) for name, answer in ANSWERS.items()} | {
-        "batch-statistics": BatchStatistics(),
-        "large-batches": ManyAtOnce(),
-        "remembering": Remembering(),
-        "half": Half(),
-        "winners": own_module(winners),
-        "small-scale": Remade(trained("ce", held_out=False), lambda logits: logits / 30),
-    }
+    return {name: fake(name) for name in (*ANSWERS, *OTHERS)}
 
 
 CAUGHT_BY = {
@@ -434,8 +450,8 @@ QUICK = {
     ("finite-differences",),
 )
 """Of those one or two that cost little; stability.py looks at all of them."""
-IMAGES = {"small-scale": 500, "noise-detector": 500, "footprint-detector": 500}
-"""Test images that it takes, where 200 are not enough to be sure."""
+IMAGES = {"footprint-detector": 300}
+"""Test images that it takes, where 100 are not enough to be sure."""
 
 
 def subject(model, *, epsilon, seed=0, images=500):

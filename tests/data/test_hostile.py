@@ -246,7 +246,7 @@ class TestMat:
     def test_any_bit_may_be_wrong(self):
         whole = self.saved({"X": self.ARRAYS["X"][..., :1], "y": np.array([[1.0]])})
         for position in [*range(120, 260), *range(len(whole) - 120, len(whole))]:
-            for bit in range(8):
+            for bit in (0, 1, 3, 7):  # kinds and lengths are small numbers, or become huge ones
                 changed = bytearray(whole)
                 changed[position] ^= 1 << bit
                 try:

@@ -143,7 +143,7 @@ def test_wilson_covers(p, images):
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("seeds", "images", "of_seed"),
-    [(2, 5000, 0.1), (2, 2000, 0.2), (3, 2000, 0.15), (5, 3000, 0.1), (10, 1000, 0.2)],
+    [(2, 2000, 0.2), (3, 2000, 0.15), (10, 1000, 0.2)],
 )
 def test_the_interval_over_seeds_covers(seeds, images, of_seed):
     rng = np.random.default_rng(1)
@@ -378,7 +378,7 @@ class TestSums:
         assert sum_of_counts((1.0,), [[37]], [100]) == pytest.approx(of_counts(37, 100))
 
     @pytest.mark.usefixtures("unchecked")
-    @pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.0), (2, 0.06), (3, 0.06), (5, 0.06)])
+    @pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.0), (2, 0.06), (5, 0.06)])
     def test_a_gap_is_covered_as_often_as_it_says(self, seeds, spread):
         """Of one model's two groups: a seed that favours one costs the other."""
         rng, n, truth = np.random.default_rng(0), 1_000, 0.7 - 0.3

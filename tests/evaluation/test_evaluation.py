@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import scipy.stats
@@ -244,6 +245,24 @@ ATTACKS = [
 ]
 
 
+@cache
+def near_the_border():
+    """A model, and images that are right but for a few, near enough to the border for some to break."""
+    torch.manual_seed(0)
+    model = nn.Sequential(small_cnn_backbone(3, 8), nn.Linear(64, 4)).to(memory_format=torch.channels_last)
+    images = torch.rand(120, 3, 16, 16)
+    with torch.no_grad():
+        model[1].bias -= model.eval()(images).mean(dim=0)
+        labels = model(images).argmax(dim=1)
+    labels[::7] = (labels[::7] + 1) % 4
+    return model, Dataset(images, labels, ("a", "b", "c", "d"))
+
+
+@cache
+def found_slowly(attack, size):
+    return slowly(*near_the_border(), attack, seed=3, size=size)
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("size", [16, 50, 64])
 @pytest.mark.parametrize(
@@ -252,20 +271,13 @@ ATTACKS = [
 def test_what_drops_out_changes_nothing(attack, size, at_once, monkeypatch):
     for name, value in at_once.items():
         monkeypatch.setattr(f"srat.evaluation.{name}", value)
-    torch.manual_seed(0)
-    model = nn.Sequential(small_cnn_backbone(3, 8), nn.Linear(64, 4)).to(memory_format=torch.channels_last)
-    images = torch.rand(120, 3, 16, 16)
-    with torch.no_grad():
-        model[1].bias -= model.eval()(images).mean(dim=0)
-        labels = model(images).argmax(dim=1)  # all right, and near enough to the border for some to break
-    labels[::7] = (labels[::7] + 1) % 4
-    data = Dataset(images, labels, ("a", "b", "c", "d"))
+    model, data = near_the_border()
     passes = []
     handle = model.register_forward_hook(lambda *_: passes.append(1))
     trial = Trial(model=model, dataset=data, seed=3, batch_size=size, observer=Observer())
     found = outcome(trial, attack)
     handle.remove()
-    broken_at, predicted = slowly(model, data, attack, seed=3, size=size)
+    broken_at, predicted = found_slowly(attack, size)
     assert 5 < (broken_at == NEVER).sum() < 95
     assert len(broken_at.unique()) > 4
     assert torch.equal(found.broken_at, broken_at)

@@ -103,7 +103,7 @@ def test_goes_on_wherever_it_was_stopped(trial, attack, tmp_path):
     if not isinstance(attack, Natural):
         assert len(whole.broken_at.unique()) > 2
     assert clock.told == 50
-    for steps in range(1, clock.count, max(1, clock.count // 7)):
+    for steps in range(1, clock.count, max(1, clock.count // 3)):
         nothing, before, _ = passes(trial, attack, kept=journal(tmp_path), steps=steps)
         assert nothing is None
         found, after, resumed = passes(trial, attack, kept=journal(tmp_path))

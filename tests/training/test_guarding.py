@@ -470,41 +470,37 @@ def smooth_digits():
 
 
 @cache
-def drilled(attack, guard, averaging=None):
-    """Train one convolution on digits; return what it has come to, and its accuracy under PGD-20 on test images."""
+def drilled(attack, guard):
+    """Train one convolution on digits; return what it has come to, and its and its average's accuracy under PGD-20."""
     train, test = smooth_digits()
     config = compose(method="ce", data="digits", epochs=12, batch_size=50, epsilon=EPSILON, step_size=EPSILON / 4)
-    config = replace(
-        config, attack=attack, guard=guard, optimizer=AdamW(learning_rate=0.01), imbalance=config.imbalance
-    )
-    config = config if averaging is None else replace(config, averaging=averaging)
+    config = replace(config, attack=attack, guard=guard, optimizer=AdamW(learning_rate=0.01), averaging=EMA(start=0.0))
     torch.manual_seed(0)
     layers = (nn.Conv2d(1, 32, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 64, 10))
     model = srat.models.wrap(nn.Sequential(*layers), mean=[0.5], std=[0.25])
     training = set_up(config, make_fabric("cpu"), train, None, model)
     watching, _ = run(training)
-    return watching, count(
-        training.kept, test, PGD(epsilon=EPSILON, step_size=EPSILON / 4, steps=20), seed=0
-    ).accuracy()
+    attack = PGD(epsilon=EPSILON, step_size=EPSILON / 4, steps=20)
+    return watching, *(count(each, test, attack, seed=0).accuracy() for each in (training.module, training.kept))
 
 
 class TestDrill:
     """FGSM without noise in large balls collapses; with the guard it does not."""
 
     def test_without_the_guard_it_collapses(self):
-        watching, robust = drilled(FGSM(epsilon=EPSILON), NoGuard())
+        watching, robust, _ = drilled(FGSM(epsilon=EPSILON), NoGuard())
         assert watching.rows[-1]["train_accuracy"] > 0.7
         assert robust.accuracy < 0.05
 
     def test_with_the_guard_it_is_as_robust_as_pgd_3_makes_it(self):
-        watching, robust = drilled(FGSM(epsilon=EPSILON), CollapseGuard())
+        watching, robust, _ = drilled(FGSM(epsilon=EPSILON), CollapseGuard())
         attack = PGD(epsilon=EPSILON, step_size=EPSILON / 2, steps=3)
-        _, wanted = drilled(attack, NoGuard())
+        _, wanted, _ = drilled(attack, NoGuard())
         assert robust.accuracy > wanted.accuracy - 0.03
         assert wanted.accuracy > 0.15
         assert 1 <= sum(row["guard_rolled_back"] for row in watching.rows) <= 2
         assert len(watching.said) == watching.rows[-1]["guard_remedies"]
 
     def test_an_average_is_as_robust(self):
-        _, robust = drilled(FGSM(epsilon=EPSILON), CollapseGuard(), EMA(start=0.0))
+        *_, robust = drilled(FGSM(epsilon=EPSILON), CollapseGuard())
         assert robust.accuracy > 0.15

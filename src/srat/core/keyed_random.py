@@ -23,12 +23,20 @@ def derive_seed(seed: int, purpose: str, *, epoch: int = 0, step: int = 0, rank:
 
 @contextmanager
 def kept_streams() -> Iterator[None]:
-    """Have torch's global generators as they were before, on all devices: ``torch.manual_seed`` seeds them all."""
+    """Have torch's global generators as they were before, on all devices: `seed_streams` seeds them all."""
     # Where CUDA is not in use, to ask for its generators would start it.
     started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = range(torch.cuda.device_count()) if started else ()
     with torch.random.fork_rng(devices=devices):
         yield
+
+
+def seed_streams(seed: int) -> None:
+    """Seed torch's global generators, on all devices."""
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # for devices that have not been started, ``torch.manual_seed`` notes the whole stack of calls, each time
+        torch.default_generator.manual_seed(seed)
 
 
 def generator(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from srat.core.errors import require
-from srat.core.keyed_random import derive_seed, generator, kept_streams
+from srat.core.keyed_random import derive_seed, generator, kept_streams, seed_streams
 from srat.evaluation.serving import lent_exactly
 from srat.models import logits_at
 from srat.models.lending import unmoved
@@ -57,7 +57,7 @@ class Expected(nn.Module):
         answers = []
         with kept_streams():
             for draw in range(self.draws):
-                torch.manual_seed(derive_seed(self.seed, "evaluation/draws", step=draw))
+                seed_streams(derive_seed(self.seed, "evaluation/draws", step=draw))
                 answers.append(torch.cat([logits_at(self.model, some) for some in shown]))
         return torch.stack(answers).mean(dim=0)
 
