@@ -23,12 +23,20 @@ def derive_seed(seed: int, purpose: str, *, epoch: int = 0, step: int = 0, rank:
 
 @contextmanager
 def kept_streams() -> Iterator[None]:
-    """Have torch's global generators as they were before, on all devices: ``torch.manual_seed`` seeds them all."""
+    """Have torch's global generators as they were before, on all devices: whichever of them are seeded within."""
     # Where CUDA is not in use, to ask for its generators would start it.
     started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = range(torch.cuda.device_count()) if started else ()
     with torch.random.fork_rng(devices=devices):
         yield
+
+
+def seed_streams(seed: int, device: torch.device) -> None:
+    """Seed the global generators that a model on ``device`` draws from."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)  # to turn to all devices that may be there takes a millisecond
+    else:
+        torch.manual_seed(seed)
 
 
 def generator(

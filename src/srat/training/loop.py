@@ -14,7 +14,7 @@ from srat.attacks import PGD, Natural
 from srat.attacks.budgets import UniformBudget
 from srat.config.config import Config
 from srat.core.errors import UserError
-from srat.core.keyed_random import derive_seed, generator, kept_streams
+from srat.core.keyed_random import derive_seed, generator, kept_streams, seed_streams
 from srat.data import Dataset
 from srat.evaluation.counts import Counts
 from srat.evaluation.evaluate import count
@@ -72,7 +72,7 @@ def train_epoch(training: Training, state: State, keeper: Keeper, observer: Obse
         set_learning_rate(training.optimizer, training.learning_rate(stage.step) * state.rate_factor)
         rng = partial(generator, config.seed, epoch=epoch, step=step, rank=rank, device=device)
         # What the model itself draws, as Dropout does, comes from the global generator.
-        torch.manual_seed(derive_seed(config.seed, "model", epoch=epoch, step=step, rank=rank))
+        seed_streams(derive_seed(config.seed, "model", epoch=epoch, step=step, rank=rank), device)
         with telling_what_fits(training), staged.held():
             sums = train_step(staged, batch, stage, rng)
         state.sums = accumulate(state.sums, sums, step=step)
