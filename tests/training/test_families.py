@@ -4,7 +4,6 @@ Compiled code of some of them is compared in ``drift.py``.
 """
 
 import json
-import shutil
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -34,14 +33,13 @@ from srat.runs.metrics import Sums
 from srat.runtime.fabric import make_fabric
 from srat.runtime.processes import ALONE
 from srat.training import loop
-from srat.training.checkpoint import list_checkpoints, position_of
 from srat.training.fitting import fit
 from srat.training.keeper import NullKeeper
 from srat.training.memory_estimate import step_bytes
 from srat.training.setting_up import set_up
 from srat.training.step import train_step
 from srat.weightings import Weighting
-from stopping import content
+from stopping import whole_and_cut
 
 OF_A_STEP = (
     "augmentation",
@@ -129,29 +127,11 @@ def test_every_other_member_is_in_one_of_the_runs():
     assert {member for run in TOGETHER for member in run.items()} == set(OTHERS)
 
 
-class CopiedAfter(Observer):
-    """Copies a run's folder as it is after so many steps, each with its checkpoint."""
-
-    def __init__(self, steps, folder, to):
-        self.left, self.folder, self.to = steps, folder, to
-
-    def step(self):
-        if self.left == 0:
-            shutil.copytree(self.folder, self.to)
-        self.left -= 1
-
-
 @pytest.mark.parametrize("members", TOGETHER)
 def test_a_run_stopped_within_an_epoch_ends_in_the_same_bytes(members, tmp_path):
-    """As if it had been killed in the second epoch, after the first of three steps."""
     config = small(**members)
-    options = {"device": "cpu", "compiled": "off"}
-    observer = CopiedAfter(4, tmp_path / "whole", tmp_path / "cut")
-    fit(config, out=tmp_path / "whole", observer=observer, checkpoint_every="1", **options)
-    assert position_of(list_checkpoints(tmp_path / "cut" / "checkpoints")[-1]) == "epoch 2, step 1"
-    fit(config, out=tmp_path / "cut", **options)
-    whole = content(tmp_path / "whole")
-    assert content(tmp_path / "cut") == whole
+    whole, cut = whole_and_cut(config, tmp_path)
+    assert whole == cut
     assert ("model-raw.safetensors" in whole) == (config.averaging.name != "none")
 
 
