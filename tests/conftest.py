@@ -157,13 +157,22 @@ def estimate_no_memory(patch, path):
         patch.setattr(fitting, "check_memory", lambda *_, **__: None)
 
 
+def look_for_no_callbacks(patch):
+    """Each Fabric looks through all packages that are installed for callbacks, which takes as long as a small step."""
+    fabric = sys.modules.get("lightning_fabric.fabric")
+    if fabric is not None:
+        patch.setattr(fabric, "_load_external_callbacks", lambda group: [], raising=False)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _memory_is_estimated_where_it_is_tested(request):
     with pytest.MonkeyPatch.context() as patch:  # a module's own fixtures train, too
         estimate_no_memory(patch, request.path)
+        look_for_no_callbacks(patch)
         yield
 
 
 @pytest.fixture(autouse=True)
 def _nor_by_what_a_test_has_imported(request, monkeypatch):
     estimate_no_memory(monkeypatch, request.path)
+    look_for_no_callbacks(monkeypatch)

@@ -1,6 +1,7 @@
 """Images that stay in their files: the same bytes as from memory, in the same order, after any interruption."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -30,25 +31,38 @@ from srat.training.fitting import fit
 from srat.training.setting_up import sample
 
 
-@pytest.fixture
-def photographs(tmp_path):
-    """Three classes of 40, 30 and 20 images that differ, in several sizes."""
-    rng = np.random.default_rng(0)
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Three classes of 40, 30 and 20 images that differ, in several sizes; nobody changes them."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("drawn")
     for label, (name, n) in enumerate((("a", 40), ("b", 30), ("c", 20))):
-        (tmp_path / "data" / name).mkdir(parents=True)
+        (folder / name).mkdir()
         for i in range(n):
             side = 10 + i % 3
             pixels = rng.integers(0, 120, (side, side, 3)) + np.eye(3, dtype=int)[label] * 130
-            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "data" / name / f"{i:02d}.png")
-    return tmp_path / "data"
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i:02d}.png")
+    return folder
+
+
+@pytest.fixture
+def photographs(drawn, tmp_path):
+    """The same in a folder of the test's own."""
+    return shutil.copytree(drawn, tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def whole(drawn, tmp_path_factory):
+    """A run that never stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    fit(config(drawn, "always"), out=folder)
+    return folder
 
 
 def config(photographs, streaming, epochs=2, **fields):
     source = Folder(dir=photographs, size=8, streaming=streaming, **fields)
-    base = replace(compose(method="srat-ce", data="folder", epochs=epochs, batch_size=16), data=source)
-    return replace(
-        base, model=SmallCNN(width=4), attack=replace(base.attack, steps=2), augmentation=CropFlip(padding=1)
-    )
+    base = replace(compose(method="srat-ce", data="folder", epochs=epochs, batch_size=16, guard="none"), data=source)
+    steps = {"attack": replace(base.attack, steps=2), "evaluation": replace(base.evaluation, steps=2)}
+    return replace(base, model=SmallCNN(width=4), augmentation=CropFlip(padding=1), **steps)
 
 
 def weights(path):
@@ -72,9 +86,8 @@ def test_a_run_from_files_ends_in_the_bytes_of_one_from_memory(photographs, tmp_
     assert evaluated[0] == evaluated[1]
 
 
-@pytest.mark.parametrize("stop", [1, 4, 5, 7])
-def test_a_resume_is_exact(photographs, tmp_path, stop, monkeypatch):
-    fit(config(photographs, "always"), out=tmp_path / "whole")
+@pytest.mark.parametrize("stop", [1, 5, 7])
+def test_a_resume_is_exact(drawn, whole, tmp_path, stop, monkeypatch):
     real, done = trainer.train_step, []
 
     def interrupted(*args):
@@ -87,9 +100,9 @@ def test_a_resume_is_exact(photographs, tmp_path, stop, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "train_step", interrupted)
         with pytest.raises(Interrupted):
-            fit(config(photographs, "always"), out=tmp_path / "stopped")
-    fit(config(photographs, "always"), out=tmp_path / "stopped")
-    assert weights(tmp_path / "whole") == weights(tmp_path / "stopped")
+            fit(config(drawn, "always"), out=tmp_path / "stopped")
+    fit(config(drawn, "always"), out=tmp_path / "stopped")
+    assert weights(whole) == weights(tmp_path / "stopped")
 
 
 def test_a_damaged_file_is_named_when_its_turn_comes(photographs, tmp_path):

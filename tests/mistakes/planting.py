@@ -21,4 +21,5 @@ from srat.models.backbones.small_cnn import SmallCNN
 
 def tiny():
     config = compose(epochs=2, guard="none")
-    return replace(config, model=SmallCNN(width=4), attack=replace(config.attack, steps=1))
+    one_step = {"attack": replace(config.attack, steps=1), "evaluation": replace(config.evaluation, steps=1)}
+    return replace(config, model=SmallCNN(width=4), **one_step)

@@ -34,11 +34,11 @@ def step(model, optimizer):
     optimizer.zero_grad()
 
 
-def load(folder, model, optimizer, parts=None, slots=None):
+def load(folder, model, optimizer, parts=None):
     said = []
     state = load_checkpoint(
         folder,
-        Moving(model, optimizer, parts or nn.ModuleDict(), slots or slots_of(SGD(), model)),
+        Moving(model, optimizer, parts or nn.ModuleDict(), SGD()),
         run="a",
         notice=said.append,
     )
@@ -372,7 +372,7 @@ class TestSlots:
         optimizer = kind.make(model.parameters())
         for _ in range(steps):
             step(model, optimizer)
-        return Moving(model, optimizer, nn.ModuleDict(), slots_of(kind, model))
+        return Moving(model, optimizer, nn.ModuleDict(), kind)
 
     def written(self, kind, folder, change=lambda tensors: None):
         moving = self.made(kind, steps=2)
@@ -398,7 +398,7 @@ class TestSlots:
         moving = self.made(kind, steps=1)
         state = moving.optimizer.state_dict()["state"]
         there = {i: {n: tuple(v.shape) for n, v in own.items() if v is not None} for i, own in state.items()}
-        assert moving.slots == {index: own for index, own in there.items() if own}
+        assert slots_of(kind, moving.model) == {index: own for index, own in there.items() if own}
 
     @pytest.mark.parametrize(
         "change",

@@ -20,7 +20,6 @@ from srat.config.composition import compose
 from srat.config.config import FAMILIES, Config, InnerMaximization
 from srat.core.keyed_random import generator
 from srat.core.members import choices, members
-from srat.core.signals import Interrupted
 from srat.core.tensor_file import open_tensors
 from srat.data import Dataset
 from srat.data.imbalance import Step
@@ -40,7 +39,7 @@ from srat.training.memory_estimate import step_bytes
 from srat.training.setting_up import set_up
 from srat.training.step import train_step
 from srat.weightings import Weighting
-from stopping import StopAfter, content
+from stopping import whole_and_cut
 
 OF_A_STEP = (
     "augmentation",
@@ -69,18 +68,27 @@ OTHERS = [
     if family not in ("loss", "weighting") and name != getattr(compose(method="srat-ce", **UNGUARDED), family).name
 ] + [("weighting", name) for name, member in members(Weighting).items() if member.feedback is not Weighting.feedback]
 """Beside those that every other test of the trainer has, and families of pure functions."""
-TOGETHER = {
-    "sampling": "class-balanced",
-    "feature_loss": "separation-queue",
-    "optimizer": "adamw",
-    "schedule": "cosine",
-    "averaging": "ema",
+IN_RUNS = {
+    "augmentation": ("auto-augment", "crop-flip", "rand-augment", "random-resized-crop", "", ""),
+    "sampling": ("class-balanced", "effective-number", "progressive", "square-root", "", ""),
+    "mixing": ("cmo", "", "cutmix", "", "mixup", ""),
+    "budget": ("cfa", "class-wise", "dafa", "frl", "robustlt", ""),
+    "robust_loss": ("consistency", "distillation", "mart", "mixture", "trades", "trades-calibrated"),
+    "weighting": ("", "", "", "", "dafa", "held-out"),
+    "feature_loss": ("none", "separation-prototypes", "none", "separation-queue", "none", "tail-alignment"),
+    "regularizer": ("", "", "", "", "", "simplex-head"),
+    "optimizer": ("", "adamw", "", "", "", ""),
+    "schedule": ("", "", "", "one-cycle", "", "cosine"),
+    "averaging": ("ema", "", "fawa", "swa", "", ""),
+    "weight_perturbation": ("", "", "", "", "awp", ""),
+    "guard": ("", "", "", "", "", "collapse"),
 }
-"""One of each family that has state, an order or slots of its own."""
+"""Six runs, a column each, in which each of the others is once: what it does it does whatever is beside it."""
+TOGETHER = [{family: names[run] for family, names in IN_RUNS.items() if names[run]} for run in range(6)]
 
 
 def small(**members):
-    """Return a run of two epochs of four steps; what needs values gets some."""
+    """Return a run of two epochs of three steps; what needs values gets some, and averages begin at once."""
     asked = {"method": "srat-ce", "epochs": 2, "batch_size": 16, "imbalance": Step(ratio=5, cap=12)}
     config = compose(**asked | UNGUARDED | members)
     if config.weighting.name == "fixed":
@@ -89,6 +97,8 @@ def small(**members):
         config = replace(config, feature_loss=NoFeatureLoss())
     if config.robust_loss.sees_teacher and config.averaging.name == "none":
         config = replace(config, averaging=EMA())
+    if config.averaging.name in ("ema", "swa"):
+        config = replace(config, averaging=replace(config.averaging, start=0.0))
     if config.budget.name == "robustlt":
         config = replace(config, budget=replace(config.budget, most=10.0))
     attack = PGD(epsilon=0.1, step_size=0.05, steps=2)
@@ -113,17 +123,15 @@ def stepped(training, steps=3, size=20):
     return {**training.module.state_dict(), **training.parts.state_dict()}
 
 
-@pytest.mark.parametrize(("family", "name"), OTHERS)
-def test_a_run_stopped_within_an_epoch_ends_in_the_same_bytes(family, name, tmp_path):
-    config = small(**{family: name})
-    options = {"device": "cpu", "compiled": "off"}
-    fit(config, out=tmp_path / "whole", **options)
-    options["checkpoint_every"] = "1"
-    with pytest.raises(Interrupted):
-        fit(config, out=tmp_path / "cut", observer=StopAfter(6), **options)
-    fit(config, out=tmp_path / "cut", **options)
-    whole = content(tmp_path / "whole")
-    assert content(tmp_path / "cut") == whole
+def test_every_other_member_is_in_one_of_the_runs():
+    assert {member for run in TOGETHER for member in run.items()} == set(OTHERS)
+
+
+@pytest.mark.parametrize("members", TOGETHER)
+def test_a_run_stopped_within_an_epoch_ends_in_the_same_bytes(members, tmp_path):
+    config = small(**members)
+    whole, cut = whole_and_cut(config, tmp_path)
+    assert whole == cut
     assert ("model-raw.safetensors" in whole) == (config.averaging.name != "none")
 
 
@@ -137,9 +145,9 @@ def test_a_member_is_written_and_read(family, name):
     assert bool(config.differences(small())) != same
 
 
-@pytest.mark.parametrize(("family", "name"), OTHERS)
-def test_its_memory_is_traced_and_the_run_left_as_it_is(family, name):
-    training = set_up(small(**{family: name}), make_fabric("cpu"), small_set(), small_set(), None)
+@pytest.mark.parametrize("members", TOGETHER)
+def test_its_memory_is_traced_and_the_run_left_as_it_is(members):
+    training = set_up(small(**members), make_fabric("cpu"), small_set(), small_set(), None)
     before = {k: t.clone() for k, t in {**training.module.state_dict(), **training.parts.state_dict()}.items()}
     one, two = (step_bytes(training, batch_size=n) for n in (100, 200))
     after = {**training.module.state_dict(), **training.parts.state_dict()}
@@ -157,10 +165,10 @@ def test_slots_and_an_average_are_counted():
     assert of(averaging="ema") - of() < 0.5 * parameters
 
 
-@pytest.mark.parametrize(("family", "name"), OTHERS)
-def test_folding_changes_nothing(family, name):
+@pytest.mark.parametrize("members", TOGETHER)
+def test_folding_changes_nothing(members):
     def after(folded):
-        training = set_up(small(**{family: name}), make_fabric("cpu"), small_set(), None, None)
+        training = set_up(small(**members), make_fabric("cpu"), small_set(), None, None)
         assert training.folding is not None
         return stepped(training if folded else replace(training, folding=None))
 
@@ -182,7 +190,7 @@ def without_noise(config):
 
     In L2, where rounding turns no sign.
     """
-    attack = Beside(norm="l2", epsilon=0.5, step_size=0.2, steps=2)
+    attack = Beside(norm="l2", epsilon=0.5, step_size=0.2, steps=1)
     return replace(config, attack=attack, sync_batch_norm=True)
 
 
@@ -197,10 +205,11 @@ class ByClass(Budget):
 def shared_epochs(processes, seed=1, **members):
     """Return what a run of several processes ends in, with its own order, rates and batches that no two can halve."""
     config = replace(without_noise(small(**members)), batch_size=11, seed=seed)
+    images = partial(small_set, images=22, channels=3)
     # At larger rates what rounding does grows to a per cent of a weight in so few steps.
     config = replace(config, optimizer=replace(config.optimizer, learning_rate=0.01))
-    held_out = small_set(channels=3) if config.budget.sees_held_out else None
-    training = set_up(config, make_fabric("cpu"), small_set(channels=3), held_out, None, processes=processes)
+    held_out = images() if config.budget.sees_held_out else None
+    training = set_up(config, make_fabric("cpu"), images(), held_out, None, processes=processes)
     loop.run_epochs(training, NullKeeper(), Observer())
     return {name: t.numpy() for name, t in {**training.module.state_dict(), **training.parts.state_dict()}.items()}
 
@@ -209,7 +218,8 @@ JOINT = InnerMaximization(feature_weight=1.0)
 
 
 SHARED = (
-    {**TOGETHER, "optimizer": "sgd"},  # AdamW would make much of the rounding of small gradients
+    # AdamW would make much of the rounding of small gradients.
+    {"sampling": "class-balanced", "feature_loss": "separation-queue", "schedule": "cosine", "averaging": "ema"},
     {"averaging": "swa", "schedule": "one-cycle", "budget": ByClass(), "loss": "harl"},
     {"robust_loss": "distillation"},
     {"mixing": "cutmix", "budget": ByClass(), "robust_loss": "mart"},

@@ -14,8 +14,9 @@ from srat.core.errors import UserError, require
 from srat.core.tensor_file import DamagedError, TensorFile, Tensors, open_tensors, write_tensors
 from srat.models.wrapping.renaming import parameter_order, present_names
 from srat.models.wrapping.statistics import tell_of_normalization
+from srat.optimization.optimizers import Optimizer
 from srat.runs.metrics import Row, no_sums
-from srat.training.slots import Slots
+from srat.training.slots import slots_of
 
 T = TypeVar("T")
 KEPT = 2
@@ -28,8 +29,8 @@ class Moving(NamedTuple):
     optimizer: torch.optim.Optimizer
     parts: nn.Module
     """All state beside these."""
-    slots: Slots | None
-    """What the optimiser keeps of each parameter, where that is known."""
+    rule: Optimizer | None
+    """What made the optimiser, and so says what it keeps of each parameter; None where that is not known."""
     normalizes: bool = True
     """Whether the model's mean and deviation were chosen for it, so that it is told if a checkpoint has others."""
 
@@ -183,7 +184,7 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], moving: Moving) -> None
     require(_without("model", shapes) == wanted and (not best or best == wanted), "its model is another")
     kept = {name: tuple(tensor.shape) for name, tensor in moving.parts.state_dict().items()}
     require(_without("parts", shapes) == kept, "its parts beside the model are others")
-    _check_slots(_without("optimizer", shapes), moving.optimizer, moving.slots)
+    _check_slots(_without("optimizer", shapes), moving)
     require(shapes.get("sums") == tuple(no_sums().shape), "other sums")
     strange = [
         name
@@ -193,9 +194,10 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], moving: Moving) -> None
     require(not strange, f"a tensor {''.join(strange[:1])}")
 
 
-def _check_slots(shapes: Mapping[str, tuple[int, ...]], optimizer: torch.optim.Optimizer, slots: Slots | None) -> None:
+def _check_slots(shapes: Mapping[str, tuple[int, ...]], moving: Moving) -> None:
     """Raise ``UserError`` unless each parameter has all of its slots, or none: one that had no gradient yet."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    parameters = [parameter for group in moving.optimizer.param_groups for parameter in group["params"]]
+    slots = None if moving.rule is None else slots_of(moving.rule, moving.model)
     given: dict[int, dict[str, tuple[int, ...]]] = {}
     for name, shape in shapes.items():
         index, _, slot = name.partition(".")

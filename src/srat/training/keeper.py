@@ -20,7 +20,6 @@ from srat.runs.metrics import Sums
 from srat.training.checkpoint import Moving, State, list_checkpoints, load_checkpoint, save_checkpoint
 from srat.training.options import OnDivergence
 from srat.training.session import Training
-from srat.training.slots import slots_of
 
 LEAST_RATE_FACTOR = 2.0**-10
 
@@ -123,10 +122,11 @@ class FolderKeeper(Stopwatch, Keeper):
         interruption: Interruption,
         observer: Observer,
     ) -> None:
-        slots = slots_of(training.config.optimizer, training.module)
         # What a training starts from brings its own mean and deviation.
         chosen = not training.config.init.sha256
-        self._moving = Moving(training.module, training.optimizer, training.parts, slots, chosen)
+        self._moving = Moving(
+            training.module, training.optimizer, training.parts, training.config.optimizer, normalizes=chosen
+        )
         self._run = training.config.id
         self._processes, self._precision = training.processes, training.fabric.strategy.precision
         self._folder = folder
