@@ -15,16 +15,17 @@ import pytest
 
 import srat.data.sources.cifar
 from quick import quick
+from shortening import shorten_autoattack
 from srat.cli import main
 from srat.cli.commands import COMMANDS
 
-pytestmark = pytest.mark.usefixtures("quick_maps")
+pytestmark = pytest.mark.usefixtures("quick_maps", "one_network")
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "results" not in path.parts)
 HOW_TOS = sorted(path.stem for path in (DOCS / "how-to").glob("*.md"))
-QUICK = quick(epochs=2)
+QUICK = quick()
 QUICK += ["--step-size", "0.1"]  # one of which reaches the edge
 
 
@@ -52,10 +53,22 @@ def follow(path, capsys):
             continue
         assert len(commands(text)) == len([line for line in text.splitlines() if line.strip()])
         for words in commands(text):
-            code = main([*words, *(extra if words[0] in ("train", "audit") else ())])
+            code = main([*words, *(extra if words[0] in ("train", "evaluate", "audit") else ())])
             captured = capsys.readouterr()
             read = re.fullmatch(r"srat: read ([\d,]+) of \1 files\n", captured.err) if words[0] == "predict" else None
             assert (code, "" if read else captured.err) == (0, ""), words
+
+
+@pytest.fixture
+def one_network(monkeypatch):
+    """Plans measure no network but the first."""
+    monkeypatch.setattr("srat.planning.planning.MEASURING", 0.0)
+
+
+@pytest.fixture
+def shortest_autoattack(monkeypatch):
+    """AutoAttack, of which no number is read here, makes a few steps and queries."""
+    shorten_autoattack(monkeypatch.setattr, steps=20)
 
 
 @pytest.fixture
@@ -65,7 +78,7 @@ def here(tmp_path, monkeypatch):
 
 
 class TestTutorials:
-    def test_digits(self, here, capsys, short_autoattack):
+    def test_digits(self, here, capsys, shortest_autoattack):
         follow(DOCS / "tutorials" / "digits.md", capsys)
         assert {"fast-bsl", "ce"} <= {path.name for path in (here / "runs").iterdir()}
         assert (here / "runs" / "fast-bsl" / "report.html").exists()
@@ -115,7 +128,7 @@ class TestHowTos:
         return runs
 
     @pytest.mark.parametrize("name", HOW_TOS)
-    def test_does_what_it_says(self, name, runs, here, capsys, short_autoattack):
+    def test_does_what_it_says(self, name, runs, here, capsys, shortest_autoattack):
         shutil.copytree(runs, here / "runs")
         capsys.readouterr()
         follow(DOCS / "how-to" / f"{name}.md", capsys)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from quick import quick
+from srat.cli import main
 from srat.config.composition import compose
 from srat.core.errors import UserError
 from srat.data import prepare
@@ -97,12 +98,34 @@ class TestTheRule:
             Folder(dir=tmp_path).parts()
 
 
+def moved_run(begun, to):
+    """Copy a run and the images beside it; the copied run is of the copied images."""
+    shutil.copytree(begun, to, dirs_exist_ok=True)
+    file = to / "run" / "config.json"
+    file.write_text(file.read_text().replace(str(begun), str(to)))
+    return to
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A run on a folder of two classes, beside that folder."""
+    place = tmp_path_factory.mktemp("begun")
+    trained_run(place)
+    return place
+
+
+def trained_run(place):
+    """Train on a folder of two classes, beside that folder; return the run and the folder."""
+    photos = classes(place / "photos", "ant", "bee", n=30)
+    fit(config(photos), out=place / "run")
+    return RunFolder(place / "run"), photos
+
+
 @pytest.fixture
-def run(tmp_path):
+def run(begun, tmp_path):
     """A run on a folder of two classes, and that folder."""
-    folder = classes(tmp_path / "photos", "ant", "bee", n=30)
-    fit(config(folder), out=tmp_path / "run")
-    return RunFolder(tmp_path / "run"), folder
+    place = moved_run(begun, tmp_path)
+    return RunFolder(place / "run"), place / "photos"
 
 
 class TestTheRecord:
@@ -346,8 +369,8 @@ class TestTheRecord:
         assert ["another class now" in note for note in more] == [True] * (how == "another class")
         assert "no new images" in refused(after.unrecorded)
 
-    def test_a_run_goes_on_with_its_images_where_they_have_been_moved(self, run):
-        folder, photos = run
+    def test_a_run_goes_on_with_its_images_where_they_have_been_moved(self, tmp_path):
+        folder, photos = trained_run(tmp_path)
         before = folder.weights("last").read_bytes()
         folder.weights("last").unlink()
         shutil.rmtree(folder.checkpoints)
@@ -452,8 +475,8 @@ class TestTheRecord:
         assert "this one takes the images that it recorded (" in note
         assert "'0.png' is of class 'x' and of 'y'" in note
 
-    def test_a_run_goes_on_with_the_images_that_it_began_with(self, run, tmp_path):
-        folder, photos = run
+    def test_a_run_goes_on_with_the_images_that_it_began_with(self, tmp_path):
+        folder, photos = trained_run(tmp_path)
         before = folder.weights("last").read_bytes()
         folder.weights("last").unlink()
         shutil.rmtree(folder.checkpoints)
@@ -554,7 +577,7 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=operations, after=operations)
 @example(before=[], after=[("save again", "ant", 8, 1)])
 @example(before=[], after=[("save again", "bee", 9, 1)])
@@ -702,27 +725,33 @@ def test_test_images_that_are_training_images_too_are_said(tmp_path, how, caplog
 class TestCommands:
     WORDS = quick()
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def evaluated(cls, tmp_path_factory):
+        place = tmp_path_factory.mktemp("evaluated")
+        folder = classes(place / "d", "ant", "bee", n=30)
+        words = ("--data", "folder", "--data-dir", str(folder), "--method", "ce", "--holdout.fraction", "0")
+        assert main(["train", *words, *cls.WORDS, "--out", str(place / "run")]) == 0
+        return place
+
     @pytest.fixture
-    def trained(self, cli, tmp_path):
-        classes(tmp_path / "d", "ant", "bee", n=30)
-        words = ("--data", "folder", "--data-dir", tmp_path / "d", "--method", "ce", "--holdout.fraction", 0)
-        assert cli("train", *words, *self.WORDS, "--device", "cpu", "--out", tmp_path / "r")[0] == 0
-        return tmp_path
+    def trained(self, evaluated, tmp_path):
+        return moved_run(evaluated, tmp_path)
 
     def test_evaluate_and_audit_go_by_the_record(self, trained, cli):
         classes(trained / "d", "ant", n=30, start=200)
-        code, out, _ = cli("evaluate", trained / "r", "--attack", "pgd-2", "--device", "cpu")
+        code, out, _ = cli("evaluate", trained / "run", "--attack", "pgd-2", "--device", "cpu")
         assert code == 0
         assert "note: 30 images are new since this run began" in out
-        tested = json.loads((trained / "r" / "evaluation.json").read_text())["results"]["pgd-2"]["total"]
-        code, out, _ = cli("audit", trained / "r", "--check", "disjoint", "--device", "cpu", "--images", 4)
+        tested = json.loads((trained / "run" / "evaluation.json").read_text())["results"]["pgd-2"]["total"]
+        code, out, _ = cli("audit", trained / "run", "--check", "disjoint", "--device", "cpu", "--images", 4)
         assert code == 0
         assert f"0 of {sum(tested)} test images are among the training images" in out
         # A copy of a training image under a test image's name is left out.
-        record = RunFolder(trained / "r").record
+        record = RunFolder(trained / "run").record
         names = [next(iter(record.parts[part])) for part in ("train", "test")]
         shutil.copy(*(trained / "d" / name for name in names))
-        code, out, _ = cli("audit", trained / "r", "--check", "disjoint", "--device", "cpu", "--images", 4)
+        code, out, _ = cli("audit", trained / "run", "--check", "disjoint", "--device", "cpu", "--images", 4)
         assert f"0 of {sum(tested) - 1} test images are among the training images" in out
         assert "has changed and is left out" in out
 
@@ -751,15 +780,15 @@ class TestCommands:
         assert len(before) < len(folder.record.parts["train"])
 
     def test_a_missing_training_image_does_not_stop_an_audit(self, trained, cli, monkeypatch):
-        (trained / "d" / next(iter(RunFolder(trained / "r").record.parts["train"]))).unlink()
+        (trained / "d" / next(iter(RunFolder(trained / "run").record.parts["train"]))).unlink()
         monkeypatch.setattr("srat.audit.auditing.SOURCE_EPOCHS", 1)
         monkeypatch.setattr("srat.audit.auditing.SOURCE_STEPS", 1)
-        code, out, err = cli("audit", trained / "r", "--check", "transfer", "--device", "cpu", "--images", 4)
+        code, out, err = cli("audit", trained / "run", "--check", "transfer", "--device", "cpu", "--images", 4)
         assert code in (0, 3), err
         assert "is gone" in out
 
     def test_a_run_that_goes_on_keeps_results_on_fewer_images_apart(self, trained, cli):
-        run = RunFolder(trained / "r")
+        run = RunFolder(trained / "run")
         (trained / "d" / next(iter(run.record.parts["test"]))).unlink()
         for file in ("evaluation.json", "examples.safetensors"):
             (run.path / file).unlink()
@@ -768,25 +797,25 @@ class TestCommands:
         assert run.evaluation("last", len(run.record.parts["test"]) - 1).exists()
 
     def test_results_on_fewer_images_are_kept_apart(self, trained, cli):
-        before = (trained / "r" / "evaluation.json").read_bytes()
-        name = next(iter(RunFolder(trained / "r").record.parts["test"]))
+        before = (trained / "run" / "evaluation.json").read_bytes()
+        name = next(iter(RunFolder(trained / "run").record.parts["test"]))
         (trained / "d" / name).unlink()
-        code, out, _ = cli("evaluate", trained / "r", "--attack", "pgd-2", "--device", "cpu")
+        code, out, _ = cli("evaluate", trained / "run", "--attack", "pgd-2", "--device", "cpu")
         assert code == 0
         assert f"is gone ({name})" in out
-        left = len(RunFolder(trained / "r").record.parts["test"]) - 1
-        assert (trained / "r" / f"evaluation-{left}.json").exists()
-        assert (trained / "r" / "evaluation.json").read_bytes() == before
+        left = len(RunFolder(trained / "run").record.parts["test"]) - 1
+        assert (trained / "run" / f"evaluation-{left}.json").exists()
+        assert (trained / "run" / "evaluation.json").read_bytes() == before
 
     def test_new_images_are_tested_on_where_asked(self, trained, cli):
         classes(trained / "d", "ant", "bee", n=5, start=200)
         classes(trained / "d", "cat", n=2)
-        code, out, _ = cli("evaluate", trained / "r", "--new-images", "--device", "cpu")
+        code, out, _ = cli("evaluate", trained / "run", "--new-images", "--device", "cpu")
         assert code == 0
         assert "2 new images are of no class that this run knows, and left out (cat/cat0.png, cat/cat1.png)" in out
-        assert json.loads((trained / "r" / "evaluation-new.json").read_text())["results"]["clean"]["total"] == [5, 5]
-        assert "--new-images" in cli("evaluate", trained / "r", "--new-images", "--images", 2)[2]
+        assert json.loads((trained / "run" / "evaluation-new.json").read_text())["results"]["clean"]["total"] == [5, 5]
+        assert "--new-images" in cli("evaluate", trained / "run", "--new-images", "--images", 2)[2]
 
     def test_published_data_have_no_new_images(self, cli, tmp_path):
-        assert cli("train", *self.WORDS, "--device", "cpu", "--out", tmp_path / "r")[0] == 0
+        assert cli("train", *quick(model="linear"), "--device", "cpu", "--out", tmp_path / "r")[0] == 0
         assert "does not change: there are no new images" in cli("evaluate", tmp_path / "r", "--new-images")[2]

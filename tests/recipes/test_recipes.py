@@ -10,6 +10,7 @@ import torch
 from refusals import refusing
 from srat.attacks import FGSM, NFGSM, PGD, Natural
 from srat.cli.commands.completion import helped
+from srat.config.config import Config
 from srat.core.errors import UserError
 from srat.data.imbalance import exponential_counts, step_counts
 from srat.methods.table import METHODS
@@ -33,6 +34,16 @@ SPOT = {
 OF_CIFAR10 = [name for name in names() if recipe(name).data == "cifar10"]
 SETTINGS = [(name, scale) for name in names() for scale in ("paper", "medium", "small")]
 SETTINGS = [(name, scale) for name, scale in SETTINGS if scale != "medium" or name in OF_CIFAR10]
+
+id_of = cache(Config.id.fget)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _each_id_once():
+    """Cells of several recipes are one run, whose id is asked for by many tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, "id", property(id_of))
+        yield
 
 
 @cache

@@ -105,6 +105,11 @@ def table(tmp_path_factory):
     return outcome_of("table1", folder, filters=["step-100"])
 
 
+@pytest.fixture(scope="module")
+def page(table):
+    return make_page(table)
+
+
 class TestNumbers:
     def test_are_the_means_over_the_seeds_by_hand(self, table):
         place = table.rows.index("drcb-ce")
@@ -116,14 +121,14 @@ class TestNumbers:
         overall = table.accuracy("drcb-ce", "step-100", "standard", "overall")
         assert overall.accuracy == pytest.approx(np.mean([(160 - seed + 10 * place) / 400 for seed in range(3)]))
 
-    def test_what_is_missing_is_said(self, table):
+    def test_what_is_missing_is_said(self, table, page):
         assert table.missing == ["focal step-100"]
         assert table.seeds == (3, 3)
         assert table.accuracy("focal", "step-100", "robust", "under") is None
-        assert "| focal | – |" in written(make_page(table).sheets[:1], "markdown")
+        assert "| focal | – |" in written(page.sheets[:1], "markdown")
 
-    def test_claims_are_differences_of_these_numbers(self, table):
-        rows = {row[0]: row for row in make_page(table).claims.rows}
+    def test_claims_are_differences_of_these_numbers(self, page):
+        rows = {row[0]: row for row in page.claims.rows}
         row = rows["step-100: SRAT-LDAM above DRCB-LDAM on rare classes under attack"]
         assert row[1].startswith("+12.0 [")
         assert row[2] == f"{18.89 - 16.25:+.1f}"
@@ -131,8 +136,8 @@ class TestNumbers:
         # Of the method that is missing nothing is said.
         assert not any("above FOCAL" in text for text in rows)
 
-    def test_ranks_are_scipys(self, table):
-        sheet = make_page(table).sheets[-1]
+    def test_ranks_are_scipys(self, table, page):
+        sheet = page.sheets[-1]
         there = [row for row in table.rows if row != "focal"]
         papers = [table.paper(row, "step-100", "robust", "under") for row in there]
         expected = scipy.stats.kendalltau(range(len(there)), papers).statistic
@@ -140,8 +145,8 @@ class TestNumbers:
         assert float(row[1]) == pytest.approx(expected, abs=0.005)
         assert row[3] == "10"
 
-    def test_agreement_is_marked_where_data_and_scale_are_the_papers_alone(self, table, tmp_path):
-        assert "≈" not in written(make_page(table).sheets, "markdown")
+    def test_agreement_is_marked_where_data_and_scale_are_the_papers_alone(self, page, tmp_path):
+        assert "≈" not in written(page.sheets, "markdown")
         cells = cells_of("table1", data="cifar10", scale="paper", filters=["ce", "step-100"])
         for job in jobs_of(cells, range(2), tmp_path, mapped=False):
             # The paper has 47.29, 9.03, 30.39 and 1.62 %.
@@ -194,7 +199,7 @@ def test_the_worst_case_is_that_of_the_recipes_attacks(tmp_path):
     (claim,) = (
         c for c in recipe("ladder").claims(outcome.cells) if c.text.startswith("exp-100: balanced softmax above")
     )
-    assert outcome.sum_of(claim.terms).value == pytest.approx(-0.1)
+    assert outcome.sums_of(claim.terms)(0.05).value == pytest.approx(-0.1)
     sheet = make_page(outcome).sheets[0]
     assert sheet.headings[-2:] == ["worst, overall", "worst, under"]
     assert "that no attack breaks (pgd-20, pgd-margin-20)" in sheet.note
@@ -208,7 +213,7 @@ def test_the_worst_case_is_that_of_the_recipes_attacks(tmp_path):
         outcome = outcome_of("ladder", tmp_path)
         assert outcome.accuracy(bsl.row, "exp-100", "worst", "overall") is None
         assert outcome.accuracy(bsl.row, "exp-100", "robust", "overall").accuracy == 0.45
-        assert outcome.sum_of(claim.terms) is None
+        assert outcome.sums_of(claim.terms) is None
 
 
 def test_agreement_counts_the_images_and_the_seeds_of_both(tmp_path):
@@ -239,8 +244,8 @@ def test_claims_hold_do_not_hold_or_cannot_be_told(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def files(table, tmp_path_factory):
-    return {path.suffix: path for path in make_page(table).write(tmp_path_factory.mktemp("out"), "Of & about_it.")}
+def files(page, tmp_path_factory):
+    return {path.suffix: path for path in page.write(tmp_path_factory.mktemp("out"), "Of & about_it.")}
 
 
 class TestFiles:

@@ -73,6 +73,8 @@ def members(family: type[F]) -> dict[str, type[F]]:
     found: dict[str, type[F]] = {}
     for cls in _descendants(family):
         first = found.setdefault(cls.name, cls)
+        if first is cls:
+            continue
         if _where(first) == _where(cls):  # a cell of a notebook that was run again
             found[cls.name] = cls
         elif cls.name:

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def summary() -> str:
     return ", ".join(each[0] if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in kinds.values())
 
 
+@cache  # to look for them reads the metadata of every package there is
 def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=PLUGINS)}
 

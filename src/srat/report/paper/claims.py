@@ -1,11 +1,10 @@
 """Which of the paper's findings these runs show."""
 
 from srat.evaluation.comparison import SIGNIFICANT
-from srat.recipes.base import Claim
 from srat.report.paper.outcome import Outcome
 from srat.report.sheets import Sheet
 from srat.report.wording import caveat, p_text
-from srat.statistics.intervals import Sum, p_of
+from srat.statistics.intervals import p_of
 from srat.statistics.paired import holm
 
 _NOTE = "In points, with 95 % intervals, as if runs were independent; p is corrected for all rows (Holm)."
@@ -13,14 +12,13 @@ _NOTE = "In points, with 95 % intervals, as if runs were independent; p is corre
 
 def claims_sheet(outcome: Outcome) -> Sheet | None:
     """Return a table of findings, each as a difference in points that the paper has above 0, and what follows here."""
-    claims = [
-        (claim, found) for claim in outcome.recipe.claims(outcome.cells) if (found := outcome.sum_of(claim.terms))
-    ]
+    claims = [(claim, sums) for claim in outcome.recipe.claims(outcome.cells) if (sums := outcome.sums_of(claim.terms))]
     if not claims:
         return None
-    corrected = holm([_p_of(outcome, claim) for claim, _ in claims])
+    corrected = holm([p_of(sums) for _, sums in claims])
     rows = []
-    for (claim, found), p in zip(claims, corrected, strict=True):
+    for (claim, sums), p in zip(claims, corrected, strict=True):
+        found = sums(0.05)
         verdict = "cannot be told" if p >= SIGNIFICANT else "shows" if found.value > 0 else "is the reverse"
         points = f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
         papers = outcome.paper_sum_of(claim.terms)
@@ -34,14 +32,3 @@ def claims_sheet(outcome: Outcome) -> Sheet | None:
         rows=[[row[column] for column in shown] for row in rows],
         note=f"{_NOTE} {caveat(seeds) if seeds == 1 else ''}".strip(),
     )
-
-
-def _p_of(outcome: Outcome, claim: Claim) -> float:
-    """Return the p of the hypothesis that a claim's difference is none; all of its runs are there."""
-
-    def found(p: float) -> Sum:
-        at = outcome.sum_of(claim.terms, p)
-        assert at is not None
-        return at
-
-    return p_of(found)

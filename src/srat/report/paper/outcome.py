@@ -1,8 +1,9 @@
 """What the runs of a recipe have come to, as far as they are there."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from srat.attacks.named import named
@@ -136,29 +137,34 @@ class Outcome:
         correct = [sum(each.correct[c] for c in classes) for each in counts]
         return correct, sum(counts[0].total[c] for c in classes)
 
-    def sum_of(self, terms: Sequence[Term], p: float = 0.05) -> Sum | None:
-        """Return the sum that a claim is about, or None if a run is missing; terms of one run are taken together.
+    def sums_of(self, terms: Sequence[Term]) -> Callable[[float], Sum] | None:
+        """Return the sum that a claim is about, for any p, or None if a run is missing.
+
+        Terms of one run are taken together.
 
         Args:
             terms: of the sum.
-            p: how often the interval misses.
+
+        Returns:
+            The sum with the interval that misses with a given p; images are counted once, whatever p is asked for.
         """
-        parts: list[Sum] = []
+        parts: list[Callable[[float], Sum]] = []
         for run in dict.fromkeys((term.row, term.column) for term in terms):
             own = [term for term in terms if (term.row, term.column) == run]
-            counts = [term for term in own if term.metric != "purity"]
-            purities = [
-                (term.factor, mean_purity(self.maps.get(run, ()), term.scope, p)) for term in own if term not in counts
-            ]
-            if not all(self._has(*run, term.metric) for term in own) or any(purity is None for _, purity in purities):
+            if not all(self._has(*run, term.metric) for term in own):
                 return None
-            parts += [weighted_sum([factor], [Sum(*purity[:3])]) for factor, purity in purities if purity is not None]
+            counts = [term for term in own if term.metric != "purity"]
+            for term in (term for term in own if term not in counts):
+                purities = _purities(self.maps.get(run, ()), term.scope)
+                if not purities:
+                    return None
+                parts.append(partial(_weighted_mean, term.factor, purities))
             if counts:
                 found = [self._counts(*run, term.metric, self._classes(run, term.scope)) for term in counts]
                 correct = list(zip(*(each for each, _ in found), strict=True))
                 factors, totals = [term.factor for term in counts], [total for _, total in found]
-                parts.append(sum_of_counts(factors, correct, totals, p=p))
-        return weighted_sum([1.0] * len(parts), parts)
+                parts.append(partial(_weighted_counts, factors, correct, totals))
+        return lambda p: weighted_sum([1.0] * len(parts), [part(p) for part in parts])
 
     def agrees(self, row: str, column: str, metric: Metric, scope: Scope) -> bool | None:
         """Return whether the difference to the paper's number has 0 in its interval; None if that cannot be said.
@@ -238,12 +244,29 @@ def collect(
     )
 
 
-def mean_purity(maps: Sequence[FeatureMap], scope: Scope, p: float = 0.05) -> Mean | None:
+def mean_purity(maps: Sequence[FeatureMap], scope: Scope) -> Mean | None:
     """Return the mean over the seeds of the neighbours' purity in a scope, or None without a map."""
+    purities = _purities(maps, scope)
+    return mean_of_estimates(purities) if purities else None
+
+
+def _purities(maps: Sequence[FeatureMap], scope: Scope) -> list[Sum]:
+    """Return the neighbours' purity in a scope by each map."""
     name = {"overall": "overall", "well": "well-represented", "under": "under-represented"}[scope]
     found = [each["purity"] for map_ in maps for each in map_.separability if each["scope"] == name]
-    estimates = [Sum(each["value"], each["low"], each["high"]) for each in found]
-    return mean_of_estimates(estimates, p=p) if found else None
+    return [Sum(each["value"], each["low"], each["high"]) for each in found]
+
+
+def _weighted_mean(factor: float, estimates: Sequence[Sum], p: float) -> Sum:
+    """Return the mean of estimates times a factor, with the interval that misses with p."""
+    return weighted_sum([factor], [Sum(*mean_of_estimates(estimates, p=p)[:3])])
+
+
+def _weighted_counts(
+    factors: Sequence[float], correct: Sequence[Sequence[int]], totals: Sequence[int], p: float
+) -> Sum:
+    """Return `sum_of_counts` with the interval that misses with p."""
+    return sum_of_counts(factors, correct, totals, p=p)
 
 
 def _key(cell: Cell) -> Key:
