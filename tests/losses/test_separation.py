@@ -141,20 +141,21 @@ def test_in_parts_it_is_the_same(monkeypatch, rng, at_once):
         values = loss(features, labels)
         gradients.append((values, *torch.autograd.grad((values * upstream).sum(), features)))
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-10, atol=1e-12)
-    assert torch.autograd.gradcheck(lambda x: separation(x, labels), features)
+    assert torch.autograd.gradcheck(lambda x: separation(x, labels), features, fast_mode=True)
 
 
-def test_a_large_batch_takes_little_memory_and_is_equal_to_the_plain_form(rng):
-    features = torch.randn(8192, 512, generator=rng, requires_grad=True)
-    labels = torch.randint(10, (8192,), generator=rng)
+def test_a_large_batch_takes_little_memory_and_is_equal_to_the_plain_form(rng, monkeypatch):
+    # In proportion 8,192 images of twice the dimensions, in as many parts.
+    monkeypatch.setattr(module, "_CHUNK", module._CHUNK // 4)
+    features = torch.randn(4096, 256, generator=rng, requires_grad=True)
+    labels = torch.randint(10, (4096,), generator=rng)
     with Footprint() as footprint:
         separation(features, labels).sum().backward()
-    assert footprint.peak < 1.5e9
     assert footprint.peak < 6 * features.nbytes  # of the batch's square alone there would be 16
-    few = features.detach()[:2048].requires_grad_()  # in two parts
+    few = features.detach()[:1024].requires_grad_()  # in two parts
     ways = []
     for loss in (separation, plain):
-        values = loss(few, labels[:2048])
+        values = loss(few, labels[:1024])
         ways.append((values, *torch.autograd.grad(values.sum(), few)))
     torch.testing.assert_close(*ways, rtol=1e-5, atol=1e-5)
 
