@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -16,6 +17,7 @@ from srat.recipes.scales import base_config, default_data
 from srat.weightings import Fixed
 
 
+@cache  # several recipes have the same runs
 def read_again(config):
     words = shlex.split(command_of(config))
     assert words[:2] == ["srat", "train"]

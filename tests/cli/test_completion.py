@@ -1,5 +1,6 @@
 """srat completion: what bash makes of its script, and what is in zsh's."""
 
+import functools
 import re
 import shutil
 import subprocess
@@ -8,10 +9,13 @@ import pytest
 
 from srat.attacks.named import attack_names, attack_words
 from srat.cli import COMMANDS, main
-from srat.cli.commands.completion import flags_of, helped, inner_names, names_of_values
+from srat.cli.commands import completion
+from srat.cli.commands.completion import inner_names, names_of_values
+from srat.cli.naming import all_flags
 from srat.cli.parsing import MOST_COLUMNS, choices_of, plain_help
 from srat.config.composition import compose
 from srat.config.config import FAMILIES
+from srat.core.errors import UserError
 
 ASK = """
 source "$1"; shift
@@ -19,6 +23,19 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LI
 _shtab_srat
 printf '%s\\n' "${COMPREPLY[@]}"
 """
+
+
+flags_of = functools.cache(completion.flags_of)
+helped = functools.cache(completion.helped)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _each_help_once():
+    """Of the same commands each help is read for bash, for zsh and for several tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(completion, "flags_of", flags_of)
+        patch.setattr(completion, "helped", helped)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +100,13 @@ def test_the_names_of_a_family_complete_are_in_the_help_and_are_what_a_wrong_one
     said = re.sub(r"[\s│]+", " ", helped("train"))
     assert f" {', '.join(names)}." in said or family == "attack"
     for name in names:
-        code, _, err = cli("train", flag, f"{name}x")
-        assert (code, err.count("\n")) == (2, 1)
-        assert f"'{name}x', did you mean '{name}" in err
-        assert f"there are: {names[0]}" in err
+        with pytest.raises(UserError) as error:
+            compose(**{family: f"{name}x"})
+        told = str(error.value)
+        assert f"'{name}x', did you mean '{name}" in told
+        assert f"there are: {names[0]}" in told
         assert compose(**{family: name.upper().replace("-", "_")}) == compose(**{family: name})
+    assert cli("train", flag, f"{names[-1]}x") == (2, "", f"srat: error: {told}\n")
 
 
 def test_the_words_of_attacks_are_one_list():
@@ -114,6 +133,11 @@ def test_refuses_another(cli, shell):
 def test_reads_every_flag_of_a_help(command):
     said = {word.rstrip(",.')") for word in helped(command).split() if word.startswith("--") and word.strip("-")}
     assert said <= set(flags_of(command))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_flags_that_errors_name_are_those_that_help_lists(command):
+    assert all_flags(command) == flags_of(command).keys() - {"--help"}
 
 
 @pytest.mark.parametrize("width", [60, 200])

@@ -17,6 +17,12 @@ from srat.training.checkpoint import list_checkpoints
 QUICK = quick(epochs=2)
 
 
+@pytest.fixture(autouse=True)
+def _one_network(monkeypatch):
+    """Plans, which follow what is said of a folder, measure no network but the first."""
+    monkeypatch.setattr("srat.planning.planning.MEASURING", 0.0)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "a"
@@ -70,7 +76,7 @@ class TestHome:
             for n in range(6):
                 Image.fromarray(np.full((8, 8), shade + n, "u1")).save(images / name / f"{n}.png")
         for words in (
-            ["train", "--config=~/a/config.json", "--out=~/b", *QUICK],
+            ["train", "--config=~/a/config.json", "--out=~/b", *quick(model="linear")],
             ["runs", "~"],
             ["report", "~/a", "--no-map", "--out=~/page.html", "--device", "cpu"],
             ["data", "digits", "--indices=~/indices.json"],

@@ -11,7 +11,7 @@ from srat.cli import main
 
 pytestmark = pytest.mark.usefixtures("quick_maps")
 
-QUICK = quick(width=4, epochs=2, evaluation=2)
+QUICK = quick(epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_map_that_cannot_be_kept_costs_no_page(cli, runs, monkeypatch):
 
 
 def test_several_runs_are_compared_image_by_image(cli, runs):
-    code, out, _ = cli("report", runs / "a", runs / "b", "--device", "cpu")
+    code, out, _ = cli("report", runs / "a", runs / "b", "--device", "cpu", "--no-map")
     assert (code, out.splitlines()[-1]) == (0, "The page is in report.html")
     page = Path("report.html").read_text()
     assert "whether ce and srat-ldam differ" in page or "ce is better" in page or "ce is worse" in page
@@ -93,7 +93,7 @@ def test_several_runs_are_compared_image_by_image(cli, runs):
 
 def test_runs_that_cannot_be_paired_still_stand_side_by_side(cli, runs):
     (runs / "b" / "examples.safetensors").unlink()
-    assert cli("report", runs / "a", runs / "b", "--device", "cpu")[0] == 0
+    assert cli("report", runs / "a", runs / "b", "--device", "cpu", "--no-map")[0] == 0
     assert "Not compared image by image: there is no examples.safetensors" in Path("report.html").read_text()
 
 
@@ -175,7 +175,7 @@ def test_a_model_of_ones_own_has_no_command(cli, runs):
     config = json.loads((runs / "a" / "config.json").read_text())
     config["model"] = {"name": "custom", "description": "mine"}
     (runs / "a" / "config.json").write_text(json.dumps(config))
-    assert cli("report", runs / "a", "--device", "cpu")[0] == 0
+    assert cli("report", runs / "a", "--device", "cpu", "--no-map")[0] == 0
     assert "trained from Python" in (runs / "a" / "report.html").read_text()
 
 

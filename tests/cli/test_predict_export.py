@@ -336,7 +336,7 @@ def test_images_of_224_pixels(cli, tmp_path, monkeypatch):
             pixels = rng.integers(0, 120, (*rng.integers(150, 400, 2), 3), dtype=np.uint8) + 100 * c
             Image.fromarray(pixels if n % 2 else pixels[..., 0]).save(tmp_path / "images" / name / f"{n}.png")
     shape = ["--data.size", "224", "--model", "small-cnn", "--batch-size", "8", "--holdout.fraction", "0"]
-    code, out, err = cli("train", "--data", "folder", "--data-dir", "images", *shape, *QUICK, "--out", "run")
+    code, out, err = cli("train", "--data", "folder", "--data-dir", "images", *shape, *quick(), "--out", "run")
     assert (code, err) == (0, "")
     assert "día soleado" in out
     code, out, _ = cli("predict", "run", "images/雨", "--format", "json", "--device", "cpu")
