@@ -530,7 +530,7 @@ def test_cifar10_has_the_twins_that_are_known():
     data = srat.compose(data="cifar10").data
     test, train = data.test().sample(2000), data.train()
     share = near_twins(test, train, correlation=0.9, bits=12, ratio=0.4, surely=0.99).float().mean()
-    assert 0.01 < share < 0.033
+    assert 0.01 < share < 0.025  # 3 %, if what is alike all over counted
 
 
 def bare(**facts):
