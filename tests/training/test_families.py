@@ -27,7 +27,7 @@ from srat.evaluation.observer import Observer
 from srat.feature_losses import NoFeatureLoss
 from srat.methods import methods
 from srat.models.backbones.small_cnn import SmallCNN
-from srat.optimization.averaging import EMA, SWA
+from srat.optimization.averaging import EMA, FAWA, SWA
 from srat.runs.folder import RunFolder
 from srat.runs.metrics import Sums
 from srat.runtime.fabric import make_fabric
@@ -86,10 +86,14 @@ IN_RUNS = {
 """Six runs, a column each, in which each of the others is once: what it does it does whatever is beside it."""
 TOGETHER = [{family: names[run] for family, names in IN_RUNS.items() if names[run]} for run in range(6)]
 
+AT_ONCE = {"ema": EMA(start=0.0), "swa": SWA(start=0.0), "fawa": FAWA(least=0.0)}
+
 
 def small(**members):
-    """Return a run of two epochs of three steps; what needs values gets some, and averages begin at once."""
+    """Return a run of two epochs of three steps; what needs values gets some; averages by name begin at once."""
     asked = {"method": "srat-ce", "epochs": 2, "batch_size": 16, "imbalance": Step(ratio=5, cap=12)}
+    if "averaging" in members:
+        members["averaging"] = AT_ONCE.get(members["averaging"], members["averaging"])
     config = compose(**asked | UNGUARDED | members)
     if config.weighting.name == "fixed":
         config = replace(config, weighting=replace(config.weighting, values=tuple(range(1, 11))))
@@ -97,8 +101,6 @@ def small(**members):
         config = replace(config, feature_loss=NoFeatureLoss())
     if config.robust_loss.sees_teacher and config.averaging.name == "none":
         config = replace(config, averaging=EMA())
-    if config.averaging.name in ("ema", "swa"):
-        config = replace(config, averaging=replace(config.averaging, start=0.0))
     if config.budget.name == "robustlt":
         config = replace(config, budget=replace(config.budget, most=10.0))
     attack = PGD(epsilon=0.1, step_size=0.05, steps=2)
