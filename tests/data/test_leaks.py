@@ -147,7 +147,8 @@ class TestTheSurvey:
 
 
 class TestTheCommand:
-    def test_lists_draws_and_recommends(self, cli, photos, tmp_path):
+    def test_lists_draws_and_recommends(self, cli, photos, tmp_path, monkeypatch):
+        monkeypatch.setattr("srat.planning.planning.MEASURING", 0.0)  # of networks, the first alone is measured
         code, out, _ = cli(
             *("data", "folder", photos, "--twins", tmp_path / "t.csv", "--twins-picture", tmp_path / "t.png")
         )

@@ -4,6 +4,7 @@ import importlib
 import json
 import zipfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,25 @@ def made(name, channels=3):
     return model.eval(), facts
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Return a model, its file of a kind, and how far that is from it; each file is written once."""
+
+    @cache
+    def write(kind, name):
+        (model, facts), (file, export) = made(name), KINDS[kind]
+        path = tmp_path_factory.mktemp("exported") / file
+        return model, path, export(model, facts, path)
+
+    return write
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_torch_export_does_what_the_model_does(name, tmp_path):
-    model, facts = made(name)
-    assert export_torch(model, facts, tmp_path / "m.pt2") <= 1e-5
+def test_torch_export_does_what_the_model_does(name, written):
+    model, path, distance = written("torch-export", name)
+    assert distance <= 1e-5
     extra = dict.fromkeys(("class_names", "threat_model"), "")
-    program = torch.export.load(tmp_path / "m.pt2", extra_files=extra).module()
+    program = torch.export.load(path, extra_files=extra).module()
     for count in (1, 5):
         images = torch.rand(count, 3, 16, 12)
         with torch.no_grad():
@@ -64,9 +78,8 @@ def test_torch_export_does_what_the_model_does(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_program_computes_on_whatever_device_it_is_moved_to(name, tmp_path):
-    export_torch(*made(name), tmp_path / "m.pt2")
-    program = torch.export.load(tmp_path / "m.pt2").module().to("meta")
+def test_a_program_computes_on_whatever_device_it_is_moved_to(name, written):
+    program = torch.export.load(written("torch-export", name)[1]).module().to("meta")
     assert not [node.name for node in program.graph.nodes if "device" in node.kwargs]
     logits, probabilities = program(torch.rand(5, 3, 16, 12, device="meta"))
     assert (logits.device.type, logits.shape, probabilities.shape) == ("meta", (5, 3), (5, 3))
@@ -78,12 +91,13 @@ def test_the_threat_model_told_is_that_of_the_evaluation():
     assert json.loads(describe(replace(facts, config=config))["threat_model"]) == {"norm": "linf", "epsilon": 0.25}
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_onnx_does_what_the_model_does(name, tmp_path):
+# The third's layers are those of the second, its projection is no part of the file.
+@pytest.mark.parametrize("name", list(MODELS)[:2])
+def test_onnx_does_what_the_model_does(name, written):
     runtime = pytest.importorskip("onnxruntime")
-    model, facts = made(name)
-    assert export_onnx(model, facts, tmp_path / "m.onnx") <= 1e-5
-    session = runtime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    model, path, distance = written("onnx", name)
+    assert distance <= 1e-5
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for count in (1, 5):
         images = torch.rand(count, 3, 16, 12)
         logits, probabilities = session.run(["logits", "probabilities"], {"images": images.numpy()})
@@ -93,7 +107,7 @@ def test_onnx_does_what_the_model_does(name, tmp_path):
         assert np.abs(probabilities - wanted.softmax(dim=1).numpy()).max() <= 1e-5
     said = session.get_modelmeta().custom_metadata_map
     assert tuple(json.loads(said["class_names"])) == NAMES
-    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]  # the weights are inside, nothing is left over
+    assert [*path.parent.iterdir()] == [path]  # the weights are inside, nothing is left over
 
 
 @pytest.mark.parametrize("kind", ["normalisation", "scale", "a thousandth"])
@@ -128,15 +142,14 @@ def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_tells_where_it_was_made(kind, tmp_path):
-    name, write = KINDS[kind]
-    write(*made("small-cnn, cosine head"), tmp_path / name)
-    content = (tmp_path / name).read_bytes()
+def test_nothing_tells_where_it_was_made(kind, written):
+    _, path, _ = written(kind, "small-cnn, cosine head")
+    content = path.read_bytes()
     if kind == "torch-export":
-        with zipfile.ZipFile(tmp_path / name) as archive:
+        with zipfile.ZipFile(path) as archive:
             content += b"".join(archive.read(member) for member in archive.namelist())
-    for path in (Path(srat.__file__).parent, tmp_path):
-        assert str(path).encode() not in content
+    for folder in (Path(srat.__file__).parent, path.parent):
+        assert str(folder).encode() not in content
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -14,6 +14,7 @@ from torch import nn
 
 import srat
 from quick import quick
+from shortening import shorten_reference
 from srat.cli import main
 from srat.core.errors import UserError
 from srat.core.tensor_file import open_tensors, write_tensors
@@ -34,7 +35,7 @@ import sys
 sys.modules["srat"] = None  # importing it fails
 sys.path[:0] = {paths}
 from shortening import shorten_reference
-shorten_reference()
+shorten_reference(steps=20)
 import torch
 from model import load_model
 from pyautoattack import AutoAttack
@@ -67,8 +68,8 @@ def run(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "run")
 
 
-@pytest.mark.usefixtures("short_autoattack")
-def test_a_stranger_computes_and_attacks_what_the_run_does(run, cli, tmp_path):
+def test_a_stranger_computes_and_attacks_what_the_run_does(run, cli, tmp_path, monkeypatch):
+    shorten_reference(monkeypatch.setattr, steps=20)
     eps = 0.04
     words = ("--attack", "autoattack-reference", "--epsilon", eps, "--images", 20, "--device", "cpu")
     assert cli("evaluate", run, *words)[0] == 0

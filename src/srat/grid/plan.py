@@ -133,12 +133,13 @@ def jobs_of(
         for cell in cells:
             wanted = replace(cell.config, seed=seed)
             config = wanted if exactly else _standing_for(wanted, runs)
+            name = config.id
             jobs.setdefault(
-                config.id,
+                name,
                 Job(
                     label=" ".join(filter(None, (cell.row, cell.column, f"seed {seed}"))),
                     config=config,
-                    folder=RunFolder(runs / config.id),
+                    folder=RunFolder(runs / name),
                     mapped=mapped,
                     attacks=tuple(attacks),
                 ),
