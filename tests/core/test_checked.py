@@ -78,7 +78,7 @@ def wrong_for(kinds):
             [True],
             np.ones((2, 2)),
             {1, 2},
-            [1.5] if {tuple[int, ...], tuple[str, ...]} & {*kinds} else ["x"],
+            [1.5] if {tuple[int, ...], tuple[str, ...], tuple[int | str, ...]} & {*kinds} else ["x"],
         ]
     return wrong
 

@@ -211,7 +211,8 @@ def test_an_empty_class_does_not_hide_what_else_is_wrong(folder, cli):
     assert code == 0
     assert "bad.png: not a readable image" in out
     assert "1 image appears in several classes" in out
-    said = f"fix or remove the files that cannot be read; {folder}: no image in class empty"
+    mend = "fix or remove the files that cannot be read, or leave them out (--data.skip-unreadable)"
+    said = f"{mend}; {folder}: no image in class empty"
     assert out.splitlines()[-1] == f"Not ready for training: {said}"
 
 

@@ -28,7 +28,8 @@ from srat.report.paper.outcome import collect
 from srat.report.paper.page import make_page
 from srat.report.plots import house_style, power_of_ten
 from srat.report.sheets import Sheet, accuracy_text
-from srat.statistics.intervals import Mean, mean_of_counts, wilson
+from srat.statistics.intervals import Mean, mean_of_counts, p_of, wilson
+from srat.statistics.searching import LEAST_P
 
 NAMES = tuple("$x$" if c == 3 else f"class {c}" for c in range(10))
 TRAIN = (100,) * 5 + (10,) * 5
@@ -135,6 +136,15 @@ class TestNumbers:
         assert row[4] == "shows"
         # Of the method that is missing nothing is said.
         assert not any("above FOCAL" in text for text in rows)
+
+    def test_a_claims_p_is_that_at_which_its_interval_ends_at_no_difference(self, table):
+        for claim in table.recipe.claims(table.cells):
+            if (sums := table.sums_of(claim.terms)) is not None:
+                p = p_of(sums)
+                ends = sums(p)
+                assert LEAST_P < p < 1
+                assert min(abs(ends.low), abs(ends.high)) < 1e-6
+                assert sums(p / 2).low < ends.low < ends.value < ends.high
 
     def test_ranks_are_scipys(self, table, page):
         sheet = page.sheets[-1]

@@ -180,8 +180,8 @@ class Config(Checked):
         # One that has nothing to look after decides nothing.
         kept = self.is_guarded or isinstance(self.guard, Missing)
         known = self if kept else replace(self, guard=NoGuard())
-        # Its values are of their annotated types, so that a ratio of 10 and one of 10.0 are one configuration.
-        plain: dict[str, Any] = identity(known, whole=whole)
+        # Through JSON's types first, so that a ratio of 10 and one of 10.0 are one configuration.
+        plain: dict[str, Any] = identity(_OPENING.structure(_OPENING.unstructure(known), Config), whole=whole)
         return plain
 
     @property
