@@ -154,13 +154,13 @@ def test_the_command_shows_it_all_and_its_advice_works(folder, cli):
     code, out, _ = cli("data", "folder", folder)
     assert code == 0
     assert "35 images in 3 classes" in out
-    assert re.search(r"A plan for 30m \(--time; .*\): about \d+ (s|min): \d+ epochs? of ", out)
+    assert re.search(r"A plan for 30m \(--time\), measured in a moment: about \d+ (s|min): \d+ epochs? of ", out)
     (command,) = re.findall("^To train on it: (srat train .*)$", out, re.MULTILINE)
     config = read_arguments(shlex.split(command)[2:])[1]
     assert (config.data, config.batch_size) == (Folder(dir=folder), 16)
     _, out, _ = cli("data", "folder", folder, "--data.test-fraction", "0.5", "--data.color", "grey", "--time", "2m")
     assert "--data.color grey --data.test-fraction 0.5" in out
-    assert "A plan for 2m (--time; " in out
+    assert "A plan for 2m (--time), measured in a moment: " in out
     shown = cli("data", "folder", folder, "--imbalance", "step", "--ratio", "2")
     assert shown[0] == 0
     assert "kept indices" in shown[1]

@@ -198,7 +198,8 @@ def advice(source: Folder, arguments: Arguments, found: Survey) -> Iterator[str]
         return
     said = [*(["--data.group", group] if group else []), *(["--seed", str(arguments.seed)] if arguments.seed else [])]
     why = shlex.join(["srat", "plan", str(source.dir), "--time", arguments.time, *said])
-    yield f"A plan for {arguments.time} (`time`; '{why}' measures longer and gives reasons): {expected(plan)}"
+    yield f"A plan for {arguments.time} (`time`), measured in a moment: {expected(plan)}"
+    yield f"To measure longer, with the reasons: {why}"
     yield f"To train on it: {plan.command}"
 
 
