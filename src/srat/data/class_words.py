@@ -34,10 +34,12 @@ def _label_of(word: ClassWord, class_names: Sequence[str]) -> int | None:
     """Return the label of a class; None if there is no such class."""
     if (name := str(word)) in class_names:
         return class_names.index(name)
-    if all(map(_is_number, class_names)):
-        alike = [label for label, each in enumerate(class_names) if _is_number(name) and int(each) == int(name)]
-        return alike[0] if len(alike) == 1 else None
-    return word if isinstance(word, int) and 0 <= word < len(class_names) else None
+    numbers = {label: int(each) for label, each in enumerate(class_names) if _is_number(each)}
+    alike = [label for label, number in numbers.items() if _is_number(name) and number == int(name)]
+    if len(alike) == 1:
+        return alike[0]
+    is_label = isinstance(word, int) and 0 <= word < len(class_names) and len(numbers) < len(class_names)
+    return int(word) if is_label else None
 
 
 def _is_number(text: str) -> bool:
