@@ -154,6 +154,7 @@ def test_the_command_shows_it_all_and_its_advice_works(folder, cli):
     code, out, _ = cli("data", "folder", folder)
     assert code == 0
     assert "35 images in 3 classes" in out
+    assert "held out to choose the best epoch; --holdout.fraction 0 holds out none" in out
     assert re.search(r"A plan for 30m \(--time\), measured in a moment: about \d+ (s|min): \d+ epochs? of ", out)
     (command,) = re.findall("^To train on it: (srat train .*)$", out, re.MULTILINE)
     config = read_arguments(shlex.split(command)[2:])[1]

@@ -43,6 +43,10 @@ def make_console(command: str, *, quiet: bool = False, stderr: bool = False) -> 
     return live.make_console(quiet=quiet, stderr=stderr, words=partial(in_flags, command=command))
 
 
+ADVISING = frozenset({"data", "plan"})
+"""Commands that say what may help in a training, with its flags."""
+
+
 def in_flags(text: str, command: str) -> str:
     """Return a text for the command line: flags in the place of the settings' paths.
 
@@ -55,7 +59,7 @@ def in_flags(text: str, command: str) -> str:
 
 def _said(command: str, found: re.Match[str]) -> str:
     path, value = found.groups()
-    if flag(path) not in all_flags(command):
+    if flag(path) not in all_flags(command) and not (command in ADVISING and flag(path) in all_flags("train")):
         return found[0]
     return flag(path) if value is None else " ".join(words_of(path, value == "true"))
 
