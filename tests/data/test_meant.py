@@ -157,6 +157,18 @@ class TestSkipping:
             (damaged / name).unlink()
         assert Folder(dir=damaged).found(damaged).parts == found.parts
 
+    def test_the_survey_of_groups_names_them_too(self, damaged, cli):
+        code, out, _ = cli("data", "folder", damaged, "--data.size", "8", "--data.group", "found", "--time", "2m")
+        assert code == 0
+        assert "2 files cannot be read" in out
+        assert "or leave them out (--data.skip-unreadable)" in out
+
+    def test_groups_are_found_among_the_others(self, damaged):
+        source = Folder(dir=damaged, size=8, skip_unreadable=True, group="found", test_fraction=0.5)
+        parts = source.parts()
+        assert len(parts.train()) + len(parts.test()) == 40
+        assert parts.train().groups is not None
+
     def test_an_image_of_another_fault_is_not_skipped(self, damaged):
         Image.fromarray(np.full((8, 8), 300, np.uint16)).save(damaged / "ant" / "deep.png")
         source = Folder(dir=damaged, size=8, skip_unreadable=True, white_level=100)
@@ -168,7 +180,7 @@ class TestSkipping:
         assert code == 0
         assert "or leave them out (--data.skip-unreadable)" in out
         code, out, _ = cli("data", "folder", damaged, "--data.size", "8", "--time", "2m", "--data.skip-unreadable")
-        assert "2 files cannot be read" in out
+        assert "image that is damaged: 2 (" in out
         assert "To train on it: srat train" in out
         assert "--data.skip-unreadable" in out.partition("To train on it")[2]
 

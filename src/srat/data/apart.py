@@ -14,7 +14,6 @@ from srat.data.image_folder.apart import found_apart
 from srat.data.image_folder.images import FolderImages
 from srat.data.image_folder.scan import scan, told_in_line
 from srat.data.image_folder.table import Columns
-from srat.data.image_folder.unreadable import without_unreadable
 from srat.data.reading.downloads import require_folder
 
 
@@ -48,9 +47,7 @@ def images_apart(
     """
     root, usual = scan(require_folder(Path(place))), reading_of(source)
     columns = Columns(file=usual.file_column, label=usual.label_column)
-    found = found_apart(usual.meant.within(root), class_names, columns=columns)
-    if usual.skip_unreadable:
-        found = without_unreadable(found, usual.threads)
+    found = found_apart(usual.read_of(root), class_names, columns=columns)
     paths, labels = zip(*found.parts["test"], strict=True)
     files = files_as_trained(source, paths, channels=channels, height=height, width=width)
     images = FolderImages(replace(usual.reading, size=(width, height)), found, {})  # of whatever size the files are

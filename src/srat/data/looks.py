@@ -52,6 +52,10 @@ class Looks:
         return Looks(self.vectors[indices], self.hashes[indices])
 
 
+BLANK = bytes(_KEPT * _KEPT)
+"""The `thumbnail` of a file that cannot be read."""
+
+
 def looks_of(dataset: Dataset) -> Looks:
     """Return what the images of a data set look like."""
     return _looks(dataset.images[start : start + ROWS].cpu() for start in range(0, len(dataset), ROWS))

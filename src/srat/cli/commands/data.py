@@ -178,12 +178,12 @@ def show_folder(source: Folder, arguments: Arguments, console: Console) -> bool:
     tell_twins(arguments, found, console)
     for line in advice(source, arguments, found):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    return not in_the_way(source, found)
+    return not in_the_way(found)
 
 
 def advice(source: Folder, arguments: Arguments, found: Survey) -> Iterator[str]:
     """Yield the command to train on a folder, as a plan for the time has it, or what is in the way."""
-    if problems := in_the_way(source, found):
+    if problems := in_the_way(found):
         yield f"Not ready for training: {printable('; '.join(problems))}"
         return
     from srat.cli.planning import made  # which brings Fabric
@@ -203,11 +203,10 @@ def advice(source: Folder, arguments: Arguments, found: Survey) -> Iterator[str]
     yield f"To train on it: {plan.command}"
 
 
-def in_the_way(source: Folder, found: Survey) -> list[str]:
+def in_the_way(found: Survey) -> list[str]:
     """Return what is in the way of a training on a folder."""
     mend = "fix or remove the files that cannot be read, or leave them out (`data.skip_unreadable`)"
-    unreadable = found.unreadable and not source.skip_unreadable
-    return [*([mend] if unreadable else []), *([found.problem] if found.problem else [])]
+    return [*([mend] if found.unreadable else []), *([found.problem] if found.problem else [])]
 
 
 def balance(counts: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from srat.core.errors import require
 from srat.core.words import few
-from srat.data.image_folder.scan import Branch, Passed
+from srat.data.image_folder.scan import Branch, Kind, Passed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Meant:
         """
         if not self.include and not self.exclude:
             return root
-        left = _without(root, lambda path: self.why_not(path.relative_to(root.path).as_posix()))
+        left = without(root, lambda path: self.why_not(path.relative_to(root.path).as_posix()))
         require(bool(left.all_images) or not root.all_images, f"{root.path}: {self._none_of(root)}")
         return left
 
@@ -103,11 +103,18 @@ def _tail(place: tuple[Path, str], stems: dict[tuple[Path, str], set[str]]) -> s
     return next((tail for tail in tails if any(map(str.isalpha, tail))), "")
 
 
-def _without(branch: Branch, why_not: Callable[[Path], str]) -> Branch:
+def without(branch: Branch, why_not: Callable[[Path], str], *, kind: Kind = "unused") -> Branch:
+    """Return a folder some of whose images are among what is passed over.
+
+    Args:
+        branch: the folder.
+        why_not: why an image is not read; "" if it is.
+        kind: of those that are not.
+    """
     out = {path: why for path in branch.images if (why := why_not(path))}
     return replace(
         branch,
         images=tuple(path for path in branch.images if path not in out),
-        folders=tuple(_without(each, why_not) for each in branch.folders),
-        passed=(*branch.passed, *(Passed(path=path, kind="unused", why=why) for path, why in out.items())),
+        folders=tuple(without(each, why_not, kind=kind) for each in branch.folders),
+        passed=(*branch.passed, *(Passed(path=path, kind=kind, why=why) for path, why in out.items())),
     )

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from srat.core.errors import FieldError, require, require_field
+from srat.core.errors import FieldError, UnreadableError, require, require_field
 from srat.core.members import NOT_IDENTITY, since
 from srat.data.dataset import Dataset, Parts, Source, Suggested
 from srat.data.image_folder.found import Found, check_drawn, whole
@@ -21,7 +21,7 @@ from srat.data.image_folder.recalled import recalled, unrecorded
 from srat.data.image_folder.scan import Branch, scan, told_in_line
 from srat.data.image_folder.table import Columns
 from srat.data.image_folder.unreadable import without_unreadable
-from srat.data.looks import thumbnail_of_file
+from srat.data.looks import BLANK, thumbnail_of_file
 from srat.data.reading.decoding import NO_BACKGROUND, WHITEST
 from srat.data.reading.downloads import require_folder
 from srat.data.reading.image_files import Streaming, read_each
@@ -98,6 +98,11 @@ class Folder(Source, name="folder"):
         """Width and height to resize to; None where images stay as they are."""
         return None if self.size is None else (self.width or self.size, self.size)
 
+    def read_of(self, root: Branch) -> Branch:
+        """Return a folder with the images alone that are meant and, where damaged ones are left out, can be read."""
+        meant = self.meant.within(root)
+        return without_unreadable(meant, self.threads) if self.skip_unreadable else meant
+
     @property
     def threads(self) -> int:
         """How many files are read at a time."""
@@ -124,7 +129,7 @@ class Folder(Source, name="folder"):
             root = scan(place)
 
             def now() -> Found:
-                return whole(replace(self, group=None).arranged(root))
+                return whole(replace(self, group=None, skip_unreadable=False).arranged(root))
 
             def seen(paths: Sequence[Path]) -> Sequence[str]:
                 return self.reading.files(paths, record.images).pixel_digests()
@@ -170,8 +175,7 @@ class Folder(Source, name="folder"):
         Raises:
             UserError: if that is not clear, or a class has none.
         """
-        found = whole(self.arranged(scan(place), numbered=numbered))
-        return without_unreadable(found, self.threads) if self.skip_unreadable else found
+        return whole(self.arranged(scan(place), numbered=numbered))
 
     def arranged(self, root: Branch, *, numbered: bool = True) -> Found:
         """Return the same of a folder that has been scanned, with what is in the way of a training.
@@ -184,7 +188,7 @@ class Folder(Source, name="folder"):
             UserError: if it is not clear which image is of which class and part.
         """
         found = laid_out(
-            self.meant.within(root),
+            self.read_of(root),
             layout=self.layout,
             validation=self.validation,
             columns=Columns(file=self.file_column, label=self.label_column),
@@ -195,7 +199,12 @@ class Folder(Source, name="folder"):
         return replace(found, notes=(*found.notes, *self.meant.notes(root)))
 
     def _thumbnails(self, paths: Sequence[Path]) -> Sequence[bytes]:
-        look = partial(thumbnail_of_file, background=self.background, white_level=self.white_level)
+        def look(path: Path) -> bytes:
+            try:
+                return thumbnail_of_file(path, background=self.background, white_level=self.white_level)
+            except UnreadableError:  # it is named where it is to be trained on
+                return BLANK
+
         return read_each(look, paths, self.threads)
 
     @override
